@@ -1,0 +1,107 @@
+"""vczoo: a plugin-based model zoo for voice conversion by transfer learning.
+
+    vc = vczoo.finetune("vgg16-partialfreeze", data="voices/", out="runs/mine")
+    vc.convert("hello.wav", voice="alice").save("hello-alice.wav")
+
+Importing vczoo imports neither torch nor any plugin; a name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vczoo.converter import Converter as Converter
+    from vczoo.converter import load as load
+    from vczoo.corpus import Corpus as Corpus
+    from vczoo.corpus import read_corpus as read_corpus
+    from vczoo.entry import Entry as Entry
+    from vczoo.entry import Weights as Weights
+    from vczoo.errors import ContractError as ContractError
+    from vczoo.errors import RecipeError as RecipeError
+    from vczoo.errors import UnknownNameError as UnknownNameError
+    from vczoo.errors import VczooError as VczooError
+    from vczoo.errors import WeightsError as WeightsError
+    from vczoo.frames import Frames as Frames
+    from vczoo.hookspecs import hookimpl as hookimpl
+    from vczoo.image import mel_image as mel_image
+    from vczoo.interfaces import Backbone as Backbone
+    from vczoo.interfaces import Freezing as Freezing
+    from vczoo.interfaces import Loss as Loss
+    from vczoo.interfaces import Source as Source
+    from vczoo.interfaces import SpeakerHead as SpeakerHead
+    from vczoo.interfaces import Stage as Stage
+    from vczoo.interfaces import Vocoder as Vocoder
+    from vczoo.interfaces import Voice as Voice
+    from vczoo.interfaces import VoiceHead as VoiceHead
+    from vczoo.mel import LogMel as LogMel
+    from vczoo.recipe import Recipe as Recipe
+    from vczoo.specs import FrameSpec as FrameSpec
+    from vczoo.specs import MelSpec as MelSpec
+    from vczoo.train import finetune as finetune
+    from vczoo.vision import VisionBackbone as VisionBackbone
+    from vczoo.waveform import Waveform as Waveform
+    from vczoo.weights import announce_download as announce_download
+    from vczoo.weights import choose_weights as choose_weights
+    from vczoo.weights import is_weights_file as is_weights_file
+    from vczoo.weights import load_strictly as load_strictly
+    from vczoo.weights import offline as offline
+    from vczoo.weights import read_tensors as read_tensors
+    from vczoo.weights import unavailable as unavailable
+    from vczoo.zoo import list_models as list_models
+    from vczoo.zoo import list_parts as list_parts
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "converter": ("Converter", "load"),
+    "corpus": ("Corpus", "read_corpus"),
+    "entry": ("Entry", "Weights"),
+    "errors": ("ContractError", "RecipeError", "UnknownNameError", "VczooError", "WeightsError"),
+    "frames": ("Frames",),
+    "hookspecs": ("hookimpl",),
+    "image": ("mel_image",),
+    "interfaces": (
+        "Backbone",
+        "Freezing",
+        "Loss",
+        "Source",
+        "SpeakerHead",
+        "Stage",
+        "Vocoder",
+        "Voice",
+        "VoiceHead",
+    ),
+    "mel": ("LogMel",),
+    "recipe": ("Recipe",),
+    "specs": ("FrameSpec", "MelSpec"),
+    "train": ("finetune",),
+    "vision": ("VisionBackbone",),
+    "waveform": ("Waveform",),
+    "weights": (
+        "announce_download",
+        "choose_weights",
+        "is_weights_file",
+        "load_strictly",
+        "offline",
+        "read_tensors",
+        "unavailable",
+    ),
+    "zoo": ("list_models", "list_parts"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'vczoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"vczoo.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,77 @@
+"""The errors that a caller can cause. Each says what was wrong, what was expected, what was got, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "AudioError",
+    "ContractError",
+    "CorpusError",
+    "PluginError",
+    "RecipeError",
+    "RunError",
+    "UnknownNameError",
+    "VczooError",
+    "VoiceError",
+    "WeightsError",
+    "nearest",
+]
+
+
+class VczooError(Exception):
+    """A caller's mistake, or something in the caller's world that the caller can mend."""
+
+
+class AudioError(VczooError):
+    """A recording that cannot be read, written or used."""
+
+
+class CorpusError(VczooError):
+    """A folder or manifest of recordings that cannot be trained on."""
+
+
+class ContractError(VczooError):
+    """Two parts that do not fit: their specs disagree, or a part broke its interface."""
+
+
+class PluginError(VczooError):
+    """A plugin that is absent, broken, or in conflict with another."""
+
+
+class RunError(VczooError):
+    """A run folder that cannot be read, written or resumed."""
+
+
+class VoiceError(VczooError):
+    """A voice that is absent or cannot be enrolled."""
+
+
+class WeightsError(VczooError):
+    """Pretrained weights that cannot be had or do not fit."""
+
+
+class UnknownNameError(VczooError):
+    """A name that nothing is registered under; the message lists the nearest ones."""
+
+
+class RecipeError(VczooError):
+    """Every fault of one recipe, in one report."""
+
+    def __init__(self, name: str, faults: Sequence[str]) -> None:
+        self.name = name
+        self.faults = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"recipe {name!r} has {count}:\n{lines}")
+
+
+def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> str:
+    """Say which known names are close to `name`: "; did you mean 'a' or 'b'?", or an empty string."""
+    names = sorted(set(known))
+    lowered = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.5)
+    if not close:
+        return ""
+    return "; did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"

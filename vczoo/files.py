@@ -1,0 +1,59 @@
+"""Files that appear whole or not at all: write beside, then rename."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["write_beside", "write_bytes", "write_text"]
+
+
+@contextmanager
+def write_beside(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Give a path in the same folder to write to; on success it is renamed to `path`, on failure removed.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is false. Nothing was written then.
+        OSError: the folder cannot be made or the disk is full.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        if path.exists() and not overwrite:  # it came into being meanwhile
+            raise FileExistsError(path)
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        beside.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, replacing what was there in one step.
+
+    Raises:
+        OSError: the folder cannot be made or the disk is full; what was there stays.
+    """
+    with write_beside(path) as beside:
+        beside.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` as UTF-8, replacing what was there in one step.
+
+    Raises:
+        OSError: the folder cannot be made or the disk is full; what was there stays.
+    """
+    write_bytes(path, content.encode())

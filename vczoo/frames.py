@@ -1,0 +1,130 @@
+"""`Frames`: a batch of frame sequences, (B, T, C), with lengths; masks, time-resize, pooling, normalisation.
+
+Whatever is computed here is computed from an item's valid frames alone, so that a batch gives what its items
+give one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vczoo.errors import ContractError
+
+__all__ = ["Frames"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A batch of frame sequences.
+
+    Attributes:
+        values: (B, T, C); what stands past an item's length has no meaning.
+        lengths: (B,) int64, valid frames of each item, at least 1.
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3:
+            raise ContractError(
+                f"frames have shape (B, T, C): batch, time, channels; got {tuple(self.values.shape)}"
+            )
+        if self.lengths.shape != self.values.shape[:1]:
+            raise ContractError(
+                f"frames of batch {self.values.shape[0]} need one length an item, got {tuple(self.lengths.shape)}"
+            )
+
+    @classmethod
+    def of(cls, values: Tensor) -> Frames:
+        """Wrap values of shape (T, C) or (B, T, C), all of them valid."""
+        values = values[None] if values.ndim == 2 else values
+        lengths = torch.full(values.shape[:1], values.shape[1], dtype=torch.int64, device=values.device)
+        return cls(values, lengths)
+
+    @classmethod
+    def batch(cls, items: Sequence[Frames]) -> Frames:
+        """Concatenate along the batch, zeros after the shorter ones."""
+        longest = max(int(item.lengths.max()) for item in items)
+        rows = [
+            torch.nn.functional.pad(
+                item.values[:, :longest], (0, 0, 0, max(0, longest - item.values.shape[1]))
+            )
+            for item in items
+        ]
+        return cls(torch.cat(rows), torch.cat([item.lengths for item in items]))
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    def __getitem__(self, index: int) -> Frames:
+        """One item, (1, length, C), without its padding."""
+        return Frames.of(self.values[index, : int(self.lengths[index])])
+
+    @property
+    def channels(self) -> int:
+        """Width of a frame."""
+        return self.values.shape[2]
+
+    def with_values(self, values: Tensor) -> Frames:
+        """Other values of the same lengths."""
+        return Frames(values, self.lengths)
+
+    def to(self, device: torch.device | str) -> Frames:
+        """The same frames on another device."""
+        return Frames(self.values.to(device), self.lengths.to(device))
+
+    def mask(self) -> Tensor:
+        """(B, T, 1) bool: true where a frame is valid."""
+        positions = torch.arange(self.values.shape[1], device=self.values.device)
+        return (positions < self.lengths[:, None])[..., None]
+
+    def slice(self, start: Tensor, num_frames: int) -> Frames:
+        """Cut `num_frames` frames from `start[b]` on, fewer where an item ends: (B, num_frames, C)."""
+        positions = start[:, None] + torch.arange(num_frames, device=self.values.device)
+        positions = positions.clamp(max=self.values.shape[1] - 1)
+        values = torch.gather(self.values, 1, positions[..., None].expand(-1, -1, self.channels))
+        return Frames(values, (self.lengths - start).clamp(min=1, max=num_frames))
+
+    def resize(self, lengths: Tensor, frames_per_frame: float) -> Frames:
+        """Bring the frames to another rate by linear interpolation.
+
+        Args:
+            lengths: (B,) frames that each item shall have.
+            frames_per_frame: frames of this rate to one of the new: 0.5 doubles the rate.
+
+        Returns:
+            (B, max(lengths), C). Frame t of the new rate stands at t * frames_per_frame of the old; past the
+            last valid frame that one is held, so padding is never read.
+        """
+        positions = torch.arange(int(lengths.max()), device=self.values.device) * frames_per_frame
+        last = (self.lengths - 1)[:, None].to(positions.dtype)
+        positions = torch.minimum(positions[None].to(last.dtype), last)
+        left = positions.floor()
+        share = (positions - left).to(self.values.dtype)[..., None]
+        right = torch.minimum(left + 1, last).long()
+        index = left.long()[..., None].expand(-1, -1, self.channels)
+        first = torch.gather(self.values, 1, index)
+        second = torch.gather(self.values, 1, right[..., None].expand(-1, -1, self.channels))
+        return Frames(torch.lerp(first, second, share), lengths)
+
+    def moments(self, epsilon: float = 1e-5) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each channel over valid frames: two tensors (B, C)."""
+        mask = self.mask().to(self.values.dtype)
+        count = self.lengths[:, None].to(self.values.dtype)
+        mean = (self.values * mask).sum(dim=1) / count
+        variance = ((self.values - mean[:, None]).square() * mask).sum(dim=1) / count
+        return mean, (variance + epsilon).sqrt()
+
+    def pool(self) -> Tensor:
+        """Mean and standard deviation over time, side by side: (B, 2 C)."""
+        return torch.cat(self.moments(), dim=1)
+
+    def normalise(self) -> Frames:
+        """Instance normalisation over time: each channel of each item to mean 0 and deviation 1."""
+        mean, deviation = self.moments()
+        return self.with_values((self.values - mean[:, None]) / deviation[:, None])

@@ -1,0 +1,37 @@
+"""The whole plugin API on one screen. A plugin is a module under the entry-point group `vczoo`.
+
+    # pyproject.toml                             # vczoo_example/__init__.py
+    [project.entry-points.vczoo]                 import vczoo
+    example = "vczoo_example"
+                                                 @vczoo.hookimpl
+                                                 def vczoo_entries():
+                                                     return [vczoo.Entry(name="example/net", kind="backbone", …)]
+
+That module holds names and metadata alone: it imports neither torch nor the library that it wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import pluggy
+
+from vczoo.entry import Entry
+
+__all__ = ["GROUP", "hookimpl", "hookspec"]
+
+GROUP = "vczoo"
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def vczoo_entries() -> Iterable[Entry]:  # type: ignore[empty-body]
+    """The parts that this plugin provides."""
+
+
+@hookspec
+def vczoo_recipes() -> Path | Traversable:  # type: ignore[empty-body]
+    """A folder that holds recipes, one NAME.yaml each."""

@@ -1,0 +1,113 @@
+"""What must agree between two parts: `FrameSpec` for any frames, `MelSpec` for log-mels. No torch here.
+
+A producer's spec goes in, a consumer's spec goes in, and every disagreement comes out as a sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from vczoo.errors import ContractError
+
+__all__ = ["FrameSpec", "MelSpec", "check_contract", "mismatches"]
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """What a backbone's frames are.
+
+    Attributes:
+        sample_rate_hz: rate of the waveform that the frames were made from.
+        hop_length: samples from one frame to the next.
+        channels: width of a frame.
+    """
+
+    sample_rate_hz: int
+    hop_length: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ContractError(f"{field.name} must be a positive whole number, got {value!r}")
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames a second."""
+        return self.sample_rate_hz / self.hop_length
+
+
+@dataclass(frozen=True)
+class MelSpec:
+    """What a log-mel spectrogram is: natural log of Slaney-normalised mel magnitudes, frames centred, zero-padded.
+
+    Attributes:
+        sample_rate_hz: rate of the waveform.
+        num_mels: bands.
+        fft_length: samples of the FFT and of its Hann window.
+        hop_length: samples from one frame to the next.
+        min_hz: lower edge of the lowest band.
+        max_hz: upper edge of the highest band.
+        floor: magnitudes below it are raised to it before the logarithm.
+    """
+
+    sample_rate_hz: int = 16000
+    num_mels: int = 80
+    fft_length: int = 1024
+    hop_length: int = 160
+    min_hz: float = 0.0
+    max_hz: float = 8000.0
+    floor: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate_hz", "num_mels", "fft_length", "hop_length"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ContractError(f"{name} must be a positive whole number, got {value!r}")
+        if not 0 <= self.min_hz < self.max_hz <= self.sample_rate_hz / 2:
+            raise ContractError(
+                f"0 <= min_hz < max_hz <= {self.sample_rate_hz / 2:g} Hz (half the sample rate) must hold, "
+                f"got min_hz={self.min_hz:g}, max_hz={self.max_hz:g}"
+            )
+        if self.hop_length > self.fft_length:
+            raise ContractError(
+                f"hop_length {self.hop_length} exceeds fft_length {self.fft_length}: samples would be lost"
+            )
+        if not self.floor > 0:
+            raise ContractError(f"floor must be above 0, got {self.floor!r}")
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames of a waveform of `num_samples` samples: one is centred on every hop, the first on sample 0."""
+        return 1 + num_samples // self.hop_length
+
+    @property
+    def channels(self) -> int:
+        """Width of a frame: the number of bands."""
+        return self.num_mels
+
+
+def mismatches(made: MelSpec | FrameSpec, wanted: MelSpec | FrameSpec) -> list[str]:
+    """Every field in which the frames that are made differ from those that are wanted, as sentences."""
+    if type(made) is not type(wanted):
+        return [f"the maker gives a {type(made).__name__}, the reader wants a {type(wanted).__name__}"]
+    return [
+        f"{field.name} is {getattr(made, field.name)!r} but {getattr(wanted, field.name)!r} is wanted"
+        for field in fields(made)
+        if getattr(made, field.name) != getattr(wanted, field.name)
+    ]
+
+
+def check_contract(maker: str, made: MelSpec | FrameSpec, reader: str, wanted: MelSpec | FrameSpec) -> None:
+    """Check that what one part makes is what the next reads.
+
+    Raises:
+        ContractError: with every disagreement, and both parts by name.
+    """
+    faults = mismatches(made, wanted)
+    if faults:
+        raise ContractError(
+            f"{maker} does not fit {reader}: "
+            + "; ".join(faults)
+            + f". Give both the same {type(wanted).__name__}."
+        )

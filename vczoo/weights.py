@@ -1,0 +1,172 @@
+"""Pretrained weights: a file in, a strictly loaded module out; never guessed, never pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vczoo.entry import Weights
+from vczoo.errors import WeightsError, nearest
+
+__all__ = [
+    "announce_download",
+    "choose_weights",
+    "fingerprint",
+    "is_weights_file",
+    "load_strictly",
+    "offline",
+    "read_tensors",
+    "unavailable",
+]
+
+MEGABYTE = 1_000_000
+
+
+def offline() -> bool:
+    """Whether `HF_HUB_OFFLINE` forbids the network."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def is_weights_file(weights: str) -> bool:
+    """Whether the option `weights` names a file rather than registered weights."""
+    return weights.endswith(".safetensors") or "/" in weights or os.sep in weights
+
+
+def choose_weights(entry_name: str, weights: str, known: Iterable[Weights]) -> Weights:
+    """Find registered weights by name; "pretrained" is the first.
+
+    Raises:
+        WeightsError: no such name; the message lists the valid ones.
+    """
+    by_name = {candidate.name: candidate for candidate in known}
+    if weights == "pretrained" and by_name:
+        return next(iter(by_name.values()))
+    if weights in by_name:
+        return by_name[weights]
+    valid = ["random", "a path to a .safetensors file", *(["pretrained"] if by_name else []), *by_name]
+    raise WeightsError(
+        f"{entry_name}: weights are {weights!r}, expected one of: {', '.join(valid)}"
+        + nearest(weights, valid)
+    )
+
+
+def announce_download(entry_name: str, weights: Weights) -> None:
+    """Say on standard error what is about to be downloaded, how large it is and from where."""
+    size = f"{weights.size_bytes / MEGABYTE:.0f} MB" if weights.size_bytes else "size not known"
+    sys.stderr.write(f"{entry_name}: downloading weights {weights.name} ({size}) from {weights.source}\n")
+
+
+def unavailable(entry_name: str, weights: Weights, cause: BaseException | str) -> WeightsError:
+    """The error for weights that cannot be had, with their size, their source and the three ways out."""
+    size = f"{weights.size_bytes / MEGABYTE:.0f} MB" if weights.size_bytes else "size not known"
+    return WeightsError(
+        f"{entry_name}: pretrained weights {weights.name} ({size}, {weights.source}) are not on this machine and "
+        f"cannot be downloaded ({cause}). Three ways out:\n"
+        "  1. connect to the network, leave HF_HUB_OFFLINE unset, and run this once: they stay in the cache;\n"
+        "  2. bring them as a file: backbone.weights=PATH.safetensors;\n"
+        "  3. do without: backbone.weights=random (the backbone then has learnt nothing)."
+    )
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        WeightsError: it is absent, not a safetensors file, or holds NaN or infinity.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such file of weights; check the path (it is relative to {Path.cwd()})"
+        )
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"{path}: weights are read from .safetensors alone, since a {path.suffix or 'file without suffix'} may "
+            "run code when it is opened; convert it with safetensors.torch.save_file"
+        )
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path}: not a safetensors file ({error}); download or export it again"
+        ) from error
+    broken = [name for name, tensor in tensors.items() if not finite(tensor)]
+    if broken:
+        raise WeightsError(
+            f"{path}: NaN or infinity in {_some(broken)}; the file is damaged or training diverged"
+        )
+    return tensors
+
+
+def finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity."""
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def load_strictly(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    where: str,
+    unused: tuple[str, ...] = (),
+    may_miss: tuple[str, ...] = (),
+) -> None:
+    """Load tensors into a module; each must be accounted for.
+
+    Args:
+        where: what to call the source in an error.
+        unused: prefixes of names that the module is known not to need (a classifier that was cut off).
+        may_miss: suffixes of names that the tensors are known to leave out (BatchNorm's counters).
+
+    Raises:
+        WeightsError: missing and unexpected names and wrong shapes, all together. The module is unchanged then.
+    """
+    wanted = module.state_dict()
+    given = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in wanted or not name.startswith(unused or "\0")
+    }
+    faults = []
+    if missing := [name for name in wanted if name not in given and not name.endswith(may_miss or "\0")]:
+        faults.append(f"missing {_some(missing)}")
+    if extra := [name for name in given if name not in wanted]:
+        faults.append(f"not expected {_some(extra)}")
+    faults += [
+        f"{name} has shape {tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
+        for name, tensor in given.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ][:8]
+    faults += [
+        f"{name} has dtype {tensor.dtype}, expected {wanted[name].dtype}"
+        for name, tensor in given.items()
+        if name in wanted and tensor.is_floating_point() != wanted[name].is_floating_point()
+    ][:8]
+    if faults:
+        raise WeightsError(f"{where} does not fit: " + "; ".join(faults) + ". Is it from another model?")
+    with torch.no_grad():
+        for name, tensor in given.items():
+            wanted[name].copy_(tensor)
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and values, independent of their order and of the device."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
