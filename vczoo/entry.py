@@ -67,13 +67,9 @@ class Entry:
             raise PluginError(f"entry {self.name!r}: kind is {self.kind!r}, expected one of {get_args(Kind)}")
         module, _, attribute = self.factory.partition(":")
         if not module or not attribute:
-            raise PluginError(
-                f"entry {self.name!r}: factory is {self.factory!r}, expected 'module:attribute'"
-            )
+            raise PluginError(f"entry {self.name!r}: factory is {self.factory!r}, expected 'module:attribute'")
         if not self.name or not self.summary or not self.licence:
-            raise PluginError(
-                f"entry {self.name!r} of kind {self.kind}: name, summary and licence are required"
-            )
+            raise PluginError(f"entry {self.name!r} of kind {self.kind}: name, summary and licence are required")
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.

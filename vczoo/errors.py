@@ -68,10 +68,10 @@ class RecipeError(VczooError):
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> str:
-    """Say which known names are close to `name`: "; did you mean 'a' or 'b'?", or an empty string."""
+    """End a sentence with the known names close to `name`: "; did you mean 'a' or 'b'?", or a full stop."""
     names = sorted(set(known))
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.5)
     if not close:
-        return ""
+        return "."
     return "; did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_beside", "write_bytes", "write_text"]
+__all__ = ["is_folder_with", "write_beside", "write_bytes", "write_text"]
+
+
+def is_folder_with(path: Path, name: str) -> bool:
+    """Whether a path is a folder that holds a file of this name."""
+    return (path / name).is_file()
 
 
 @contextmanager

@@ -31,9 +31,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3:
-            raise ContractError(
-                f"frames have shape (B, T, C): batch, time, channels; got {tuple(self.values.shape)}"
-            )
+            raise ContractError(f"frames have shape (B, T, C): batch, time, channels; got {tuple(self.values.shape)}")
         if self.lengths.shape != self.values.shape[:1]:
             raise ContractError(
                 f"frames of batch {self.values.shape[0]} need one length an item, got {tuple(self.lengths.shape)}"
@@ -51,9 +49,7 @@ class Frames:
         """Concatenate along the batch, zeros after the shorter ones."""
         longest = max(int(item.lengths.max()) for item in items)
         rows = [
-            torch.nn.functional.pad(
-                item.values[:, :longest], (0, 0, 0, max(0, longest - item.values.shape[1]))
-            )
+            torch.nn.functional.pad(item.values[:, :longest], (0, 0, 0, max(0, longest - item.values.shape[1])))
             for item in items
         ]
         return cls(torch.cat(rows), torch.cat([item.lengths for item in items]))
@@ -114,10 +110,11 @@ class Frames:
 
     def moments(self, epsilon: float = 1e-5) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel over valid frames: two tensors (B, C)."""
-        mask = self.mask().to(self.values.dtype)
+        # Not a product with the mask: padding may hold NaN, and NaN times 0 is NaN.
+        mask = self.mask()
         count = self.lengths[:, None].to(self.values.dtype)
-        mean = (self.values * mask).sum(dim=1) / count
-        variance = ((self.values - mean[:, None]).square() * mask).sum(dim=1) / count
+        mean = self.values.where(mask, 0).sum(dim=1) / count
+        variance = (self.values - mean[:, None]).where(mask, 0).square().sum(dim=1) / count
         return mean, (variance + epsilon).sqrt()
 
     def pool(self) -> Tensor:

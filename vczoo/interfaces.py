@@ -169,8 +169,8 @@ class Freezing(ABC):
         """One learning-rate multiplier a stage, from input to output; 0 freezes the stage."""
 
     def trains(self, module: nn.Module) -> bool:
-        """Whether this leaf module of a stage that is not frozen trains; all do unless a strategy says else."""
-        return module is not None
+        """Whether this module of a stage that is not frozen trains; all do unless a strategy says else."""
+        return True
 
 
 class SpeakerHead(nn.Module, ABC):

@@ -107,7 +107,5 @@ def check_contract(maker: str, made: MelSpec | FrameSpec, reader: str, wanted: M
     faults = mismatches(made, wanted)
     if faults:
         raise ContractError(
-            f"{maker} does not fit {reader}: "
-            + "; ".join(faults)
-            + f". Give both the same {type(wanted).__name__}."
+            f"{maker} does not fit {reader}: " + "; ".join(faults) + f". Give both the same {type(wanted).__name__}."
         )

@@ -22,6 +22,7 @@ from vczoo.waveform import Waveform
 
 __all__ = ["VisionBackbone", "limit_time_stride"]
 
+TIME_STRIDES = (1, 2, 4, 8, 16, 32)  # mel frames to one frame
 IMAGE_WIDTH_MULTIPLE = 32  # mel frames; a multiple of every network's stride in time
 
 
@@ -36,7 +37,7 @@ class VisionBackbone(Backbone):
         mean, deviation: the normalisation that the network was trained with, one value a channel.
 
     Raises:
-        ContractError: a stage cannot read the image, or time_stride is out of range.
+        ContractError: a stage cannot read the image, or time_stride is out of range or beyond this network.
     """
 
     def __init__(
@@ -49,26 +50,42 @@ class VisionBackbone(Backbone):
         deviation: Sequence[float] = IMAGENET_DEVIATION,
     ) -> None:
         super().__init__()
-        if time_stride not in (1, 2, 4, 8, 16, 32):
-            raise ContractError(f"time_stride is one of 1, 2, 4, 8, 16, 32 mel frames, got {time_stride}")
+        if time_stride not in TIME_STRIDES:
+            raise ContractError(f"time_stride is one of {TIME_STRIDES} mel frames, got {time_stride}")
         self.mel_spec = MelSpec(num_mels=num_mels)
         self.mean, self.deviation = tuple(mean), tuple(deviation)
         self.trunk = nn.ModuleDict({stage.name: stage.module for stage in stages})
         image = torch.zeros(
             1, len(self.mean), num_mels, 4 * IMAGE_WIDTH_MULTIPLE, device=next(self.trunk.parameters()).device
         )
-        limit_time_stride(nn.Sequential(*self.trunk.values()), image, time_stride)
+        network = nn.Sequential(*self.trunk.values())
+        try:
+            limit_time_stride(network, image, time_stride)
+        except (RuntimeError, AssertionError) as error:  # what networks raise for an image that they cannot read
+            raise ContractError(
+                f"this network cannot read an image of {num_mels} mels and {image.shape[3]} frames ({error}); "
+                "another num_mels may fit"
+            ) from error
+        try:
+            channels, rows, columns = _shape_of(network, image)
+        except RuntimeError as error:
+            raise ContractError(
+                f"under time_stride {time_stride} the branches of this network no longer fit each other ({error}); "
+                "choose a larger one, 32 at most"
+            ) from error
         self.mel = LogMel(self.mel_spec)
-        channels, rows, columns = _shape_of(nn.Sequential(*self.trunk.values()), image)
         stride, rest = divmod(image.shape[3], columns)
         if rest or stride > IMAGE_WIDTH_MULTIPLE:
             raise ContractError(
                 f"this network makes {columns} columns of {image.shape[3]}: its stride in time does not divide "
-                f"{IMAGE_WIDTH_MULTIPLE}"
+                f"{IMAGE_WIDTH_MULTIPLE}; a smaller time_stride may"
             )
-        self.spec = FrameSpec(
-            self.mel_spec.sample_rate_hz, self.mel_spec.hop_length * stride, channels * rows
-        )
+        if stride > time_stride:
+            raise ContractError(
+                f"time_stride {time_stride} is out of this network's reach, it makes a frame of {stride} mel frames: "
+                "it shrinks time by more than convolutions and pools; choose a larger time_stride, 32 at most"
+            )
+        self.spec = FrameSpec(self.mel_spec.sample_rate_hz, self.mel_spec.hop_length * stride, channels * rows)
 
     def stages(self) -> tuple[Stage, ...]:
         """The network's stages."""
@@ -124,17 +141,34 @@ def limit_time_stride(network: nn.Module, image: Tensor, time_stride: int) -> No
         if module not in columns or strides is None:
             continue  # a module that the network does not use
         before = image.shape[3] // columns[module]
-        step = min(before * strides[1], time_stride) // min(before, time_stride)
+        step = _step(before, strides[1], time_stride)
         if strides[1] % step:
-            raise ContractError(f"time_stride {time_stride} does not divide the strides of this network")
+            possible = [
+                str(other)
+                for other in TIME_STRIDES
+                if strides[1] % _step(before, strides[1], other) == 0
+                and IMAGE_WIDTH_MULTIPLE % min(before * strides[1], other) == 0
+            ]
+            raise ContractError(
+                f"time_stride {time_stride} does not divide a stride of {strides[1]} of this network; possible are "
+                + ", ".join(possible)
+            )
         if step < strides[1]:
             _set_time_stride(module, strides, step)
+
+
+def _step(before: int, stride: int, time_stride: int) -> int:
+    """The stride that is left to a module before which `before` columns have become one."""
+    return min(before * stride, time_stride) // min(before, time_stride)
 
 
 def _strides(module: nn.Module) -> tuple[int, int] | None:
     """The stride of a module that reduces an image in time, or None."""
     if not isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        return None
+        # Networks bring convolutions and pools of their own, timm's CondConv2d and BlurPool2d among them.
+        name = type(module).__name__
+        if not name.endswith(("Conv2d", "Pool2d")) or not hasattr(module, "stride") or any(module.children()):
+            return None
     stride = _pair(module.stride)
     return stride if stride[1] > 1 else None
 
@@ -142,11 +176,12 @@ def _strides(module: nn.Module) -> tuple[int, int] | None:
 def _set_time_stride(module: nn.Module, strides: tuple[int, int], step: int) -> None:
     """Give a module another stride in time, so that it still makes a column of every `step` columns."""
     module.stride = (strides[0], step)  # type: ignore[assignment]
-    kernel = _pair(module.kernel_size)
+    kernel = _pair(getattr(module, "kernel_size", None) or module.filt_size)
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d) and kernel[1] == strides[1]:
         module.kernel_size = (kernel[0], step)  # windows that did not overlap still do not
         return
-    if isinstance(module.padding, str) or type(module).__name__.endswith("Same"):
+    own_padding = type(module).__name__.endswith("Same") or getattr(module, "dynamic_padding", False)
+    if own_padding or isinstance(module.padding, str):
         return  # pads by its own stride
     missing = kernel[1] - step - 2 * _pair(module.padding)[1]
     if missing > 0:
@@ -173,7 +208,5 @@ def _shape_of(network: nn.Module, image: Tensor) -> tuple[int, int, int]:
         shape = network.eval()(image).shape
     network.train(training)
     if len(shape) != 4:
-        raise ContractError(
-            f"a vision network gives a feature map (B, C, F, T), this one gives {tuple(shape)}"
-        )
+        raise ContractError(f"a vision network gives a feature map (B, C, F, T), this one gives {tuple(shape)}")
     return shape[1], shape[2], shape[3]

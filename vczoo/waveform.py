@@ -6,6 +6,7 @@ Paths go in and waveforms come out; waveforms go in and files come out. Formats 
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ __all__ = ["AUDIO_SUFFIXES", "Waveform"]
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST_SECONDS = 0.02  # one analysis window of speech; less holds no frame of anything
 SILENCE_PEAK = 1e-4  # -80 dBFS: below the noise floor of any recording
+BLOCK_SAMPLES = 65536
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 
 
@@ -52,9 +54,7 @@ class Waveform:
         if samples.ndim == 1:
             samples = samples[None]
         if samples.ndim != 2:
-            raise AudioError(
-                f"a waveform has shape (S,) or (B, S), batch first and mono, got {tuple(samples.shape)}"
-            )
+            raise AudioError(f"a waveform has shape (S,) or (B, S), batch first and mono, got {tuple(samples.shape)}")
         lengths = torch.full((samples.shape[0],), samples.shape[1], dtype=torch.int64, device=samples.device)
         return cls(samples.float(), int(sample_rate_hz), lengths)
 
@@ -67,9 +67,7 @@ class Waveform:
         """
         rates = {wave.sample_rate_hz for wave in waves}
         if len(rates) != 1:
-            raise AudioError(
-                f"a batch needs waveforms of one sample rate, got {sorted(rates) or 'no waveform'}"
-            )
+            raise AudioError(f"a batch needs waveforms of one sample rate, got {sorted(rates) or 'no waveform'}")
         lengths = torch.cat([wave.lengths for wave in waves])
         longest = int(lengths.max())
         rows = [
@@ -136,7 +134,9 @@ class Waveform:
             (self.lengths * sample_rate_hz + self.sample_rate_hz - 1) // self.sample_rate_hz,
             max=samples.shape[1],
         )
-        return Waveform(samples, sample_rate_hz, lengths)
+        # The filter rings on past an item's end; there is silence there, as when the item is resampled alone.
+        valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
+        return Waveform(samples * valid, sample_rate_hz, lengths)
 
     def trim(self, below_peak_db: float = 40.0, frame_seconds: float = 0.02) -> Waveform:
         """Cut silence from both ends of each item: frames whose RMS is `below_peak_db` under the loudest frame."""
@@ -166,13 +166,16 @@ class Waveform:
             raise AudioError(f"{path}: one file holds one waveform, this batch has {len(self)}; save wave[i]")
         file_format = _FORMATS.get(path.suffix.lower())
         if file_format is None:
-            raise AudioError(
-                f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {AUDIO_SUFFIXES}"
-            )
+            raise AudioError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {AUDIO_SUFFIXES}")
         samples = self[0].samples[0].detach().clamp(-1.0, 1.0).cpu().numpy()
+        content = io.BytesIO()  # not the file: libsndfile does not tell when its last block meets a full disk
         try:
+            with soundfile.SoundFile(content, "w", self.sample_rate_hz, 1, format=file_format) as file:
+                # In blocks: libsndfile's Vorbis encoder overflows the stack on a minute at once.
+                for start in range(0, len(samples), BLOCK_SAMPLES):
+                    file.write(samples[start : start + BLOCK_SAMPLES])
             with write_beside(path, overwrite=overwrite) as beside:
-                soundfile.write(beside, samples, self.sample_rate_hz, format=file_format)
+                beside.write_bytes(content.getbuffer())
         except FileExistsError as error:
             raise AudioError(f"{path} exists; choose another name, or overwrite it on purpose") from error
         except (OSError, soundfile.SoundFileError) as error:
@@ -190,13 +193,17 @@ def _decode(path: Path) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float32
         raise AudioError(f"{path}: no such file ({error.strerror}); check the path") from error
     if size == 0:
         raise AudioError(f"{path}: the file is empty (0 bytes)")
-    promised = _truncation(path, size)
-    if promised:
-        raise AudioError(f"{path}: truncated, {promised}; copy or export it again")
     try:
-        with soundfile.SoundFile(path) as file:
+        if promised := _truncation(path, size):
+            raise AudioError(f"{path}: truncated, {promised}; copy or export it again")
+        # As bytes, since soundfile cannot encode a name that is not UTF-8; Windows has no such names.
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
             expected, rate = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
+            # In blocks: a damaged header may promise more than memory holds.
+            blocks = [file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)]
+            while len(blocks[-1]) == BLOCK_SAMPLES:
+                blocks.append(file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True))
+            samples = np.concatenate(blocks)
     except (soundfile.SoundFileError, RuntimeError, OSError) as error:
         raise AudioError(
             f"{path}: not audio that libsndfile can read ({error}); WAV, FLAC, OGG and MP3 can be read"
@@ -223,15 +230,16 @@ def _truncation(path: Path, size: int) -> str:
                 if name == b"data":
                     there = size - position - 8
                     streamed = length in (0, 0xFFFFFFFF)  # a pipe's header: the length was not known
-                    return (
-                        "" if streamed or there >= length else f"{there} of {length} bytes of sound are there"
-                    )
+                    return "" if streamed or there >= length else f"{there} of {length} bytes of sound are there"
                 position += 8 + length + length % 2
                 file.seek(position)
         elif head[:4] == b"OggS":
             file.seek(max(0, size - 65307 - 27))  # the largest possible page
             tail = file.read()
-            last = tail.rfind(b"OggS")
-            if last >= 0 and len(tail) > last + 5 and not tail[last + 5] & 4:
+            page = tail[max(0, tail.rfind(b"OggS")) :]
+            body = sum(page[27 : 27 + page[26]]) if len(page) > 26 else 0
+            if len(page) < 27 or len(page) < 27 + page[26] + body:
+                return "its last page is cut"
+            if not page[5] & 4:
                 return "its last page is not marked as the end of the stream"
     return ""

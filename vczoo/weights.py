@@ -53,8 +53,7 @@ def choose_weights(entry_name: str, weights: str, known: Iterable[Weights]) -> W
         return by_name[weights]
     valid = ["random", "a path to a .safetensors file", *(["pretrained"] if by_name else []), *by_name]
     raise WeightsError(
-        f"{entry_name}: weights are {weights!r}, expected one of: {', '.join(valid)}"
-        + nearest(weights, valid)
+        f"{entry_name}: weights are {weights!r}, expected one of: {', '.join(valid)}" + nearest(weights, valid)
     )
 
 
@@ -84,9 +83,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(
-            f"{path}: no such file of weights; check the path (it is relative to {Path.cwd()})"
-        )
+        raise WeightsError(f"{path}: no such file of weights; check the path (it is relative to {Path.cwd()})")
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path}: weights are read from .safetensors alone, since a {path.suffix or 'file without suffix'} may "
@@ -95,14 +92,10 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path}: not a safetensors file ({error}); download or export it again"
-        ) from error
+        raise WeightsError(f"{path}: not a safetensors file ({error}); download or export it again") from error
     broken = [name for name, tensor in tensors.items() if not finite(tensor)]
     if broken:
-        raise WeightsError(
-            f"{path}: NaN or infinity in {_some(broken)}; the file is damaged or training diverged"
-        )
+        raise WeightsError(f"{path}: NaN or infinity in {_some(broken)}; the file is damaged or training diverged")
     return tensors
 
 
@@ -130,11 +123,7 @@ def load_strictly(
         WeightsError: missing and unexpected names and wrong shapes, all together. The module is unchanged then.
     """
     wanted = module.state_dict()
-    given = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name in wanted or not name.startswith(unused or "\0")
-    }
+    given = {name: tensor for name, tensor in tensors.items() if name in wanted or not name.startswith(unused or "\0")}
     faults = []
     if missing := [name for name in wanted if name not in given and not name.endswith(may_miss or "\0")]:
         faults.append(f"missing {_some(missing)}")

@@ -1,0 +1,251 @@
+"""A `Recipe` in, its faults or its `Model` out. Checking builds with random weights and downloads nothing."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from vczoo.entry import Entry, Kind
+from vczoo.errors import ContractError, RecipeError, VczooError, nearest
+from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
+from vczoo.model import Model
+from vczoo.recipe import Part, Recipe
+from vczoo.recipe_text import read_values
+from vczoo.specs import FrameSpec, check_contract
+from vczoo.weights import choose_weights, fingerprint, is_weights_file
+from vczoo.zoo import the_zoo
+
+__all__ = ["CONTEXT", "build", "build_freezing", "check", "checked_recipe"]
+
+# What a factory may ask for by naming it in its signature; everything else in the signature is an option.
+CONTEXT = ("frames", "acoustic", "num_speakers", "embedding_width")
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A part whose name and options hold: everything but its context."""
+
+    entry: Entry
+    factory: Callable[..., Any]
+    options: dict[str, Any]
+
+    def make(self, context: Mapping[str, Any]) -> Any:
+        wanted = inspect.signature(self.factory).parameters
+        missing = [name for name in CONTEXT if name in wanted and context.get(name) is None]
+        if missing:
+            raise ContractError(
+                f"{self.entry.kind} {self.entry.name!r} needs {_NEEDS[missing[0]]}, which this recipe does not have"
+            )
+        given = {name: context[name] for name in CONTEXT if name in wanted}
+        return self.factory(**self.entry.arguments, **self.options, **given)
+
+
+_NEEDS = {
+    "frames": "a backbone",
+    "acoustic": "a vocoder",
+    "num_speakers": "speakers",
+    "embedding_width": "a speaker head before it",
+}
+
+
+def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """Read a recipe and check it, down to the contracts between its parts.
+
+    Raises:
+        RecipeError: with every fault, of its settings and of its parts.
+        UnknownNameError, VczooError: as `vczoo.recipe.read_recipe`.
+    """
+    values = read_values(name, overrides)
+    recipe, faults = Recipe.salvage(values)
+    if recipe:
+        try:
+            check(recipe)
+        except RecipeError as error:
+            faults += [fault for fault in error.faults if fault not in faults]
+    if faults or not recipe:
+        raise RecipeError(str(values["name"]), faults)
+    return recipe
+
+
+def check(recipe: Recipe) -> None:
+    """Check that a recipe can be built: names, options, weights and the contracts between parts.
+
+    Raises:
+        RecipeError: with every fault.
+    """
+    faults: list[str] = []
+    ready = _prepare(recipe, faults)
+    with torch.random.fork_rng(devices=[]):
+        _assemble(recipe, ready, num_speakers=2, faults=faults, random=True)
+        if "freezing" in ready:
+            _try(faults, "freezing", lambda: ready["freezing"].make({}))
+    if faults:
+        raise RecipeError(recipe.name, faults)
+
+
+def build(recipe: Recipe, num_speakers: int, *, random: bool = False) -> Model:
+    """Build a recipe's model; the random state of the caller decides what is fresh in it.
+
+    Args:
+        num_speakers: of the training data, at least 1.
+        random: leave the pretrained weights out; they will be loaded from a run.
+
+    Raises:
+        RecipeError: with every fault.
+        WeightsError: pretrained weights cannot be had.
+    """
+    faults: list[str] = []
+    ready = _prepare(recipe, faults)
+    if faults:
+        raise RecipeError(recipe.name, faults)
+    model = _assemble(recipe, ready, num_speakers=num_speakers, faults=faults, random=random)
+    if model is None or faults:
+        raise RecipeError(recipe.name, faults)
+    if ready["backbone"].options.get("weights", "random") != "random" and not random:
+        model.base = {stage.name: fingerprint(stage.module.state_dict()) for stage in model.backbone.stages()}
+    return model
+
+
+def build_freezing(recipe: Recipe) -> Freezing:
+    """Build a recipe's freezing strategy.
+
+    Raises:
+        RecipeError: with every fault of it.
+    """
+    faults: list[str] = []
+    ready = _ready(faults, "freezing", "freezing", recipe.freezing)
+    if ready is None:
+        raise RecipeError(recipe.name, faults)
+    freezing: Freezing = ready.make({})
+    return freezing
+
+
+def _prepare(recipe: Recipe, faults: list[str]) -> dict[str, _Ready]:
+    """Every part of a recipe whose name and options hold, by its place in the recipe."""
+    places: list[tuple[str, Kind, Part]] = [
+        ("backbone", "backbone", recipe.backbone),
+        ("freezing", "freezing", recipe.freezing),
+        *((f"heads.{name}", "head", part) for name, part in recipe.heads.items()),
+    ]
+    if recipe.vocoder:
+        places.append(("vocoder", "vocoder", recipe.vocoder))
+    found = {place: _ready(faults, place, kind, part) for place, kind, part in places}
+    return {place: ready for place, ready in found.items() if ready}
+
+
+def _ready(faults: list[str], place: str, kind: Kind, part: Part) -> _Ready | None:
+    try:
+        entry, tag = the_zoo().find(kind, part.use)
+        factory = entry.load()
+    except VczooError as error:
+        faults.append(f"{place}.use: {error}")
+        return None
+    before = len(faults)
+    hints = _hints(factory)
+    taken = {*CONTEXT, *entry.arguments}
+    parameters = {
+        name: parameter for name, parameter in inspect.signature(factory).parameters.items() if name not in taken
+    }
+    given = part.options | ({"weights": tag} if tag else {})
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in parameters:
+            hint = nearest(name, parameters)
+            faults.append(f"{place}.{name}: {part.use} has no such option{hint} It has: {', '.join(parameters)}")
+            continue
+        try:
+            options[name] = TypeAdapter(hints.get(name, Any)).validate_python(value)
+        except PydanticSchemaGenerationError:
+            options[name] = value
+        except ValidationError as error:
+            faults += [f"{place}.{name}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
+    faults += [
+        f"{place}.{name}: required by {part.use}, and not given"
+        for name, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty and name not in given
+    ]
+    if "weights" in parameters:
+        options.setdefault("weights", parameters["weights"].default)
+        _try(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
+    return _Ready(entry, factory, options) if len(faults) == before else None
+
+
+def _assemble(
+    recipe: Recipe, ready: Mapping[str, _Ready], *, num_speakers: int, faults: list[str], random: bool
+) -> Model | None:
+    """Build what is ready, part after part, each in the context of those before it."""
+    parts: dict[str, Any] = {}
+    context: dict[str, Any] = {"num_speakers": num_speakers}
+    if "vocoder" in ready:
+        vocoder: Vocoder | None = _try(faults, "vocoder", lambda: ready["vocoder"].make(context))
+        parts["vocoder"] = vocoder
+        context["acoustic"] = vocoder.accepts if vocoder else None
+    if "backbone" in ready:
+        part = ready["backbone"]
+        if random and "weights" in part.options:
+            part = _Ready(part.entry, part.factory, part.options | {"weights": "random"})
+        backbone: Backbone | None = _try(faults, "backbone", lambda: part.make(context))
+        parts["backbone"] = backbone
+        context["frames"] = backbone.spec if backbone else None
+    if parts.get("backbone") and parts.get("vocoder"):
+        _try(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
+    heads: dict[str, SpeakerHead | VoiceHead] = {}
+    broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not parts.get(name)]
+    if not broken:  # heads stand on both: their faults would only repeat what is said already
+        for name in recipe.heads:
+            if f"heads.{name}" in ready:
+                head = _try(faults, f"heads.{name}", partial(ready[f"heads.{name}"].make, context))
+                if head is not None:
+                    heads[name] = head
+                    if isinstance(head, SpeakerHead):
+                        context.setdefault("embedding_width", head.embedding_width)
+    if len(heads) < len(recipe.heads) or broken:
+        return None
+    shares = {name: head.weight for name, head in recipe.heads.items()}
+    return Model(parts["backbone"], heads, shares, parts.get("vocoder"))
+
+
+def _check_vocoder(recipe: Recipe, backbone: Backbone, vocoder: Vocoder) -> None:
+    if isinstance(vocoder.accepts, FrameSpec):
+        check_contract(recipe.backbone.use, backbone.spec, str(recipe.vocoder and recipe.vocoder.use), vocoder.accepts)
+    elif vocoder.accepts.sample_rate_hz != backbone.spec.sample_rate_hz:
+        raise ContractError(
+            f"{recipe.backbone.use} reads {backbone.spec.sample_rate_hz} Hz, but the vocoder makes "
+            f"{vocoder.accepts.sample_rate_hz} Hz; give the vocoder sample_rate_hz: {backbone.spec.sample_rate_hz}"
+        )
+
+
+def _check_weights(entry: Entry, weights: Any) -> None:
+    if weights == "random":
+        return
+    if is_weights_file(str(weights)):
+        if not Path(weights).is_file():
+            raise VczooError(f"no such file of weights: {weights}")
+        return
+    choose_weights(entry.name, str(weights), entry.weights)
+
+
+def _try(faults: list[str], place: str, action: Callable[[], Any]) -> Any:
+    """Do something; a mistake of the caller's becomes a fault at its place, and None is what is got."""
+    try:
+        return action()
+    except (VczooError, ImportError) as error:
+        faults.append(f"{place}: {error}")
+        return None
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    target = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        return typing.get_type_hints(target)
+    except (NameError, TypeError):  # an annotation that only a type checker can resolve
+        return {}

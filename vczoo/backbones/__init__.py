@@ -1,0 +1,1 @@
+"""Backbones that the core itself brings."""

@@ -1,0 +1,95 @@
+"""What the core itself registers, through the same hook as every plugin. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vczoo.entry import Entry
+from vczoo.hookspecs import hookimpl
+
+__all__ = ["vczoo_entries", "vczoo_recipes"]
+
+_APACHE = "Apache-2.0"
+
+
+@hookimpl
+def vczoo_entries() -> list[Entry]:
+    """The core's backbone, freezing strategies, heads and vocoder."""
+    freezing, speaker = "vczoo.freezing:", "vczoo.heads.speaker:"
+    return [
+        Entry("mel-conv", "backbone", "vczoo.backbones.mel_conv:MelConv", "small convolutions on log-mels", _APACHE),
+        Entry("none", "freezing", f"{freezing}None_", "nothing is frozen", _APACHE),
+        Entry("full", "freezing", f"{freezing}Full", "the whole backbone is frozen", _APACHE),
+        Entry("partial", "freezing", f"{freezing}Partial", "the last trainable_stages stages train", _APACHE),
+        Entry(
+            "gradual",
+            "freezing",
+            f"{freezing}Gradual",
+            "one more stage trains every every_epochs epochs",
+            _APACHE,
+            paper="arXiv:1801.06146",
+        ),
+        Entry(
+            "discriminative",
+            "freezing",
+            f"{freezing}Discriminative",
+            "every stage trains, each decay times slower than the next",
+            _APACHE,
+            paper="arXiv:1801.06146",
+        ),
+        Entry(
+            "norms",
+            "freezing",
+            f"{freezing}Norms",
+            "only normalisation layers train",
+            _APACHE,
+            paper="arXiv:2003.00152",
+        ),
+        Entry(
+            "speaker-classifier",
+            "head",
+            f"{speaker}SpeakerClassifier",
+            "MLP over pooled frames, cross-entropy; its last hidden layer is the embedding",
+            _APACHE,
+        ),
+        Entry(
+            "speaker-aam",
+            "head",
+            f"{speaker}SpeakerAAM",
+            "additive angular margin softmax over pooled frames",
+            _APACHE,
+            paper="arXiv:1801.07698",
+        ),
+        Entry(
+            "knn",
+            "head",
+            "vczoo.heads.knn:KNN",
+            "nearest neighbours in the voice's recordings; fitted by enrolment",
+            _APACHE,
+            paper="arXiv:2305.18975",
+        ),
+        Entry(
+            "mel-decoder",
+            "head",
+            "vczoo.heads.decoder:MelDecoder",
+            "content without its speaker, pitch and a speaker embedding to a mel",
+            _APACHE,
+            paper="arXiv:1904.05742",
+        ),
+        Entry(
+            "griffin-lim",
+            "vocoder",
+            "vczoo.vocoders.griffin_lim:GriffinLim",
+            "phase reconstruction with momentum; nothing to train",
+            "BSD-2-Clause",
+            paper="doi:10.1109/WASPAA.2013.6701851",
+            source="https://docs.pytorch.org/audio",
+        ),
+    ]
+
+
+@hookimpl
+def vczoo_recipes() -> Path:
+    """The recipes of the project: inside the package once installed, beside it in a checkout."""
+    inside = Path(__file__).parent / "recipes"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"

@@ -1,0 +1,111 @@
+"""All training state in one safetensors file, so that an interrupted fine-tune continues as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from vczoo.errors import RunError, WeightsError
+from vczoo.run import write_tensors
+from vczoo.weights import load_strictly, read_tensors
+
+__all__ = ["CHECKPOINT", "TrainingState", "load_checkpoint", "save_checkpoint"]
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass
+class TrainingState:
+    """Everything that training is, beside the tensors of the model and the optimizer.
+
+    Attributes:
+        identity: of recipe and corpus; another's checkpoint is refused.
+        epoch: that runs or runs next.
+        step: steps of it that are done.
+        best_loss: lowest validation loss so far.
+        best_epoch: where it was; -1 before the first validation.
+        history: one record an epoch, as in metrics.jsonl.
+        sums: of the running epoch's figures, weighted by items.
+        items: of the running epoch so far.
+        seconds: spent on training, interruptions left out.
+    """
+
+    identity: str
+    epoch: int = 0
+    step: int = 0
+    best_loss: float = float("inf")
+    best_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    items: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    path: Path, state: TrainingState, tensors: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the state, what trains, the best of it so far, the optimizer and the random state.
+
+    Raises:
+        RunError: the disk refuses; the checkpoint before this one stays.
+    """
+    flat = {f"model.{name}": tensor for name, tensor in tensors.state_dict().items()}
+    flat |= {f"best.{name}": tensor for name, tensor in best.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        flat |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+    flat["random"] = torch.get_rng_state()
+    # safetensors takes neither shared nor strided storage.
+    flat = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}
+    try:
+        write_tensors(path, flat, {"state": json.dumps(asdict(state))})
+    except OSError as error:
+        raise RunError(f"{path}: the checkpoint cannot be written ({error}); free some space and resume") from error
+
+
+def load_checkpoint(
+    path: Path, identity: str, tensors: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Read a checkpoint into the model, the optimizer and torch's random state.
+
+    Returns:
+        The state, and the best tensors so far.
+
+    Raises:
+        RunError: it is damaged, or it is of another recipe or other recordings.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = file.metadata() or {}
+        state = TrainingState(**json.loads(notes["state"]))
+        flat = read_tensors(path)
+    except (WeightsError, OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
+    except Exception as error:  # safetensors' own error is not exported by its stubs in every version
+        raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
+    if state.identity != identity:
+        raise RunError(
+            f"{path}: it was made with another recipe or other recordings; resume with what it was started with, "
+            "or choose another --out"
+        )
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+    for name, tensor in flat.items():
+        group, _, rest = name.partition(".")
+        if group in groups:
+            groups[group][rest] = tensor
+    try:
+        load_strictly(tensors, groups["model"], where=str(path))
+    except WeightsError as error:
+        raise RunError(f"{path}: this checkpoint cannot be resumed: {error}") from error
+    values: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in groups["optimizer"].items():
+        index, _, key = name.partition(".")
+        values.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(flat["random"])
+    return state, groups["best"]

@@ -1,0 +1,211 @@
+"""The command line: each command calls one function and prints what it gives."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vczoo.errors import VczooError
+from vczoo.listing import part_rows, plugin_rows, recipe_rows
+
+app = typer.Typer(
+    name="vczoo",
+    help="A model zoo for voice conversion by transfer learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change, KEY=VALUE: training.epochs=3")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+
+
+@app.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="Names to show, as in a shell: 'vgg16*'.")] = "*",
+    parts: Annotated[str, typer.Option(help="Show parts: backbone, freezing, head, vocoder or all.")] = "",
+) -> None:
+    """List recipes, or with --parts what recipes are made of."""
+    rows = part_rows(parts, pattern) if parts else recipe_rows(pattern)
+    if not rows:
+        raise VczooError(f"nothing is called {pattern!r}; `vczoo list{f' --parts {parts}' if parts else ''}` lists all")
+    _table(rows)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe, its .yaml file, or a run.")], overrides: Overrides = None
+) -> None:
+    """Show a recipe, resolved: everything that it extends merged into it. Of a run, its figures too."""
+    from vczoo.converter import read_name
+    from vczoo.recipe import read_recipe
+
+    kind, place = read_name(_as_run(name))
+    if kind == "run":
+        from vczoo.run import describe_run
+
+        _print(describe_run(Path(place)))
+    else:
+        _print(read_recipe(place, overrides or ()).to_yaml())
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="A recipe.")],
+    file: Annotated[Path, typer.Argument(help="The .yaml file to make.")],
+) -> None:
+    """Make a recipe file that extends a recipe, to edit."""
+    from vczoo.files import write_beside
+    from vczoo.zoo import the_zoo
+
+    recipe = the_zoo().recipe(name)
+    if file.suffix not in {".yaml", ".yml"}:
+        raise VczooError(f"{file}: a recipe file ends in .yaml, as in {file}.yaml")
+    text = f"extends: {name}\n\n# What differs goes here. `vczoo show {name}` shows all there is; {name} itself says:\n"
+    text += "".join(f"#   {line}".rstrip() + "\n" for line in recipe.read().splitlines())
+    try:
+        with write_beside(file, overwrite=False) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except FileExistsError as error:
+        raise VczooError(f"{file} exists; choose another name") from error
+    _print(f"{file}: edit it, then `vczoo check {file}` and `vczoo train {file} --data … --out …`")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A recipe or its .yaml file.")], overrides: Overrides = None
+) -> None:
+    """Check a recipe down to the contracts between its parts; nothing is downloaded."""
+    from vczoo.assembly import checked_recipe
+
+    recipe = checked_recipe(name, overrides or ())
+    _print(f"{recipe.name}: no fault found")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A recipe, its .yaml file, or a run that shall learn more speakers.")],
+    data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted fine-tune in --out.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+) -> None:
+    """Fine-tune a recipe on recordings, or teach a run additional speakers."""
+    from vczoo.train import finetune
+
+    try:
+        converter = finetune(_as_run(name), data, out, overrides or (), resume=resume, device=device)
+    except KeyboardInterrupt:
+        _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
+        raise typer.Exit(130) from None
+    metrics = converter.metrics
+    _print(f"{out}: voices {', '.join(converter.voices)}")
+    figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items())
+    _print(f"test: {figures} (best epoch {metrics['best_epoch']}, {metrics['seconds']:.0f} s)")
+    for age, accuracies in metrics.get("extension", {}).items():
+        before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
+        _print(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
+
+
+@app.command()
+def convert(
+    run: RunFolder,
+    source: Annotated[Path, typer.Argument(help="A recording: WAV, FLAC, OGG or MP3.")],
+    voice: Annotated[str, typer.Option(help="Whose voice.")],
+    out: Annotated[Path, typer.Option(help="The file to make.")],
+    semitones: Annotated[float | None, typer.Option(help="Move pitch by this much instead of to the voice's.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
+) -> None:
+    """Say what a recording says in a voice."""
+    if out.exists() and not overwrite:
+        raise VczooError(f"{out} exists; choose another --out, or give --overwrite")
+    wave = _load(run).convert(source, voice, semitones=semitones)
+    wave.save(out, overwrite=overwrite)
+    _print(f"{out}: {wave.seconds:.1f} s in the voice of {voice}")
+
+
+@app.command()
+def enroll(
+    run: RunFolder,
+    name: Annotated[str, typer.Argument(help="Of the new voice.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings of it.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it is there.")] = False,
+) -> None:
+    """Add a voice to a run from recordings of it, with no training."""
+    converter = _load(run)
+    converter.enroll(name, recordings, overwrite=overwrite)
+    converter.save(run, overwrite=True)
+    _print(f"{run}: voices {', '.join(converter.voices)}")
+
+
+@app.command()
+def identify(run: RunFolder, recording: Annotated[Path, typer.Argument(help="Who speaks in it?")]) -> None:
+    """Compare a recording with each voice: cosine of the speaker embeddings, the nearest first."""
+    scores = _load(run).identify(recording)
+    _table([{"voice": name, "cosine": f"{score:.3f}"} for name, score in scores.items()])
+
+
+@app.command()
+def plugins() -> None:
+    """List the plugins, where they come from and whether they load."""
+    _table(plugin_rows())
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("vczoo-demo"),
+) -> None:
+    """Fine-tune, convert and enrol on synthetic speech, offline. Takes about two minutes."""
+    from vczoo.demo import run_demo
+
+    rows, files = run_demo(out)
+    _table(rows)
+    for file in files:
+        _print(str(file))
+
+
+def main() -> NoReturn:
+    """Run the command line; a caller's mistake becomes one message and exit status 1."""
+    try:
+        app()
+    except VczooError as error:
+        _print(f"error: {error}", to_stderr=True)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _load(run: Path) -> Any:
+    from vczoo.converter import load
+
+    return load(run)
+
+
+def _as_run(name: str) -> str | Path:
+    """On the command line an existing run's folder needs no ./ before it."""
+    from vczoo.files import is_folder_with
+
+    return Path(name) if is_folder_with(Path(name), "vczoo.yaml") else name
+
+
+def _table(rows: list[dict[str, str]]) -> None:
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*row.values())
+    if not console.is_terminal:  # for other programs: whole lines, however long
+        console = Console(width=max(80, *(sum(len(value) + 2 for value in row.values()) + 80 for row in rows)))
+    console.print(table, highlight=False)
+
+
+def _print(text: str, *, to_stderr: bool = False) -> None:
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream.write(text.rstrip("\n") + "\n")

@@ -1,0 +1,203 @@
+"""`Converter`, what a user holds: recordings and voices by name in, converted speech out; and `load`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vczoo.assembly import build, checked_recipe
+from vczoo.errors import RunError, UnknownNameError, VczooError, VoiceError, nearest
+from vczoo.interfaces import Voice
+from vczoo.recipe import Recipe
+from vczoo.run import Run, is_run, load_run, save_run
+from vczoo.waveform import Waveform
+from vczoo.zoo import the_zoo
+
+__all__ = ["Converter", "load", "read_name"]
+
+Recording = str | os.PathLike[str] | Waveform
+
+_HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
+
+
+class Converter:
+    """A model with named voices.
+
+    Args:
+        run: what is loaded or was trained.
+        device: where it computes; a GPU where there is one.
+    """
+
+    def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
+        self.run = run
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        run.model.to(self.device).eval()
+
+    def __repr__(self) -> str:
+        return f"<Converter {self.recipe.name}: {len(self.voices)} voices>"
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it is made of."""
+        return self.run.recipe
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Names that `convert` takes."""
+        return tuple(self.run.voices)
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Speakers of the training data."""
+        return self.run.speakers
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Figures of the fine-tune; empty before one."""
+        return self.run.metrics
+
+    def convert(self, source: Recording, voice: str, *, semitones: float | None = None) -> Waveform:
+        """Say what a recording says in a voice.
+
+        Args:
+            source: a file or waveform of any rate.
+            voice: one of `voices`.
+            semitones: how far pitch is moved; None moves its mean to the voice's.
+
+        Returns:
+            (1, S) at the model's rate, as long as the source.
+
+        Raises:
+            VoiceError: no such voice, or the recipe only recognises.
+            AudioError: the source cannot be read.
+        """
+        if voice not in self.run.voices:
+            there = f" Voices: {', '.join(self.voices[:12])}." if self.voices else " It has no voice yet."
+            raise VoiceError(
+                f"no voice is called {voice!r}{nearest(voice, self.voices)}{there} `enroll` adds one from recordings"
+            )
+        wave = self._read(source)
+        return self.run.model.convert(wave, self.run.voices[voice].tensors, semitones=semitones).to("cpu")
+
+    def enroll(self, name: str, recordings: Recording | Sequence[Recording], *, overwrite: bool = False) -> None:
+        """Add a voice from recordings of it, with no training; `save` keeps it.
+
+        Raises:
+            VoiceError: the name is taken (and `overwrite` false) or not fit for one, or there is no recording.
+            AudioError: a recording cannot be read; the voice is not added then.
+        """
+        if not name.strip() or "/" in name or not name.isprintable():
+            raise VoiceError(f"a voice's name is printable text without '/', got {name!r}")
+        alike = [known for known in self.voices if known.casefold() == name.casefold()]
+        if alike and not (overwrite and name in alike):
+            raise VoiceError(f"voice {alike[0]!r} is there already; choose another name, or overwrite it on purpose")
+        if isinstance(recordings, str | os.PathLike | Waveform):
+            recordings = [recordings]
+        waves = [self._read(recording) for recording in recordings]
+        self.run.voices[name] = Voice(name, self.run.model.enroll(waves))
+
+    def identify(self, recording: Recording) -> dict[str, float]:
+        """Cosine of a recording's speaker embedding to that of each voice, the nearest first.
+
+        Raises:
+            VoiceError: the recipe has no speaker head, or there is no voice.
+            AudioError: the recording cannot be read.
+        """
+        embedding = self.embed(recording)
+        if not self.voices:
+            raise VoiceError("there is no voice to compare with; `enroll` adds one from recordings")
+        key = f"{next(iter(self.run.model.speaker_heads))}.embedding"
+        scores = {name: float(embedding @ voice.tensors[key]) for name, voice in self.run.voices.items()}
+        return dict(sorted(scores.items(), key=lambda item: -item[1]))
+
+    def embed(self, recording: Recording) -> Tensor:
+        """The speaker embedding of a recording: (E,), of length 1.
+
+        Raises:
+            VoiceError: the recipe has no speaker head.
+            AudioError: the recording cannot be read.
+        """
+        if not self.run.model.speaker_heads:
+            raise VoiceError("this recipe has no speaker head; load one that has, see `vczoo list`")
+        return next(iter(self.run.model.embed(self._read(recording)).values()))[0].cpu()
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write it as a run folder, which `load` reads.
+
+        Raises:
+            RunError: the path exists (and `overwrite` is false or it is no run), or the disk refuses.
+        """
+        path = Path(path)
+        if path.exists() and not (overwrite and is_run(path)):
+            raise RunError(f"{path} exists; choose another folder, or overwrite a run on purpose")
+        return save_run(self.run, path)
+
+    def _read(self, recording: Recording) -> Waveform:
+        rate = self.run.model.sample_rate_hz
+        wave = recording.resample(rate) if isinstance(recording, Waveform) else Waveform.read(recording, rate)
+        return wave.to(self.device)
+
+
+def load(
+    name: str | os.PathLike[str],
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    *,
+    device: torch.device | str | None = None,
+) -> Converter:
+    """Load a recipe (`vgg16-partialfreeze`), a run (`./runs/mine`) or a speaker from the Hub (`owner/name@v1`).
+
+    A recipe comes with its pretrained backbone and fresh heads: `enroll` a voice, or `finetune` it.
+
+    Args:
+        name: as above; a recipe's .yaml file, too.
+        overrides: of a recipe, `["backbone.weights=random"]` or a mapping of the same.
+        device: where it computes; a GPU where there is one.
+
+    Raises:
+        UnknownNameError, RecipeError, RunError, WeightsError: it cannot be loaded, and why.
+    """
+    kind, place = read_name(name)
+    if kind == "run":
+        if overrides:
+            raise RunError(f"{place}: overrides are for recipes; a run is what it was trained as")
+        return Converter(load_run(Path(place)), device)
+    recipe = checked_recipe(place, overrides)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        model = build(recipe, num_speakers=1)
+    return Converter(Run(recipe, model, (), {}), device)
+
+
+def read_name(name: str | os.PathLike[str]) -> tuple[str, str]:
+    """Tell what a name means: ("recipe", name or file) or ("run", folder).
+
+    Raises:
+        UnknownNameError: it means nothing here, or two things.
+        VczooError: it names a speaker on the Hub, which this version does not load.
+    """
+    text = os.fspath(name)
+    path = Path(text).expanduser()
+    if path.suffix in {".yaml", ".yml"}:
+        return "recipe", str(path)
+    explicit = isinstance(name, os.PathLike) or path.is_absolute() or text.startswith((".", "~"))
+    if explicit:
+        return "run", str(path)
+    if _HUB_NAME.fullmatch(text):
+        if path.is_dir():
+            raise UnknownNameError(
+                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder"
+            )
+        raise VczooError(
+            f"{text!r} is owner/name on the Hugging Face Hub, which this version cannot load yet; "
+            f"for a folder write ./{text}, and `vczoo list` lists recipes"
+        )
+    if "/" in text or os.sep in text:
+        return "run", str(path)
+    the_zoo().recipe(text)
+    return "recipe", text

@@ -1,0 +1,143 @@
+"""Speaker heads: frames in, a speaker embedding and logits out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vczoo.errors import ContractError
+from vczoo.frames import Frames
+from vczoo.interfaces import Loss, SpeakerHead
+from vczoo.specs import FrameSpec
+
+__all__ = ["SpeakerAAM", "SpeakerClassifier"]
+
+
+class SpeakerClassifier(SpeakerHead):
+    """MLP over mean and deviation of the frames in time; its last hidden layer is the speaker embedding.
+
+    The embedding is taken before the last ReLU, so that it can point in every direction.
+
+    Args:
+        frames: what the backbone makes; the input width is twice its channels.
+        num_speakers: width of the output.
+        hidden: widths of the hidden layers.
+        dropout: share of units dropped after each hidden layer in training.
+
+    Raises:
+        ContractError: no hidden layer, or a dropout outside [0, 1).
+    """
+
+    def __init__(
+        self, *, frames: FrameSpec, num_speakers: int, hidden: Sequence[int] = (1024, 512), dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        if not hidden or min(hidden) < 1:
+            raise ContractError(f"hidden needs at least one width of 1 or more, got {list(hidden)}")
+        if not 0 <= dropout < 1:
+            raise ContractError(f"dropout is a share in [0, 1), got {dropout}")
+        widths = (2 * frames.channels, *hidden)
+        layers: list[nn.Module] = [nn.LayerNorm(widths[0])]
+        for index, (before, after) in enumerate(itertools.pairwise(widths)):
+            if index:
+                layers += [nn.ReLU(), nn.Dropout(dropout)]
+            layers.append(nn.Linear(before, after))
+        self.body = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden[-1], num_speakers)
+        self.embedding_width, self.num_speakers = hidden[-1], num_speakers
+
+    def embed(self, frames: Frames) -> Tensor:
+        """(B, T, C) -> (B, hidden[-1]), of length 1."""
+        return F.normalize(self.body(frames.pool()), dim=1)
+
+    def logits(self, frames: Frames) -> Tensor:
+        """(B, T, C) -> (B, num_speakers)."""
+        logits: Tensor = self.output(self.dropout(F.relu(self.body(frames.pool()))))
+        return logits
+
+    def loss(self, frames: Frames, speakers: Tensor) -> Loss:
+        """Cross-entropy, with accuracy beside it."""
+        logits = self.logits(frames)
+        return Loss(F.cross_entropy(logits, speakers), {"accuracy": _accuracy(logits, speakers)})
+
+    def grow(self, num_speakers: int) -> None:
+        """Add rows for more speakers; the old rows stay as they are."""
+        old = self.output
+        grown = nn.Linear(old.in_features, num_speakers, device=old.weight.device, dtype=old.weight.dtype)
+        with torch.no_grad():
+            grown.weight[: self.num_speakers] = old.weight
+            grown.bias[: self.num_speakers] = old.bias
+        self.output, self.num_speakers = grown, num_speakers
+
+
+class SpeakerAAM(SpeakerHead):
+    """A linear embedding of the pooled frames, trained with additive angular margin softmax.
+
+    Source: ArcFace, arXiv:1801.07698.
+
+    Args:
+        frames: what the backbone makes; the input width is twice its channels.
+        num_speakers: number of class centres.
+        width: of the embedding.
+        margin: added to the angle of the right class, in radians.
+        scale: of the cosines before the softmax.
+
+    Raises:
+        ContractError: a margin outside [0, pi / 2) or a scale that is not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: FrameSpec,
+        num_speakers: int,
+        width: int = 256,
+        margin: float = 0.2,
+        scale: float = 30.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= margin < math.pi / 2:
+            raise ContractError(f"margin is an angle in [0, pi / 2) radians, got {margin}")
+        if not scale > 0:
+            raise ContractError(f"scale is above 0, got {scale}")
+        self.body = nn.Sequential(nn.LayerNorm(2 * frames.channels), nn.Linear(2 * frames.channels, width))
+        self.centres = nn.Parameter(F.normalize(torch.randn(num_speakers, width), dim=1))
+        self.margin, self.scale = margin, scale
+        self.embedding_width, self.num_speakers = width, num_speakers
+
+    def embed(self, frames: Frames) -> Tensor:
+        """(B, T, C) -> (B, width), of length 1."""
+        return F.normalize(self.body(frames.pool()), dim=1)
+
+    def logits(self, frames: Frames) -> Tensor:
+        """Scaled cosines to the class centres: (B, num_speakers)."""
+        return self.scale * self.embed(frames) @ F.normalize(self.centres, dim=1).T
+
+    def loss(self, frames: Frames, speakers: Tensor) -> Loss:
+        """Cross-entropy with the angle of the right class enlarged by the margin; accuracy is without it."""
+        logits = self.logits(frames)
+        cosine = (logits / self.scale).clamp(-1 + 1e-7, 1 - 1e-7)
+        angle = torch.acos(cosine)
+        # Past pi - margin, cos(angle + margin) would rise again; there the penalty goes on as a straight line.
+        widened = torch.where(
+            angle < math.pi - self.margin, torch.cos(angle + self.margin), cosine - self.margin * math.sin(self.margin)
+        )
+        right = F.one_hot(speakers, self.num_speakers).bool()
+        loss = F.cross_entropy(self.scale * torch.where(right, widened, cosine), speakers)
+        return Loss(loss, {"accuracy": _accuracy(logits, speakers)})
+
+    def grow(self, num_speakers: int) -> None:
+        """Add random centres for more speakers; the old ones stay as they are."""
+        new = torch.randn(num_speakers - self.num_speakers, self.embedding_width, device=self.centres.device)
+        self.centres = nn.Parameter(torch.cat([self.centres.detach(), F.normalize(new, dim=1)]))
+        self.num_speakers = num_speakers
+
+
+def _accuracy(logits: Tensor, speakers: Tensor) -> Tensor:
+    return (logits.argmax(dim=1) == speakers).float().mean()

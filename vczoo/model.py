@@ -1,0 +1,181 @@
+"""`Model`: backbone, heads and vocoder in a line. Waveforms in; losses, embeddings, voices and waveforms out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vczoo.errors import VoiceError
+from vczoo.frames import Frames
+from vczoo.interfaces import Backbone, Loss, Source, SpeakerHead, Vocoder, VoiceHead
+from vczoo.mel import LogMel
+from vczoo.pitch import mean_log_hz, pitch_frames, shift_pitch
+from vczoo.specs import MelSpec
+from vczoo.waveform import Waveform
+
+__all__ = ["Model"]
+
+
+class Model(nn.Module):
+    """The parts of a recipe, built.
+
+    Args:
+        backbone: turns a waveform into frames.
+        heads: by name, in the recipe's order.
+        shares: each head's weight in the loss.
+        vocoder: turns acoustic frames into a waveform; None for a recipe that only recognises.
+
+    Attributes:
+        base: SHA-256 of each stage as its pretrained weights made it; empty for random weights.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        heads: Mapping[str, SpeakerHead | VoiceHead],
+        shares: Mapping[str, float],
+        vocoder: Vocoder | None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(heads)
+        self.shares = dict(shares)
+        self.vocoder = vocoder
+        self.base: dict[str, str] = {}
+        accepts = vocoder.accepts if vocoder else None
+        self.acoustic_mel = LogMel(accepts) if isinstance(accepts, MelSpec) else None
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of the waveforms that it reads and makes."""
+        return self.backbone.spec.sample_rate_hz
+
+    @property
+    def speaker_heads(self) -> dict[str, SpeakerHead]:
+        """Speaker heads by name; the first one's embedding is what voice heads are conditioned on."""
+        return {name: head for name, head in self.heads.items() if isinstance(head, SpeakerHead)}
+
+    @property
+    def voice_heads(self) -> dict[str, VoiceHead]:
+        """Voice heads by name."""
+        return {name: head for name, head in self.heads.items() if isinstance(head, VoiceHead)}
+
+    def acoustic(self, wave: Waveform) -> Frames:
+        """The recording as the vocoder reads it: mel frames under its spec, or the backbone's own frames."""
+        frames: Frames = self.acoustic_mel(wave) if self.acoustic_mel else self.backbone(wave)
+        return frames
+
+    def pitch(self, wave: Waveform) -> Frames:
+        """Pitch frames at the rate of the acoustic frames: (B, T', 2)."""
+        hop = self.vocoder.accepts.hop_length if self.vocoder else self.backbone.spec.hop_length
+        return pitch_frames(wave, hop)
+
+    def loss(self, wave: Waveform, speakers: Tensor, pitch: Frames | None, target: Frames | None) -> Loss:
+        """The weighted sum of the heads' losses, and `<head>.<figure>` for each.
+
+        Args:
+            wave: (B, S) excerpts.
+            speakers: (B,) indices of who speaks.
+            pitch, target: what `pitch` and `acoustic` give for them; None where no voice head trains.
+        """
+        content: Frames = self.backbone(wave)
+        total = content.values.new_zeros(())
+        metrics: dict[str, Tensor] = {}
+        embedding = self._speakers_embedding(content, speakers)
+        for name, head in self.heads.items():
+            loss: Loss | None = None
+            if isinstance(head, SpeakerHead):
+                loss = head.loss(content, speakers)
+            elif isinstance(head, VoiceHead) and pitch is not None and target is not None:
+                loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
+            if loss is not None:
+                total = total + self.shares[name] * loss.value
+                metrics[f"{name}.loss"] = loss.value.detach()
+                metrics |= {f"{name}.{figure}": value for figure, value in loss.metrics.items()}
+        return Loss(total, metrics)
+
+    def _speakers_embedding(self, content: Frames, speakers: Tensor) -> Tensor | None:
+        """Each item's speaker, as the mean embedding of that speaker's items in the batch: (B, E).
+
+        A voice is the mean over its recordings, too; an item's own embedding would tell what is said in it.
+        """
+        if not self.voice_heads or not self.speaker_heads:
+            return None
+        head = next(iter(self.speaker_heads.values()))
+        with torch.no_grad():
+            # Dropout would make the voice differ from what enrolment gives.
+            training = head.training
+            embedding = head.eval().embed(content)
+            head.train(training)
+            same = (speakers[:, None] == speakers[None]).to(embedding.dtype)
+            return F.normalize(same @ embedding, dim=1)
+
+    @torch.inference_mode()
+    def embed(self, wave: Waveform) -> dict[str, Tensor]:
+        """Each speaker head's embedding of each item: (B, E) by head name."""
+        content: Frames = self.backbone(wave)
+        return {name: head.embed(content) for name, head in self.speaker_heads.items()}
+
+    @torch.inference_mode()
+    def logits(self, wave: Waveform) -> Tensor:
+        """The first speaker head's logits: (B, num_speakers)."""
+        logits: Tensor = next(iter(self.speaker_heads.values())).logits(self.backbone(wave))
+        return logits
+
+    @torch.inference_mode()
+    def enroll(self, waves: Sequence[Waveform]) -> dict[str, Tensor]:
+        """What the heads keep of a voice, from its recordings: `<head>.<tensor>`, and `pitch` (mean log-Hz).
+
+        Recordings are read one by one, so that memory does not grow with their number beyond what is kept.
+
+        Raises:
+            VoiceError: there is no recording.
+        """
+        if not waves:
+            raise VoiceError("a voice is enrolled from at least one recording, got none")
+        contents = [self.backbone(wave) for wave in waves]
+        kept: dict[str, Tensor] = {}
+        for name, speaker_head in self.speaker_heads.items():
+            embeddings = torch.cat([speaker_head.embed(content) for content in contents])
+            kept[f"{name}.embedding"] = F.normalize(embeddings.mean(dim=0), dim=0)
+        if self.voice_heads:
+            kept["pitch"] = mean_log_hz(Frames.batch([self.pitch(wave) for wave in waves]))
+            content = Frames.batch(contents)
+            acoustic = Frames.batch([self.acoustic(wave) for wave in waves])
+            for name, voice_head in self.voice_heads.items():
+                kept |= {f"{name}.{key}": value for key, value in voice_head.enroll(content, acoustic).items()}
+        return {name: value.float().cpu().contiguous() for name, value in kept.items()}
+
+    @torch.inference_mode()
+    def convert(self, wave: Waveform, voice: Mapping[str, Tensor], *, semitones: float | None = None) -> Waveform:
+        """Say what a recording says in a voice: (1, S) -> (1, S).
+
+        Args:
+            wave: one recording at `sample_rate_hz`.
+            voice: what `enroll` gave.
+            semitones: how far pitch is moved; None moves its mean to the voice's.
+
+        Raises:
+            VoiceError: the recipe has no voice head.
+        """
+        if not self.voice_heads or self.vocoder is None:
+            raise VoiceError("this recipe only recognises: it has no voice head. Load one that has, see `vczoo list`")
+        device = wave.samples.device
+        name, head = next(iter(self.voice_heads.items()))
+        tensors = {key: value.to(device) for key, value in voice.items()}
+        own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        for speaker_name in list(self.speaker_heads)[:1]:
+            own["embedding"] = tensors[f"{speaker_name}.embedding"]
+        pitch = self.pitch(wave)
+        shift = (tensors["pitch"] - mean_log_hz(pitch)) if semitones is None else semitones / 12 * 0.6931471805599453
+        # A whisper has no pitch to move, and a voice enrolled from whispers has none to move to.
+        if not isinstance(shift, Tensor) or bool(torch.isfinite(shift).all()):
+            pitch = shift_pitch(pitch, shift)
+        frames = head.convert(Source(self.backbone(wave), self.backbone.spec, pitch), own)
+        made: Waveform = self.vocoder(frames)
+        length = wave.samples.shape[1]
+        samples = F.pad(made.samples[:, :length], (0, max(0, length - made.samples.shape[1])))
+        return Waveform.of(samples, made.sample_rate_hz)

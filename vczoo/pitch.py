@@ -1,0 +1,55 @@
+"""Waveform in, pitch Frames out: F0 and voicing at the rate of the acoustic frames (WORLD's DIO and StoneMask)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vczoo.frames import Frames
+from vczoo.waveform import Waveform
+
+__all__ = ["PITCH_CENTRE_LOG_HZ", "PITCH_SCALE", "mean_log_hz", "pitch_frames", "shift_pitch"]
+
+LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
+PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
+PITCH_SCALE = 0.5  # one unit is half an e-fold: a voice's contour then spans about -1 to 1
+
+
+def pitch_frames(wave: Waveform, hop_length: int) -> Frames:
+    """(B, S) -> (B, 1 + S // hop_length, 2): scaled log-F0, 0 where unvoiced, and voicing, 0 or 1.
+
+    Source: WORLD (Morise et al. 2016) through pyworld; DIO runs at 100 times real time on one core and Harvest
+    at 4 times, for fewer unvoiced errors.
+    """
+    import pyworld
+
+    items = []
+    for index in range(len(wave)):
+        samples = wave[index].samples[0].detach().cpu().double().numpy()
+        count = 1 + samples.size // hop_length
+        f0_hz, times = pyworld.dio(
+            samples,
+            wave.sample_rate_hz,
+            f0_floor=LOWEST_HZ,
+            f0_ceil=HIGHEST_HZ,
+            frame_period=1000.0 * hop_length / wave.sample_rate_hz,
+        )
+        f0_hz = pyworld.stonemask(samples, f0_hz, times, wave.sample_rate_hz)
+        f0_hz = np.pad(f0_hz[:count], (0, max(0, count - f0_hz.size)))
+        voiced = f0_hz > 0
+        scaled = np.where(voiced, (np.log(np.where(voiced, f0_hz, 1.0)) - PITCH_CENTRE_LOG_HZ) / PITCH_SCALE, 0.0)
+        items.append(Frames.of(torch.from_numpy(np.stack([scaled, voiced], axis=1).astype(np.float32))))
+    return Frames.batch(items).to(wave.samples.device)
+
+
+def mean_log_hz(pitch: Frames) -> Tensor:
+    """Mean natural log of F0 in Hz over all voiced frames of a batch: (1,); NaN where nothing is voiced."""
+    voiced = (pitch.values[..., 1:] > 0) & pitch.mask()
+    return pitch.values[..., :1][voiced].mean().reshape(1) * PITCH_SCALE + PITCH_CENTRE_LOG_HZ
+
+
+def shift_pitch(pitch: Frames, log_ratio: Tensor | float) -> Frames:
+    """Multiply F0 by exp(log_ratio) where there is one."""
+    log_f0, voiced = pitch.values[..., :1], pitch.values[..., 1:]
+    return pitch.with_values(torch.cat([log_f0 + voiced * (log_ratio / PITCH_SCALE), voiced], dim=2))

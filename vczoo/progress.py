@@ -1,0 +1,63 @@
+"""What a person sees while training: a progress bar on a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["Bar", "Silent"]
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def begin(self, epochs: int, steps: int, done: int) -> None:
+        """Nothing."""
+
+    def step(self, loss: float) -> None:
+        """Nothing."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+class Bar:
+    """A watcher that draws on standard error. Use it as a context."""
+
+    def __init__(self) -> None:
+        console = Console(file=sys.stderr)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.progress.add_task("fine-tuning", total=None)
+
+    def __enter__(self) -> Bar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def begin(self, epochs: int, steps: int, done: int) -> None:
+        """Show how many steps there are."""
+        self.progress.update(self.task, total=epochs * steps, completed=done)
+
+    def step(self, loss: float) -> None:
+        """Move on by one."""
+        self.progress.update(self.task, advance=1, description=f"fine-tuning, loss {loss:.3f}")
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Print the epoch's line above the bar."""
+        figures = " ".join(f"{name} {value:.3f}" for name, value in record["validation"].items())
+        line = f"epoch {record['epoch']}: train loss {record['train']['loss']:.3f}; validation {figures}"
+        self.progress.console.print(f"{line} ({record['seconds']:.1f} s)", highlight=False, soft_wrap=True)

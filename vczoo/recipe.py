@@ -1,0 +1,169 @@
+"""Recipes: a name or file and `key=value` overrides in, a validated `Recipe` out, with all faults in one report."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vczoo.errors import RecipeError, nearest
+from vczoo.plain import dump_plain
+from vczoo.recipe_text import read_values
+
+__all__ = ["HeadPart", "Part", "Recipe", "Training", "read_recipe"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(BaseModel):
+    """A part by its registered name, with the options that its factory takes."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is given beside the fields that every part of its kind has."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class HeadPart(Part):
+    """A head and its share of the loss."""
+
+    weight: float = Field(default=1.0, ge=0)
+
+
+class Training(_Settings):
+    """How a recipe is fine-tuned.
+
+    Attributes:
+        epochs: passes over the training data, at most.
+        batch_size: crops a step.
+        crop_seconds: length of the excerpts that it trains on; an utterance gives one for each crop_seconds.
+        optimizer: adamw or adam.
+        learning_rate: of the heads, before the schedule.
+        backbone_rate: learning rate of the backbone over that of the heads, before the freezing strategy's.
+        weight_decay: decoupled for adamw, none for adam.
+        schedule: cosine or linear to 0, or constant, after the warm-up.
+        warmup: share of all steps in which the rate rises from 0.
+        clip_norm: largest norm of the gradient.
+        patience: epochs without a better validation loss after which training stops.
+        seed: of everything random.
+    """
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    crop_seconds: float = Field(default=1.92, ge=0.1)
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    backbone_rate: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    patience: int = Field(default=5, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class Recipe(_Settings):
+    """Names and plain values that make a model."""
+
+    name: str
+    summary: Annotated[str, Field(min_length=1)]
+    licence: str = "Apache-2.0"
+    paper: str = ""
+    backbone: Part
+    freezing: Part
+    heads: Annotated[dict[str, HeadPart], Field(min_length=1)]
+    vocoder: Part | None = None
+    training: Training = Training()
+
+    @field_validator("heads")
+    @classmethod
+    def _names_of_heads(cls, heads: dict[str, HeadPart]) -> dict[str, HeadPart]:
+        for name in heads:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"head {name!r}: a name is letters, digits, _ and -, and starts with a letter")
+        return heads
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Recipe:
+        """Validate a resolved mapping.
+
+        Raises:
+            RecipeError: with every fault.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            faults = [_sentence(fault) for fault in error.errors()]
+            raise RecipeError(str(values.get("name", "?")), faults) from None
+
+    @classmethod
+    def salvage(cls, values: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
+        """Validate a resolved mapping without what is wrong in it, so that the rest can be checked, too.
+
+        Returns:
+            The recipe without its faulty settings, None where too little is left; and the faults.
+        """
+        try:
+            return cls.model_validate(dict(values)), []
+        except ValidationError as error:
+            faults = error.errors()
+        rest = copy.deepcopy(dict(values))
+        for fault in faults:
+            _remove(rest, fault["loc"])
+        try:
+            return cls.model_validate(rest), [_sentence(fault) for fault in faults]
+        except ValidationError:
+            return None, [_sentence(fault) for fault in faults]
+
+    def to_plain(self) -> dict[str, Any]:
+        """The recipe as a mapping that `parse` reads again."""
+        return self.model_dump(exclude_none=True)
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, resolved: without `extends`."""
+        return dump_plain(self.to_plain())
+
+
+def read_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """Read a recipe by name or from a .yaml file, with overrides: `["training.epochs=3"]` or a mapping of the same.
+
+    Raises:
+        UnknownNameError: no recipe has the name.
+        RecipeError: with every fault of the recipe.
+        VczooError: the file cannot be read, or an override is not `key=value`.
+    """
+    return Recipe.parse(read_values(name, overrides))
+
+
+def _remove(values: Any, place: tuple[int | str, ...]) -> None:
+    for step in place[:-1]:
+        if not isinstance(values, dict) or step not in values:
+            return
+        values = values[step]
+    if isinstance(values, dict):
+        values.pop(place[-1], None)
+
+
+def _sentence(fault: Any) -> str:
+    """One of pydantic's faults as: place, what was wrong, what was got, and the nearest names where one is unknown."""
+    place = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        fields = Training.model_fields if place.startswith("training.") else Recipe.model_fields
+        prefix = "training." if place.startswith("training.") else ""
+        known = [f"{prefix}{name}" for name in fields]
+        hint = nearest(place, [*known, "backbone.weights", "extends"])
+        return f"{place}: no such setting{hint} Settings here: {', '.join(known)}"
+    if fault["type"] == "missing":
+        return f"{place}: required, and not given"
+    return f"{place}: {fault['msg']}, got {fault['input']!r}"

@@ -1,0 +1,75 @@
+"""Recipes as text: a name or file and `key=value` overrides in, one resolved mapping out. No pydantic here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vczoo.errors import RecipeError, UnknownNameError, VczooError
+from vczoo.plain import merge, parse_plain, parse_value
+from vczoo.zoo import the_zoo
+
+__all__ = ["nest", "read_values", "resolve"]
+
+
+def read_values(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> dict[str, Any]:
+    """Read a recipe as `read_recipe` does, but only as far as a mapping.
+
+    Raises:
+        UnknownNameError, VczooError: as `read_recipe`.
+    """
+    return merge(resolve(name), nest(overrides))
+
+
+def resolve(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a recipe as a mapping, with what it `extends` merged under it.
+
+    Raises:
+        RecipeError: the chain of `extends` is a cycle or names no recipe.
+        UnknownNameError, VczooError: as `read_recipe`.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise VczooError(f"{path}: no such recipe file; `vczoo copy NAME {path.name}` makes one to edit")
+        text, label = path.read_text(encoding="utf-8"), path.stem
+    else:
+        label = str(name)
+        text = the_zoo().recipe(label).read()
+    values = parse_plain(text, f"recipe {name}")
+    parent = values.pop("extends", None)
+    values["name"] = label
+    if parent is None:
+        return values
+    chain = (*seen, label)
+    if parent in chain:
+        raise RecipeError(label, [f"extends makes a cycle: {' -> '.join((*chain, str(parent)))}"])
+    try:
+        return merge(resolve(str(parent), chain), values)
+    except UnknownNameError as error:
+        raise RecipeError(label, [f"extends: {error}"]) from error
+
+
+def nest(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Turn overrides, `["training.epochs=3"]` or `{"training.epochs": 3}`, into a nested mapping.
+
+    Raises:
+        VczooError: one is not `key=value`, or its value is not plain YAML.
+    """
+    if isinstance(overrides, Mapping):
+        pairs = list(overrides.items())
+    else:
+        pairs = []
+        for override in overrides:
+            key, equals, text = override.partition("=")
+            if not equals or not key:
+                raise VczooError(f"override {override!r} is not key=value; an example: training.epochs=3")
+            pairs.append((key, parse_value(text)))
+    nested: dict[str, Any] = {}
+    for key, value in pairs:
+        inner = value
+        for part in reversed(str(key).split(".")):
+            inner = {part: inner}
+        nested = merge(nested, inner)
+    return nested

@@ -1,0 +1,202 @@
+"""`finetune`: a recipe or a run and recordings in, a run with voices out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vczoo.assembly import build, build_freezing, checked_recipe
+from vczoo.checkpoint import CHECKPOINT
+from vczoo.clips import Clips
+from vczoo.converter import Converter, read_name
+from vczoo.corpus import Corpus, Split, Utterance, read_corpus
+from vczoo.errors import CorpusError, RecipeError, RunError
+from vczoo.files import write_text
+from vczoo.interfaces import Voice
+from vczoo.loop import evaluate, fit
+from vczoo.manifest import SPLITS
+from vczoo.model import Model
+from vczoo.plain import merge
+from vczoo.progress import Bar, Silent
+from vczoo.recipe import Recipe
+from vczoo.recipe_text import nest
+from vczoo.run import MANIFEST, Run, is_run, load_run, save_run
+from vczoo.waveform import Waveform
+
+__all__ = ["finetune"]
+
+Location = str | os.PathLike[str]
+
+
+def finetune(
+    name: Location,
+    data: Location | Sequence[Location],
+    out: Location,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    *,
+    resume: bool = False,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+) -> Converter:
+    """Fine-tune a recipe on recordings, or teach a run additional speakers.
+
+    From a run, its classifier grows: the rows of the old speakers are kept, their recordings (from the run's
+    manifest, or given again in `data`) are trained on along with the new ones, and `metrics["extension"]` has the
+    accuracy on old and new speakers before and after.
+
+    Args:
+        name: a recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`).
+        data: a folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
+        out: the run folder to make.
+        overrides: of the recipe, `["training.epochs=3"]` or a mapping of the same; from a run, of its `training`
+            and `freezing` alone.
+        resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
+        device: where it computes; a GPU where there is one.
+        progress: show it on standard error.
+
+    Returns:
+        The trained model with a voice for each speaker; its `metrics` are those of metrics.json.
+
+    Raises:
+        CorpusError: the recordings cannot be trained on.
+        RecipeError, UnknownNameError, WeightsError: the recipe cannot be built.
+        RunError: `out` exists, or there is nothing to resume.
+        KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
+    """
+    folder = Path(out)
+    _check_out(folder, resume)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    kind, place = read_name(name)
+    old = load_run(Path(place)) if kind == "run" else None
+    recipe = _extended_recipe(old.recipe, overrides) if old else checked_recipe(place, overrides)
+    corpus = read_corpus(data)
+    if old:
+        corpus = _with_old_speakers(Path(place), old, corpus)
+    speakers = (*old.speakers, *(s for s in corpus.speakers if s not in old.speakers)) if old else corpus.speakers
+    fingerprint = corpus.fingerprint()
+    identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}".encode()).hexdigest()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.training.seed)
+        model = old.model if old else build(recipe, len(speakers))
+        if old and len(speakers) > len(old.speakers):
+            for head in model.speaker_heads.values():
+                head.grow(len(speakers))
+        model.to(device)
+        clips = {split: Clips(corpus.split(split), speakers, model, recipe.training.crop_seconds) for split in SPLITS}
+        before = _by_age(model, corpus, speakers, old) if old else {}
+        write_text(folder / MANIFEST, corpus.to_jsonl())
+        bar = Bar() if progress else None
+        if bar:
+            with bar:
+                bar.progress.console.print(corpus.report(), highlight=False, soft_wrap=True)
+                fitted = _fit(model, recipe, clips, folder, identity, bar)
+        else:
+            fitted = _fit(model, recipe, clips, folder, identity, Silent())
+        metrics = {
+            "speakers": len(speakers),
+            "epochs": len(fitted.history),
+            "best_epoch": fitted.best_epoch,
+            "seconds": round(fitted.seconds, 2),
+            "validation": evaluate(model, clips["validation"]),
+            "test": evaluate(model, clips["test"]),
+        }
+    if old:
+        after = _by_age(model, corpus, speakers, old)
+        metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
+    voices = {speaker: _voice(model, corpus, speaker) for speaker in speakers}
+    minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
+    run = Run(recipe, model, speakers, voices, metrics, {"fingerprint": fingerprint, "minutes": minutes})
+    save_run(run, folder)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return Converter(run, device)
+
+
+def _fit(model: Model, recipe: Recipe, clips: Mapping[Split, Clips], folder: Path, identity: str, watcher: Any) -> Any:
+    freezing = build_freezing(recipe)
+    return fit(
+        model,
+        freezing,
+        recipe.training,
+        clips["train"],
+        clips["validation"],
+        folder=folder,
+        identity=identity,
+        watcher=watcher,
+    )
+
+
+def _check_out(folder: Path, resume: bool) -> None:
+    if is_run(folder):
+        raise RunError(f"{folder}: a finished run is here; choose another --out, or load it with ./{folder.name}")
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; choose a folder for the run")
+    if resume and CHECKPOINT not in there:
+        raise RunError(f"{folder}: there is no {CHECKPOINT} to resume; start without --resume")
+    if there and not resume:
+        hint = "; --resume goes on with it" if CHECKPOINT in there else ""
+        raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
+
+
+def _extended_recipe(recipe: Recipe, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
+    nested = nest(overrides)
+    if wrong := sorted(set(nested) - {"training", "freezing"}):
+        raise RecipeError(
+            recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
+        )
+    return Recipe.parse(merge(recipe.to_plain(), nested))
+
+
+def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
+    """The new recordings with those of the run's manifest: speakers that are not rehearsed would be forgotten."""
+    manifest = place / MANIFEST
+    known = new
+    try:
+        if manifest.is_file():
+            known = read_corpus(manifest).merge(new)
+        missing = sorted(set(old.speakers) - set(known.speakers))
+    except CorpusError as error:
+        missing, cause = sorted(set(old.speakers) - set(new.speakers)), error
+        if missing:
+            raise CorpusError(
+                f"recordings of {place}'s own speakers cannot be read, and without them they would be forgotten: "
+                f"{cause}\nGive them as data, too"
+            ) from error
+    if missing:
+        raise CorpusError(
+            f"there are no recordings of {', '.join(missing)}, whom {place} knows: they would be forgotten. "
+            "Give their recordings as data, too"
+        )
+    return known
+
+
+def _by_age(model: Model, corpus: Corpus, speakers: Sequence[str], old: Run) -> dict[str, dict[str, float]]:
+    """Accuracy over the test utterances of the run's speakers and of the new ones, apart."""
+    figures = {}
+    for age in ("old", "new"):
+        utterances = [u for u in corpus.split("test") if (u.speaker in old.speakers) == (age == "old")]
+        if utterances and model.speaker_heads:
+            figures[age] = _accuracy(model, utterances, speakers)
+    return figures
+
+
+def _accuracy(model: Model, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
+    model.eval()
+    device = next(model.parameters()).device
+    right = 0
+    for utterance in utterances:
+        logits = model.logits(Waveform.read(utterance.path, model.sample_rate_hz).to(device))
+        right += speakers[int(logits.argmax())] == utterance.speaker
+    return {"accuracy": right / len(utterances), "utterances": len(utterances)}
+
+
+def _voice(model: Model, corpus: Corpus, speaker: str) -> Voice:
+    device = next(model.parameters()).device
+    own = [u for u in corpus.split("train") if u.speaker == speaker]
+    return Voice(speaker, model.enroll([Waveform.read(u.path, model.sample_rate_hz).to(device) for u in own]))

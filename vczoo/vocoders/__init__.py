@@ -1,0 +1,1 @@
+"""Vocoders that the core itself brings."""
