@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
+from torch import nn
 
 from vczoo.entry import Entry, Kind
 from vczoo.errors import ContractError, RecipeError, VczooError, nearest
@@ -38,14 +39,17 @@ class _Ready:
     factory: Callable[..., Any]
     options: dict[str, Any]
 
+    def asks_for(self, name: str) -> bool:
+        """Whether the factory names this of `CONTEXT` in its signature."""
+        return name in inspect.signature(self.factory).parameters
+
     def make(self, context: Mapping[str, Any]) -> Any:
-        wanted = inspect.signature(self.factory).parameters
-        missing = [name for name in CONTEXT if name in wanted and context.get(name) is None]
+        missing = [name for name in CONTEXT if self.asks_for(name) and context.get(name) is None]
         if missing:
             raise ContractError(
                 f"{self.entry.kind} {self.entry.name!r} needs {_NEEDS[missing[0]]}, which this recipe does not have"
             )
-        given = {name: context[name] for name in CONTEXT if name in wanted}
+        given = {name: context[name] for name in CONTEXT if self.asks_for(name)}
         return self.factory(**self.entry.arguments, **self.options, **given)
 
 
@@ -155,7 +159,8 @@ def _ready(faults: list[str], place: str, kind: Kind, part: Part) -> _Ready | No
     parameters = {
         name: parameter for name, parameter in inspect.signature(factory).parameters.items() if name not in taken
     }
-    given = part.options | ({"weights": tag} if tag else {})
+    # The option wins over the tag of `timm/NAME.TAG`: `backbone.weights=random` must reach such a recipe, too.
+    given = ({"weights": tag} if tag else {}) | part.options
     options: dict[str, Any] = {}
     for name, value in given.items():
         if name not in parameters:
@@ -199,15 +204,24 @@ def _assemble(
     if parts.get("backbone") and parts.get("vocoder"):
         _try(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
     heads: dict[str, SpeakerHead | VoiceHead] = {}
+    lost = False  # whether a head before could not be made, which may have been the speaker head
     broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not parts.get(name)]
     if not broken:  # heads stand on both: their faults would only repeat what is said already
+        taken = nn.ModuleDict()
         for name in recipe.heads:
-            if f"heads.{name}" in ready:
-                head = _try(faults, f"heads.{name}", partial(ready[f"heads.{name}"].make, context))
-                if head is not None:
-                    heads[name] = head
-                    if isinstance(head, SpeakerHead):
-                        context.setdefault("embedding_width", head.embedding_width)
+            if hasattr(taken, name):
+                faults.append(f"heads.{name}: torch's modules have a {name!r} of their own; give the head another name")
+                continue
+            found = ready.get(f"heads.{name}")
+            if found is None or (lost and found.asks_for("embedding_width") and "embedding_width" not in context):
+                lost = True  # its fault is said, or follows from that of the speaker head
+                continue
+            head = _try(faults, f"heads.{name}", partial(found.make, context))
+            lost = lost or head is None
+            if head is not None:
+                heads[name] = head
+                if isinstance(head, SpeakerHead):
+                    context.setdefault("embedding_width", head.embedding_width)
     if len(heads) < len(recipe.heads) or broken:
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}

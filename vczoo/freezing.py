@@ -120,7 +120,9 @@ def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[
             "one a stage, each 0 or more, was expected"
         )
     frozen: list[nn.Module] = []
+    applied: list[float] = []
     for stage, multiplier in zip(stages, multipliers, strict=True):
+        applied.append(multiplier)
         if multiplier == 0:
             frozen.append(stage.module)
             stage.module.requires_grad_(False)
@@ -132,5 +134,9 @@ def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[
                 parameter.requires_grad_(trains)
             if not trains and not any(module.children()):
                 frozen.append(module)
+        parameters = list(stage.module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            applied[-1] = 0.0
+            frozen.append(stage.module)
     backbone.hold(frozen)
-    return tuple(multipliers)
+    return tuple(applied)

@@ -80,9 +80,10 @@ def fit(
     optimizer = _optimizer(model, settings)
     steps = -(-len(train) // settings.batch_size)
     state, best = TrainingState(identity), {name: value.clone() for name, value in owned.state_dict().items()}
-    resumed = (folder / CHECKPOINT).is_file()
-    if resumed:
+    if (folder / CHECKPOINT).is_file():
         state, best = load_checkpoint(folder / CHECKPOINT, identity, owned, optimizer)
+    else:  # at once, so that whatever happens can be resumed and a full disk is noticed before the work is done
+        save_checkpoint(folder / CHECKPOINT, state, owned, best, optimizer)
     watcher.begin(settings.epochs, steps, state.epoch * steps + state.step)
 
     with _interruptible() as interrupted:

@@ -11,6 +11,8 @@ from vczoo.errors import VczooError
 __all__ = ["dump_plain", "merge", "parse_plain", "parse_value"]
 
 LARGEST_TEXT = 4_000_000  # characters; a run with 10,000 voices has a tenth of that
+DEEPEST = 50  # levels; a recipe has five
+PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -19,18 +21,20 @@ def parse_plain(text: str, where: str) -> dict[str, Any]:
     """Parse a YAML document that holds one mapping with text for keys.
 
     Raises:
-        VczooError: it is not YAML, holds an alias, tag or duplicate key, is too large, or is not a mapping.
+        VczooError: it is not YAML, holds an alias, tag, date or duplicate key, is too large or too deep, or is not
+            a mapping.
     """
     if len(text) > LARGEST_TEXT:
         raise VczooError(f"{where}: {len(text)} characters, at most {LARGEST_TEXT} are read")
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        _refuse_depth(text, where)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         _refuse(node, where, set())
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+        value = loader.construct_document(node) if node else None
+    # PyYAML lets ValueError and KeyError pass for `!!int x`, `!!bool x`, 5,000 digits and lone surrogates.
+    except (yaml.YAMLError, ValueError, KeyError) as error:
         raise VczooError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
-    except RecursionError as error:
-        raise VczooError(f"{where}: nested too deeply to be a recipe") from error
     if not isinstance(value, dict):
         raise VczooError(f"{where}: a mapping `key: value` was expected, got {type(value).__name__}")
     return value
@@ -42,7 +46,10 @@ def parse_value(text: str) -> Any:
     Raises:
         VczooError: as `parse_plain`.
     """
-    return parse_plain(f"value: {text}", f"value {text!r}")["value"]
+    found = parse_plain(f"value: {text}", f"value {text!r}")
+    if len(found) > 1:
+        raise VczooError(f"value {text!r}: several lines; one value was expected")
+    return found["value"]
 
 
 def dump_plain(value: dict[str, Any]) -> str:
@@ -68,6 +75,19 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _refuse_depth(text: str, where: str) -> None:
+    """Refuse deep nesting event by event: composing 100,000 levels overflows the C stack and ends the process."""
+    depth = 0
+    event: Any  # the stubs know no mark of the C parser's
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise VczooError(f"{where}, line {event.start_mark.line + 1}: nested deeper than {DEEPEST} levels")
+
+
 def _refuse(node: yaml.Node | None, where: str, seen: set[int]) -> None:
     """Refuse what a plain document does not have: aliases, tags of its own, keys twice or not text."""
     if node is None:
@@ -76,8 +96,9 @@ def _refuse(node: yaml.Node | None, where: str, seen: set[int]) -> None:
     if id(node) in seen:
         raise VczooError(f"{place}: an alias (*name); write the value out")
     seen.add(id(node))
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        raise VczooError(f"{place}: a tag ({node.tag}); plain values only")
+    if node.tag not in PLAIN_TAGS:
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        raise VczooError(f"{place}: a tag or a date ({kind}); plain values only, in quotes where they are text")
     if isinstance(node, yaml.SequenceNode):
         for child in node.value:
             _refuse(child, where, seen)

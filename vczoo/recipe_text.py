@@ -33,7 +33,10 @@ def resolve(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise VczooError(f"{path}: no such recipe file; `vczoo copy NAME {path.name}` makes one to edit")
-        text, label = path.read_text(encoding="utf-8"), path.stem
+        try:
+            text, label = path.read_text(encoding="utf-8"), path.stem
+        except (OSError, UnicodeDecodeError) as error:
+            raise VczooError(f"{path}: cannot be read as UTF-8 text ({error}); a recipe is a YAML file") from error
     else:
         label = str(name)
         text = the_zoo().recipe(label).read()
@@ -42,8 +45,8 @@ def resolve(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     values["name"] = label
     if parent is None:
         return values
-    chain = (*seen, label)
-    if parent in chain:
+    chain = (*seen, str(name))  # not the label: mine/demo.yaml may extend the recipe demo
+    if str(parent) in chain:
         raise RecipeError(label, [f"extends makes a cycle: {' -> '.join((*chain, str(parent)))}"])
     try:
         return merge(resolve(str(parent), chain), values)
@@ -71,5 +74,12 @@ def nest(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
         inner = value
         for part in reversed(str(key).split(".")):
             inner = {part: inner}
-        nested = merge(nested, inner)
+        nested = _overlay(nested, inner)
     return nested
+
+
+def _overlay(below: Any, above: Any) -> Any:
+    """Not `merge`: what `null` takes away and what another `use` replaces is for the recipe below to say."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _overlay(below.get(key), value) for key, value in above.items()}

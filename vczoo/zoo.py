@@ -93,19 +93,24 @@ class Zoo:
                 for file in folder.iterdir()
                 if file.name.endswith(".yaml")
             ]
+            new_entries: dict[tuple[Kind, str], tuple[Entry, str]] = {}
             for entry in entries:
                 if not isinstance(entry, Entry):
                     raise PluginError(f"vczoo_entries gave a {type(entry).__name__}, expected vczoo.Entry")
-                if other := self._entries.get((entry.kind, entry.name)):
-                    raise PluginError(f"{entry.kind} {entry.name!r} is registered by {other[1]} already")
+                key = (entry.kind, entry.name)
+                if other := self._entries.get(key) or new_entries.get(key):
+                    raise PluginError(_twice(f"{entry.kind} {entry.name!r}", distribution, other[1]))
+                new_entries[key] = (entry, distribution)
+            new_recipes: dict[str, RecipeFile] = {}
             for recipe in recipes:
-                if clash := self._recipes.get(recipe.name):
-                    raise PluginError(f"recipe {recipe.name!r} is registered by {clash.distribution} already")
+                if clash := self._recipes.get(recipe.name) or new_recipes.get(recipe.name):
+                    raise PluginError(_twice(f"recipe {recipe.name!r}", distribution, clash.distribution))
+                new_recipes[recipe.name] = recipe
         except BaseException:
             self._manager.unregister(plugin)
             raise
-        self._entries.update({(entry.kind, entry.name): (entry, distribution) for entry in entries})
-        self._recipes.update({recipe.name: recipe for recipe in recipes})
+        self._entries |= new_entries
+        self._recipes |= new_recipes
         self.plugins.append(Plugin(name, distribution, version))
 
     def entries(self, kind: Kind | None = None, pattern: str = "*") -> list[tuple[Entry, str]]:
@@ -148,9 +153,9 @@ class Zoo:
         distribution = KNOWN_PLUGINS.get(prefix)
         if distribution and distribution not in {plugin.distribution for plugin in self.plugins}:
             return f"{kind} {name!r} comes with a plugin that is not installed: pip install {distribution}"
-        broken = [plugin for plugin in self.plugins if plugin.fault and plugin.distribution == distribution]
-        if broken:
-            return f"{kind} {name!r} comes with {distribution}, which does not load ({broken[0].fault})"
+        for plugin in self.plugins:
+            if plugin.fault and (plugin.distribution == distribution or plugin.name == prefix):
+                return f"{kind} {name!r} comes with {plugin.distribution}, which does not load ({plugin.fault})"
         few = f" Registered: {', '.join(sorted(known))}." if len(known) <= 12 else ""
         return f"no {kind} is called {name!r}{nearest(name, known)}{few} `vczoo list --parts {kind}` lists all"
 
@@ -168,6 +173,12 @@ class Zoo:
             hint = nearest(name, self._recipes)
             raise UnknownNameError(f"no recipe is called {name!r}{hint} `vczoo list` lists all")
         return self._recipes[name]
+
+
+def _twice(what: str, second: str, first: str) -> str:
+    if first == second:
+        return f"{what} is registered twice by {first}; give one of them another name"
+    return f"{what} of {second} is registered by {first} already; uninstall one of the two"
 
 
 def _call(manager: pluggy.PluginManager, plugin: Any, hook: str) -> Iterator[Any]:

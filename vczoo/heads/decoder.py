@@ -33,7 +33,8 @@ class MelDecoder(VoiceHead):
         dropout: share of content channels dropped in training.
 
     Raises:
-        ContractError: the vocoder does not read a mel, sample rates differ, or a size is below 1.
+        ContractError: the vocoder does not read a mel, sample rates differ, a size is below 1, or dropout is
+            outside [0, 1).
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class MelDecoder(VoiceHead):
             )
         if min(bottleneck, width, blocks) < 1:
             raise ContractError(f"bottleneck, width and blocks are 1 or more, got {bottleneck}, {width} and {blocks}")
+        if not 0 <= dropout < 1:
+            raise ContractError(f"dropout is a share in [0, 1), got {dropout}")
         self.acoustic_per_content = acoustic.hop_length / frames.hop_length
         self.embedding_width = embedding_width
         self.squeeze = nn.Sequential(nn.LayerNorm(frames.channels), nn.Linear(frames.channels, bottleneck))
@@ -71,10 +74,12 @@ class MelDecoder(VoiceHead):
 
     def decode(self, source: Source, embedding: Tensor) -> Frames:
         """Source and embedding (B, E) -> log-mel (B, T', num_mels)."""
-        content = source.content.with_values(self.squeeze(source.content.values)).normalise()
+        # Padding may hold NaN, which no product with a mask takes away, nor a gradient of 0.
+        given = source.content.values.where(source.content.mask(), 0)
+        content = source.content.with_values(self.squeeze(given)).normalise()
         content = content.resize(source.pitch.lengths, self.acoustic_per_content)
-        values = torch.cat([self.dropout(content.values), source.pitch.values[:, : content.values.shape[1]]], dim=2)
-        hidden = self.enter(values).transpose(1, 2)
+        pitch = source.pitch.values[:, : content.values.shape[1]].where(content.mask(), 0)
+        hidden = self.enter(torch.cat([self.dropout(content.values), pitch], dim=2)).transpose(1, 2)
         mask = content.mask().transpose(1, 2)
         steer = F.normalize(embedding, dim=1) * self.embedding_width**0.5
         for block in self.blocks:
@@ -97,7 +102,7 @@ class MelDecoder(VoiceHead):
             raise ContractError("mel-decoder needs a speaker head in the recipe: its embedding is the voice")
         made = self.decode(source, embedding)
         mask = target.mask()
-        error = ((made.values - target.values).abs() * mask).sum() / (mask.sum() * target.channels)
+        error = (made.values - target.values).abs().where(mask, 0).sum() / (mask.sum() * target.channels)
         return Loss(error, {"l1": error.detach()})
 
 

@@ -89,7 +89,7 @@ class SpeakerAAM(SpeakerHead):
         scale: of the cosines before the softmax.
 
     Raises:
-        ContractError: a margin outside [0, pi / 2) or a scale that is not positive.
+        ContractError: a margin outside [0, pi / 2), a scale that is not positive, or a width below 1.
     """
 
     def __init__(
@@ -106,6 +106,8 @@ class SpeakerAAM(SpeakerHead):
             raise ContractError(f"margin is an angle in [0, pi / 2) radians, got {margin}")
         if not scale > 0:
             raise ContractError(f"scale is above 0, got {scale}")
+        if width < 1:
+            raise ContractError(f"width is 1 or more, got {width}")
         self.body = nn.Sequential(nn.LayerNorm(2 * frames.channels), nn.Linear(2 * frames.channels, width))
         self.centres = nn.Parameter(F.normalize(torch.randn(num_speakers, width), dim=1))
         self.margin, self.scale = margin, scale

@@ -29,7 +29,7 @@ class GriffinLim(Vocoder):
         num_mels, fft_length, hop_length, sample_rate_hz: of the mel that it reads.
 
     Raises:
-        ContractError: iterations below 1, momentum out of range, or no such mel.
+        ContractError: iterations below 1, momentum out of range, windows that do not overlap by half, or no such mel.
     """
 
     window: Tensor
@@ -57,6 +57,11 @@ class GriffinLim(Vocoder):
             hop_length=hop_length,
             max_hz=sample_rate_hz / 2,
         )
+        if hop_length > fft_length // 2:
+            raise ContractError(
+                f"hop_length is at most half of fft_length {fft_length}, or the windows leave gaps in the waveform; "
+                f"got {hop_length}"
+            )
         self.iterations, self.momentum = iterations, momentum
         self.register_buffer("window", torch.hann_window(fft_length), persistent=False)
         self.register_buffer("inverse", torch.linalg.pinv(mel_filters(self.accepts)), persistent=False)

@@ -1,0 +1,130 @@
+"""What a user holds: names that are clear, voices that are kept, errors that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import vczoo
+from vczoo.errors import AudioError, RunError, UnknownNameError, VoiceError
+from vczoo.waveform import Waveform
+
+
+@pytest.fixture(scope="module")
+def converter(trained_folder: Path) -> vczoo.Converter:
+    return vczoo.load(trained_folder)
+
+
+def test_conversion_keeps_the_length_and_moves_towards_the_voice(
+    converter: vczoo.Converter, voices_folder: Path
+) -> None:
+    source = Waveform.read(voices_folder / "alice" / "1.wav")
+    made = converter.convert(source, "bob")
+    assert made.samples.shape == source.samples.shape
+    assert made.sample_rate_hz == 16000
+    assert float(made.samples.abs().max()) > 0.01
+    assert converter.identify(made)["bob"] > converter.identify(source)["bob"] + 0.3
+    assert torch.equal(converter.convert(source, "bob").samples, made.samples)
+
+
+def test_semitones_move_the_pitch_by_what_they_say(converter: vczoo.Converter, voices_folder: Path) -> None:
+    source = Waveform.read(voices_folder / "alice" / "1.wav")
+    low, high = (converter.convert(source, "alice", semitones=value) for value in (0.0, 5.0))
+    assert not torch.equal(low.samples, high.samples)
+
+
+def test_a_source_of_another_rate_is_resampled(converter: vczoo.Converter, voices_folder: Path) -> None:
+    source = Waveform.read(voices_folder / "alice" / "0.wav", 44100)
+    assert converter.convert(source, "bob").seconds == pytest.approx(source.seconds, abs=0.001)
+
+
+def test_enrolment_adds_a_voice_that_save_keeps(tmp_path: Path, trained_folder: Path, voices_folder: Path) -> None:
+    converter = vczoo.load(trained_folder)
+    files = sorted((voices_folder / "carol").iterdir())
+    converter.enroll("dora", files[:3])
+    assert converter.voices == ("alice", "bob", "carol", "dora")
+    again = vczoo.load(converter.save(tmp_path / "saved"))
+    source = voices_folder / "alice" / "0.wav"
+    assert torch.equal(again.convert(source, "dora").samples, converter.convert(source, "dora").samples)
+    scores = again.identify(files[4])
+    assert next(iter(scores)) in {"carol", "dora"}
+    assert scores["dora"] > scores["bob"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "a\nb"])
+def test_a_name_that_cannot_be_a_voices(converter: vczoo.Converter, voices_folder: Path, name: str) -> None:
+    with pytest.raises(VoiceError, match="printable text without '/'"):
+        converter.enroll(name, voices_folder / "alice" / "0.wav")
+
+
+def test_a_voice_that_is_there_is_not_replaced_by_accident(trained_folder: Path, voices_folder: Path) -> None:
+    converter = vczoo.load(trained_folder)
+    with pytest.raises(VoiceError, match="'alice' is there already"):
+        converter.enroll("Alice", voices_folder / "bob" / "0.wav")
+    before = converter.run.voices["alice"].tensors["speaker.embedding"]
+    converter.enroll("alice", voices_folder / "bob" / "0.wav", overwrite=True)
+    assert not torch.equal(converter.run.voices["alice"].tensors["speaker.embedding"], before)
+
+
+def test_a_bad_recording_adds_no_voice(tmp_path: Path, converter: vczoo.Converter, voices_folder: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    with pytest.raises(AudioError, match=r"empty.wav: the file is empty"):
+        converter.enroll("eve", [voices_folder / "alice" / "0.wav", tmp_path / "empty.wav"])
+    with pytest.raises(VoiceError, match="at least one recording"):
+        converter.enroll("eve", [])
+    assert "eve" not in converter.voices
+
+
+def test_an_unknown_voice_gets_its_nearest(converter: vczoo.Converter, voices_folder: Path) -> None:
+    with pytest.raises(VoiceError, match="no voice is called 'alicia'; did you mean 'alice'"):
+        converter.convert(voices_folder / "bob" / "0.wav", "alicia")
+
+
+def test_a_recipe_loads_with_fresh_heads_and_no_voice(voices_folder: Path, small: tuple[str, ...]) -> None:
+    converter = vczoo.load("demo", small)
+    assert converter.voices == ()
+    with pytest.raises(VoiceError, match="no voice yet"):
+        converter.convert(voices_folder / "bob" / "0.wav", "alice")
+    embedding = converter.embed(voices_folder / "bob" / "0.wav")
+    assert embedding.shape == (16,)
+    assert float(embedding.norm()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_names_mean_one_thing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_folder: Path, small: tuple[str, ...]
+) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'demo'"):
+        vczoo.load("dmeo")
+    with pytest.raises(
+        vczoo.VczooError, match=r"owner/name on the Hugging Face Hub, which this version cannot load yet"
+    ):
+        vczoo.load("me/alice-and-bob@v1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    run_folder.rename(tmp_path / "runs" / "mine")
+    with pytest.raises(UnknownNameError, match=r"write ./runs/mine for the folder"):
+        vczoo.load("runs/mine")
+    assert vczoo.load("./runs/mine").voices == ("alice", "bob", "carol")
+    with pytest.raises(RunError, match="no run is here"):
+        vczoo.load("./runs/other")
+    with pytest.raises(RunError, match="overrides are for recipes"):
+        vczoo.load("./runs/mine", small)
+
+
+def test_save_refuses_a_path_that_exists(tmp_path: Path, converter: vczoo.Converter) -> None:
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(RunError, match="exists"):
+        converter.save(tmp_path / "notes", overwrite=True)  # it is no run, so it is not ours to overwrite
+    assert list((tmp_path / "notes").iterdir()) == []
+
+
+def test_a_recipe_that_only_recognises_does_not_convert(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    overrides = [*(s for s in small if "voice" not in s and "vocoder" not in s), "heads.voice=null", "vocoder=null"]
+    converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+    assert next(iter(converter.identify(voices_folder / "alice" / "0.wav"))) == "alice"
+    with pytest.raises(VoiceError, match="only recognises"):
+        converter.convert(voices_folder / "alice" / "0.wav", "bob")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vczoo.files import write_beside, write_bytes, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_write_makes_folders_and_replaces(tmp_path) -> None:
+    path = tmp_path / "a" / "b" / "c.txt"
+    write_text(path, "first")
+    write_text(path, "Größe")
+    assert path.read_bytes() == "Größe".encode()
+    assert names(path.parent) == ["c.txt"]
+
+
+def test_write_bytes(tmp_path) -> None:
+    write_bytes(tmp_path / "a.bin", b"\x00\xff")
+    assert (tmp_path / "a.bin").read_bytes() == b"\x00\xff"
+
+
+def test_a_failure_removes_the_part_and_keeps_the_old(tmp_path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with write_beside(path) as beside:
+            beside.write_text("half")
+            assert beside.parent == path.parent  # a rename is atomic within one file system
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_an_interrupt_removes_the_part_too(tmp_path) -> None:
+    def interrupt() -> None:
+        with write_beside(tmp_path / "a.txt") as beside:
+            beside.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert names(tmp_path) == []
+
+
+def test_no_overwrite_says_so_before_anything_is_written(tmp_path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    entered = False
+    with pytest.raises(FileExistsError), write_beside(path, overwrite=False):
+        entered = True
+    assert not entered
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_no_overwrite_of_what_came_meanwhile(tmp_path) -> None:
+    path = tmp_path / "a.txt"
+
+    def race() -> None:
+        with write_beside(path, overwrite=False) as beside:
+            beside.write_text("mine")
+            path.write_text("theirs")
+
+    with pytest.raises(FileExistsError):
+        race()
+    assert path.read_text() == "theirs"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no umask")
+def test_files_have_the_mode_that_the_umask_gives(tmp_path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+        assert os.umask(0o027) == 0o027, "the umask was changed"
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from vczoo.files import write_text
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for name in ("old.txt", "new.txt"):
+    try:
+        write_text(Path(sys.argv[1]) / name, "x" * 1001)
+    except OSError:
+        continue
+    raise SystemExit(f"{name} was written")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file size limit to fill the disk with")
+def test_a_full_disk_leaves_nothing_behind(tmp_path) -> None:
+    (tmp_path / "old.txt").write_text("old")
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "old.txt").read_text() == "old"
+    assert names(tmp_path) == ["old.txt"]

@@ -1,0 +1,158 @@
+"""The run folder: what is written is read back bit by bit, and whatever does not fit is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import vczoo
+from vczoo.errors import RunError, VczooError
+from vczoo.run import load_run, save_run
+from vczoo.weights import fingerprint
+
+
+def test_round_trip_is_bit_identical(tmp_path: Path, trained_folder: Path) -> None:
+    run = load_run(trained_folder)
+    save_run(run, tmp_path / "again")
+    for name in ("model.safetensors", "voices.safetensors", "vczoo.yaml", "metrics.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (trained_folder / name).read_bytes()
+
+
+def test_loading_needs_no_seed_and_leaves_the_callers(trained_folder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    load_run(trained_folder)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def drop(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["heads.speaker.output.weight"]
+
+
+def add(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["heads.speaker.backdoor"] = torch.zeros(3)
+
+
+def reshape(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["heads.speaker.output.weight"] = tensors["heads.speaker.output.weight"].T.contiguous()
+
+
+def poison(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["heads.speaker.output.bias"][0] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop, "missing heads.speaker.output.weight"),
+        (add, "not expected heads.speaker.backdoor"),
+        (reshape, r"heads.speaker.output.weight has shape \(16, 3\), expected \(3, 16\)"),
+        (poison, "NaN or infinity in heads.speaker.output.bias"),
+    ],
+)
+def test_every_tensor_is_accounted_for(
+    run_folder: Path, change: Callable[[dict[str, torch.Tensor]], None], message: str
+) -> None:
+    tensors = load_file(run_folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, run_folder / "model.safetensors")
+    with pytest.raises(RunError, match=message):
+        load_run(run_folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "tensor", "message"),
+    [
+        ("alice/speaker.embedding", None, "missing speaker.embedding"),
+        ("alice/pitch", torch.zeros(2), r"pitch has shape \(2,\), expected \(1,\)"),
+        ("alice/rootkit.x", torch.zeros(2), "rootkit.x is not expected"),
+        ("mallory/pitch", torch.zeros(1), "'mallory/pitch' belongs to no voice"),
+    ],
+)
+def test_every_voice_is_accounted_for(run_folder: Path, key: str, tensor: torch.Tensor | None, message: str) -> None:
+    tensors = load_file(run_folder / "voices.safetensors")
+    tensors.pop(key, None)
+    if tensor is not None:
+        tensors[key] = tensor
+    save_file(tensors, run_folder / "voices.safetensors")
+    with pytest.raises(RunError, match=message):
+        load_run(run_folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("format: 1", "format: 2", "format 2, this vczoo reads 1"),
+        ("seed: 0\n", "seed: 0\nhook: os.system\n", r"not expected: \['hook'\]"),
+        ("speakers:", "speakerz:", "speakers"),
+        ("use: mel-conv", "use: mel-conf", "did you mean 'mel-conv'"),
+        ("use: mel-conv", "use: !!python/name:os.system", "a tag"),
+    ],
+)
+def test_a_config_that_is_not_ours_is_refused(run_folder: Path, old: str, new: str, message: str) -> None:
+    config = run_folder / "vczoo.yaml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, 1))
+    with pytest.raises(VczooError, match=message):
+        load_run(run_folder)
+
+
+def test_a_folder_without_a_run_says_what_a_run_is(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run is here.*vczoo train"):
+        load_run(tmp_path)
+
+
+def test_a_run_stores_only_what_differs_from_its_base(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    fresh = vczoo.load("demo", small).run.model.backbone
+    weights = tmp_path / "base.safetensors"
+    save_file(fresh.trunk.state_dict(), weights)  # type: ignore[union-attr]
+    overrides = [*small, f"backbone.weights={weights}", "freezing.use=partial", "freezing.trainable_stages=1"]
+    converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+    stored = {name.split(".")[1] for name in load_file(tmp_path / "run" / "model.safetensors") if name[0] == "b"}
+    assert stored == {"block1"}  # the stem is the base's
+    again = load_run(tmp_path / "run")
+    assert fingerprint(again.model.state_dict()) == fingerprint(converter.run.model.state_dict())
+
+    other = load_file(weights)
+    other["stem.0.weight"][0, 0, 0] += 1e-3
+    save_file(other, weights)
+    with pytest.raises(RunError, match="stages stem differ"):
+        load_run(tmp_path / "run")
+    weights.unlink()
+    with pytest.raises(VczooError, match="no such file of weights"):
+        load_run(tmp_path / "run")
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from vczoo.errors import RunError
+from vczoo.run import load_run, save_run
+run = load_run(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # every longer file meets a full disk
+try:
+    save_run(run, Path(sys.argv[2]))
+except RunError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, run_folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
+    for target in (tmp_path / "new", run_folder):
+        done = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, str(run_folder), str(target)], capture_output=True, text=True, check=True
+        )
+        assert "the run cannot be written" in done.stdout
+    assert list((tmp_path / "new").iterdir()) == []
+    assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before

@@ -1,0 +1,225 @@
+"""Fine-tuning: reproducible, interruptible, extensible, and honest about what it cannot do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import vczoo
+from vczoo import loop
+from vczoo.errors import CorpusError, RecipeError, RunError, VczooError
+
+
+def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+class Interrupt:
+    """A watcher that does something when it has seen so many steps."""
+
+    def __init__(self, after: int, action: Any) -> None:
+        self.left, self.action = after, action
+
+    def begin(self, epochs: int, steps: int, done: int) -> None: ...
+
+    def epoch(self, record: dict[str, Any]) -> None: ...
+
+    def step(self, loss: float) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.action()
+
+
+def test_a_run_holds_these_files_and_no_pickle(trained_folder: Path) -> None:
+    assert {path.name for path in trained_folder.iterdir()} == {
+        "vczoo.yaml",
+        "model.safetensors",
+        "voices.safetensors",
+        "metrics.json",
+        "metrics.jsonl",
+        "manifest.jsonl",
+    }
+
+
+def test_training_teaches_speakers_and_mels(trained_folder: Path) -> None:
+    history = [json.loads(line) for line in (trained_folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in history] == list(range(25))
+    assert history[-1]["validation"]["voice.l1"] < 0.7 * history[0]["validation"]["voice.l1"]
+    metrics = json.loads((trained_folder / "metrics.json").read_text())
+    assert metrics["test"]["speaker.accuracy"] == 1.0
+    best = min(history, key=lambda record: record["validation"]["loss"])
+    assert metrics["best_epoch"] == best["epoch"]
+    assert metrics["validation"]["loss"] == pytest.approx(best["validation"]["loss"], rel=1e-5)
+
+
+def test_a_seed_decides_the_weights(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(hash(name) % 1000)  # what the caller drew before must not matter
+        vczoo.finetune("demo", voices_folder, tmp_path / name, [*small, f"training.seed={seed}"], progress=False)
+    assert same(tensors_of(tmp_path / "a"), tensors_of(tmp_path / "b"))
+    assert not same(tensors_of(tmp_path / "a"), tensors_of(tmp_path / "c"))
+
+
+def test_the_callers_random_state_is_left_alone(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    vczoo.finetune("demo", voices_folder, tmp_path / "run", [*small, "training.epochs=1"], progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+def test_ctrl_c_and_resume_give_the_weights_of_an_uninterrupted_run(
+    tmp_path: Path,
+    voices_folder: Path,
+    small: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    optimizer: str,
+) -> None:
+    overrides = [*small, f"training.optimizer={optimizer}", "freezing.use=gradual"]
+    vczoo.finetune("demo", voices_folder, tmp_path / "whole", overrides, progress=False)
+    with monkeypatch.context() as patch:
+        press = Interrupt(steps, lambda: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr("vczoo.train.Silent", lambda: press)
+        with pytest.raises(KeyboardInterrupt):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", overrides, progress=False)
+    assert (tmp_path / "cut" / "checkpoint.safetensors").is_file()
+    assert not (tmp_path / "cut" / "vczoo.yaml").exists()
+    vczoo.finetune("demo", voices_folder, tmp_path / "cut", overrides, resume=True, progress=False)
+    assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+    assert not (tmp_path / "cut" / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("steps", [2, 7])
+def test_a_crash_is_resumed_from_the_last_epoch(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    def crash() -> None:
+        raise MemoryError("killed")
+
+    vczoo.finetune("demo", voices_folder, tmp_path / "whole", small, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("vczoo.train.Silent", lambda: Interrupt(steps, crash))
+        with pytest.raises(MemoryError):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
+    vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
+    assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with monkeypatch.context() as patch:
+        patch.setattr("vczoo.train.Silent", lambda: press)
+        with pytest.raises(KeyboardInterrupt):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
+    with pytest.raises(RunError, match="another recipe or other recordings"):
+        vczoo.finetune(
+            "demo", voices_folder, tmp_path / "cut", [*small, "training.seed=9"], resume=True, progress=False
+        )
+    (tmp_path / "cut" / "checkpoint.safetensors").write_bytes(b"\x00" * 40)
+    with pytest.raises(RunError, match="damaged"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
+
+
+def test_an_output_that_exists_is_refused(tmp_path: Path, voices_folder: Path, run_folder: Path) -> None:
+    with pytest.raises(RunError, match="a finished run is here"):
+        vczoo.finetune("demo", voices_folder, run_folder, progress=False)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="not empty"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "full", progress=False)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+    with pytest.raises(RunError, match="to resume"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "new", resume=True, progress=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_training_stops_when_validation_no_longer_improves(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 2.0, 2.5, 2.4, 9.0, 9.0, 9.0, 9.0])
+    monkeypatch.setattr(loop, "evaluate", lambda model, clips: {"loss": next(losses)})
+    overrides = [*small, "training.epochs=8", "training.patience=2"]
+    converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+    assert converter.metrics["epochs"] == 4  # the best is epoch 1, and two more did not improve on it
+    assert converter.metrics["best_epoch"] == 1
+
+
+def test_divergence_is_told_with_what_to_change(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
+    overrides = [*small, "training.learning_rate=1.0e+30", "training.warmup=0"]
+    with pytest.raises(VczooError, match=r"loss is .* at epoch 0, step \d+.*learning_rate"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 1, 0.8536, 0.5, 0.1464]),
+    ],
+)
+def test_schedules(schedule: str, expected: list[float]) -> None:
+    from vczoo.recipe import Training
+
+    settings = Training.model_validate({"schedule": schedule, "warmup": 2 / 6})
+    rates = [loop._schedule(settings, step, 6) for step in range(6)]
+    assert rates == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_run_learns_another_speaker_and_keeps_the_old(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    for folder, names in (("two", ("alice", "bob")), ("third", ("carol",))):
+        for name in names:
+            shutil.copytree(voices_folder / name, tmp_path / folder / name)
+    overrides = [*small, "training.epochs=10"]
+    vczoo.finetune("demo", tmp_path / "two", tmp_path / "run", overrides, progress=False)
+    grown = vczoo.finetune(tmp_path / "run", tmp_path / "third", tmp_path / "grown", progress=False)
+    assert grown.speakers == ("alice", "bob", "carol")
+    assert set(grown.voices) == {"alice", "bob", "carol"}
+    extension = grown.metrics["extension"]
+    assert extension["old"]["before"] == {"accuracy": 1.0, "utterances": 2}
+    assert extension["new"]["before"]["accuracy"] == 0.0
+    assert extension["old"]["after"]["accuracy"] == 1.0
+    assert extension["new"]["after"]["accuracy"] == 1.0
+    assert vczoo.load(tmp_path / "grown").identify(voices_folder / "carol" / "0.wav").popitem()[0] != "carol"
+
+
+def test_old_speakers_without_recordings_would_be_forgotten(
+    tmp_path: Path, voices_folder: Path, run_folder: Path
+) -> None:
+    shutil.copytree(voices_folder / "alice", tmp_path / "new" / "dave")
+    (run_folder / "manifest.jsonl").unlink()
+    with pytest.raises(CorpusError, match=r"no recordings of alice, bob, carol.*forgotten"):
+        vczoo.finetune(run_folder, tmp_path / "new", tmp_path / "grown", progress=False)
+    with pytest.raises(RecipeError, match="backbone: a run's parts cannot be changed"):
+        vczoo.finetune(run_folder, tmp_path / "new", tmp_path / "grown", ["backbone.width=4"], progress=False)
+
+
+def test_a_recipe_with_nothing_to_train_is_fitted_by_enrolment(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    (tmp_path / "knn.yaml").write_text(
+        "summary: kNN alone\nbackbone: {use: mel-conv, width: 8}\nfreezing: {use: full}\n"
+        "heads: {voice: {use: knn}}\nvocoder: {use: griffin-lim, iterations: 2}\n"
+    )
+    converter = vczoo.finetune(tmp_path / "knn.yaml", voices_folder, tmp_path / "run", progress=False)
+    assert converter.metrics["epochs"] == 0
+    assert converter.convert(voices_folder / "alice" / "0.wav", "bob").samples.abs().max() > 0.01

@@ -1,0 +1,5 @@
+"""`python -m vczoo`."""
+
+from vczoo.cli import main
+
+main()
