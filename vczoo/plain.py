@@ -54,7 +54,19 @@ def parse_value(text: str) -> Any:
 
 def dump_plain(value: dict[str, Any]) -> str:
     """Write a mapping as YAML, in its own order."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper, but for Unicode's own line breaks: it would write them raw, and they are read as spaces."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if set(text) & set("\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

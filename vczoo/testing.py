@@ -23,15 +23,7 @@ from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.freezing import Partial, apply_freezing
 from vczoo.interfaces import Backbone, Freezing, Loss, Source, SpeakerHead, Vocoder, VoiceHead
-from vczoo.promises import (
-    expect,
-    expect_gradients,
-    expect_kind,
-    expect_same,
-    expect_shape,
-    noise,
-    padded_with_nan,
-)
+from vczoo.promises import expect, expect_gradients, expect_kind, expect_same, expect_shape, noise, padded_with_nan
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 

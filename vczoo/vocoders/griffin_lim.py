@@ -38,7 +38,7 @@ class GriffinLim(Vocoder):
     def __init__(
         self,
         *,
-        iterations: int = 60,
+        iterations: int = 32,
         momentum: float = 0.99,
         num_mels: int = 80,
         fft_length: int = 1024,
