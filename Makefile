@@ -3,7 +3,10 @@
 # make test    setup, then lint and the whole test suite
 # make lint    ruff, ruff format and strict mypy
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first of these that runs and is of a version that torch and the plugins support.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; \
+	done)
 BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 PACKAGES := vczoo $(wildcard plugins/*/vczoo_*)
@@ -14,6 +17,7 @@ DEMO ?= vczoo-demo-$(shell date +%Y%m%d-%H%M%S)
 setup: .venv/.ready
 
 .venv/.ready: constraints.txt pyproject.toml $(PLUGINS)
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; give its path: make $(MAKECMDGOALS) PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \

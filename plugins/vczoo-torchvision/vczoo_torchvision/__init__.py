@@ -1,0 +1,55 @@
+"""torchvision's VGG and ResNet as backbones: names and metadata. Neither torch nor torchvision is imported here."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import vczoo
+
+__all__ = ["MODELS", "vczoo_entries", "weights_of"]
+
+PAPERS = {"vgg": "1409.1556", "resnet": "1512.03385"}
+MODELS = (
+    *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")),
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+)
+# torchvision publishes its weights under its own licence, except those that it took over from amdegroot/ssd.pytorch,
+# for which it states none.
+LICENCE = "BSD-3-Clause"
+FOREIGN = ("IMAGENET1K_FEATURES",)
+
+
+@cache
+def _table() -> dict[str, tuple[vczoo.Weights, ...]]:
+    """The weights of each model, from `weights.json`."""
+    lines = json.loads(Path(__file__).with_name("weights.json").read_text(encoding="utf-8"))
+    return {
+        model: tuple(vczoo.Weights(licence="unknown" if line["name"] in FOREIGN else LICENCE, **line) for line in found)
+        for model, found in lines.items()
+    }
+
+
+def weights_of(model: str) -> tuple[vczoo.Weights, ...]:
+    """The registered weights of a model, torchvision's default first."""
+    return _table()[model]
+
+
+@vczoo.hookimpl
+def vczoo_entries() -> list[vczoo.Entry]:
+    """A backbone for each VGG and ResNet."""
+    return [
+        vczoo.Entry(
+            name=f"torchvision/{model}",
+            kind="backbone",
+            factory="vczoo_torchvision.adapter:build",
+            summary=f"torchvision's {model} on log-mels, 5 stages",
+            licence="BSD-3-Clause",
+            paper="arXiv:" + PAPERS[model.rstrip("_bn0123456789")],
+            source="https://github.com/pytorch/vision",
+            arguments={"model": model},
+            weights=weights_of(model),
+        )
+        for model in MODELS
+    ]
