@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo import loop
 from vczoo.errors import CorpusError, RecipeError, RunError, VczooError
+from vczoo.progress import Silent
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -26,15 +27,11 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-class Interrupt:
+class Interrupt(Silent):
     """A watcher that does something when it has seen so many steps."""
 
     def __init__(self, after: int, action: Any) -> None:
         self.left, self.action = after, action
-
-    def begin(self, epochs: int, steps: int, done: int) -> None: ...
-
-    def epoch(self, record: dict[str, Any]) -> None: ...
 
     def step(self, loss: float) -> None:
         self.left -= 1
@@ -223,3 +220,20 @@ def test_a_recipe_with_nothing_to_train_is_fitted_by_enrolment(
     converter = vczoo.finetune(tmp_path / "knn.yaml", voices_folder, tmp_path / "run", progress=False)
     assert converter.metrics["epochs"] == 0
     assert converter.convert(voices_folder / "alice" / "0.wav", "bob").samples.abs().max() > 0.01
+
+
+def test_one_speaker_is_enough_and_a_test_split_is_not_needed(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    splits = ["train"] * 4 + ["validation"] * 2
+    rows = [
+        f"{path},alice,{split}" for path, split in zip(sorted((voices_folder / "alice").iterdir()), splits, strict=True)
+    ]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(["path,speaker,split", *rows]))
+    converter = vczoo.finetune("demo", manifest, tmp_path / "run", small, progress=False)
+    assert converter.metrics["test"] == {}
+    assert converter.convert(voices_folder / "bob" / "0.wav", "alice").samples.abs().max() > 0.01
+    manifest.write_text(manifest.read_text().replace("validation", "train"))
+    with pytest.raises(CorpusError, match="marked for validation"):
+        vczoo.finetune("demo", manifest, tmp_path / "again", small, progress=False)

@@ -104,8 +104,7 @@ def build(recipe: Recipe, num_speakers: int, *, random: bool = False) -> Model:
         random: leave the pretrained weights out; they will be loaded from a run.
 
     Raises:
-        RecipeError: with every fault.
-        WeightsError: pretrained weights cannot be had.
+        RecipeError: with every fault; pretrained weights that cannot be had are one.
     """
     faults: list[str] = []
     ready = _prepare(recipe, faults)
@@ -127,9 +126,9 @@ def build_freezing(recipe: Recipe) -> Freezing:
     """
     faults: list[str] = []
     ready = _ready(faults, "freezing", "freezing", recipe.freezing)
-    if ready is None:
+    freezing: Freezing | None = _try(faults, "freezing", lambda: ready.make({})) if ready else None
+    if freezing is None:
         raise RecipeError(recipe.name, faults)
-    freezing: Freezing = ready.make({})
     return freezing
 
 

@@ -107,7 +107,7 @@ def train(
         raise typer.Exit(130) from None
     metrics = converter.metrics
     _print(f"{out}: voices {', '.join(converter.voices)}")
-    figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items())
+    figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"
     _print(f"test: {figures} (best epoch {metrics['best_epoch']}, {metrics['seconds']:.0f} s)")
     for age, accuracies in metrics.get("extension", {}).items():
         before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]

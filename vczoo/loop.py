@@ -135,7 +135,10 @@ def fit(
 
 @torch.inference_mode()
 def evaluate(model: Model, clips: Clips) -> dict[str, float]:
-    """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`."""
+    """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`.
+
+    Nothing where there is no utterance.
+    """
     model.eval()
     device = next(model.parameters()).device
     sums: dict[str, float] = {}

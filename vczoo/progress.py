@@ -12,7 +12,15 @@ __all__ = ["Bar", "Silent"]
 
 
 class Silent:
-    """A watcher that shows nothing."""
+    """A watcher that shows nothing. Use it as a context."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def say(self, text: str) -> None:
+        """Nothing."""
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Nothing."""
@@ -48,6 +56,10 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
+    def say(self, text: str) -> None:
+        """Print something above the bar."""
+        self.progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Show how many steps there are."""
         self.progress.update(self.task, total=epochs * steps, completed=done)
@@ -60,4 +72,4 @@ class Bar:
         """Print the epoch's line above the bar."""
         figures = " ".join(f"{name} {value:.3f}" for name, value in record["validation"].items())
         line = f"epoch {record['epoch']}: train loss {record['train']['loss']:.3f}; validation {figures}"
-        self.progress.console.print(f"{line} ({record['seconds']:.1f} s)", highlight=False, soft_wrap=True)
+        self.say(f"{line} ({record['seconds']:.1f} s)")

@@ -14,7 +14,7 @@ from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.checkpoint import CHECKPOINT
 from vczoo.clips import Clips
 from vczoo.converter import Converter, read_name
-from vczoo.corpus import Corpus, Split, Utterance, read_corpus
+from vczoo.corpus import Corpus, Utterance, read_corpus
 from vczoo.errors import CorpusError, RecipeError, RunError
 from vczoo.files import write_text
 from vczoo.interfaces import Voice
@@ -77,6 +77,11 @@ def finetune(
     corpus = read_corpus(data)
     if old:
         corpus = _with_old_speakers(Path(place), old, corpus)
+    if not corpus.split("validation"):
+        raise CorpusError(
+            "no recording is marked for validation, which decides when training stops; mark some in the manifest, "
+            "or leave the column split empty"
+        )
     speakers = (*old.speakers, *(s for s in corpus.speakers if s not in old.speakers)) if old else corpus.speakers
     fingerprint = corpus.fingerprint()
     identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}".encode()).hexdigest()
@@ -91,13 +96,20 @@ def finetune(
         clips = {split: Clips(corpus.split(split), speakers, model, recipe.training.crop_seconds) for split in SPLITS}
         before = _by_age(model, corpus, speakers, old) if old else {}
         write_text(folder / MANIFEST, corpus.to_jsonl())
-        bar = Bar() if progress else None
-        if bar:
-            with bar:
-                bar.progress.console.print(corpus.report(), highlight=False, soft_wrap=True)
-                fitted = _fit(model, recipe, clips, folder, identity, bar)
-        else:
-            fitted = _fit(model, recipe, clips, folder, identity, Silent())
+        with Bar() if progress else Silent() as watcher:
+            watcher.say(corpus.report())
+            if old and (lost := [name for name in old.voices if name not in speakers]):
+                watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
+            fitted = fit(
+                model,
+                build_freezing(recipe),
+                recipe.training,
+                clips["train"],
+                clips["validation"],
+                folder=folder,
+                identity=identity,
+                watcher=watcher,
+            )
         metrics = {
             "speakers": len(speakers),
             "epochs": len(fitted.history),
@@ -115,20 +127,6 @@ def finetune(
     save_run(run, folder)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return Converter(run, device)
-
-
-def _fit(model: Model, recipe: Recipe, clips: Mapping[Split, Clips], folder: Path, identity: str, watcher: Any) -> Any:
-    freezing = build_freezing(recipe)
-    return fit(
-        model,
-        freezing,
-        recipe.training,
-        clips["train"],
-        clips["validation"],
-        folder=folder,
-        identity=identity,
-        watcher=watcher,
-    )
 
 
 def _check_out(folder: Path, resume: bool) -> None:
