@@ -22,7 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change, KEY=VALUE: training.epochs=3")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 
 
@@ -40,7 +42,8 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe, its .yaml file, or a run.")], overrides: Overrides = None
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run.")],
+    overrides: Overrides = None,
 ) -> None:
     """Show a recipe, resolved: everything that it extends merged into it. Of a run, its figures too."""
     from vczoo.converter import read_name
@@ -79,7 +82,8 @@ def copy(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A recipe or its .yaml file.")], overrides: Overrides = None
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file.")],
+    overrides: Overrides = None,
 ) -> None:
     """Check a recipe down to the contracts between its parts; nothing is downloaded."""
     from vczoo.assembly import checked_recipe
@@ -90,7 +94,9 @@ def check(
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="A recipe, its .yaml file, or a run that shall learn more speakers.")],
+    name: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run that shall learn more speakers.")
+    ],
     data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     overrides: Overrides = None,
@@ -117,7 +123,7 @@ def train(
 @app.command()
 def convert(
     run: RunFolder,
-    source: Annotated[Path, typer.Argument(help="A recording: WAV, FLAC, OGG or MP3.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recording: WAV, FLAC, OGG or MP3.")],
     voice: Annotated[str, typer.Option(help="Whose voice.")],
     out: Annotated[Path, typer.Option(help="The file to make.")],
     semitones: Annotated[float | None, typer.Option(help="Move pitch by this much instead of to the voice's.")] = None,
@@ -134,8 +140,8 @@ def convert(
 @app.command()
 def enroll(
     run: RunFolder,
-    name: Annotated[str, typer.Argument(help="Of the new voice.")],
-    recordings: Annotated[list[Path], typer.Argument(help="Recordings of it.")],
+    name: Annotated[str, typer.Argument(metavar="VOICE", help="Name of the new voice.")],
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of it.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it is there.")] = False,
 ) -> None:
     """Add a voice to a run from recordings of it, with no training."""
@@ -146,7 +152,9 @@ def enroll(
 
 
 @app.command()
-def identify(run: RunFolder, recording: Annotated[Path, typer.Argument(help="Who speaks in it?")]) -> None:
+def identify(
+    run: RunFolder, recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="Who speaks in it?")]
+) -> None:
     """Compare a recording with each voice: cosine of the speaker embeddings, the nearest first."""
     scores = _load(run).identify(recording)
     _table([{"voice": name, "cosine": f"{score:.3f}"} for name, score in scores.items()])

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import socket
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from vczoo import assembly
+from vczoo.assembly import CONTEXT, build, check, checked_recipe
+from vczoo.entry import Entry
+from vczoo.errors import ContractError, RecipeError
+from vczoo.frames import Frames
+from vczoo.hookspecs import hookimpl
+from vczoo.interfaces import Vocoder
+from vczoo.plain import merge
+from vczoo.recipe import Recipe
+from vczoo.recipe_text import nest
+from vczoo.specs import FrameSpec
+from vczoo.testing import CONTEXT as EXAMPLE
+from vczoo.waveform import Waveform
+from vczoo.zoo import Zoo
+
+BASE: dict[str, Any] = {
+    "name": "base",
+    "summary": "small",
+    "backbone": {"use": "mel-conv", "width": 8, "blocks": 1},
+    "freezing": {"use": "partial", "trainable_stages": 1},
+    "heads": {
+        "speaker": {"use": "speaker-classifier", "hidden": [8]},
+        "voice": {"use": "mel-decoder", "width": 8, "blocks": 1},
+    },
+    "vocoder": {"use": "griffin-lim"},
+}
+
+
+class FrameVocoder(Vocoder):
+    """Reads the backbone's own frames, as a HiFi-GAN over WavLM does."""
+
+    def __init__(self, *, sample_rate_hz: int = 16000, hop_length: int = 320, channels: int = 8) -> None:
+        super().__init__()
+        self.accepts = FrameSpec(sample_rate_hz, hop_length, channels)
+
+    def forward(self, frames: Frames) -> Waveform:
+        hop = self.accepts.hop_length
+        return Waveform.of(frames.values.new_zeros(len(frames), frames.values.shape[1] * hop), 16000)
+
+
+def picky(*, size: int, note: Any = None) -> Vocoder:
+    """A factory with an option that is required and one that says nothing of its type."""
+    if size > 3:
+        raise ContractError(f"size is 3 at most, got {size}")
+    return FrameVocoder()
+
+
+class Fakes:
+    @hookimpl
+    def vczoo_entries(self) -> list[Entry]:
+        return [
+            Entry("fake/frames", "vocoder", "fake_parts:FrameVocoder", "reads frames", "MIT"),
+            Entry("fake/picky", "vocoder", "fake_parts:picky", "wants a size", "MIT"),
+            Entry("fake/absent", "vocoder", "fake_parts:absent", "is not there", "MIT"),
+            Entry("fake/fixed", "vocoder", "fake_parts:picky", "has a size", "MIT", arguments={"size": 1}),
+        ]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a recipe is checked without the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch) -> None:
+    module = ModuleType("fake_parts")
+    module.FrameVocoder, module.picky = FrameVocoder, picky  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fake_parts", module)
+    zoo = Zoo()
+    zoo.register(Fakes(), "fake", "vczoo-fake", "1")
+    monkeypatch.setattr(assembly, "the_zoo", lambda: zoo)
+
+
+def recipe(**overrides: Any) -> Recipe:
+    return Recipe.parse(merge(BASE, nest({key.replace("__", "."): value for key, value in overrides.items()})))
+
+
+def faults(**overrides: Any) -> list[str]:
+    with pytest.raises(RecipeError) as error:
+        check(recipe(**overrides))
+    return list(error.value.faults)
+
+
+def test_a_sound_recipe_passes_and_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    check(recipe())
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_example_context_of_the_conformance_check_is_the_context() -> None:
+    assert set(EXAMPLE) == set(CONTEXT)
+
+
+NEEDS = "needs a speaker head before it, which this recipe does not have"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            {"vocoder__sample_rate_hz": 22050},
+            [
+                "vocoder: mel-conv reads 16000 Hz, but the vocoder makes 22050 Hz; give the vocoder "
+                "sample_rate_hz: 16000",
+                "heads.voice: content frames come from 16000 Hz, the vocoder reads 22050 Hz",
+            ],
+        ),
+        (
+            {"heads__voice": {"use": "knn"}, "vocoder__sample_rate_hz": 24000},
+            ["vocoder: ", "heads.voice: content frames come from 16000 Hz, the vocoder reads 24000 Hz"],
+        ),
+        (
+            {"vocoder": {"use": "fake/frames"}},
+            ["heads.voice: mel-decoder makes a mel, the vocoder reads FrameSpecs"],
+        ),
+        (
+            {"vocoder": {"use": "fake/frames", "channels": 9}, "heads__voice": {"use": "knn"}},
+            ["vocoder: mel-conv does not fit fake/frames: channels is 8 but 9 is wanted"],
+        ),
+        (
+            {"vocoder": {"use": "fake/frames", "hop_length": 160}, "heads__voice": {"use": "knn"}},
+            ["vocoder: mel-conv does not fit fake/frames: hop_length is 320 but 160 is wanted"],
+        ),
+        (
+            {
+                "vocoder": {"use": "fake/frames", "sample_rate_hz": 8000, "hop_length": 80, "channels": 1},
+                "heads__voice": None,
+            },
+            [
+                "vocoder: mel-conv does not fit fake/frames: sample_rate_hz is 16000 but 8000 is wanted; "
+                "hop_length is 320 but 80 is wanted; channels is 8 but 1 is wanted"
+            ],
+        ),
+        ({"heads__speaker": None}, [f"heads.voice: head 'mel-decoder' {NEEDS}"]),
+        ({"vocoder": None}, ["heads.voice: head 'mel-decoder' needs a vocoder, which this recipe does not have"]),
+        (
+            {"vocoder": None, "heads__voice": {"use": "knn"}},
+            ["heads.voice: head 'knn' needs a vocoder, which this recipe does not have"],
+        ),
+        ({"vocoder__hop_length": 1000}, ["vocoder: hop_length is at most half of fft_length 1024"]),
+    ],
+)
+def test_parts_that_do_not_fit(overrides, expected) -> None:
+    found = faults(**overrides)
+    assert len(found) == len(expected)
+    for fault, start in zip(found, expected, strict=True):
+        assert fault.startswith(start)
+
+
+def test_a_speaker_head_after_the_voice_head_comes_too_late() -> None:
+    heads = {name: BASE["heads"][name] for name in ("voice", "speaker")}
+    with pytest.raises(RecipeError, match=NEEDS):
+        check(Recipe.parse(BASE | {"heads": heads}))
+
+
+def test_a_vocoder_of_frames_goes_with_knn() -> None:
+    model = build(recipe(vocoder={"use": "fake/frames"}, heads__voice={"use": "knn"}), 2)
+    assert model.acoustic_mel is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"backbone__use": "mel-cnov"}, "backbone.use: no backbone is called 'mel-cnov'; did you mean 'mel-conv'?"),
+        ({"freezing__use": "parital"}, "freezing.use: no freezing is called 'parital'; did you mean 'partial'?"),
+        ({"heads__speaker__use": "speaker-amm"}, "heads.speaker.use: no head is called 'speaker-amm'; did you mean"),
+        ({"vocoder__use": "griffin"}, "vocoder.use: no vocoder is called 'griffin'; did you mean 'griffin-lim'?"),
+        ({"vocoder__use": "fake/absent"}, "vocoder.use: vocoder 'fake/absent': fake_parts:absent cannot be imported"),
+        ({"heads__speaker__hiden": [4]}, "heads.speaker.hiden: speaker-classifier has no such option; did you mean"),
+        ({"heads__voice__frames": 1}, "heads.voice.frames: mel-decoder has no such option"),  # context, not an option
+        ({"heads__speaker__num_speakers": 9}, "heads.speaker.num_speakers: speaker-classifier has no such option"),
+        ({"backbone__width": "wide"}, "backbone.width: Input should be a valid integer"),
+        ({"backbone__width": 0}, "backbone: width, blocks and num_mels are 1 or more, got 0, 1 and 80"),
+        ({"backbone__weights": "nope"}, "backbone.weights: mel-conv: weights are 'nope', expected one of: random"),
+        ({"backbone__weights": "gone/w.safetensors"}, "backbone.weights: no such file of weights: gone/w.safetensors"),
+        ({"freezing__trainable_stages": -1}, "freezing: trainable_stages is 0 or more, got -1"),
+        ({"heads__voice__dropout": 2.0}, "heads.voice: dropout is a share in [0, 1), got 2.0"),
+        ({"heads__speaker": {"use": "speaker-aam", "width": 0}}, "heads.speaker: width is 1 or more, got 0"),
+        ({"heads__keys": {"use": "knn"}}, "heads.keys: torch's modules have a 'keys' of their own"),
+        ({"vocoder": {"use": "fake/picky"}, "heads__voice": None}, "vocoder.size: required by fake/picky"),
+        ({"vocoder": {"use": "fake/picky", "size": 4}, "heads__voice": None}, "vocoder: size is 3 at most, got 4"),
+        ({"vocoder": {"use": "fake/fixed", "size": 2}, "heads__voice": None}, "vocoder.size: fake/fixed has no such"),
+    ],
+)
+def test_a_wrong_name_or_option_is_one_fault_at_its_place(overrides, expected) -> None:
+    (fault,) = faults(**overrides)
+    assert fault.startswith(expected)
+
+
+def test_all_faults_of_all_parts_are_in_one_report(monkeypatch) -> None:
+    values = merge(
+        BASE,
+        nest(
+            {
+                "training.epochs": 0,
+                "surplus": 1,
+                "backbone.widht": 3,
+                "freezing.use": "parital",
+                "heads.speaker.hidden": "many",
+                "heads.voice.use": "mel-decodr",
+                "vocoder.momentum": 2,
+            }
+        ),
+    )
+    monkeypatch.setattr(assembly, "read_values", lambda *_: values)
+    with pytest.raises(RecipeError) as error:
+        checked_recipe("base")
+    places = [fault.partition(":")[0] for fault in error.value.faults]
+    assert places == [
+        "training.epochs",
+        "surplus",
+        "backbone.widht",
+        "freezing.use",
+        "heads.speaker.hidden",
+        "heads.voice.use",
+        "vocoder",
+    ]
+
+
+def test_values_are_read_as_the_factory_declares_them() -> None:
+    check(recipe(vocoder={"use": "fake/fixed", "note": [1]}, heads__voice=None))
+    assert build(recipe(backbone__width="16"), 2).backbone.spec.channels == 16

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vczoo.assembly import build, build_freezing, check, checked_recipe
+from vczoo.errors import RecipeError
+from vczoo.freezing import Partial
+from vczoo.plain import merge
+from vczoo.recipe import Recipe
+from vczoo.recipe_text import nest
+from vczoo.zoo import the_zoo
+
+BASE: dict[str, Any] = {
+    "name": "base",
+    "summary": "small",
+    "backbone": {"use": "mel-conv", "width": 8, "blocks": 1},
+    "freezing": {"use": "partial", "trainable_stages": 1},
+    "heads": {
+        "speaker": {"use": "speaker-classifier", "hidden": [8]},
+        "voice": {"use": "mel-decoder", "width": 8, "blocks": 1},
+    },
+    "vocoder": {"use": "griffin-lim"},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("nothing here needs the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+
+
+def recipe(**overrides: Any) -> Recipe:
+    return Recipe.parse(merge(BASE, nest({key.replace("__", "."): value for key, value in overrides.items()})))
+
+
+def test_build_decides_sizes_from_the_data_and_weights_from_the_random_state() -> None:
+    torch.manual_seed(0)
+    first = build(recipe(), 5)
+    assert first.speaker_heads["speaker"].num_speakers == 5
+    assert first.voice_heads["voice"].embedding_width == 8  # type: ignore[comparison-overlap]
+    assert first.shares == {"speaker": 1.0, "voice": 1.0}
+    assert first.base == {}
+    torch.manual_seed(0)
+    second = build(recipe(), 5)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    with pytest.raises(RecipeError, match="has no such option"):
+        build(recipe(backbone__widht=1), 5)
+
+
+def test_weights_from_a_file_are_loaded_and_fingerprinted(tmp_path) -> None:
+    source = build(recipe(), 2).backbone
+    path = tmp_path / "w.safetensors"
+    save_file(source.trunk.state_dict(), path)  # type: ignore[operator, union-attr, arg-type]
+    model = build(recipe(backbone__weights=str(path)), 2)
+    assert torch.equal(next(model.backbone.parameters()), next(source.parameters()))
+    assert list(model.base) == ["stem", "block1"]
+    without = build(recipe(backbone__weights=str(path)), 2, random=True)
+    assert without.base == {}
+    assert not torch.equal(next(without.backbone.parameters()), next(source.parameters()))
+    with pytest.raises(RecipeError, match="does not fit"):
+        build(recipe(backbone__weights=str(path), backbone__width=4), 2)
+
+
+def test_freezing_is_built_apart() -> None:
+    strategy = build_freezing(recipe())
+    assert isinstance(strategy, Partial)
+    assert strategy.trainable_stages == 1
+    with pytest.raises(RecipeError, match="trainable_stages"):
+        build_freezing(recipe(freezing__trainable_stages=-1))
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-knn", "efficientnet-partialfreeze", "efficientnet-speaker"])
+def test_recipes_of_the_zoo_are_checked_without_their_pretrained_weights(name) -> None:
+    if name.startswith("efficientnet"):
+        pytest.importorskip("vczoo_timm")
+    assert name in [found.name for found in the_zoo().recipes()]
+    assert checked_recipe(name).name == name
+
+
+def test_the_weights_option_wins_over_the_tag() -> None:
+    pytest.importorskip("vczoo_timm")
+    tagged = {"use": "timm/resnet10t.c3_in1k"}
+    check(recipe(backbone=tagged))
+    assert build(recipe(backbone=tagged | {"weights": "random"}), 2).base == {}
+    with pytest.raises(RecipeError, match="has no weights 'c3_in2k'; did you mean 'c3_in1k'"):
+        check(recipe(backbone={"use": "timm/resnet10t.c3_in2k"}))

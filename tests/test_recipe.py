@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vczoo import recipe_text
+from vczoo.errors import RecipeError, UnknownNameError, VczooError
+from vczoo.hookspecs import hookimpl
+from vczoo.plain import parse_plain
+from vczoo.recipe import Recipe, Training, read_recipe
+from vczoo.recipe_text import nest, resolve
+from vczoo.zoo import Zoo, the_zoo
+
+BASE = """
+summary: the base
+backbone: {use: mel-conv, width: 8, blocks: 2}
+freezing: {use: partial, trainable_stages: 1}
+heads:
+  speaker: {use: speaker-classifier, hidden: [16], weight: 0.5}
+  voice: {use: mel-decoder, width: 16, blocks: 2}
+vocoder: {use: griffin-lim}
+training: {epochs: 3, batch_size: 4}
+"""
+Write = Callable[[str, str], Path]
+
+
+class RecipesOnly:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @hookimpl
+    def vczoo_recipes(self) -> Path:
+        return self.folder
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch) -> Write:
+    """Write a recipe into the folder of a plugin that is registered beside the core."""
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+
+    def put(name: str, text: str) -> Path:
+        path = folder / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        zoo = Zoo([])
+        zoo.register(RecipesOnly(folder), "example", "vczoo-example", "1")
+        monkeypatch.setattr(recipe_text, "the_zoo", lambda: zoo)
+        return path
+
+    return put
+
+
+def faults(name: str | Path, *overrides: str) -> str:
+    with pytest.raises(RecipeError) as error:
+        read_recipe(name, overrides)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in the_zoo().recipes()])
+def test_every_recipe_of_the_zoo_is_read_and_written_again(name) -> None:
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    assert Recipe.parse(parse_plain(recipe.to_yaml(), name)) == recipe
+
+
+def test_a_recipe_is_read_with_its_defaults(write) -> None:
+    write("base", BASE)
+    recipe = read_recipe("base")
+    assert recipe.name == "base"
+    assert (recipe.licence, recipe.paper) == ("Apache-2.0", "")
+    assert recipe.backbone.use == "mel-conv"
+    assert recipe.backbone.options == {"width": 8, "blocks": 2}
+    assert recipe.heads["speaker"].options == {"hidden": [16]}
+    assert [head.weight for head in recipe.heads.values()] == [0.5, 1.0]
+    assert recipe.training == Training(epochs=3, batch_size=4)
+    assert Recipe.parse(parse_plain(recipe.to_yaml(), "again")) == recipe
+
+
+def test_a_variant_states_only_its_difference(write) -> None:
+    write("base", BASE)
+    write("deeper", "extends: base\nsummary: deeper\nbackbone: {blocks: 4}\n")
+    write("knn", "extends: deeper\nsummary: with kNN\nheads: {voice: {use: knn, k: 2}}\ntraining: {epochs: 9}\n")
+    write("speaker", "extends: knn\nsummary: only recognises\nheads: {voice: }\nvocoder: null\n")
+    assert read_recipe("deeper").backbone.options == {"width": 8, "blocks": 4}
+    knn = read_recipe("knn")
+    assert knn.heads["voice"].options == {"k": 2}
+    assert knn.training == Training(epochs=9, batch_size=4)
+    speaker = read_recipe("speaker")
+    assert list(speaker.heads) == ["speaker"]
+    assert speaker.vocoder is None
+    assert speaker.backbone.options == {"width": 8, "blocks": 4}
+
+
+def test_extends_in_a_circle(write) -> None:
+    write("a", "extends: b\n")
+    write("b", "extends: c\n")
+    write("c", "extends: a\n")
+    assert "extends makes a cycle: a -> b -> c -> a" in faults("a")
+    write("self", "extends: self\n")
+    assert "extends makes a cycle: self -> self" in faults("self")
+
+
+def test_a_file_may_extend_the_recipe_of_its_own_name(write, tmp_path) -> None:
+    write("base", BASE)
+    mine = tmp_path / "base.yaml"
+    mine.write_text("extends: base\nsummary: mine\n", encoding="utf-8")
+    recipe = read_recipe(mine)
+    assert (recipe.name, recipe.summary, recipe.backbone.use) == ("base", "mine", "mel-conv")
+    mine.write_text(f"extends: {mine}\n", encoding="utf-8")
+    assert "extends makes a cycle" in faults(mine)
+
+
+def test_extends_of_what_is_not_there(write) -> None:
+    write("base", BASE)
+    write("variant", "extends: bases\n")
+    assert "extends: no recipe is called 'bases'; did you mean 'base'" in faults("variant")
+
+
+def test_unknown_recipes_and_files(write, tmp_path) -> None:
+    write("base", BASE)
+    with pytest.raises(UnknownNameError, match="no recipe is called 'bse'; did you mean 'base'"):
+        read_recipe("bse")
+    with pytest.raises(VczooError, match=r"no such recipe file; `vczoo copy NAME gone\.yaml`"):
+        read_recipe(tmp_path / "gone.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"summary: caf\xe9\n")
+    with pytest.raises(VczooError, match="cannot be read as UTF-8 text"):
+        read_recipe(tmp_path / "latin.yaml")
+
+
+def test_overrides_as_text_and_as_a_mapping(write) -> None:
+    write("base", BASE)
+    as_text = read_recipe("base", ["training.epochs=7", "backbone.width=16", "heads.speaker.hidden=[8, 4]"])
+    as_mapping = read_recipe("base", {"training.epochs": 7, "backbone": {"width": 16}, "heads.speaker.hidden": [8, 4]})
+    assert as_text == as_mapping
+    assert as_text.training.epochs == 7
+    assert as_text.backbone.options == {"width": 16, "blocks": 2}
+    assert as_text.heads["speaker"].options == {"hidden": [8, 4]}
+
+
+def test_an_override_may_take_a_part_away_or_replace_it(write) -> None:
+    write("base", BASE)
+    only = read_recipe("base", ["vocoder=null", "heads.speaker.dropout=0.1", "heads.voice=null"])
+    assert only.vocoder is None
+    assert list(only.heads) == ["speaker"]
+    assert only.heads["speaker"].options == {"hidden": [16], "dropout": 0.1}
+    for overrides in (["heads.voice.use=knn", "heads.voice.k=2"], ["heads.voice.k=2", "heads.voice.use=knn"]):
+        assert read_recipe("base", overrides).heads["voice"].options == {"k": 2}
+
+
+def test_overrides_nest_and_the_later_one_wins() -> None:
+    assert nest(["a.b=1", "a.c=2", "a.b=3"]) == {"a": {"b": 3, "c": 2}}
+    assert nest(["a=1", "a.b=2"]) == {"a": {"b": 2}}
+    given = {"a": {"b": 1}, "a.c": 2}
+    assert nest(given) == {"a": {"b": 1, "c": 2}}
+    assert given == {"a": {"b": 1}, "a.c": 2}
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=3", "training.epochs:3", ""])
+def test_an_override_that_is_not_key_and_value(override, write) -> None:
+    write("base", BASE)
+    with pytest.raises(VczooError, match=r"is not key=value; an example: training\.epochs=3"):
+        read_recipe("base", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("training.epoch=3", "training.epoch: no such setting; did you mean 'training.epochs'"),
+        ("bakbone.use=x", "bakbone: no such setting; did you mean 'backbone'"),
+        ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1, got 0"),
+        ("training.epochs=many", "training.epochs: Input should be a valid integer"),
+        ("training.learning_rate=.inf", "training.learning_rate: Input should be a finite number, got inf"),
+        ("training.learning_rate=.nan", "training.learning_rate:"),
+        ("training.warmup=1", "training.warmup: Input should be less than 1"),
+        ("training.optimizer=sgd", "training.optimizer: Input should be 'adamw' or 'adam', got 'sgd'"),
+        ("training.seed=-1", "training.seed"),
+        ("heads.speaker.weight=-1", "heads.speaker.weight: Input should be greater than or equal to 0"),
+        ("heads.speaker.weight=.inf", "heads.speaker.weight: Input should be a finite number"),
+        ("heads.a b.use=knn", "head 'a b': a name is letters, digits, _ and -"),
+        ("backbone.use=3", "backbone.use: Input should be a valid string, got 3"),
+        ("backbone=mel-conv", "backbone: Input should be a valid dictionary"),
+        ("backbone=null", "backbone: required, and not given"),
+        ("summary=''", "summary: String should have at least 1 character"),
+        ("heads=null", "heads: required, and not given"),
+        ("heads.extra.k=3", "heads.extra.use: required, and not given"),
+    ],
+)
+def test_a_fault_says_its_place_and_what_was_got(override, fault, write) -> None:
+    write("base", BASE)
+    assert fault in faults("base", override)
+
+
+def test_all_faults_are_in_one_report(write) -> None:
+    write("base", BASE)
+    with pytest.raises(RecipeError) as error:
+        read_recipe("base", ["training.epochs=0", "training.optimiser=adam", "licence=3", "vocoder.use=1"])
+    assert error.value.name == "base"
+    assert [fault.partition(":")[0] for fault in error.value.faults] == [
+        "licence",
+        "vocoder.use",
+        "training.epochs",
+        "training.optimiser",
+    ]
+    assert str(error.value).startswith("recipe 'base' has 4 faults:\n  - licence")
+
+
+def test_no_heads_at_all(write) -> None:
+    write("base", BASE)
+    assert "heads: Dictionary should have at least 1 item" in faults("base", "heads.speaker=null", "heads.voice=null")
+
+
+def test_salvage_leaves_the_faulty_settings_out(write) -> None:
+    write("base", BASE)
+    values = resolve("base")
+    values["training"] = {"epochs": 0, "batch_size": 4}
+    values["heads"]["speaker"]["weight"] = "much"
+    values["surplus"] = 1
+    recipe, found = Recipe.salvage(values)
+    assert recipe is not None
+    assert recipe.training == Training(batch_size=4)
+    assert recipe.heads["speaker"].weight == 1.0
+    assert len(found) == 3
+    assert values["surplus"] == 1
+    assert Recipe.salvage({"name": "x", "summary": "no parts"})[0] is None
+    whole, none = Recipe.salvage(resolve("base"))
+    assert (whole, none) == (read_recipe("base"), [])
+
+
+def test_settings_are_frozen(write) -> None:
+    write("base", BASE)
+    with pytest.raises(ValueError, match="frozen"):
+        read_recipe("base").training.epochs = 5

@@ -1,0 +1,156 @@
+"""The conformance check finds each broken promise of a backbone. That sound parts pass is tested in test_zoo."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Self
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vczoo.backbones.mel_conv import MelConv
+from vczoo.entry import Entry
+from vczoo.errors import ContractError
+from vczoo.frames import Frames
+from vczoo.interfaces import Stage
+from vczoo.specs import FrameSpec
+from vczoo.testing import check_backbone, check_entry
+from vczoo.waveform import Waveform
+
+SPEC = FrameSpec(16000, 320, 24)
+
+
+class Small(MelConv):
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(width=4, blocks=1)
+
+
+class NoSpec(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = (16000, 320, 4)  # type: ignore[assignment]
+
+
+class Wider(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = FrameSpec(16000, 320, 5)
+
+
+class Promising(Small):
+    def num_frames(self, num_samples: int) -> int:
+        return super().num_frames(num_samples) + 40
+
+
+class PadsNothing(Small):
+    """All recordings run as one batch, whose padding the convolutions then read."""
+
+    def padded_length(self, num_samples: int) -> int:
+        return 5120 * 100
+
+    def prepare(self, wave: Waveform) -> Tensor:
+        return super().prepare(wave) + 1
+
+
+class Homeless(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+
+class HomelessBuffer(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1))
+
+
+class Shared(Small):
+    def stages(self) -> tuple[Stage, ...]:
+        return (*super().stages(), Stage("again", self.trunk["block1"]))
+
+
+class SameNames(Small):
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(Stage("stage", stage.module) for stage in super().stages())
+
+
+class NotComposed(Small):
+    def run(self, activation: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        return super().run(activation, start, stop) * (2 if start else 1)
+
+
+class Awake(Small):
+    def train(self, mode: bool = True) -> Self:
+        nn.Module.train(self, mode)
+        return self
+
+
+class Detached(Small):
+    def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
+        return super().collect(activation.detach(), lengths)
+
+
+class Cut(Small):
+    """The first stage gets no gradient."""
+
+    def run(self, activation: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        names = list(self.trunk)[start:stop]
+        for name in names:
+            activation = self.trunk[name](activation)
+            activation = activation.detach() if name == "stem" else activation
+        return activation
+
+
+@pytest.mark.parametrize(
+    ("backbone", "part"),
+    [
+        (NoSpec, "`spec` is a FrameSpec, got tuple"),
+        (Wider, "give (1, num_frames(3), spec.channels): (1, 1, 5) was expected, got (1, 1, 4)"),
+        (Promising, "3 samples give (1, num_frames(3), spec.channels): (1, 41, 4) was expected, got (1, 16, 4)"),
+        (PadsNothing, "a batch gives what each recording gives alone"),
+        (Homeless, "every parameter and persistent buffer is in a stage; scale are in none"),
+        (HomelessBuffer, "every parameter and persistent buffer is in a stage; mean are in none"),
+        (Shared, "each tensor is in one stage"),
+        (SameNames, "names of stages differ, got ['stage', 'stage']"),
+        (NotComposed, "the stages run one by one give what they give together"),
+        (Awake, "a frozen stage stays in eval mode through train(); stem does not"),
+        (Detached, "gradients reach the parameters"),
+        (Cut, "a finite gradient reaches every parameter; none reaches trunk.stem.0.weight"),
+    ],
+)
+def test_a_backbone_that_breaks_a_promise(backbone, part) -> None:
+    with pytest.raises(ContractError) as error:
+        check_backbone(backbone())
+    assert part in str(error.value)
+
+
+def test_the_check_leaves_the_part_as_it_was() -> None:
+    backbone = Small().train()
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    check_backbone(backbone)
+    assert backbone.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in backbone.parameters())
+
+
+def test_an_entry_is_named_with_the_promise(monkeypatch) -> None:
+    module = ModuleType("fake_parts")
+    module.Homeless, module.Small = Homeless, Small  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fake_parts", module)
+    check_entry(Entry("fake/small", "backbone", "fake_parts:Small", "s", "MIT"))
+    with pytest.raises(ContractError, match=r"^backbone 'fake/net': every parameter and persistent buffer"):
+        check_entry(Entry("fake/net", "backbone", "fake_parts:Homeless", "s", "MIT"))
+    with pytest.raises(ContractError, match=r"^vocoder 'fake/net': the part is a Vocoder, got Small"):
+        check_entry(Entry("fake/net", "vocoder", "fake_parts:Small", "s", "MIT"))
+
+
+def test_the_check_leaves_the_random_state_alone() -> None:
+    entry = Entry("mel-conv", "backbone", "vczoo.backbones.mel_conv:MelConv", "s", "MIT")
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    check_entry(entry, width=4, blocks=1)
+    assert torch.equal(torch.rand(1), expected)

@@ -1,0 +1,150 @@
+"""The conformance check finds each broken promise of heads, vocoders and freezing strategies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vczoo.errors import ContractError
+from vczoo.frames import Frames
+from vczoo.freezing import None_
+from vczoo.heads.decoder import MelDecoder
+from vczoo.heads.knn import KNN
+from vczoo.heads.speaker import SpeakerClassifier
+from vczoo.interfaces import Loss
+from vczoo.specs import FrameSpec, MelSpec
+from vczoo.testing import CONTEXT, check_freezing, check_head, check_vocoder
+from vczoo.vocoders.griffin_lim import GriffinLim
+from vczoo.waveform import Waveform
+
+SPEC = FrameSpec(16000, 320, 24)
+
+
+class Classifier(SpeakerClassifier):
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(frames=SPEC, num_speakers=3, hidden=(8, 6))
+
+
+class Long(Classifier):
+    def embed(self, frames: Frames) -> Tensor:
+        return 2 * super().embed(frames)
+
+
+class ReadsPadding(Classifier):
+    def logits(self, frames: Frames) -> Tensor:
+        return super().logits(Frames.of(frames.values.nan_to_num()))
+
+
+class Forgets(Classifier):
+    def grow(self, num_speakers: int) -> None:
+        self.output, self.num_speakers = nn.Linear(6, num_speakers), num_speakers
+
+
+class Attached(Classifier):
+    def loss(self, frames: Frames, speakers: Tensor) -> Loss:
+        loss = super().loss(frames, speakers)
+        return Loss(loss.value, {"loss": loss.value})
+
+
+class Idle(Classifier):
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (Long, "embeddings have length 1"),
+        (ReadsPadding, "`logits` reads no padding"),
+        (Forgets, "`grow` keeps what the head knows"),
+        (Attached, "figures beside a loss are detached"),
+        (Idle, "none reaches idle.weight, idle.bias"),
+    ],
+)
+def test_a_speaker_head_that_breaks_a_promise(head, part) -> None:
+    with pytest.raises(ContractError) as error:
+        check_head(head(), frames=SPEC)
+    assert part in str(error.value)
+
+
+class Short(KNN):
+    def convert(self, source: Any, voice: Any) -> Frames:
+        made = super().convert(source, voice)
+        return Frames(made.values[:, 1:], (made.lengths - 1).clamp(min=1))
+
+
+class Untrained(MelDecoder):
+    def loss(self, source: Any, embedding: Any, target: Any) -> Any:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (lambda: Short(frames=SPEC, acoustic=MelSpec(num_mels=20)), "`convert` gives the pitch's lengths"),
+        (lambda: Untrained(**{k: CONTEXT[k] for k in ("frames", "acoustic", "embedding_width")}), "gives a loss"),
+        (lambda: nn.Linear(2, 2), "got Linear"),
+    ],
+)
+def test_a_voice_head_that_breaks_a_promise(head, part) -> None:
+    with pytest.raises(ContractError) as error:
+        check_head(head(), frames=SPEC, acoustic=CONTEXT["acoustic"])
+    assert part in str(error.value)
+
+
+def test_a_voice_head_is_checked_with_its_acoustic_spec() -> None:
+    with pytest.raises(ContractError, match="acoustic spec that it was built for"):
+        check_head(KNN(frames=SPEC, acoustic=MelSpec()), frames=SPEC)
+
+
+class Restless(GriffinLim):
+    def forward(self, frames: Frames) -> Waveform:
+        made = super().forward(frames)
+        return Waveform(made.samples + torch.rand(()), made.sample_rate_hz, made.lengths)
+
+
+class Slow(GriffinLim):
+    def forward(self, frames: Frames) -> Waveform:
+        made = super().forward(frames)
+        return Waveform(made.samples, 8000, made.lengths)
+
+
+class Whole(GriffinLim):
+    def forward(self, frames: Frames) -> Waveform:
+        return Waveform.of(super().forward(Frames.of(frames.values.nan_to_num(-9))).samples, 16000)
+
+
+@pytest.mark.parametrize(
+    ("vocoder", "part"),
+    [
+        (Slow, "the waveform has the rate of `accepts`, 16000 Hz"),
+        (Whole, "5 frames give 640 to 800 samples, got 6240"),
+        (Restless, "a batch gives what its items give alone"),
+    ],
+)
+def test_a_vocoder_that_breaks_a_promise(vocoder, part) -> None:
+    with pytest.raises(ContractError) as error:
+        check_vocoder(vocoder(iterations=2))
+    assert part in str(error.value)
+
+
+class Fickle(None_):
+    """Gives other multipliers each time it is asked."""
+
+    asked = 0
+
+    def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
+        self.asked += 1
+        return (float(self.asked),) * num_stages
+
+
+def test_a_freezing_that_breaks_a_promise() -> None:
+    with pytest.raises(ContractError, match="multipliers depend on nothing else"):
+        check_freezing(Fickle())
+    with pytest.raises(ContractError, match="the part is a Freezing, got Linear"):
+        check_freezing(nn.Linear(2, 2))  # type: ignore[arg-type]

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vczoo import zoo as zoo_module
+from vczoo.entry import Entry, Weights
+from vczoo.errors import PluginError, UnknownNameError
+from vczoo.hookspecs import hookimpl
+from vczoo.testing import check_entry
+from vczoo.zoo import Zoo, list_models, list_parts, the_zoo
+
+PLUGIN_ENTRIES = (
+    "torchvision/vgg11",
+    "torchvision/vgg11_bn",
+    "torchvision/resnet18",
+    "timm/resnet10t",
+    "timm/tf_efficientnet_lite0",
+)
+
+
+class Plugin:
+    """What a plugin's module is to the manager: something with hooks."""
+
+    def __init__(self, entries: Any = (), recipes: Path | None = None) -> None:
+        self.entries, self.recipes = entries, recipes
+
+    @hookimpl
+    def vczoo_entries(self) -> Any:
+        if isinstance(self.entries, Exception):
+            raise self.entries
+        return self.entries
+
+
+class PluginWithRecipes(Plugin):
+    @hookimpl
+    def vczoo_recipes(self) -> Path | None:
+        return self.recipes
+
+
+class FakePoint:
+    """An entry point of a distribution that is not installed."""
+
+    def __init__(self, name: str, distribution: str, plugin: Any) -> None:
+        self.name, self.plugin = name, plugin
+        self.dist = SimpleNamespace(name=distribution, version="1.2")
+
+    def load(self) -> Any:
+        if isinstance(self.plugin, Exception):
+            raise self.plugin
+        return self.plugin
+
+
+def net(name: str, **more: Any) -> Entry:
+    return Entry(name, "backbone", "example.adapter:build", "an example", "MIT", **more)
+
+
+def zoo(*points: FakePoint) -> Zoo:
+    return Zoo(points)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("entry", [entry for entry, _ in Zoo([]).entries()], ids=lambda entry: entry.name)
+def test_every_entry_of_the_core_keeps_its_promises(entry) -> None:
+    check_entry(entry)
+
+
+@pytest.mark.parametrize("name", PLUGIN_ENTRIES)
+def test_entries_of_plugins_keep_their_promises(name) -> None:
+    pytest.importorskip(f"vczoo_{name.partition('/')[0]}")
+    entry, _ = the_zoo().find("backbone", name)
+    check_entry(entry, weights="random")
+
+
+def test_listing_imports_neither_torch_nor_a_wrapped_library() -> None:
+    script = (
+        "import sys, vczoo; assert 'vgg16-partialfreeze' in vczoo.list_models(); assert vczoo.list_parts('head'); "
+        "from vczoo.listing import recipe_rows, part_rows, plugin_rows; recipe_rows(); part_rows('all'); plugin_rows();"
+        "print(sorted({'torch', 'torchvision', 'torchaudio', 'timm', 'pydantic', 'numpy'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_core_registers_itself_as_a_plugin() -> None:
+    empty = zoo()
+    assert [(plugin.name, plugin.distribution, plugin.fault) for plugin in empty.plugins] == [("vczoo", "vczoo", "")]
+    assert empty.plugins[0].version == metadata.version("vczoo")
+    assert {"none", "full", "partial", "gradual", "discriminative", "norms"} == {
+        entry.name for entry, _ in empty.entries("freezing")
+    }
+    assert "demo" in [recipe.name for recipe in empty.recipes()]
+
+
+def test_lists_by_name_and_pattern() -> None:
+    assert list_parts("freezing", "*al") == ["gradual", "partial"]
+    assert list_models("demo*") == sorted(list_models("demo*"))
+    assert "demo" in list_models("dem?")
+    assert list_models("no such*") == []
+
+
+def test_entries_and_recipes_of_a_plugin(tmp_path) -> None:
+    (tmp_path / "tiny.yaml").write_text("summary: tiny\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text("not a recipe", encoding="utf-8")
+    both = zoo(FakePoint("example", "vczoo-example", PluginWithRecipes([net("example/net")], tmp_path)))
+    assert both.find("backbone", "example/net")[0].summary == "an example"
+    assert both.distribution("backbone", "example/net") == "vczoo-example"
+    assert both.recipe("tiny").read() == "summary: tiny\n"
+    assert both.recipe("tiny").distribution == "vczoo-example"
+    assert "README" not in [recipe.name for recipe in both.recipes()]
+    assert (both.plugins[-1].distribution, both.plugins[-1].version) == ("vczoo-example", "1.2")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [
+        (ImportError("no module named 'wrapped'"), "ImportError: no module named 'wrapped'"),
+        (Plugin(RuntimeError("boom")), "RuntimeError: boom"),
+        (Plugin(["example/net"]), "PluginError: vczoo_entries gave a str, expected vczoo.Entry"),
+        (Plugin(7), "TypeError: 'int' object is not iterable"),
+        (PluginWithRecipes([], Path("no/such/folder")), "FileNotFoundError"),
+    ],
+    ids=["import", "hook", "no entry", "no list", "no folder"],
+)
+def test_a_broken_plugin_is_set_apart_with_its_reason(plugin, reason) -> None:
+    points = (FakePoint("bad", "vczoo-bad", plugin), FakePoint("good", "vczoo-good", Plugin([net("good/net")])))
+    found = zoo(*points)
+    (bad,) = [plugin for plugin in found.plugins if plugin.distribution == "vczoo-bad"]
+    assert bad.fault.startswith(reason)
+    assert found.find("backbone", "good/net")
+    assert found.find("head", "knn")
+    with pytest.raises(UnknownNameError, match="'bad/net' comes with vczoo-bad, which does not load"):
+        found.find("backbone", "bad/net")
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"kind": "backboen"}, "kind is 'backboen', expected one of"),
+        ({"factory": "example.adapter"}, "expected 'module:attribute'"),
+        ({"factory": ":build"}, "expected 'module:attribute'"),
+        ({"name": ""}, "name, summary and licence are required"),
+        ({"summary": ""}, "name, summary and licence are required"),
+        ({"licence": ""}, "name, summary and licence are required"),
+    ],
+)
+def test_an_entry_with_wrong_fields_cannot_be_made(fields, part) -> None:
+    right = {"name": "n", "kind": "head", "factory": "a:b", "summary": "s", "licence": "MIT"}
+    with pytest.raises(PluginError) as error:
+        Entry(**(right | fields))
+    assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("factory", "part"),
+    [
+        ("vczoo.no_such_module:build", "No module named"),
+        ("vczoo.zoo:no_such_thing", "no_such_thing"),
+        ("vczoo.zoo:CORE", "is not callable"),
+    ],
+)
+def test_a_factory_that_cannot_be_had(factory, part) -> None:
+    with pytest.raises(PluginError, match="head 'x'") as error:
+        Entry("x", "head", factory, "s", "MIT").load()
+    assert part in str(error.value)
+
+
+def test_a_name_of_two_distributions_goes_to_neither_silently(tmp_path) -> None:
+    first = FakePoint("a", "vczoo-first", Plugin([net("example/net")]))
+    second = FakePoint("b", "vczoo-second", PluginWithRecipes([net("example/other"), net("example/net")], tmp_path))
+    (tmp_path / "tiny.yaml").write_text("summary: tiny\n", encoding="utf-8")
+    found = zoo(second, first)
+    fault = found.plugins[-1].fault
+    assert "backbone 'example/net' of vczoo-second is registered by vczoo-first already" in fault
+    assert found.distribution("backbone", "example/net") == "vczoo-first"
+    with pytest.raises(UnknownNameError):  # nothing of the second is half-registered
+        found.find("backbone", "example/other")
+    with pytest.raises(UnknownNameError):
+        found.recipe("tiny")
+
+
+def test_a_recipe_of_two_distributions(tmp_path) -> None:
+    (tmp_path / "demo.yaml").write_text("summary: mine\n", encoding="utf-8")
+    found = zoo(FakePoint("b", "vczoo-second", PluginWithRecipes([net("example/net")], tmp_path)))
+    assert "recipe 'demo' of vczoo-second is registered by vczoo already" in found.plugins[-1].fault
+    assert found.recipe("demo").distribution == "vczoo"
+    with pytest.raises(UnknownNameError):
+        found.find("backbone", "example/net")
+
+
+def test_a_name_twice_in_one_plugin() -> None:
+    found = zoo(FakePoint("b", "vczoo-b", Plugin([net("b/net"), net("b/net")])))
+    assert "backbone 'b/net' is registered twice by vczoo-b" in found.plugins[-1].fault
+
+
+def test_a_head_and_a_backbone_may_share_a_name() -> None:
+    found = zoo(FakePoint("b", "vczoo-b", Plugin([net("knn")])))
+    assert found.find("backbone", "knn")[0].licence == "MIT"
+    assert found.find("head", "knn")[0].licence == "Apache-2.0"
+
+
+def test_a_name_may_end_in_the_name_of_weights() -> None:
+    weights = (Weights("v1.a", "there"), Weights("v2", "there"))
+    found = zoo(FakePoint("b", "vczoo-b", Plugin([net("b/net", weights=weights), net("b/net.x")])))
+    assert found.find("backbone", "b/net")[1] == ""
+    assert found.find("backbone", "b/net.v2")[1] == "v2"
+    assert found.find("backbone", "b/net.x") == (net("b/net.x"), "")
+    with pytest.raises(UnknownNameError, match=r"has no weights 'v3'; did you mean 'v2'\? It has: v1.a, v2"):
+        found.find("backbone", "b/net.v3")
+
+
+def test_an_unknown_name_gets_its_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"no head is called 'spaeker-classifier'; did you mean 'speaker-cl"):
+        zoo().find("head", "spaeker-classifier")
+    with pytest.raises(UnknownNameError, match=r"no recipe is called 'demmo'; did you mean 'demo'"):
+        zoo().recipe("demmo")
+    with pytest.raises(UnknownNameError, match="`vczoo list --parts vocoder` lists all"):
+        zoo().find("vocoder", "nothing like it")
+
+
+@pytest.mark.parametrize("prefix", sorted(zoo_module.KNOWN_PLUGINS))
+def test_an_absent_plugin_is_named(prefix) -> None:
+    with pytest.raises(UnknownNameError, match=rf"not installed: pip install vczoo-{prefix}$"):
+        zoo().find("backbone", f"{prefix}/resnet18.a1_in1k")
+
+
+def test_the_weights_of_the_installed_plugin_are_found_by_tag() -> None:
+    pytest.importorskip("vczoo_timm")
+    entry, tag = the_zoo().find("backbone", "timm/resnet10t.c3_in1k")
+    assert (entry.name, tag) == ("timm/resnet10t", "c3_in1k")
+    assert entry.weights[0].size_bytes > 20_000_000
