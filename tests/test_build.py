@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from vczoo.assembly import build, build_freezing, check, checked_recipe
-from vczoo.errors import RecipeError
+from vczoo.errors import RecipeError, WeightsError
 from vczoo.freezing import Partial
 from vczoo.plain import merge
-from vczoo.recipe import Recipe
+from vczoo.recipe import Recipe, read_recipe
 from vczoo.recipe_text import nest
 from vczoo.zoo import the_zoo
 
@@ -64,7 +65,7 @@ def test_weights_from_a_file_are_loaded_and_fingerprinted(tmp_path) -> None:
     without = build(recipe(backbone__weights=str(path)), 2, random=True)
     assert without.base == {}
     assert not torch.equal(next(without.backbone.parameters()), next(source.parameters()))
-    with pytest.raises(RecipeError, match="does not fit"):
+    with pytest.raises(WeightsError, match="does not fit"):
         build(recipe(backbone__weights=str(path), backbone__width=4), 2)
 
 
@@ -91,3 +92,13 @@ def test_the_weights_option_wins_over_the_tag() -> None:
     assert build(recipe(backbone=tagged | {"weights": "random"}), 2).base == {}
     with pytest.raises(RecipeError, match="has no weights 'c3_in2k'; did you mean 'c3_in1k'"):
         check(recipe(backbone={"use": "timm/resnet10t.c3_in2k"}))
+
+
+def test_weights_that_cannot_be_had_are_an_error_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("vczoo_torchvision")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(
+        WeightsError, match=r"IMAGENET1K_V1 \(553 MB, https://\S+vgg16\S+\)(?s:.*)1\.(?s:.*)2\.(?s:.*)3\."
+    ):
+        build(read_recipe("vgg16-partialfreeze"), 2)

@@ -16,7 +16,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 from torch import nn
 
 from vczoo.entry import Entry, Kind
-from vczoo.errors import ContractError, RecipeError, VczooError, nearest
+from vczoo.errors import ContractError, RecipeError, VczooError, WeightsError, nearest
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
 from vczoo.model import Model
 from vczoo.recipe import Part, Recipe
@@ -104,7 +104,8 @@ def build(recipe: Recipe, num_speakers: int, *, random: bool = False) -> Model:
         random: leave the pretrained weights out; they will be loaded from a run.
 
     Raises:
-        RecipeError: with every fault; pretrained weights that cannot be had are one.
+        RecipeError: with every fault.
+        WeightsError: pretrained weights cannot be had or do not fit.
     """
     faults: list[str] = []
     ready = _prepare(recipe, faults)
@@ -197,7 +198,8 @@ def _assemble(
         part = ready["backbone"]
         if random and "weights" in part.options:
             part = _Ready(part.entry, part.factory, part.options | {"weights": "random"})
-        backbone: Backbone | None = _try(faults, "backbone", lambda: part.make(context))
+        passing = () if random else (WeightsError,)  # a download that fails is no fault of the recipe
+        backbone: Backbone | None = _try(faults, "backbone", lambda: part.make(context), passing)
         parts["backbone"] = backbone
         context["frames"] = backbone.spec if backbone else None
     if parts.get("backbone") and parts.get("vocoder"):
@@ -247,10 +249,15 @@ def _check_weights(entry: Entry, weights: Any) -> None:
     choose_weights(entry.name, str(weights), entry.weights)
 
 
-def _try(faults: list[str], place: str, action: Callable[[], Any]) -> Any:
-    """Do something; a mistake of the caller's becomes a fault at its place, and None is what is got."""
+def _try(faults: list[str], place: str, action: Callable[[], Any], passing: tuple[type[VczooError], ...] = ()) -> Any:
+    """Do something; a mistake of the caller's becomes a fault at its place, and None is what is got.
+
+    Errors of the kinds in `passing` are not for the report and go through.
+    """
     try:
         return action()
+    except passing:
+        raise
     except (VczooError, ImportError) as error:
         faults.append(f"{place}: {error}")
         return None

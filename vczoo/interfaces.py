@@ -142,7 +142,13 @@ class Backbone(nn.Module, ABC):
             lengths = wave.lengths[rows]
             group = Waveform(wave.samples[rows, : int(lengths.max())], wave.sample_rate_hz, lengths)
             counts = torch.tensor([self.num_frames(n) for n in lengths.tolist()], device=rows.device)
-            parts.append(self.collect(self.run(self.prepare(group)), counts))
+            frames = self.collect(self.run(self.prepare(group)), counts)
+            if frames.values.shape[1] < int(counts.max()):
+                raise ContractError(
+                    f"{type(self).__name__} made {frames.values.shape[1]} frames of {int(lengths.max())} samples, "
+                    f"where its num_frames promises {int(counts.max())}; mend the adapter"
+                )
+            parts.append(frames)
             order += indices
         frames = Frames.batch(parts)
         back = torch.argsort(torch.tensor(order, device=wave.samples.device))

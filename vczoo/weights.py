@@ -59,16 +59,14 @@ def choose_weights(entry_name: str, weights: str, known: Iterable[Weights]) -> W
 
 def announce_download(entry_name: str, weights: Weights) -> None:
     """Say on standard error what is about to be downloaded, how large it is and from where."""
-    size = f"{weights.size_bytes / MEGABYTE:.0f} MB" if weights.size_bytes else "size not known"
-    sys.stderr.write(f"{entry_name}: downloading weights {weights.name} ({size}) from {weights.source}\n")
+    sys.stderr.write(f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {_place(weights)}\n")
 
 
 def unavailable(entry_name: str, weights: Weights, cause: BaseException | str) -> WeightsError:
     """The error for weights that cannot be had, with their size, their source and the three ways out."""
-    size = f"{weights.size_bytes / MEGABYTE:.0f} MB" if weights.size_bytes else "size not known"
     return WeightsError(
-        f"{entry_name}: pretrained weights {weights.name} ({size}, {weights.source}) are not on this machine and "
-        f"cannot be downloaded ({cause}). Three ways out:\n"
+        f"{entry_name}: pretrained weights {weights.name} ({_size(weights)}, {_place(weights)}) are not on "
+        f"this machine and cannot be downloaded ({cause}). Three ways out:\n"
         "  1. connect to the network, leave HF_HUB_OFFLINE unset, and run this once: they stay in the cache;\n"
         "  2. bring them as a file: backbone.weights=PATH.safetensors;\n"
         "  3. do without: backbone.weights=random (the backbone then has learnt nothing)."
@@ -154,6 +152,14 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _size(weights: Weights) -> str:
+    return f"{weights.size_bytes / MEGABYTE:.0f} MB" if weights.size_bytes else "size not known"
+
+
+def _place(weights: Weights) -> str:
+    return weights.source if "://" in weights.source else f"{weights.source} on the Hugging Face Hub"
 
 
 def _some(names: list[str], limit: int = 5) -> str:
