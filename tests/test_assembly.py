@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from vczoo import assembly
-from vczoo.assembly import CONTEXT, build, check, checked_recipe
+from vczoo import assembly, options
+from vczoo.assembly import build, check, checked_recipe
 from vczoo.entry import Entry
 from vczoo.errors import ContractError, RecipeError
 from vczoo.frames import Frames
 from vczoo.hookspecs import hookimpl
 from vczoo.interfaces import Vocoder
+from vczoo.options import CONTEXT
 from vczoo.plain import merge
 from vczoo.recipe import Recipe
 from vczoo.recipe_text import nest
@@ -81,7 +82,7 @@ def fakes(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "fake_parts", module)
     zoo = Zoo()
     zoo.register(Fakes(), "fake", "vczoo-fake", "1")
-    monkeypatch.setattr(assembly, "the_zoo", lambda: zoo)
+    monkeypatch.setattr(options, "the_zoo", lambda: zoo)
 
 
 def recipe(**overrides: Any) -> Recipe:

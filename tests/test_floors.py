@@ -27,6 +27,7 @@ FLOORS = (
     "zoo corpus testing",
     "recipe_text clips",
     "recipe listing",
+    "options",
     "assembly",
     "run",
     "converter checkpoint",

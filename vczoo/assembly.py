@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
 from torch import nn
 
-from vczoo.entry import Entry, Kind
-from vczoo.errors import ContractError, RecipeError, VczooError, WeightsError, nearest
+from vczoo.entry import Kind
+from vczoo.errors import ContractError, RecipeError, WeightsError
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
 from vczoo.model import Model
+from vczoo.options import Ready, attempt, ready_part
 from vczoo.recipe import Part, Recipe
 from vczoo.recipe_text import read_values
 from vczoo.specs import FrameSpec, check_contract
-from vczoo.weights import choose_weights, fingerprint, is_weights_file
-from vczoo.zoo import the_zoo
+from vczoo.weights import fingerprint
 
-__all__ = ["CONTEXT", "build", "build_freezing", "check", "checked_recipe"]
-
-# What a factory may ask for by naming it in its signature; everything else in the signature is an option.
-CONTEXT = ("frames", "acoustic", "num_speakers", "embedding_width")
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A part whose name and options hold: everything but its context."""
-
-    entry: Entry
-    factory: Callable[..., Any]
-    options: dict[str, Any]
-
-    def asks_for(self, name: str) -> bool:
-        """Whether the factory names this of `CONTEXT` in its signature."""
-        return name in inspect.signature(self.factory).parameters
-
-    def make(self, context: Mapping[str, Any]) -> Any:
-        missing = [name for name in CONTEXT if self.asks_for(name) and context.get(name) is None]
-        if missing:
-            raise ContractError(
-                f"{self.entry.kind} {self.entry.name!r} needs {_NEEDS[missing[0]]}, which this recipe does not have"
-            )
-        given = {name: context[name] for name in CONTEXT if self.asks_for(name)}
-        return self.factory(**self.entry.arguments, **self.options, **given)
-
-
-_NEEDS = {
-    "frames": "a backbone",
-    "acoustic": "a vocoder",
-    "num_speakers": "speakers",
-    "embedding_width": "a speaker head before it",
-}
+__all__ = ["build", "build_freezing", "check", "checked_recipe"]
 
 
 def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -91,7 +53,7 @@ def check(recipe: Recipe) -> None:
     with torch.random.fork_rng(devices=[]):
         _assemble(recipe, ready, num_speakers=2, faults=faults, random=True)
         if "freezing" in ready:
-            _try(faults, "freezing", lambda: ready["freezing"].make({}))
+            attempt(faults, "freezing", lambda: ready["freezing"].make({}))
     if faults:
         raise RecipeError(recipe.name, faults)
 
@@ -126,14 +88,14 @@ def build_freezing(recipe: Recipe) -> Freezing:
         RecipeError: with every fault of it.
     """
     faults: list[str] = []
-    ready = _ready(faults, "freezing", "freezing", recipe.freezing)
-    freezing: Freezing | None = _try(faults, "freezing", lambda: ready.make({})) if ready else None
+    ready = ready_part(faults, "freezing", "freezing", recipe.freezing)
+    freezing: Freezing | None = attempt(faults, "freezing", lambda: ready.make({})) if ready else None
     if freezing is None:
         raise RecipeError(recipe.name, faults)
     return freezing
 
 
-def _prepare(recipe: Recipe, faults: list[str]) -> dict[str, _Ready]:
+def _prepare(recipe: Recipe, faults: list[str]) -> dict[str, Ready]:
     """Every part of a recipe whose name and options hold, by its place in the recipe."""
     places: list[tuple[str, Kind, Part]] = [
         ("backbone", "backbone", recipe.backbone),
@@ -142,68 +104,30 @@ def _prepare(recipe: Recipe, faults: list[str]) -> dict[str, _Ready]:
     ]
     if recipe.vocoder:
         places.append(("vocoder", "vocoder", recipe.vocoder))
-    found = {place: _ready(faults, place, kind, part) for place, kind, part in places}
+    found = {place: ready_part(faults, place, kind, part) for place, kind, part in places}
     return {place: ready for place, ready in found.items() if ready}
 
 
-def _ready(faults: list[str], place: str, kind: Kind, part: Part) -> _Ready | None:
-    try:
-        entry, tag = the_zoo().find(kind, part.use)
-        factory = entry.load()
-    except VczooError as error:
-        faults.append(f"{place}.use: {error}")
-        return None
-    before = len(faults)
-    hints = _hints(factory)
-    taken = {*CONTEXT, *entry.arguments}
-    parameters = {
-        name: parameter for name, parameter in inspect.signature(factory).parameters.items() if name not in taken
-    }
-    # The option wins over the tag of `timm/NAME.TAG`: `backbone.weights=random` must reach such a recipe, too.
-    given = ({"weights": tag} if tag else {}) | part.options
-    options: dict[str, Any] = {}
-    for name, value in given.items():
-        if name not in parameters:
-            hint = nearest(name, parameters)
-            faults.append(f"{place}.{name}: {part.use} has no such option{hint} It has: {', '.join(parameters)}")
-            continue
-        try:
-            options[name] = TypeAdapter(hints.get(name, Any)).validate_python(value)
-        except PydanticSchemaGenerationError:
-            options[name] = value
-        except ValidationError as error:
-            faults += [f"{place}.{name}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
-    faults += [
-        f"{place}.{name}: required by {part.use}, and not given"
-        for name, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty and name not in given
-    ]
-    if "weights" in parameters:
-        options.setdefault("weights", parameters["weights"].default)
-        _try(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
-    return _Ready(entry, factory, options) if len(faults) == before else None
-
-
 def _assemble(
-    recipe: Recipe, ready: Mapping[str, _Ready], *, num_speakers: int, faults: list[str], random: bool
+    recipe: Recipe, ready: Mapping[str, Ready], *, num_speakers: int, faults: list[str], random: bool
 ) -> Model | None:
     """Build what is ready, part after part, each in the context of those before it."""
     parts: dict[str, Any] = {}
     context: dict[str, Any] = {"num_speakers": num_speakers}
     if "vocoder" in ready:
-        vocoder: Vocoder | None = _try(faults, "vocoder", lambda: ready["vocoder"].make(context))
+        vocoder: Vocoder | None = attempt(faults, "vocoder", lambda: ready["vocoder"].make(context))
         parts["vocoder"] = vocoder
         context["acoustic"] = vocoder.accepts if vocoder else None
     if "backbone" in ready:
         part = ready["backbone"]
         if random and "weights" in part.options:
-            part = _Ready(part.entry, part.factory, part.options | {"weights": "random"})
+            part = Ready(part.entry, part.factory, part.options | {"weights": "random"})
         passing = () if random else (WeightsError,)  # a download that fails is no fault of the recipe
-        backbone: Backbone | None = _try(faults, "backbone", lambda: part.make(context), passing)
+        backbone: Backbone | None = attempt(faults, "backbone", lambda: part.make(context), passing)
         parts["backbone"] = backbone
         context["frames"] = backbone.spec if backbone else None
     if parts.get("backbone") and parts.get("vocoder"):
-        _try(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
+        attempt(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
     heads: dict[str, SpeakerHead | VoiceHead] = {}
     lost = False  # whether a head before could not be made, which may have been the speaker head
     broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not parts.get(name)]
@@ -217,7 +141,7 @@ def _assemble(
             if found is None or (lost and found.asks_for("embedding_width") and "embedding_width" not in context):
                 lost = True  # its fault is said, or follows from that of the speaker head
                 continue
-            head = _try(faults, f"heads.{name}", partial(found.make, context))
+            head = attempt(faults, f"heads.{name}", partial(found.make, context))
             lost = lost or head is None
             if head is not None:
                 heads[name] = head
@@ -237,35 +161,3 @@ def _check_vocoder(recipe: Recipe, backbone: Backbone, vocoder: Vocoder) -> None
             f"{recipe.backbone.use} reads {backbone.spec.sample_rate_hz} Hz, but the vocoder makes "
             f"{vocoder.accepts.sample_rate_hz} Hz; give the vocoder sample_rate_hz: {backbone.spec.sample_rate_hz}"
         )
-
-
-def _check_weights(entry: Entry, weights: Any) -> None:
-    if weights == "random":
-        return
-    if is_weights_file(str(weights)):
-        if not Path(weights).is_file():
-            raise VczooError(f"no such file of weights: {weights}")
-        return
-    choose_weights(entry.name, str(weights), entry.weights)
-
-
-def _try(faults: list[str], place: str, action: Callable[[], Any], passing: tuple[type[VczooError], ...] = ()) -> Any:
-    """Do something; a mistake of the caller's becomes a fault at its place, and None is what is got.
-
-    Errors of the kinds in `passing` are not for the report and go through.
-    """
-    try:
-        return action()
-    except passing:
-        raise
-    except (VczooError, ImportError) as error:
-        faults.append(f"{place}: {error}")
-        return None
-
-
-def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
-    target = factory.__init__ if inspect.isclass(factory) else factory
-    try:
-        return typing.get_type_hints(target)
-    except (NameError, TypeError):  # an annotation that only a type checker can resolve
-        return {}

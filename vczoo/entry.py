@@ -43,7 +43,7 @@ class Entry:
         name: as in `use: NAME`; plugins prefix theirs, `timm/resnet18`.
         kind: backbone, freezing, head or vocoder.
         factory: "module:attribute", imported on use; called with `arguments`, the recipe's options and those
-            of `vczoo.assembly.CONTEXT` that its signature names.
+            of `vczoo.options.CONTEXT` that its signature names.
         summary: one line.
         licence: SPDX identifier of the code that the factory wraps.
         paper: arXiv number or address.

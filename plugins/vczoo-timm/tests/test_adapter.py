@@ -172,7 +172,8 @@ def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(checkpoint, "try_to_load_from_cache", lambda *_: None)
     with pytest.raises(
-        vczoo.WeightsError, match=r"a1_in1k \(47 MB, timm/resnet18\.a1_in1k on the Hugging Face Hub\).*HF_HUB_OFFLINE is set[\s\S]*random"
+        vczoo.WeightsError,
+        match=r"a1_in1k \(47 MB, timm/resnet18\.a1_in1k on the Hugging Face Hub\).*HF_HUB_OFFLINE is set[\s\S]*random",
     ):
         build("resnet18")
 
