@@ -175,6 +175,7 @@ def demo(
 
     rows, files = run_demo(out)
     _table(rows)
+    _print("(similarity: cosine of the model's own speaker embedding to the voice's, -1 to 1)")
     for file in files:
         _print(str(file))
 
