@@ -170,7 +170,7 @@ def plugins() -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("vczoo-demo"),
 ) -> None:
-    """Fine-tune, convert and enrol on synthetic speech, offline. Takes about two minutes."""
+    """Fine-tune, convert and enrol on synthetic speech, offline. Takes one to two minutes."""
     from vczoo.demo import run_demo
 
     rows, files = run_demo(out)
