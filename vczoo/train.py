@@ -154,21 +154,15 @@ def _extended_recipe(recipe: Recipe, overrides: Iterable[str] | Mapping[str, Any
 def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
     """The new recordings with those of the run's manifest: speakers that are not rehearsed would be forgotten."""
     manifest = place / MANIFEST
-    known = new
+    cause = ""
     try:
-        if manifest.is_file():
-            known = read_corpus(manifest).merge(new)
-        missing = sorted(set(old.speakers) - set(known.speakers))
-    except CorpusError as error:
-        missing, cause = sorted(set(old.speakers) - set(new.speakers)), error
-        if missing:
-            raise CorpusError(
-                f"recordings of {place}'s own speakers cannot be read, and without them they would be forgotten: "
-                f"{cause}\nGive them as data, too"
-            ) from error
-    if missing:
+        rehearsed = read_corpus(manifest) if manifest.is_file() else None
+    except CorpusError as error:  # moved or gone; the new recordings may stand in for them
+        rehearsed, cause = None, f" ({error})"
+    known = rehearsed.merge(new) if rehearsed else new
+    if missing := sorted(set(old.speakers) - set(known.speakers)):
         raise CorpusError(
-            f"there are no recordings of {', '.join(missing)}, whom {place} knows: they would be forgotten. "
+            f"there are no recordings of {', '.join(missing)}, whom {place} knows{cause}: they would be forgotten. "
             "Give their recordings as data, too"
         )
     return known
