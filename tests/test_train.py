@@ -102,6 +102,25 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_uninterrupted_run(
     assert not (tmp_path / "cut" / "checkpoint.safetensors").exists()
 
 
+def test_ctrl_c_in_the_last_step_of_an_epoch_is_resumed(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AtTheEnd(Interrupt):
+        def begin(self, epochs: int, steps: int, done: int) -> None:
+            self.left = steps
+
+    vczoo.finetune("demo", voices_folder, tmp_path / "whole", small, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("vczoo.train.Silent", lambda: AtTheEnd(0, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        with pytest.raises(KeyboardInterrupt):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
+    vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
+    assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+    logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "cut")]
+    rates = [[json.loads(line)["learning_rate"] for line in log] for log in logs]
+    assert rates[0] == rates[1]
+
+
 @pytest.mark.parametrize("steps", [2, 7])
 def test_a_crash_is_resumed_from_the_last_epoch(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, steps: int

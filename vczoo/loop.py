@@ -84,6 +84,8 @@ def fit(
         state, best = load_checkpoint(folder / CHECKPOINT, identity, owned, optimizer)
     else:  # at once, so that whatever happens can be resumed and a full disk is noticed before the work is done
         save_checkpoint(folder / CHECKPOINT, state, owned, best, optimizer)
+    total = settings.epochs * steps
+    rates = [settings.learning_rate * _schedule(settings, step, total) for step in range(total)]
     watcher.begin(settings.epochs, steps, state.epoch * steps + state.step)
 
     with _interruptible() as interrupted:
@@ -99,8 +101,7 @@ def fit(
             for index, batch in enumerate(batches):
                 if index < state.step:
                     continue  # done before the interruption
-                done = state.epoch * steps + index
-                rate = settings.learning_rate * _schedule(settings, done, settings.epochs * steps)
+                rate = rates[state.epoch * steps + index]
                 _set_rates(optimizer, rate, settings.backbone_rate, multipliers)
                 loss = _train_step(model, optimizer, batch, settings, state)
                 state.step += 1
@@ -116,7 +117,7 @@ def fit(
             spent = time.perf_counter() - began
             record = {
                 "epoch": state.epoch,
-                "learning_rate": rate,
+                "learning_rate": rates[(state.epoch + 1) * steps - 1],
                 "trained_stages": sum(value > 0 for value in multipliers),
                 "train": {name: value / state.items for name, value in state.sums.items()},
                 "validation": figures,
