@@ -6,6 +6,7 @@ A producer's spec goes in, a consumer's spec goes in, and every disagreement com
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_type_hints
 
 from vczoo.errors import ContractError
 
@@ -40,7 +41,7 @@ class FrameSpec:
 
 @dataclass(frozen=True)
 class MelSpec:
-    """What a log-mel spectrogram is: natural log of Slaney-normalised mel magnitudes, frames centred, zero-padded.
+    """What a log-mel spectrogram is. The default is that of this zoo; the rest is what other vocoders were trained on.
 
     Attributes:
         sample_rate_hz: rate of the waveform.
@@ -49,7 +50,14 @@ class MelSpec:
         hop_length: samples from one frame to the next.
         min_hz: lower edge of the lowest band.
         max_hz: upper edge of the highest band.
-        floor: magnitudes below it are raised to it before the logarithm.
+        floor: mel magnitudes below it are raised to it before the logarithm.
+        filter_scale: mel scale that the bands are equally spaced on.
+        filter_norm: slaney gives every band the same area; none gives every band a peak of 1.
+        log_base: of the logarithm.
+        padding: what stands before and after a recording, zeros or its mirror image.
+        centred: whether frame t is centred on sample t * hop_length. Otherwise it is centred half a hop later,
+            and there is one frame less: HiFi-GAN's convention.
+        epsilon: added to the squared magnitudes before the root.
     """
 
     sample_rate_hz: int = 16000
@@ -59,8 +67,17 @@ class MelSpec:
     min_hz: float = 0.0
     max_hz: float = 8000.0
     floor: float = 1e-5
+    filter_scale: Literal["slaney", "htk"] = "slaney"
+    filter_norm: Literal["slaney", "none"] = "slaney"
+    log_base: Literal["e", "10"] = "e"
+    padding: Literal["zeros", "reflect"] = "zeros"
+    centred: bool = True
+    epsilon: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, valid in {name: get_args(hint) for name, hint in get_type_hints(type(self)).items()}.items():
+            if valid and getattr(self, name) not in valid:
+                raise ContractError(f"{name} is one of {', '.join(valid)}, got {getattr(self, name)!r}")
         for name in ("sample_rate_hz", "num_mels", "fft_length", "hop_length"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -76,10 +93,17 @@ class MelSpec:
             )
         if not self.floor > 0:
             raise ContractError(f"floor must be above 0, got {self.floor!r}")
+        if not self.epsilon >= 0:
+            raise ContractError(f"epsilon must be 0 or more, got {self.epsilon!r}")
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a waveform of `num_samples` samples: one is centred on every hop, the first on sample 0."""
-        return 1 + num_samples // self.hop_length
+        """Frames of a waveform of `num_samples` samples, at least 1."""
+        return 1 + num_samples // self.hop_length if self.centred else max(1, num_samples // self.hop_length)
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames a second."""
+        return self.sample_rate_hz / self.hop_length
 
     @property
     def channels(self) -> int:
