@@ -152,10 +152,9 @@ def test_a_voice_or_a_recipe_without_an_embedding() -> None:
     ("options", "part"),
     [
         ({"acoustic": FrameSpec(16000, 320, 4)}, "makes a mel, the vocoder reads FrameSpecs"),
-        ({"acoustic": MelSpec(sample_rate_hz=22050)}, "come from 16000 Hz, the vocoder reads 22050 Hz"),
-        ({"bottleneck": 0}, "bottleneck, width and blocks are 1 or more, got 0, 16 and 4"),
-        ({"width": 0}, "got 8, 0 and 4"),
-        ({"blocks": 0}, "got 8, 16 and 0"),
+        ({"bottleneck": 0}, "bottleneck is 1 or more, got 0"),
+        ({"width": 0}, "width, blocks and fine_blocks are 1 or more, got 0, 4 and 1"),
+        ({"blocks": 0}, "got 16, 0 and 1"),
         ({"dropout": 1.0}, "dropout is a share in [0, 1), got 1.0"),
     ],
 )

@@ -114,7 +114,6 @@ def test_a_voice_that_was_not_enrolled() -> None:
     [
         ({"k": 0}, "k=0, chunk_frames=8192"),
         ({"chunk_frames": 0}, "k=4, chunk_frames=0"),
-        ({"acoustic": MelSpec(sample_rate_hz=22050)}, "content frames come from 16000 Hz, the vocoder reads 22050 Hz"),
     ],
 )
 def test_options_out_of_range(options, part) -> None:

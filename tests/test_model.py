@@ -76,7 +76,7 @@ class Note(VoiceHead):
 def batch(made: Model) -> dict[str, Any]:
     wave = Waveform.batch([tone(120), tone(220), tone(170), tone(120, 0.3)])
     return {
-        "wave": wave,
+        "content": made.content(wave),
         "speakers": torch.tensor([0, 1, 2, 0]),
         "pitch": made.pitch(wave),
         "target": made.acoustic(wave),

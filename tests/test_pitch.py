@@ -12,6 +12,7 @@ from vczoo.specs import MelSpec
 from vczoo.waveform import Waveform
 
 RATE_HZ = 16000
+MEL = MelSpec()
 
 
 def tone(f0_hz: float, seconds: float = 0.5, rate_hz: int = RATE_HZ) -> Waveform:
@@ -29,7 +30,7 @@ def in_hz(pitch: Frames) -> torch.Tensor:
 @pytest.mark.parametrize("rate_hz", [16000, 22050])
 @pytest.mark.parametrize("f0_hz", [120.0, 220.0])
 def test_a_harmonic_tone_is_found_within_two_percent(f0_hz, rate_hz) -> None:
-    pitch = pitch_frames(tone(f0_hz, rate_hz=rate_hz), 160)
+    pitch = pitch_frames(tone(f0_hz, rate_hz=rate_hz), MelSpec(sample_rate_hz=rate_hz))
     found = in_hz(pitch)
     assert found.shape[0] > 0.8 * pitch.values.shape[1]
     assert ((found / f0_hz - 1).abs() < 0.02).float().mean() > 0.95
@@ -37,7 +38,7 @@ def test_a_harmonic_tone_is_found_within_two_percent(f0_hz, rate_hz) -> None:
 
 
 def test_values_are_scaled_log_f0_where_voiced_and_zero_elsewhere() -> None:
-    pitch = pitch_frames(tone(200 * math.exp(PITCH_SCALE)), 160).values[0]
+    pitch = pitch_frames(tone(200 * math.exp(PITCH_SCALE)), MEL).values[0]
     assert set(pitch[:, 1].unique().tolist()) <= {0.0, 1.0}
     assert pitch[pitch[:, 1] > 0, 0].median().item() == pytest.approx(1.0, abs=0.04)
     assert not pitch[pitch[:, 1] == 0].any()
@@ -47,7 +48,7 @@ def test_values_are_scaled_log_f0_where_voiced_and_zero_elsewhere() -> None:
 def test_what_has_no_pitch_is_unvoiced_and_has_no_mean(kind) -> None:
     generator = torch.Generator().manual_seed(0)
     samples = torch.zeros(8000) if kind == "silence" else 0.2 * torch.randn(8000, generator=generator)
-    pitch = pitch_frames(Waveform.of(samples, RATE_HZ), 160)
+    pitch = pitch_frames(Waveform.of(samples, RATE_HZ), MEL)
     assert pitch.values[..., 1].mean() < 0.1
     if kind == "silence":
         assert not pitch.values.any()
@@ -56,7 +57,7 @@ def test_what_has_no_pitch_is_unvoiced_and_has_no_mean(kind) -> None:
 
 @pytest.mark.parametrize("log_ratio", [math.log(2), -math.log(2), 0.0])
 def test_a_shift_moves_what_is_voiced(log_ratio) -> None:
-    pitch = pitch_frames(tone(180), 160)
+    pitch = pitch_frames(tone(180), MEL)
     moved = shift_pitch(pitch, log_ratio)
     assert torch.equal(moved.values[..., 1], pitch.values[..., 1])
     torch.testing.assert_close(in_hz(moved), in_hz(pitch) * math.exp(log_ratio))
@@ -68,10 +69,11 @@ def test_a_shift_moves_what_is_voiced(log_ratio) -> None:
 
 @pytest.mark.parametrize("samples", [0, 1, 79, 159, 160, 161, 319, 320, 321, 1000, 4096, 7999, 8000, 16001])
 @pytest.mark.parametrize(("hop", "rate_hz"), [(160, 16000), (256, 22050), (300, 24000), (441, 44100)])
-def test_frames_are_those_of_the_mel(samples, hop, rate_hz) -> None:
+@pytest.mark.parametrize("centred", [True, False])
+def test_frames_are_those_of_the_mel(samples, hop, rate_hz, centred) -> None:
     wave = Waveform.of(tone(150, 1.1, rate_hz).samples[0, :samples], rate_hz)
-    pitch = pitch_frames(wave, hop)
-    expected = MelSpec(sample_rate_hz=rate_hz, hop_length=hop).num_frames(samples)
+    pitch = pitch_frames(wave, MelSpec(sample_rate_hz=rate_hz, hop_length=hop, centred=centred))
+    expected = MelSpec(sample_rate_hz=rate_hz, hop_length=hop, centred=centred).num_frames(samples)
     assert pitch.values.shape == (1, expected, 2)
     assert pitch.lengths.tolist() == [expected]
     assert pitch.values.isfinite().all()
@@ -79,10 +81,10 @@ def test_frames_are_those_of_the_mel(samples, hop, rate_hz) -> None:
 
 def test_a_batch_gives_what_its_items_give() -> None:
     waves = [tone(120, 0.4), tone(220, 0.2)]
-    together = pitch_frames(Waveform.batch(waves), 160)
+    together = pitch_frames(Waveform.batch(waves), MEL)
     assert together.lengths.tolist() == [41, 21]
     for index, wave in enumerate(waves):
-        assert torch.equal(together[index].values, pitch_frames(wave, 160).values)
+        assert torch.equal(together[index].values, pitch_frames(wave, MEL).values)
     assert not together.values[1, 21:].any()
 
 

@@ -129,7 +129,7 @@ def test_a_run_stores_only_what_differs_from_its_base(
     with pytest.raises(RunError, match="stages stem differ"):
         load_run(tmp_path / "run")
     weights.unlink()
-    with pytest.raises(VczooError, match="no such file of weights"):
+    with pytest.raises(VczooError, match="no such file or folder of weights"):
         load_run(tmp_path / "run")
 
 

@@ -156,8 +156,3 @@ def _assemble(
 def _check_vocoder(recipe: Recipe, backbone: Backbone, vocoder: Vocoder) -> None:
     if isinstance(vocoder.accepts, FrameSpec):
         check_contract(recipe.backbone.use, backbone.spec, str(recipe.vocoder and recipe.vocoder.use), vocoder.accepts)
-    elif vocoder.accepts.sample_rate_hz != backbone.spec.sample_rate_hz:
-        raise ContractError(
-            f"{recipe.backbone.use} reads {backbone.spec.sample_rate_hz} Hz, but the vocoder makes "
-            f"{vocoder.accepts.sample_rate_hz} Hz; give the vocoder sample_rate_hz: {backbone.spec.sample_rate_hz}"
-        )

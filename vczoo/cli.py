@@ -100,6 +100,9 @@ def train(
     data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     overrides: Overrides = None,
+    rehearse: Annotated[
+        bool, typer.Option(help="From a run: keep its speakers, or only its weights.", show_default="keep them")
+    ] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted fine-tune in --out.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
 ) -> None:
@@ -107,7 +110,7 @@ def train(
     from vczoo.train import finetune
 
     try:
-        converter = finetune(_as_run(name), data, out, overrides or (), resume=resume, device=device)
+        converter = finetune(_as_run(name), data, out, overrides or (), rehearse=rehearse, resume=resume, device=device)
     except KeyboardInterrupt:
         _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
         raise typer.Exit(130) from None
@@ -124,15 +127,21 @@ def train(
 def convert(
     run: RunFolder,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recording: WAV, FLAC, OGG or MP3.")],
-    voice: Annotated[str, typer.Option(help="Whose voice.")],
+    voice: Annotated[str, typer.Option(help="Whose voice, or a mix: alice:0.7,bob:0.3.")],
     out: Annotated[Path, typer.Option(help="The file to make.")],
-    semitones: Annotated[float | None, typer.Option(help="Move pitch by this much instead of to the voice's.")] = None,
+    semitones: Annotated[
+        str, typer.Option(help="Semitones to move pitch by, or auto: to the voice's mean.", metavar="SEMITONES|auto")
+    ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
     """Say what a recording says in a voice."""
     if out.exists() and not overwrite:
         raise VczooError(f"{out} exists; choose another --out, or give --overwrite")
-    wave = _load(run).convert(source, voice, semitones=semitones)
+    try:
+        shift = None if semitones == "auto" else float(semitones)
+    except ValueError:
+        raise VczooError(f"--semitones is a number or auto, got {semitones!r}") from None
+    wave = _load(run).convert(source, voice, semitones=shift)
     wave.save(out, overwrite=overwrite)
     _print(f"{out}: {wave.seconds:.1f} s in the voice of {voice}")
 

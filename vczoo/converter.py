@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from vczoo.assembly import build, checked_recipe
-from vczoo.errors import RunError, UnknownNameError, VczooError, VoiceError, nearest
+from vczoo.errors import RunError, UnknownNameError, VczooError, VoiceError
 from vczoo.interfaces import Voice
+from vczoo.mix import read_mix
 from vczoo.recipe import Recipe
 from vczoo.run import Run, is_run, load_run, save_run
 from vczoo.waveform import Waveform
@@ -62,28 +63,26 @@ class Converter:
         """Figures of the fine-tune; empty before one."""
         return self.run.metrics
 
-    def convert(self, source: Recording, voice: str, *, semitones: float | None = None) -> Waveform:
+    def convert(
+        self, source: Recording, voice: str | Mapping[str, float], *, semitones: float | None = None
+    ) -> Waveform:
         """Say what a recording says in a voice.
 
         Args:
             source: a file or waveform of any rate.
-            voice: one of `voices`.
+            voice: one of `voices`, or a mix by shares: "alice:0.7,bob:0.3" or `{"alice": 0.7, "bob": 0.3}`.
             semitones: how far pitch is moved; None moves its mean to the voice's.
 
         Returns:
             (1, S) at the model's rate, as long as the source.
 
         Raises:
-            VoiceError: no such voice, or the recipe only recognises.
+            VoiceError: no such voice, shares that do not add up to 1, or the recipe only recognises.
             AudioError: the source cannot be read.
         """
-        if voice not in self.run.voices:
-            there = f" Voices: {', '.join(self.voices[:12])}." if self.voices else " It has no voice yet."
-            raise VoiceError(
-                f"no voice is called {voice!r}{nearest(voice, self.voices)}{there} `enroll` adds one from recordings"
-            )
-        wave = self._read(source)
-        return self.run.model.convert(wave, self.run.voices[voice].tensors, semitones=semitones).to("cpu")
+        shares = read_mix(voice, self.voices)
+        mix = [(self.run.voices[name].tensors, share) for name, share in shares.items()]
+        return self.run.model.convert(self._read(source), mix, semitones=semitones).to("cpu")
 
     def enroll(self, name: str, recordings: Recording | Sequence[Recording], *, overwrite: bool = False) -> None:
         """Add a voice from recordings of it, with no training; `save` keeps it.

@@ -86,18 +86,20 @@ class Frames:
         values = torch.gather(self.values, 1, positions[..., None].expand(-1, -1, self.channels))
         return Frames(values, (self.lengths - start).clamp(min=1, max=num_frames))
 
-    def resize(self, lengths: Tensor, frames_per_frame: float) -> Frames:
+    def resize(self, lengths: Tensor, frames_per_frame: float, first: float = 0.0) -> Frames:
         """Bring the frames to another rate by linear interpolation.
 
         Args:
             lengths: (B,) frames that each item shall have.
             frames_per_frame: frames of this rate to one of the new: 0.5 doubles the rate.
+            first: where the first new frame stands, in frames of this rate; before 0 the first one is held.
 
         Returns:
-            (B, max(lengths), C). Frame t of the new rate stands at t * frames_per_frame of the old; past the
-            last valid frame that one is held, so padding is never read.
+            (B, max(lengths), C). Frame t of the new rate stands at first + t * frames_per_frame of the old; past
+            the last valid frame that one is held, so padding is never read.
         """
-        positions = torch.arange(int(lengths.max()), device=self.values.device) * frames_per_frame
+        positions = torch.arange(int(lengths.max()), device=self.values.device) * frames_per_frame + first
+        positions = positions.clamp(min=0)
         last = (self.lengths - 1)[:, None].to(positions.dtype)
         positions = torch.minimum(positions[None].to(last.dtype), last)
         left = positions.floor()

@@ -201,6 +201,10 @@ class SpeakerHead(nn.Module, ABC):
     def grow(self, num_speakers: int) -> None:
         """Make room for more speakers; what the head knows of the old ones stays as it is."""
 
+    @abstractmethod
+    def restart(self, num_speakers: int) -> None:
+        """Forget the speakers for so many others, of whom nothing is known; the embedding stays as it is."""
+
 
 class VoiceHead(nn.Module, ABC):
     """Turns a source and a voice into acoustic frames under the vocoder's spec."""
@@ -213,6 +217,15 @@ class VoiceHead(nn.Module, ABC):
             source: the recording.
             voice: what this head's `enroll` gave, and `embedding`, (E,), where the recipe has a speaker head.
         """
+
+    def convert_mix(self, source: Source, voices: Sequence[tuple[Mapping[str, Tensor], float]]) -> Frames:
+        """Say it in a voice between several, each with its share; the shares add up to 1.
+
+        The default converts into each and averages the frames; a head that has a space of voices mixes there.
+        """
+        made = [self.convert(source, voice) for voice, _ in voices]
+        values = torch.stack([share * frames.values for frames, (_, share) in zip(made, voices, strict=True)])
+        return made[0].with_values(values.sum(dim=0))
 
     def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
         """What this head keeps of a voice beyond its speaker embedding; nothing unless a head says else.

@@ -21,7 +21,7 @@ from vczoo.clips import Batch, Clips
 from vczoo.errors import VczooError
 from vczoo.files import write_text
 from vczoo.freezing import apply_freezing
-from vczoo.interfaces import Freezing
+from vczoo.interfaces import Freezing, Loss
 from vczoo.model import Model
 from vczoo.recipe import Training
 
@@ -142,18 +142,16 @@ def evaluate(model: Model, clips: Clips) -> dict[str, float]:
     """
     model.eval()
     device = next(model.parameters()).device
-    sums: dict[str, float] = {}
-    count = 0
+    found: dict[str, list[float]] = {}
     for batch in clips.whole():
         on_device = batch.to(device)
-        loss = model.loss(on_device.wave, on_device.speakers, on_device.pitch, on_device.target)
+        loss = _loss(model, on_device)
         for name, value in {"loss": loss.value, **loss.metrics}.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-        count += 1
-    return {name: value / count for name, value in sums.items()}
+            found.setdefault(name, []).append(float(value))
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.Module:
+def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
     """The stages that the strategy ever thaws, and the heads: all that training can change, by name."""
     stages = model.backbone.stages()
     ever = [max(values) for values in zip(*(freezing.multipliers(len(stages), e) for e in range(epochs)), strict=True)]
@@ -164,8 +162,7 @@ def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.Module:
 def _train_step(
     model: Model, optimizer: torch.optim.Optimizer, batch: Batch, settings: Training, state: TrainingState
 ) -> float:
-    on_device = batch.to(next(model.parameters()).device)
-    loss = model.loss(on_device.wave, on_device.speakers, on_device.pitch, on_device.target)
+    loss = _loss(model, batch.to(next(model.parameters()).device))
     value = float(loss.value.detach())
     if not math.isfinite(value):
         raise VczooError(
@@ -176,11 +173,19 @@ def _train_step(
     loss.value.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], settings.clip_norm)
     optimizer.step()
-    size = len(batch.wave)
+    size = len(batch.speakers)
     for name, figure in {"loss": loss.value.detach(), **loss.metrics}.items():
         state.sums[name] = state.sums.get(name, 0.0) + float(figure) * size
     state.items += size
     return value
+
+
+def _loss(model: Model, batch: Batch) -> Loss:
+    content = batch.content
+    if content is None:
+        assert batch.wave is not None
+        content = model.content(batch.wave)
+    return model.loss(content, batch.speakers, batch.pitch, batch.target, batch.reference)
 
 
 def _optimizer(model: Model, settings: Training) -> torch.optim.Optimizer:

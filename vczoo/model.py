@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -50,8 +51,8 @@ class Model(nn.Module):
 
     @property
     def sample_rate_hz(self) -> int:
-        """Rate of the waveforms that it reads and makes."""
-        return self.backbone.spec.sample_rate_hz
+        """Rate of the waveforms that it reads and makes: the vocoder's, and the backbone's where there is none."""
+        return (self.vocoder.accepts if self.vocoder else self.backbone.spec).sample_rate_hz
 
     @property
     def speaker_heads(self) -> dict[str, SpeakerHead]:
@@ -63,31 +64,45 @@ class Model(nn.Module):
         """Voice heads by name."""
         return {name: head for name, head in self.heads.items() if isinstance(head, VoiceHead)}
 
+    def content(self, wave: Waveform) -> Frames:
+        """The recording as the backbone hears it, at the backbone's own rate: (B, T, C)."""
+        frames: Frames = self.backbone(wave.resample(self.backbone.spec.sample_rate_hz))
+        return frames
+
     def acoustic(self, wave: Waveform) -> Frames:
         """The recording as the vocoder reads it: mel frames under its spec, or the backbone's own frames."""
-        frames: Frames = self.acoustic_mel(wave) if self.acoustic_mel else self.backbone(wave)
+        frames: Frames = self.acoustic_mel(wave) if self.acoustic_mel else self.content(wave)
         return frames
 
     def pitch(self, wave: Waveform) -> Frames:
         """Pitch frames at the rate of the acoustic frames: (B, T', 2)."""
-        hop = self.vocoder.accepts.hop_length if self.vocoder else self.backbone.spec.hop_length
-        return pitch_frames(wave, hop)
+        return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec)
 
-    def loss(self, wave: Waveform, speakers: Tensor, pitch: Frames | None, target: Frames | None) -> Loss:
+    def loss(
+        self,
+        content: Frames,
+        speakers: Tensor,
+        pitch: Frames | None,
+        target: Frames | None,
+        reference: Frames | None = None,
+    ) -> Loss:
         """The weighted sum of the heads' losses, and `<head>.<figure>` for each.
 
         Args:
-            wave: (B, S) excerpts.
-            speakers: (B,) indices of who speaks.
+            content: (B, T, C), what `content` gives for excerpts.
+            speakers: (B,) indices of who speaks; the speaker heads are passed over where one is -1, a stranger's.
             pitch, target: what `pitch` and `acoustic` give for them; None where no voice head trains.
+            reference: (B, T'', C), content of other excerpts by the same speakers, which a voice is heard in; None
+                where there are none but these.
         """
-        content: Frames = self.backbone(wave)
         total = content.values.new_zeros(())
         metrics: dict[str, Tensor] = {}
-        embedding = self._speakers_embedding(content, speakers)
+        embedding = self._speakers_embedding(
+            content if reference is None else reference, speakers, elsewhere=reference is not None
+        )
         for name, head in self.heads.items():
             loss: Loss | None = None
-            if isinstance(head, SpeakerHead):
+            if isinstance(head, SpeakerHead) and not bool((speakers < 0).any()):
                 loss = head.loss(content, speakers)
             elif isinstance(head, VoiceHead) and pitch is not None and target is not None:
                 loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
@@ -97,15 +112,16 @@ class Model(nn.Module):
                 metrics |= {f"{name}.{figure}": value for figure, value in loss.metrics.items()}
         return Loss(total, metrics)
 
-    def _speakers_embedding(self, content: Frames, speakers: Tensor) -> Tensor | None:
+    def _speakers_embedding(self, content: Frames, speakers: Tensor, *, elsewhere: bool) -> Tensor | None:
         """Each item's speaker, as the mean embedding of that speaker's items in the batch: (B, E).
 
-        A voice is the mean over its recordings, too; an item's own embedding would tell what is said in it.
+        A voice is the mean over its recordings, too; an item's own embedding would tell what is said in it. So the
+        voice heads' losses reach the speaker head only where it hears the speakers elsewhere.
         """
         if not self.voice_heads or not self.speaker_heads:
             return None
         head = next(iter(self.speaker_heads.values()))
-        with torch.no_grad():
+        with torch.set_grad_enabled(elsewhere and torch.is_grad_enabled()):
             # Dropout would make the voice differ from what enrolment gives.
             training = head.training
             embedding = head.eval().embed(content)
@@ -116,13 +132,13 @@ class Model(nn.Module):
     @torch.inference_mode()
     def embed(self, wave: Waveform) -> dict[str, Tensor]:
         """Each speaker head's embedding of each item: (B, E) by head name."""
-        content: Frames = self.backbone(wave)
+        content = self.content(wave)
         return {name: head.embed(content) for name, head in self.speaker_heads.items()}
 
     @torch.inference_mode()
     def logits(self, wave: Waveform) -> Tensor:
         """The first speaker head's logits: (B, num_speakers)."""
-        logits: Tensor = next(iter(self.speaker_heads.values())).logits(self.backbone(wave))
+        logits: Tensor = next(iter(self.speaker_heads.values())).logits(self.content(wave))
         return logits
 
     @torch.inference_mode()
@@ -136,7 +152,7 @@ class Model(nn.Module):
         """
         if not waves:
             raise VoiceError("a voice is enrolled from at least one recording, got none")
-        contents = [self.backbone(wave) for wave in waves]
+        contents = [self.content(wave) for wave in waves]
         kept: dict[str, Tensor] = {}
         for name, speaker_head in self.speaker_heads.items():
             embeddings = torch.cat([speaker_head.embed(content) for content in contents])
@@ -150,12 +166,18 @@ class Model(nn.Module):
         return {name: value.float().cpu().contiguous() for name, value in kept.items()}
 
     @torch.inference_mode()
-    def convert(self, wave: Waveform, voice: Mapping[str, Tensor], *, semitones: float | None = None) -> Waveform:
+    def convert(
+        self,
+        wave: Waveform,
+        voices: Mapping[str, Tensor] | Sequence[tuple[Mapping[str, Tensor], float]],
+        *,
+        semitones: float | None = None,
+    ) -> Waveform:
         """Say what a recording says in a voice: (1, S) -> (1, S).
 
         Args:
             wave: one recording at `sample_rate_hz`.
-            voice: what `enroll` gave.
+            voices: what `enroll` gave; or several of them, each with its share of the voice that is made.
             semitones: how far pitch is moved; None moves its mean to the voice's.
 
         Raises:
@@ -165,17 +187,25 @@ class Model(nn.Module):
             raise VoiceError("this recipe only recognises: it has no voice head. Load one that has, see `vczoo list`")
         device = wave.samples.device
         name, head = next(iter(self.voice_heads.items()))
-        tensors = {key: value.to(device) for key, value in voice.items()}
-        own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-        for speaker_name in list(self.speaker_heads)[:1]:
-            own["embedding"] = tensors[f"{speaker_name}.embedding"]
+        mixed = [(voices, 1.0)] if isinstance(voices, Mapping) else list(voices)
+        own = [(self._of_head(name, voice, device), share) for voice, share in mixed]
         pitch = self.pitch(wave)
-        shift = (tensors["pitch"] - mean_log_hz(pitch)) if semitones is None else semitones / 12 * 0.6931471805599453
+        if semitones is None:
+            shift = sum(share * voice["pitch"].to(device) for voice, share in mixed) - mean_log_hz(pitch)
+        else:
+            shift = pitch.values.new_tensor([semitones / 12 * math.log(2)])
         # A whisper has no pitch to move, and a voice enrolled from whispers has none to move to.
-        if not isinstance(shift, Tensor) or bool(torch.isfinite(shift).all()):
+        if bool(torch.isfinite(shift).all()):
             pitch = shift_pitch(pitch, shift)
-        frames = head.convert(Source(self.backbone(wave), self.backbone.spec, pitch), own)
+        frames = head.convert_mix(Source(self.content(wave), self.backbone.spec, pitch), own)
         made: Waveform = self.vocoder(frames)
         length = wave.samples.shape[1]
         samples = F.pad(made.samples[:, :length], (0, max(0, length - made.samples.shape[1])))
         return Waveform.of(samples, made.sample_rate_hz)
+
+    def _of_head(self, name: str, voice: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+        """What one voice head reads of a voice: its own tensors, and the first speaker head's embedding."""
+        own = {key.removeprefix(f"{name}."): value for key, value in voice.items() if key.startswith(f"{name}.")}
+        for speaker_name in list(self.speaker_heads)[:1]:
+            own["embedding"] = voice[f"{speaker_name}.embedding"]
+        return {key: value.to(device) for key, value in own.items()}

@@ -118,8 +118,8 @@ def _check_weights(entry: Entry, weights: Any) -> None:
     if weights == "random":
         return
     if is_weights_file(str(weights)):
-        if not Path(weights).is_file():
-            raise VczooError(f"no such file of weights: {weights}")
+        if not Path(weights).exists():
+            raise VczooError(f"no such file or folder of weights: {weights}")
         return
     choose_weights(entry.name, str(weights), entry.weights)
 

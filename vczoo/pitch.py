@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vczoo.frames import Frames
+from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 
 __all__ = ["PITCH_CENTRE_LOG_HZ", "PITCH_SCALE", "mean_log_hz", "pitch_frames", "shift_pitch"]
@@ -16,24 +17,29 @@ PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
 PITCH_SCALE = 0.5  # one unit is half an e-fold: a voice's contour then spans about -1 to 1
 
 
-def pitch_frames(wave: Waveform, hop_length: int) -> Frames:
-    """(B, S) -> (B, 1 + S // hop_length, 2): scaled log-F0, 0 where unvoiced, and voicing, 0 or 1.
+def pitch_frames(wave: Waveform, spec: MelSpec | FrameSpec) -> Frames:
+    """(B, S) -> (B, spec.num_frames(S), 2): scaled log-F0, 0 where unvoiced, and voicing, 0 or 1.
+
+    The frames stand where those of `spec` do; the waveform may have another rate.
 
     Source: WORLD (Morise et al. 2016) through pyworld; DIO runs at 100 times real time on one core and Harvest
     at 4 times, for fewer unvoiced errors.
     """
     import pyworld
 
+    hop_seconds = spec.hop_length / spec.sample_rate_hz
     items = []
     for index in range(len(wave)):
         samples = wave[index].samples[0].detach().cpu().double().numpy()
-        count = 1 + samples.size // hop_length
+        count = spec.num_frames(-(-samples.size * spec.sample_rate_hz // wave.sample_rate_hz))
+        skipped = round(spec.first_frame * hop_seconds * wave.sample_rate_hz)
+        samples = np.pad(samples[skipped:], (0, max(0, skipped + 1 - samples.size)))
         f0_hz, times = pyworld.dio(
             samples,
             wave.sample_rate_hz,
             f0_floor=LOWEST_HZ,
             f0_ceil=HIGHEST_HZ,
-            frame_period=1000.0 * hop_length / wave.sample_rate_hz,
+            frame_period=1000.0 * hop_seconds,
         )
         f0_hz = pyworld.stonemask(samples, f0_hz, times, wave.sample_rate_hz)
         f0_hz = np.pad(f0_hz[:count], (0, max(0, count - f0_hz.size)))

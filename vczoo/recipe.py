@@ -57,6 +57,9 @@ class Training(_Settings):
         clip_norm: largest norm of the gradient.
         patience: epochs without a better validation loss after which training stops.
         seed: of everything random.
+        content_speeds: a wholly frozen backbone hears each excerpt at one of these speeds, formants and pitch moved
+            with it, while the target stays: content then tells less of the speaker (NANSY, arXiv:2110.14513).
+            Multiples of .05 are resampled fast.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -71,10 +74,16 @@ class Training(_Settings):
     clip_norm: float = Field(default=1.0, gt=0)
     patience: int = Field(default=5, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(default=(1.0,), min_length=1)
 
 
 class Recipe(_Settings):
-    """Names and plain values that make a model."""
+    """Names and plain values that make a model.
+
+    Attributes:
+        training: how it is trained.
+        tuning: how a run of it is tuned to speakers of its own (`rehearse` false); as `training` where None.
+    """
 
     name: str
     summary: Annotated[str, Field(min_length=1)]
@@ -85,6 +94,7 @@ class Recipe(_Settings):
     heads: Annotated[dict[str, HeadPart], Field(min_length=1)]
     vocoder: Part | None = None
     training: Training = Training()
+    tuning: Training | None = None
 
     @field_validator("heads")
     @classmethod

@@ -6,7 +6,7 @@ A producer's spec goes in, a consumer's spec goes in, and every disagreement com
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from typing import ClassVar, Literal, get_args, get_type_hints
 
 from vczoo.errors import ContractError
 
@@ -26,6 +26,7 @@ class FrameSpec:
     sample_rate_hz: int
     hop_length: int
     channels: int
+    first_frame: ClassVar[float] = 0.0  # where the first frame stands, in frames from the recording's start
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -37,6 +38,10 @@ class FrameSpec:
     def frame_rate_hz(self) -> float:
         """Frames a second."""
         return self.sample_rate_hz / self.hop_length
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames of a waveform of `num_samples` samples, at least 1."""
+        return max(1, -(-num_samples // self.hop_length))
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,11 @@ class MelSpec:
     def channels(self) -> int:
         """Width of a frame: the number of bands."""
         return self.num_mels
+
+    @property
+    def first_frame(self) -> float:
+        """Where the first frame is centred, in frames from the recording's start."""
+        return 0.0 if self.centred else 0.5
 
 
 def mismatches(made: MelSpec | FrameSpec, wanted: MelSpec | FrameSpec) -> list[str]:

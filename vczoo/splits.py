@@ -19,6 +19,8 @@ def assign_splits(listed: Sequence[Listed], validation: float, test: float) -> d
     A speaker's recordings are ranked by the SHA-256 of "speaker/relative path": the first `validation` of them
     (at least one, unless the share is 0) are for validation, the next `test` for test, the rest for training.
 
+    A speaker whose every recording a manifest marks for validation or test stays unheard in training.
+
     Raises:
         CorpusError: nothing would be left for training: every such speaker, with the count that is needed.
     """
@@ -35,15 +37,15 @@ def assign_splits(listed: Sequence[Listed], validation: float, test: float) -> d
         for name, share in shares.items():
             held_out += [name] * (_share(share, len(items)) - given.count(name))
         wanted = len(held_out) + ("train" not in given)
-        if not free and "train" not in given:
-            faults.append(f"{speaker!r} has no utterance in train; mark one")
-        elif free and wanted > len(free) < len(items):
+        if free and wanted > len(free) < len(items):
             faults.append(f"{speaker!r} has {len(free)} without a split, {wanted} are needed")
         elif free and wanted > len(free):
             needed = _needed(len(items), validation, test)
             faults.append(f"{speaker!r} has {len(items)}, {needed} are needed")
         for position, item in enumerate(free):
             splits[item.path] = held_out[position] if position < len(held_out) else "train"
+    if not faults and "train" not in splits.values():
+        faults.append("every recording is marked for validation or test; mark some for train")
     if faults:
         raise CorpusError(
             f"too few utterances to split into train, validation ({validation:g}) and test ({test:g}): "

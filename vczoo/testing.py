@@ -209,6 +209,10 @@ def _check_speaker_head(head: SpeakerHead, content: Frames) -> None:
     with torch.inference_mode():
         expect_shape(head.logits(content), (count, known + 2), "`grow` makes room for more speakers")
         expect_same(head.logits(content)[:, :known], logits, "`grow` keeps what the head knows of the old speakers")
+    head.restart(known + 1)
+    with torch.inference_mode():
+        expect_shape(head.logits(content), (count, known + 1), "`restart` makes room for so many speakers")
+        expect_same(head.embed(content), embedding, "`restart` leaves the embedding as it is")
 
 
 def _check_voice_head(

@@ -18,7 +18,7 @@ from vczoo.corpus import Corpus, Utterance, read_corpus
 from vczoo.errors import CorpusError, RecipeError, RunError
 from vczoo.files import write_text
 from vczoo.interfaces import Voice
-from vczoo.loop import evaluate, fit
+from vczoo.loop import evaluate, fit, trainable
 from vczoo.manifest import SPLITS
 from vczoo.model import Model
 from vczoo.plain import merge
@@ -39,6 +39,7 @@ def finetune(
     out: Location,
     overrides: Iterable[str] | Mapping[str, Any] = (),
     *,
+    rehearse: bool = True,
     resume: bool = False,
     device: torch.device | str | None = None,
     progress: bool = True,
@@ -47,7 +48,8 @@ def finetune(
 
     From a run, its classifier grows: the rows of the old speakers are kept, their recordings (from the run's
     manifest, or given again in `data`) are trained on along with the new ones, and `metrics["extension"]` has the
-    accuracy on old and new speakers before and after.
+    accuracy on old and new speakers before and after. With `rehearse` false only its weights are the start: the
+    new run knows the speakers of `data` and no others, as when a model of many speakers is tuned to one voice.
 
     Args:
         name: a recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`).
@@ -55,6 +57,7 @@ def finetune(
         out: the run folder to make.
         overrides: of the recipe, `["training.epochs=3"]` or a mapping of the same; from a run, of its `training`
             and `freezing` alone.
+        rehearse: from a run, whether its speakers are kept; their recordings are needed for it.
         resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
         device: where it computes; a GPU where there is one.
         progress: show it on standard error.
@@ -72,9 +75,10 @@ def finetune(
     _check_out(folder, resume)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, place = read_name(name)
-    old = load_run(Path(place)) if kind == "run" else None
-    recipe = _extended_recipe(old.recipe, overrides) if old else checked_recipe(place, overrides)
+    start = load_run(Path(place)) if kind == "run" else None
+    recipe = _recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
     corpus = read_corpus(data)
+    old = start if rehearse else None
     if old:
         corpus = _with_old_speakers(Path(place), old, corpus)
     if not corpus.split("validation"):
@@ -82,18 +86,27 @@ def finetune(
             "no recording is marked for validation, which decides when training stops; mark some in the manifest, "
             "or leave the column split empty"
         )
-    speakers = (*old.speakers, *(s for s in corpus.speakers if s not in old.speakers)) if old else corpus.speakers
+    heard = {utterance.speaker for utterance in corpus.split("train")}
+    known = old.speakers if old else ()
+    speakers = (*known, *(s for s in corpus.speakers if s in heard and s not in known))
     fingerprint = corpus.fingerprint()
     identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}".encode()).hexdigest()
 
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
-        model = old.model if old else build(recipe, len(speakers))
-        if old and len(speakers) > len(old.speakers):
-            for head in model.speaker_heads.values():
+        model = start.model if start else build(recipe, len(speakers))
+        for head in model.speaker_heads.values() if start else ():
+            if not old:
+                head.restart(len(speakers))
+            elif len(speakers) > len(old.speakers):
                 head.grow(len(speakers))
         model.to(device)
-        clips = {split: Clips(corpus.split(split), speakers, model, recipe.training.crop_seconds) for split in SPLITS}
+        freezing = build_freezing(recipe)
+        frozen = not any(True for _ in trainable(model, freezing, recipe.training.epochs)["backbone"].parameters())
+        seconds = recipe.training.crop_seconds
+        clips = {split: Clips(corpus.split(split), speakers, model, seconds, frozen=frozen) for split in SPLITS[1:]}
+        speeds = recipe.training.content_speeds
+        clips["train"] = Clips(corpus.split("train"), speakers, model, seconds, frozen=frozen, speeds=speeds)
         before = _by_age(model, corpus, speakers, old) if old else {}
         write_text(folder / MANIFEST, corpus.to_jsonl())
         with Bar() if progress else Silent() as watcher:
@@ -102,7 +115,7 @@ def finetune(
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
             fitted = fit(
                 model,
-                build_freezing(recipe),
+                freezing,
                 recipe.training,
                 clips["train"],
                 clips["validation"],
@@ -142,7 +155,9 @@ def _check_out(folder: Path, resume: bool) -> None:
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
 
 
-def _extended_recipe(recipe: Recipe, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
+def _recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
+    if not rehearse and recipe.tuning:
+        recipe = recipe.model_copy(update={"training": recipe.tuning})
     nested = nest(overrides)
     if wrong := sorted(set(nested) - {"training", "freezing"}):
         raise RecipeError(
@@ -172,7 +187,8 @@ def _by_age(model: Model, corpus: Corpus, speakers: Sequence[str], old: Run) -> 
     """Accuracy over the test utterances of the run's speakers and of the new ones, apart."""
     figures = {}
     for age in ("old", "new"):
-        utterances = [u for u in corpus.split("test") if (u.speaker in old.speakers) == (age == "old")]
+        tested = [u for u in corpus.split("test") if u.speaker in speakers]
+        utterances = [u for u in tested if (u.speaker in old.speakers) == (age == "old")]
         if utterances and model.speaker_heads:
             figures[age] = _accuracy(model, utterances, speakers)
     return figures

@@ -28,7 +28,7 @@ class KNN(VoiceHead):
         chunk_frames: rows of the reference compared at a time, which bounds memory.
 
     Raises:
-        ContractError: k or chunk_frames is below 1, or content and acoustic frames are of different sample rates.
+        ContractError: k or chunk_frames is below 1.
     """
 
     def __init__(
@@ -37,12 +37,9 @@ class KNN(VoiceHead):
         super().__init__()
         if k < 1 or chunk_frames < 1:
             raise ContractError(f"k and chunk_frames are 1 or more, got k={k}, chunk_frames={chunk_frames}")
-        if frames.sample_rate_hz != acoustic.sample_rate_hz:
-            raise ContractError(
-                f"content frames come from {frames.sample_rate_hz} Hz, the vocoder reads {acoustic.sample_rate_hz} Hz"
-            )
         self.k, self.chunk_frames = k, chunk_frames
-        self.acoustic_per_content = acoustic.hop_length / frames.hop_length
+        self.content_per_acoustic = frames.frame_rate_hz / acoustic.frame_rate_hz
+        self.first = acoustic.first_frame * self.content_per_acoustic
 
     def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
         """Keep every content frame of the voice at the acoustic rate, of length 1, with its acoustic frame.
@@ -50,7 +47,7 @@ class KNN(VoiceHead):
         Returns:
             `content`, (N, C), and `acoustic`, (N, acoustic channels).
         """
-        keys = content.resize(acoustic.lengths, self.acoustic_per_content)
+        keys = content.resize(acoustic.lengths, self.content_per_acoustic, self.first)
         mask = acoustic.mask()[..., 0]
         return {"content": F.normalize(keys.values[mask], dim=1), "acoustic": acoustic.values[mask]}
 
@@ -62,7 +59,7 @@ class KNN(VoiceHead):
         """
         if "content" not in voice:
             raise VoiceError("this voice has no reference frames; enrol it with recordings: vc.enroll(name, files)")
-        queries = source.content.resize(source.pitch.lengths, self.acoustic_per_content)
+        queries = source.content.resize(source.pitch.lengths, self.content_per_acoustic, self.first)
         flat = F.normalize(queries.values.flatten(0, 1), dim=1)
         matches = nearest_frames(flat, voice["content"], self.k, self.chunk_frames)
         values = voice["acoustic"][matches].mean(dim=1)

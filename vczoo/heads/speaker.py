@@ -66,14 +66,19 @@ class SpeakerClassifier(SpeakerHead):
         logits = self.logits(frames)
         return Loss(F.cross_entropy(logits, speakers), {"accuracy": _accuracy(logits, speakers)})
 
+    def restart(self, num_speakers: int) -> None:
+        """Put a fresh output layer in place of the old one."""
+        old = self.output
+        self.output = nn.Linear(old.in_features, num_speakers, device=old.weight.device, dtype=old.weight.dtype)
+        self.num_speakers = num_speakers
+
     def grow(self, num_speakers: int) -> None:
         """Add rows for more speakers; the old rows stay as they are."""
-        old = self.output
-        grown = nn.Linear(old.in_features, num_speakers, device=old.weight.device, dtype=old.weight.dtype)
+        old, known = self.output, self.num_speakers
+        self.restart(num_speakers)
         with torch.no_grad():
-            grown.weight[: self.num_speakers] = old.weight
-            grown.bias[: self.num_speakers] = old.bias
-        self.output, self.num_speakers = grown, num_speakers
+            self.output.weight[:known] = old.weight
+            self.output.bias[:known] = old.bias
 
 
 class SpeakerAAM(SpeakerHead):
@@ -134,10 +139,17 @@ class SpeakerAAM(SpeakerHead):
         loss = F.cross_entropy(self.scale * torch.where(right, widened, cosine), speakers)
         return Loss(loss, {"accuracy": _accuracy(logits, speakers)})
 
+    def restart(self, num_speakers: int) -> None:
+        """Put random centres in place of the old ones."""
+        new = torch.randn(num_speakers, self.embedding_width, device=self.centres.device)
+        self.centres = nn.Parameter(F.normalize(new, dim=1))
+        self.num_speakers = num_speakers
+
     def grow(self, num_speakers: int) -> None:
         """Add random centres for more speakers; the old ones stay as they are."""
-        new = torch.randn(num_speakers - self.num_speakers, self.embedding_width, device=self.centres.device)
-        self.centres = nn.Parameter(torch.cat([self.centres.detach(), F.normalize(new, dim=1)]))
+        old = self.centres.detach()
+        self.restart(num_speakers - self.num_speakers)
+        self.centres = nn.Parameter(torch.cat([old, self.centres.detach()]))
         self.num_speakers = num_speakers
 
 

@@ -1,0 +1,143 @@
+"""Scores and waveforms in; pictures of them out: similarity before and after, pitch contours, mels side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vczoo.extras import require
+from vczoo.measures.contour import HOP_SECONDS, f0_contour
+from vczoo.mel import LogMel
+from vczoo.report import Scores
+from vczoo.specs import MelSpec
+from vczoo.waveform import Waveform
+
+__all__ = ["plot_contours", "plot_mels", "plot_similarity"]
+
+INK, GREY, BLUE, GREEN, ORANGE, PURPLE = "#222222", "#9a9a9a", "#2f6db3", "#3a9a5b", "#d1762c", "#7a5ba6"
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+RANGE_DB = 80.0
+TICKS_HZ = (60, 80, 100, 125, 150, 200, 250, 300, 400, 500, 600)
+
+
+def plot_similarity(scores: Sequence[Scores], path: Path) -> Path:
+    """Cosine to the target over cosine to the source: a point a recording, a large one for the mean of a system.
+
+    A conversion moves a point from the lower right to the upper left.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+    """
+    figure, axes = _figure(6.4, 5.2)
+    systems = iter([BLUE, ORANGE, PURPLE, INK, "#a33b54", "#5f8f8f"] * 8)
+    for index, one in enumerate(scores):
+        colour = {"floor": GREY, "ceiling": GREEN}.get(one.role) or next(systems)
+        marker = MARKERS[index % len(MARKERS)]
+        x = [row["similarity_to_source"] for row in one.trials]
+        y = [row["similarity_to_target"] for row in one.trials]
+        axes.scatter(x, y, s=14, color=colour, alpha=0.3, linewidths=0, marker=marker)
+        axes.scatter(
+            [np.mean(x)], [np.mean(y)], s=90, color=colour, edgecolors="white", linewidths=1.2, marker=marker, zorder=3
+        )
+        axes.plot([], [], marker, color=colour, label=one.system)
+    edges = [*axes.get_xlim(), *axes.get_ylim()]
+    low, high = min(edges), min(1.0, max(edges) + 0.02)
+    axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel="cosine to the source speaker")
+    axes.set(ylabel="cosine to the target", aspect="equal")
+    axes.set_title("Speaker similarity (large: mean; above the line: nearer to the target)", loc="left")
+    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return _save(figure, path)
+
+
+def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
+    """F0 over time of each waveform (1, S), on a scale on which equal steps are equal intervals.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+    """
+    figure, axes = _figure(8.0, 3.2)
+    for (label, wave), colour in zip(waves.items(), [GREY, BLUE, GREEN, ORANGE], strict=False):
+        f0_hz = f0_contour(wave)
+        axes.plot(
+            np.arange(f0_hz.size) * HOP_SECONDS, np.where(f0_hz > 0, f0_hz, np.nan), color=colour, lw=1.6, label=label
+        )
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    ticks = [hz for hz in TICKS_HZ if low <= hz <= high]
+    axes.set_yticks(ticks, [str(hz) for hz in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="seconds", ylabel="F0 in Hz")
+    axes.set_title(title, loc="left")
+    axes.legend(frameon=False, ncols=len(waves), loc="upper right")
+    return _save(figure, path)
+
+
+def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
+    """The log-mel spectrogram of each waveform (1, S) under the next, on one scale of time and of loudness.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+    """
+    spec = MelSpec()
+    # In dB of the loudest of all; what is 80 dB below it is as dark as silence.
+    mels = {
+        label: LogMel(spec)(wave.resample(spec.sample_rate_hz)).values[0].T.numpy() * 20 / np.log(10)
+        for label, wave in waves.items()
+    }
+    loudest = max(float(mel.max()) for mel in mels.values())
+    seconds = max(mel.shape[1] for mel in mels.values()) * spec.hop_length / spec.sample_rate_hz
+    figure = _page(8.0, 1.75 * len(mels) + 0.6)
+    grid = figure.subplots(len(mels), 1, sharex=True, squeeze=False)
+    for axes, (label, mel) in zip(grid[:, 0], mels.items(), strict=True):
+        axes.imshow(
+            mel,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            interpolation="nearest",
+            vmin=loudest - RANGE_DB,
+            vmax=loudest,
+            extent=(0, mel.shape[1] * spec.hop_length / spec.sample_rate_hz, 0, spec.num_mels),
+        )
+        axes.set(xlim=(0, seconds), yticks=[0, 40, 80], ylabel="mel band", facecolor="black")
+        axes.set_title(label, loc="left", fontsize=9, color=INK)
+        _calm(axes)
+    grid[-1, 0].set_xlabel("seconds")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
+    return _save(figure, path)
+
+
+def _figure(width_inches: float, height_inches: float) -> tuple[Any, Any]:
+    figure = _page(width_inches, height_inches)
+    axes = figure.subplots()
+    _calm(axes)
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _page(width_inches: float, height_inches: float) -> Any:
+    # Not pyplot: it would choose a window system, and keep every figure.
+    return require("matplotlib.figure", "a plot", "eval").Figure(figsize=(width_inches, height_inches))
+
+
+def _calm(axes: Any) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(GREY)
+    axes.tick_params(colors=INK, labelsize=8, color=GREY)
+    axes.xaxis.label.set(size=9, color=INK)
+    axes.yaxis.label.set(size=9, color=INK)
+    axes.title.set(size=10, color=INK)
+
+
+def _save(figure: Any, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.tight_layout()
+    figure.savefig(path, dpi=150, facecolor="white")
+    return path
