@@ -176,7 +176,10 @@ def test_a_vocoder_of_frames_goes_with_knn() -> None:
         ({"backbone__width": "wide"}, "backbone.width: Input should be a valid integer"),
         ({"backbone__width": 0}, "backbone: width, blocks and num_mels are 1 or more, got 0, 1 and 80"),
         ({"backbone__weights": "nope"}, "backbone.weights: mel-conv: weights are 'nope', expected one of: random"),
-        ({"backbone__weights": "gone/w.safetensors"}, "backbone.weights: no such file or folder of weights: gone/w.safetensors"),
+        (
+            {"backbone__weights": "gone/w.safetensors"},
+            "backbone.weights: no such file or folder of weights: gone/w.safetensors",
+        ),
         ({"freezing__trainable_stages": -1}, "freezing: trainable_stages is 0 or more, got -1"),
         ({"heads__voice__dropout": 2.0}, "heads.voice: dropout is a share in [0, 1), got 2.0"),
         ({"heads__speaker": {"use": "speaker-aam", "width": 0}}, "heads.speaker: width is 1 or more, got 0"),

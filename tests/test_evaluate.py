@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 import vczoo
-from vczoo import Waveform, run_evaluation
+from vczoo import Waveform, extras, run_evaluation
 from vczoo.errors import CorpusError, PluginError, RunError, UnknownNameError, VczooError, VoiceError, WeightsError
 from vczoo.evaluation import Conversion, Evaluation
 from vczoo.kinship import kin_notes
@@ -245,6 +245,7 @@ def test_a_run_is_evaluated_beside_its_floor_and_ceilings(
     assert [note for note in written["notes"] if "EER: 0.5 where a verifier cannot tell" in note]
     for name in ("similarity", "contours", "mels"):
         assert (run_folder / "evaluation" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert report.folder == run_folder / "evaluation"
     kept = run_folder / "evaluation" / "converted" / f"alice-{Path(held['alice']).stem}-as-bob.wav"
     assert soundfile.info(kept).duration == pytest.approx(soundfile.info(held["alice"]).duration, abs=1e-3)
     with pytest.raises(RunError, match="an evaluation is here already"):
@@ -504,3 +505,25 @@ def test_all_measuring_models_load_by_their_default_names(monkeypatch: pytest.Mo
         ["pocketsphinx"],
         None,
     )
+
+
+def test_a_download_is_announced_before_it_starts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "_size", lambda repository, revision: "75 MB")
+
+    def load(local: bool) -> str:
+        if local:
+            raise OSError("not here")
+        assert "downloading ASR tiny (75 MB) from who/tiny on the Hub" in capsys.readouterr().err
+        return "loaded"
+
+    assert extras.load_or_download("ASR tiny", "who/tiny", "", load, offline=False, ways_out="") == "loaded"
+    with pytest.raises(WeightsError, match=r"ASR tiny cannot be loaded \(not here\)\. Bring it\."):
+        extras.load_or_download("ASR tiny", "who/tiny", "", load, offline=True, ways_out="Bring it.")
+
+
+def test_a_bin_is_read_of_a_commit_alone() -> None:
+    assert extras.safetensors_alone("") is True
+    assert extras.safetensors_alone("main") is True
+    assert extras.safetensors_alone("a" * 40) is None

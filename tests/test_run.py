@@ -90,7 +90,7 @@ def test_every_voice_is_accounted_for(run_folder: Path, key: str, tensor: torch.
     ("old", "new", "message"),
     [
         ("format: 1", "format: 2", "format 2, this vczoo reads 1"),
-        ("seed: 0\n", "seed: 0\nhook: os.system\n", r"not expected: \['hook'\]"),
+        ("\nseed: 0\n", "\nseed: 0\nhook: os.system\n", r"not expected: \['hook'\]"),
         ("speakers:", "speakerz:", "speakers"),
         ("use: mel-conv", "use: mel-conf", "did you mean 'mel-conv'"),
         ("use: mel-conv", "use: !!python/name:os.system", "a tag"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,16 @@ import torch
 from torch import nn
 
 from vczoo.entry import Kind
-from vczoo.errors import ContractError, RecipeError, WeightsError
+from vczoo.errors import RecipeError, WeightsError
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
 from vczoo.model import Model
 from vczoo.options import Ready, attempt, ready_part
 from vczoo.recipe import Part, Recipe
 from vczoo.recipe_text import read_values
 from vczoo.specs import FrameSpec, check_contract
-from vczoo.weights import fingerprint
+from vczoo.weights import fingerprint, is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe", "keeps_vocoder"]
 
 
 def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -51,19 +51,19 @@ def check(recipe: Recipe) -> None:
     faults: list[str] = []
     ready = _prepare(recipe, faults)
     with torch.random.fork_rng(devices=[]):
-        _assemble(recipe, ready, num_speakers=2, faults=faults, random=True)
+        _assemble(recipe, ready, num_speakers=2, faults=faults, random=("backbone", "vocoder"))
         if "freezing" in ready:
             attempt(faults, "freezing", lambda: ready["freezing"].make({}))
     if faults:
         raise RecipeError(recipe.name, faults)
 
 
-def build(recipe: Recipe, num_speakers: int, *, random: bool = False) -> Model:
+def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) -> Model:
     """Build a recipe's model; the random state of the caller decides what is fresh in it.
 
     Args:
         num_speakers: of the training data, at least 1.
-        random: leave the pretrained weights out; they will be loaded from a run.
+        random: whose pretrained weights are left out, since a run's are put in: backbone, vocoder.
 
     Raises:
         RecipeError: with every fault.
@@ -76,9 +76,16 @@ def build(recipe: Recipe, num_speakers: int, *, random: bool = False) -> Model:
     model = _assemble(recipe, ready, num_speakers=num_speakers, faults=faults, random=random)
     if model is None or faults:
         raise RecipeError(recipe.name, faults)
-    if ready["backbone"].options.get("weights", "random") != "random" and not random:
+    if ready["backbone"].options.get("weights", "random") != "random" and "backbone" not in random:
         model.base = {stage.name: fingerprint(stage.module.state_dict()) for stage in model.backbone.stages()}
     return model
+
+
+def keeps_vocoder(recipe: Recipe) -> bool:
+    """Whether a run keeps the vocoder's tensors: those of a file or from scratch, which nobody else could have."""
+    ready = ready_part([], "vocoder", "vocoder", recipe.vocoder) if recipe.vocoder else None
+    weights = ready.options.get("weights") if ready else None
+    return weights is not None and (weights == "random" or is_weights_file(weights))
 
 
 def build_freezing(recipe: Recipe) -> Freezing:
@@ -109,21 +116,17 @@ def _prepare(recipe: Recipe, faults: list[str]) -> dict[str, Ready]:
 
 
 def _assemble(
-    recipe: Recipe, ready: Mapping[str, Ready], *, num_speakers: int, faults: list[str], random: bool
+    recipe: Recipe, ready: Mapping[str, Ready], *, num_speakers: int, faults: list[str], random: Collection[str]
 ) -> Model | None:
     """Build what is ready, part after part, each in the context of those before it."""
     parts: dict[str, Any] = {}
     context: dict[str, Any] = {"num_speakers": num_speakers}
     if "vocoder" in ready:
-        vocoder: Vocoder | None = attempt(faults, "vocoder", lambda: ready["vocoder"].make(context))
+        vocoder: Vocoder | None = _make_with_weights(ready, "vocoder", context, faults, random)
         parts["vocoder"] = vocoder
         context["acoustic"] = vocoder.accepts if vocoder else None
     if "backbone" in ready:
-        part = ready["backbone"]
-        if random and "weights" in part.options:
-            part = Ready(part.entry, part.factory, part.options | {"weights": "random"})
-        passing = () if random else (WeightsError,)  # a download that fails is no fault of the recipe
-        backbone: Backbone | None = attempt(faults, "backbone", lambda: part.make(context), passing)
+        backbone: Backbone | None = _make_with_weights(ready, "backbone", context, faults, random)
         parts["backbone"] = backbone
         context["frames"] = backbone.spec if backbone else None
     if parts.get("backbone") and parts.get("vocoder"):
@@ -151,6 +154,16 @@ def _assemble(
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}
     return Model(parts["backbone"], heads, shares, parts.get("vocoder"))
+
+
+def _make_with_weights(
+    ready: Mapping[str, Ready], place: str, context: Mapping[str, Any], faults: list[str], random: Collection[str]
+) -> Any:
+    part = ready[place]
+    if place in random and "weights" in part.options:
+        part = Ready(part.entry, part.factory, part.options | {"weights": "random"})
+    passing = () if place in random else (WeightsError,)  # a download that fails is no fault of the recipe
+    return attempt(faults, place, lambda: part.make(context), passing)
 
 
 def _check_vocoder(recipe: Recipe, backbone: Backbone, vocoder: Vocoder) -> None:

@@ -41,8 +41,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        parts = (self.wave, self.content, self.reference, self.pitch, self.target)
-        return Batch(self.speakers.to(device), *(part.to(device) if part else None for part in parts))
+        frames = (self.content, self.reference, self.pitch, self.target)
+        wave = self.wave.to(device) if self.wave else None
+        return Batch(self.speakers.to(device), wave, *(part.to(device) if part else None for part in frames))
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ class Clips:
                 heard = tuple(_at_speed(model, wave.to(device), content, speed) for speed in speeds) if content else ()
                 target = model.acoustic(wave.to(device)).to("cpu") if spec else None
             pitch = model.pitch(wave) if spec else None
-            clip = _Clip(index.get(utterance.speaker, -1), wave.seconds, None if frozen else wave, content, pitch, target, heard)
-            self.clips.append(clip)
+            speaker, kept = index.get(utterance.speaker, -1), None if frozen else wave
+            self.clips.append(_Clip(speaker, wave.seconds, kept, content, pitch, target, heard))
         self.of_speaker: dict[int, list[int]] = {}
         for number, clip in enumerate(self.clips):
             self.of_speaker.setdefault(clip.speaker, []).append(number)

@@ -48,9 +48,7 @@ class ConvDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if min(width, blocks, fine_blocks) < 1:
-            raise ContractError(
-                f"width, blocks and fine_blocks are 1 or more, got {width}, {blocks} and {fine_blocks}"
-            )
+            raise ContractError(f"width, blocks and fine_blocks are 1 or more, got {width}, {blocks} and {fine_blocks}")
         self.content_per_acoustic = frames.frame_rate_hz / acoustic.frame_rate_hz
         self.first = acoustic.first_frame
         self.enter = nn.Linear(channels + 2, width)

@@ -98,10 +98,9 @@ class Frames:
             (B, max(lengths), C). Frame t of the new rate stands at first + t * frames_per_frame of the old; past
             the last valid frame that one is held, so padding is never read.
         """
-        positions = torch.arange(int(lengths.max()), device=self.values.device) * frames_per_frame + first
-        positions = positions.clamp(min=0)
-        last = (self.lengths - 1)[:, None].to(positions.dtype)
-        positions = torch.minimum(positions[None].to(last.dtype), last)
+        wanted = (torch.arange(int(lengths.max()), device=self.values.device) * frames_per_frame + first).clamp(min=0)
+        last = (self.lengths - 1)[:, None].to(wanted.dtype)
+        positions = torch.minimum(wanted[None], last)
         left = positions.floor()
         share = (positions - left).to(self.values.dtype)[..., None]
         right = torch.minimum(left + 1, last).long()

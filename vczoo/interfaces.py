@@ -170,6 +170,12 @@ class Backbone(nn.Module, ABC):
 class Freezing(ABC):
     """Decides which stages of a backbone train, and how fast, epoch by epoch."""
 
+    def prepare(self, backbone: Backbone) -> None:  # noqa: B027  (a hook that few strategies need)
+        """Change the backbone before training: add adapters, say. Nothing unless a strategy says else."""
+
+    def finish(self, backbone: Backbone) -> None:  # noqa: B027
+        """Undo what `prepare` did, its effect merged into the weights: a run holds ordinary stages."""
+
     @abstractmethod
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
         """One learning-rate multiplier a stage, from input to output; 0 freezes the stage."""

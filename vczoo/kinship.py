@@ -27,7 +27,7 @@ def kin_notes(recipe: Recipe, measures: Measures) -> tuple[str, ...]:
     notes = []
     speaker = measures.speaker
     for place, text in _words(recipe):
-        same = speaker.name.partition(":")[2] or speaker.family
+        same = speaker.name.partition(":")[2].partition("@")[0] or speaker.family
         if _plain(same) in _plain(text):
             raise VczooError(
                 f"recipe {recipe.name!r} uses {text!r} ({place}), and {speaker.name} would measure its similarity: it "

@@ -74,6 +74,7 @@ def fit(
         RunError: a checkpoint cannot be written or resumed.
         KeyboardInterrupt: after the checkpoint is written.
     """
+    freezing.prepare(model.backbone)
     owned = trainable(model, freezing, settings.epochs)
     if not any(True for _ in owned.parameters()):
         return Fit([], -1, 0.0)
@@ -130,6 +131,7 @@ def fit(
             write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.history))
             watcher.epoch(record)
     owned.load_state_dict(best)
+    freezing.finish(model.backbone)
     model.eval()
     return Fit(state.history, state.best_epoch, state.seconds)
 

@@ -48,8 +48,8 @@ def plot_similarity(scores: Sequence[Scores], path: Path) -> Path:
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="cosine to the source speaker")
     axes.set(ylabel="cosine to the target", aspect="equal")
-    axes.set_title("Speaker similarity (large: mean; above the line: nearer to the target)", loc="left")
-    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    _head(axes, "Speaker similarity: large, the mean; above the line, nearer to the target")
+    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
     return _save(figure, path)
 
 
@@ -71,8 +71,8 @@ def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path
     axes.set_yticks(ticks, [str(hz) for hz in ticks])
     axes.minorticks_off()
     axes.set(xlabel="seconds", ylabel="F0 in Hz")
-    axes.set_title(title, loc="left")
-    axes.legend(frameon=False, ncols=len(waves), loc="upper right")
+    _head(axes, title)
+    axes.legend(frameon=False, ncols=len(waves), loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=9)
     return _save(figure, path)
 
 
@@ -104,10 +104,10 @@ def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
             extent=(0, mel.shape[1] * spec.hop_length / spec.sample_rate_hz, 0, spec.num_mels),
         )
         axes.set(xlim=(0, seconds), yticks=[0, 40, 80], ylabel="mel band", facecolor="black")
-        axes.set_title(label, loc="left", fontsize=9, color=INK)
+        _head(axes, label)
         _calm(axes)
     grid[-1, 0].set_xlabel("seconds")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10, color=INK)
     return _save(figure, path)
 
 
@@ -133,11 +133,14 @@ def _calm(axes: Any) -> None:
     axes.tick_params(colors=INK, labelsize=8, color=GREY)
     axes.xaxis.label.set(size=9, color=INK)
     axes.yaxis.label.set(size=9, color=INK)
-    axes.title.set(size=10, color=INK)
+
+
+def _head(axes: Any, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
 
 
 def _save(figure: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
-    figure.savefig(path, dpi=150, facecolor="white")
+    figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return path

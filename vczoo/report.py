@@ -65,11 +65,13 @@ class Report:
         scores: of floors, ceilings and systems.
         setup: trial list, measuring models, seed, versions: what the figures depend on.
         notes: what a reader of the whole table must know.
+        folder: where it was written with its plots; None where it was not.
     """
 
     scores: tuple[Scores, ...]
     setup: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def rows(self, by: Literal["system", "measure"] = "system") -> list[dict[str, str]]:
         """The table as rows of text, each figure with half its interval; a figure that does not apply is empty.
@@ -97,7 +99,7 @@ class Report:
         return [*self.notes, *(f"* {scores.system}: {note}" for scores in self.scores for note in scores.notes)]
 
     def to_plain(self) -> dict[str, Any]:
-        """The content of metrics.json: nothing is left out."""
+        """The content of metrics.json: all but the folder."""
         return {
             "format": FORMAT,
             "setup": dict(self.setup),

@@ -1,7 +1,7 @@
 """The run folder: a trained model and its voices in, a folder of YAML and safetensors out, and back, strictly.
 
 vczoo.yaml           the resolved recipe, speakers, versions, and what the pretrained base must be
-model.safetensors    the heads, and every stage that differs from the base
+model.safetensors    the heads, every stage that differs from the base, and a vocoder from a file or from scratch
 voices.safetensors   <voice>/<head>.<tensor>
 metrics.json         figures of the fine-tune
 metrics.jsonl        the same, epoch by epoch
@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vczoo.assembly import build
+from vczoo.assembly import build, keeps_vocoder
 from vczoo.errors import RunError, WeightsError
 from vczoo.files import write_bytes, write_text
 from vczoo.interfaces import Voice
@@ -75,7 +75,7 @@ def save_run(run: Run, path: Path) -> Path:
     same = {stage.name for stage in _unchanged(run.model)}
     stored = {
         name: tensor.detach().cpu().contiguous()
-        for name, tensor in _tensors(run.model).items()
+        for name, tensor in _tensors(run.model, keeps_vocoder(run.recipe)).items()
         if not (name.startswith("backbone.") and name.split(".")[1] in same)
     }
     voices = {f"{v.name}/{key}": tensor for v in run.voices.values() for key, tensor in v.tensors.items()}
@@ -118,13 +118,16 @@ def load_run(path: Path) -> Run:
     speakers = tuple(config["speakers"])
     base = dict(config["base"])
     with torch.random.fork_rng(devices=[]):
-        model = build(recipe, max(1, len(speakers)), random=not base)
+        stored = [*([] if base else ["backbone"]), *(["vocoder"] if keeps_vocoder(recipe) else [])]
+        model = build(recipe, max(1, len(speakers)), random=stored)
     try:
         tensors = read_tensors(path / MODEL)
         _check_base(model, base)
         own = {stage.name: stage.module for stage in model.backbone.stages() if stage.name not in base}
-        stored = nn.ModuleDict({"backbone": nn.ModuleDict(own), "heads": model.heads})
-        load_strictly(stored, tensors, where=str(path / MODEL))
+        parts = {"backbone": nn.ModuleDict(own), "heads": model.heads}
+        if model.vocoder and "vocoder" in stored:
+            parts["vocoder"] = model.vocoder
+        load_strictly(nn.ModuleDict(parts), tensors, where=str(path / MODEL))
         metrics = json.loads((path / METRICS).read_text(encoding="utf-8")) if (path / METRICS).is_file() else {}
         voices = _read_voices(path, config["voices"], model)
     except WeightsError as error:
@@ -231,14 +234,16 @@ def _unchanged(model: Model) -> list[Any]:
     return [stage for stage in stages if model.base.get(stage.name) == fingerprint(stage.module.state_dict())]
 
 
-def _tensors(model: Model) -> dict[str, Tensor]:
-    """The model's tensors as they are stored: backbone.<stage>.<name> and heads.<head>.<name>."""
+def _tensors(model: Model, vocoder: bool) -> dict[str, Tensor]:
+    """The model's tensors as they are stored: backbone.<stage>.<name>, heads.<head>.<name> and vocoder.<name>."""
     named = {
         f"backbone.{stage.name}.{name}": tensor
         for stage in model.backbone.stages()
         for name, tensor in stage.module.state_dict().items()
     }
-    return named | {f"heads.{name}": tensor for name, tensor in model.heads.state_dict().items()}
+    named |= {f"heads.{name}": tensor for name, tensor in model.heads.state_dict().items()}
+    own = model.vocoder.state_dict() if model.vocoder and vocoder else {}
+    return named | {f"vocoder.{name}": tensor for name, tensor in own.items()}
 
 
 def _distributions(recipe: Recipe) -> dict[str, str]:

@@ -105,9 +105,8 @@ def evaluate(
         evaluation.score(converter.recipe.name, made, finetune_seconds=converter.metrics.get("seconds"), notes=kin),
         evaluation.real_target(),
     )
-    report = Report(
-        tuple(one for one in scores if one), setup_of(evaluation, trials), (*notes, *_explained(evaluation, scores))
-    )
+    told = (*notes, *_explained(evaluation, scores))
+    report = Report(tuple(one for one in scores if one), setup_of(evaluation, trials), told, folder)
     if folder:
         report.write(folder)
         draw(evaluation, report.scores, made, folder)
@@ -217,9 +216,10 @@ def _through_vocoder(converter: Converter, evaluation: Evaluation) -> Scores | N
     model, vocoder = converter.run.model, converter.recipe.vocoder
     if model.vocoder is None or vocoder is None:
         return None
+    rate_hz = model.vocoder.accepts.sample_rate_hz
 
     def resynthesise(_: Trial, source: Waveform) -> Waveform:
-        wave = source.resample(model.sample_rate_hz).to(converter.device)
+        wave = source.resample(rate_hz).to(converter.device)
         with torch.inference_mode():
             made: Waveform = model.vocoder(model.acoustic(wave))  # type: ignore[misc]
         length = round(wave.samples.shape[1] * made.sample_rate_hz / wave.sample_rate_hz)

@@ -21,7 +21,7 @@ __all__ = ["Plugin", "RecipeFile", "Zoo", "list_models", "list_parts", "the_zoo"
 
 CORE = "vczoo"
 # Prefixes of part names and the distributions that provide them, so that an error can say what to install.
-KNOWN_PLUGINS = {"torchvision": "vczoo-torchvision", "timm": "vczoo-timm"}
+KNOWN_PLUGINS = {name: f"vczoo-{name}" for name in ("torchvision", "timm", "torchaudio", "transformers", "vocos")}
 
 
 @dataclass(frozen=True)

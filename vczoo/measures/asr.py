@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from vczoo.errors import UnknownNameError, WeightsError, nearest
-from vczoo.extras import require
+from vczoo.extras import load_or_download, require, safetensors_alone
 from vczoo.waveform import Waveform
 from vczoo.weights import offline
 
@@ -24,9 +23,15 @@ __all__ = ["RECOGNISERS", "Recogniser", "load_recogniser"]
 
 RECOGNISERS = ("faster-whisper:<size or folder>", "transformers:<Hub id or folder>", "pocketsphinx")
 RATE_HZ = 16000
-LONGEST_WORDS = 200  # tokens for half a minute; a loop of Whisper's would go on to 448
-# Megabytes of the repositories that faster-whisper downloads.
-SIZES_MB = {"tiny": 75, "base": 145, "small": 484, "medium": 1530, "large": 3090, "turbo": 1620}
+MOST_TOKENS = 200  # for half a minute; a loop of Whisper's would go on to 448
+WAYS_OUT = (
+    "Three ways out: connect to the network, with HF_HUB_OFFLINE unset; give a folder that holds a CTranslate2 model, "
+    "faster-whisper:FOLDER; or take another ASR, such as pocketsphinx, whose model comes in its wheel"
+)
+TRANSFORMERS_WAYS_OUT = (
+    "Give a Hub id whose weights are safetensors (of id@<commit of 40 digits> a .bin is read, too), with the network; "
+    "or a folder that holds the model, its tokenizer and preprocessor_config.json"
+)
 
 
 class Recogniser(Protocol):
@@ -82,47 +87,32 @@ class FasterWhisper:
             )
         threads = torch.get_num_threads()
         precision = "float16" if device.startswith("cuda") else "float32"
-        self.model = self._load(library, str(folder) if folder.is_dir() else place, device, precision, threads)
-        self.language = None if self.model.model.is_multilingual else "en"
-
-    def _load(self, library: Any, place: str, device: str, precision: str, threads: int) -> Any:
-        device = device.partition(":")[0]
 
         def load(local: bool) -> Any:
             return library.WhisperModel(
-                place, device=device, compute_type=precision, cpu_threads=threads, local_files_only=local
+                str(folder) if folder.is_dir() else place,
+                device=device.partition(":")[0],
+                compute_type=precision,
+                cpu_threads=threads,
+                local_files_only=local,
             )
 
-        try:
-            return load(local=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            if Path(place).is_dir() or offline():
-                raise self._unavailable(error) from error
-        size = SIZES_MB.get(place.removeprefix("distil-").partition(".")[0].partition("-")[0])
-        about = f"about {size} MB" if size else "size not known"
-        sys.stderr.write(f"ASR: downloading {self.name} ({about}) from the Hugging Face Hub\n")
-        try:
-            return load(local=False)
-        except Exception as error:  # httpx2's, huggingface_hub's and ctranslate2's errors share no base
-            raise self._unavailable(error) from error
-
-    def _unavailable(self, cause: Exception) -> WeightsError:
-        return WeightsError(
-            f"ASR {self.name} is not on this machine and cannot be downloaded ({cause}). Three ways out: connect to "
-            "the network with HF_HUB_OFFLINE unset; give a folder that holds a CTranslate2 model, "
-            "faster-whisper:FOLDER; or take another ASR, such as pocketsphinx, whose model comes in its wheel"
-        )
+        repository = "" if folder.is_dir() else getattr(library.utils, "_MODELS", {}).get(place, place)
+        self.model = load_or_download(f"ASR {self.name}", repository, "", load, offline=offline(), ways_out=WAYS_OUT)
+        self.language = None if self.model.model.is_multilingual else "en"
 
     def transcribe(self, wave: Waveform) -> str:
         """(1, S) of any rate -> what is said."""
-        # One temperature: at others Whisper draws at random. No memory of the text before: it makes loops.
+        # One temperature: at others Whisper draws at random. No memory of the text before: it makes loops. No
+        # timestamps: on speech that is hard to understand it would cut a sentence into many, each with its own loop.
         segments, _ = self.model.transcribe(
             _samples(wave),
             language=self.language,
             beam_size=5,
             temperature=0.0,
             condition_on_previous_text=False,
-            max_new_tokens=LONGEST_WORDS,
+            without_timestamps=True,
+            max_new_tokens=MOST_TOKENS,
         )
         return " ".join(segment.text.strip() for segment in segments)
 
@@ -135,27 +125,36 @@ class Transformers:
         folder = Path(place).expanduser()
         self.name = f"transformers:{folder.name if folder.is_dir() else place}"
         where, _, revision = (str(folder), "", "") if folder.is_dir() else place.partition("@")
-        given = {"revision": revision or None, "local_files_only": offline()}
-        try:
+
+        def load(local: bool) -> tuple[Any, Any]:
+            given = {"revision": revision or None, "local_files_only": local}
             config = transformers.AutoConfig.from_pretrained(where, **given)
-            self.generates = type(config) in transformers.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
-            loader = transformers.AutoModelForSpeechSeq2Seq if self.generates else transformers.AutoModelForCTC
-            self.processor = transformers.AutoProcessor.from_pretrained(where, **given)
-            # Safetensors alone: a pickle may run code when it is opened.
-            model: Any = loader.from_pretrained(where, use_safetensors=True, dtype=torch.float32, **given)
-        except (OSError, ValueError) as error:
-            raise WeightsError(
-                f"ASR {self.name} cannot be loaded ({error}). Give a Hub id whose weights are safetensors, with the "
-                "network, or a folder that holds the model, its tokenizer and preprocessor_config.json"
-            ) from error
-        self.device, self.model, self.family = device, model.to(device).eval(), str(config.model_type)
+            generates = type(config) in transformers.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
+            loader = transformers.AutoModelForSpeechSeq2Seq if generates else transformers.AutoModelForCTC
+            safe = safetensors_alone(revision)
+            model = loader.from_pretrained(where, use_safetensors=safe, dtype=torch.float32, **given)
+            return transformers.AutoProcessor.from_pretrained(where, **given), model.to(device).eval()
+
+        repository = "" if folder.is_dir() else where
+        self.processor, self.model = load_or_download(
+            f"ASR {self.name}", repository, revision, load, offline=offline(), ways_out=TRANSFORMERS_WAYS_OUT
+        )
+        self.logging = transformers.utils.logging
+        self.generates = bool(self.model.can_generate())
+        self.device, self.family = device, str(self.model.config.model_type)
 
     @torch.inference_mode()
     def transcribe(self, wave: Waveform) -> str:
         """(1, S) of any rate -> what is said. Whisper reads the first 30 s."""
         inputs = self.processor(_samples(wave), sampling_rate=RATE_HZ, return_tensors="pt").to(self.device)
         if self.generates:
-            tokens = self.model.generate(**inputs, do_sample=False, max_new_tokens=LONGEST_WORDS)
+            # It warns of its own defaults at every call.
+            verbosity = self.logging.get_verbosity()
+            self.logging.set_verbosity_error()
+            try:
+                tokens = self.model.generate(**inputs, do_sample=False, max_new_tokens=MOST_TOKENS)
+            finally:
+                self.logging.set_verbosity(verbosity)
         else:
             tokens = self.model(**inputs).logits.argmax(dim=-1)
         text: str = self.processor.batch_decode(tokens, skip_special_tokens=True)[0]
@@ -174,8 +173,7 @@ class PocketSphinx:
 
     def transcribe(self, wave: Waveform) -> str:
         """(1, S) of any rate -> what is said."""
-        # Its cepstral means adapt from one utterance to the next; without this, order would count.
-        self.decoder.reinit_feat()
+        # As a whole: its cepstral means are then the recording's own, and the order of recordings does not count.
         self.decoder.start_utt()
         self.decoder.process_raw((_samples(wave) * 32767).astype(np.int16).tobytes(), no_search=False, full_utt=True)
         self.decoder.end_utt()

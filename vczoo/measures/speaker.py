@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vczoo.errors import UnknownNameError, WeightsError, nearest
-from vczoo.extras import require
+from vczoo.errors import UnknownNameError, nearest
+from vczoo.extras import load_or_download, require, safetensors_alone
 from vczoo.waveform import Waveform
 from vczoo.weights import offline
 
@@ -24,6 +24,10 @@ __all__ = ["SPEAKER_MODELS", "SpeakerModel", "load_speaker_model"]
 SPEAKER_MODELS = ("resemblyzer", "xvector:<Hub id or folder>")
 RATE_HZ = 16000
 SILENCE_PEAK = 1e-4
+WAYS_OUT = (
+    "Give a Hub id whose weights are safetensors (of id@<commit of 40 digits> a .bin is read, too), with the network; "
+    "or a folder that holds config.json, preprocessor_config.json and model.safetensors"
+)
 
 
 class SpeakerModel(Protocol):
@@ -90,18 +94,19 @@ class XVector:
         transformers = require("transformers", "speaker similarity by xvector", "eval")
         self.name, self.device = f"xvector:{place}", device
         where, _, revision = (place, "", "") if Path(place).is_dir() else place.partition("@")
-        given = {"revision": revision or None, "local_files_only": offline()}
-        try:
-            self.extractor = transformers.AutoFeatureExtractor.from_pretrained(where, **given)
-            # Safetensors alone: a pickle may run code when it is opened.
-            model: Any = transformers.AutoModelForAudioXVector.from_pretrained(where, use_safetensors=True, **given)
-        except (OSError, ValueError) as error:
-            raise WeightsError(
-                f"speaker model {self.name} cannot be loaded ({error}). Give a Hub id whose weights are safetensors, "
-                "with the network, or a folder that holds config.json, preprocessor_config.json and model.safetensors"
-            ) from error
-        self.model = model.to(device).eval()
-        self.family = str(model.config.model_type)
+
+        def load(local: bool) -> tuple[Any, Any]:
+            given = {"revision": revision or None, "local_files_only": local}
+            extractor = transformers.AutoFeatureExtractor.from_pretrained(where, **given)
+            safe = safetensors_alone(revision)
+            model = transformers.AutoModelForAudioXVector.from_pretrained(where, use_safetensors=safe, **given)
+            return extractor, model.to(device).eval()
+
+        repository = "" if Path(place).is_dir() else where
+        self.extractor, self.model = load_or_download(
+            f"speaker model {self.name}", repository, revision, load, offline=offline(), ways_out=WAYS_OUT
+        )
+        self.family = str(self.model.config.model_type)
 
     @torch.inference_mode()
     def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:

@@ -1,0 +1,165 @@
+"""`SpeechBackbone`: waveform in, the frames of one transformer layer out. WavLM, HuBERT and wav2vec 2.0 share it.
+
+A frame reads 400 samples and the next one stands 320 later. With 200 samples of silence before a recording and 199
+after it, frame t is centred on sample 320 t, as centred mel frames are, and S samples have S / 320 frames, rounded up.
+
+A recording of more than half a minute is run in windows, since attention costs the square of what it sees. Windows
+overlap by twice the context; what stands nearer than the context to a window's inner edge is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vczoo import Backbone, Frames, FrameSpec, Stage, Waveform
+
+__all__ = ["SpeechBackbone", "window_bounds", "window_starts"]
+
+SAMPLE_RATE_HZ = 16000
+HOP_LENGTH = 320
+RECEPTIVE_FIELD = 400  # samples that one frame of the convolutions reads
+PADDING = (RECEPTIVE_FIELD // 2, RECEPTIVE_FIELD // 2 - 1)  # before and after
+WINDOW_FRAMES = 30 * SAMPLE_RATE_HZ // HOP_LENGTH
+CONTEXT_FRAMES = 2 * SAMPLE_RATE_HZ // HOP_LENGTH
+FRAMES_AT_ONCE = 2 * WINDOW_FRAMES  # bounds memory, however long a recording is
+
+
+class SpeechBackbone(Backbone):
+    """The first layers of a WavLM, HuBERT or wav2vec 2.0 model (torchaudio; arXiv:2110.13900, 2106.07447, 2006.11477).
+
+    Args:
+        model: torchaudio's `Wav2Vec2Model`, cut after the layer that is read.
+        stage_layers: transformer layers to a stage; the convolutions, with all that stands before the first layer,
+            are one stage by themselves.
+        normalise: whether the model was trained on waveforms of mean 0 and deviation 1.
+        window_frames, context_frames: of a window, and of what is dropped at each of its inner edges.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        stage_layers: int = 4,
+        normalise: bool = False,
+        window_frames: int = WINDOW_FRAMES,
+        context_frames: int = CONTEXT_FRAMES,
+    ) -> None:
+        super().__init__()
+        transformer = model.encoder.transformer
+        stages: dict[str, nn.Module] = {"features": Features(model)}
+        layers = list(transformer.layers)
+        for start in range(0, len(layers), stage_layers):
+            group = layers[start : start + stage_layers]
+            stages[f"layers{start + 1}to{start + len(group)}"] = Layers(group, layers[0].attention)
+        self.trunk = nn.ModuleDict(stages)
+        self.normalise = normalise
+        self.window_frames, self.context_frames = window_frames, context_frames
+        self.spec = FrameSpec(SAMPLE_RATE_HZ, HOP_LENGTH, transformer.pos_conv_embed.embed_dim)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """`features`, then groups of transformer layers."""
+        return tuple(Stage(name, module) for name, module in self.trunk.items())
+
+    def prepare(self, wave: Waveform) -> Tensor:
+        """(B, S) -> (B, S + 399), or (B * windows, samples of a window), the windows of an item side by side."""
+        length = int(wave.lengths.max())
+        samples = wave.samples[:, :length]
+        if self.normalise:
+            samples = F.layer_norm(samples, (length,))
+        samples = F.pad(samples, PADDING)
+        starts = window_starts(self.num_frames(length), self.window_frames, self.context_frames)
+        if len(starts) == 1:
+            return samples
+        width = (self.window_frames - 1) * HOP_LENGTH + RECEPTIVE_FIELD
+        windows = [samples[:, start * HOP_LENGTH : start * HOP_LENGTH + width] for start in starts]
+        return torch.stack(windows, dim=1).flatten(0, 1)
+
+    def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
+        """(B * windows, frames of a window, C) -> (B, T, C)."""
+        count = int(lengths.max())
+        starts = window_starts(count, self.window_frames, self.context_frames)
+        windows = activation.view(len(lengths), len(starts), *activation.shape[1:])
+        bounds = window_bounds(starts, self.window_frames, count)
+        kept = [
+            windows[:, index, bounds[index] - start : bounds[index + 1] - start] for index, start in enumerate(starts)
+        ]
+        return Frames(torch.cat(kept, dim=1), lengths)
+
+
+def window_starts(num_frames: int, window_frames: int, context_frames: int) -> list[int]:
+    """The first frame of each window: they overlap by twice the context, and the last one ends with the recording."""
+    if num_frames <= window_frames:
+        return [0]
+    last = num_frames - window_frames
+    return [*range(0, last, window_frames - 2 * context_frames), last]
+
+
+def window_bounds(starts: list[int], window_frames: int, num_frames: int) -> list[int]:
+    """Where one window takes over from the one before, in the middle of their overlap, from 0 to `num_frames`."""
+    seams = [(before + window_frames + start) // 2 for before, start in pairwise(starts)]
+    return [0, *seams, num_frames]
+
+
+class Features(nn.Module):
+    """Convolutions, projection and positional convolution: (R, S) -> (R, T, C)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        transformer = model.encoder.transformer
+        self.extractor = model.feature_extractor
+        self.projection = model.encoder.feature_projection
+        self.position = transformer.pos_conv_embed
+        # Where this norm stands after the last layer instead, torchaudio's `extract_features` leaves it out.
+        self.norm = transformer.layer_norm if transformer.layer_norm_first else nn.Identity()
+        self.dropout = transformer.dropout
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(R, S) -> (R, 1 + (S - 400) // 320, C)."""
+        return _in_parts(self._features, samples, samples.shape[1] // HOP_LENGTH)
+
+    def _features(self, samples: Tensor) -> Tensor:
+        features = self.projection(self.extractor(samples, None)[0])
+        features = self.norm(features + self.position(features))
+        return self.dropout(features)  # type: ignore[no-any-return]
+
+
+class Layers(nn.Module):
+    """Some of the transformer layers: (R, T, C) -> (R, T, C). No layer is dropped in training.
+
+    Args:
+        layers: the layers.
+        first: the attention of the model's first layer. WavLM's holds the embedding of relative positions that every
+            layer uses; it belongs to that layer's stage and is only referred to here.
+    """
+
+    def __init__(self, layers: list[nn.Module], first: Any) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self._first = (first,)  # in a tuple, so that it is not a child of this module
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(R, T, C) -> (R, T, C)."""
+        first = self._first[0]
+        bias = None
+        if getattr(first, "rel_attn_embed", None) is not None:
+            bias = first.compute_bias(frames.shape[1], frames.shape[1])[None]
+        return _in_parts(lambda rows: self._layers(rows, bias), frames, frames.shape[1])
+
+    def _layers(self, frames: Tensor, bias: Tensor | None) -> Tensor:
+        for layer in self.layers:
+            frames, _ = layer(frames, position_bias=bias)
+        return frames
+
+
+def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor, num_frames: int) -> Tensor:
+    """Run a function on so many rows at a time as memory bears."""
+    at_once = max(1, FRAMES_AT_ONCE // max(1, num_frames))
+    if rows.shape[0] <= at_once:
+        return function(rows)
+    return torch.cat([function(part) for part in torch.chunk(rows, -(-rows.shape[0] // at_once))])

@@ -1,0 +1,115 @@
+"""w2v-BERT 2.0 as a backbone: Kaldi's log-mels in, frames of 20 ms out. Sources: arXiv:2108.06209, 2312.05187."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchaudio.compliance.kaldi import fbank
+
+from vczoo import ContractError, Stage, Waveform
+from vczoo_transformers.encoder import SAMPLE_RATE_HZ, WINDOW_SECONDS, EncoderBackbone, Group, grouped
+
+__all__ = ["ConformerBackbone", "kaldi_mel"]
+
+FRAME_LENGTH, MEL_HOP = 400, 160
+LOWEST_HZ = 20.0
+PCM_SCALE = 32768.0  # Kaldi reads 16-bit integers
+STACKED = 2  # mel frames in a frame
+VARIANCE_FLOOR = 1e-7
+
+
+class ConformerBackbone(EncoderBackbone):
+    """A projection of stacked log-mels, then conformer layers up to one of them. Frame t is centred on sample t * 320.
+
+    Args:
+        model: transformers' Wav2Vec2BertModel, made with as many layers as are read.
+        stage_layers: layers in a stage.
+
+    Raises:
+        ContractError: its input is not 80 log-mels, stacked by two.
+    """
+
+    def __init__(self, model: Any, *, stage_layers: int, window_seconds: float = WINDOW_SECONDS) -> None:
+        config, layers = model.config, list(model.encoder.layers)
+        self.num_mels, rest = divmod(config.feature_projection_input_dim, STACKED)
+        if rest:
+            raise ContractError(
+                f"a w2v-BERT stacks {STACKED} mel frames, got {config.feature_projection_input_dim} values"
+            )
+        stages = [
+            Stage(name, PositionedGroup([layers[i] for i in indices], copy.deepcopy(model.encoder.embed_positions)))
+            for name, indices in grouped(len(layers), stage_layers)
+        ]
+        hop = STACKED * MEL_HOP
+        super().__init__(
+            ConformerFeatures(model),
+            stages,
+            hop_length=hop,
+            channels=config.hidden_size,
+            window_frames=round(window_seconds * SAMPLE_RATE_HZ) // hop,
+        )
+
+    def prepare(self, wave: Waveform) -> Tensor:
+        """(B, S) -> (B * windows, 2 * num_mels, T)."""
+        count = self.num_frames(wave.samples.shape[1])
+        needed = (STACKED * count - 1) * MEL_HOP + FRAME_LENGTH
+        before = (needed - count * self.spec.hop_length + self.spec.hop_length) // 2
+        after = max(0, needed - before - wave.samples.shape[1])
+        padded = nn.functional.pad(wave.samples, (before, after))[:, :needed]
+        mel = kaldi_mel(padded, self.num_mels)
+        return self.windows.cut(mel.reshape(len(mel), count, -1).transpose(1, 2), count)
+
+
+class ConformerFeatures(nn.Module):
+    """Norm and projection: (B, 2 * num_mels, T) -> what enters the first layer, (B, T, C)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.projection, self.dropout = model.feature_projection, model.encoder.dropout
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Project."""
+        return self.dropout(self.projection(mel.transpose(1, 2))[0])  # type: ignore[no-any-return]
+
+
+class PositionedGroup(Group):
+    """Conformer layers, given positions that are computed: what does it has no parameters, and every stage a copy."""
+
+    def __init__(self, layers: list[nn.Module], positions: nn.Module | None) -> None:
+        super().__init__(layers)
+        self.positions = positions
+
+    def run(self, frames: Tensor) -> Tensor:
+        """As `forward`, all rows at once."""
+        positions = None
+        if self.positions is not None:
+            # transformers keeps what it computes there; kept from inference mode, it could not be trained with.
+            with torch.inference_mode(False), torch.no_grad():
+                positions = self.positions(frames)
+        for layer in self.layers:
+            frames = layer(frames, None, positions)
+        return frames
+
+
+def kaldi_mel(samples: Tensor, num_mels: int) -> Tensor:
+    """Kaldi's log-mels, each band of each item with mean 0 and variance 1: (B, S) -> (B, T, num_mels).
+
+    Source: transformers' SeamlessM4TFeatureExtractor, whose figures it gives; computed by torchaudio.
+    """
+    with torch.autocast(samples.device.type, enabled=False):
+        mels = [
+            fbank(
+                row[None].float() * PCM_SCALE,
+                num_mel_bins=num_mels,
+                sample_frequency=SAMPLE_RATE_HZ,
+                low_freq=LOWEST_HZ,
+                dither=0.0,
+            )
+            for row in samples
+        ]
+        mel = torch.stack(mels)
+        mean, variance = mel.mean(dim=1, keepdim=True), mel.var(dim=1, keepdim=True, correction=1)
+        return (mel - mean) / (variance + VARIANCE_FLOOR).sqrt()

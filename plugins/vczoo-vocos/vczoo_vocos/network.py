@@ -1,0 +1,113 @@
+"""`Vocos`: log-mel frames in, a waveform out, through one inverse Fourier transform.
+
+A stack of ConvNeXt blocks at the mel's own rate gives magnitude and phase of every frame's spectrum. Architecture
+and names of tensors are those of the `vocos` library (Siuzdak, arXiv:2306.00814; MIT licence), whose files load.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vczoo import ContractError, Frames, MelSpec, Vocoder, Waveform
+
+__all__ = ["Vocos"]
+
+LARGEST_MAGNITUDE = 100.0  # the exponential of an untrained or badly trained network may be anything
+NORM_EPSILON = 1e-6
+
+
+class Vocos(Vocoder):
+    """Vocos with a spectrum head and centred frames.
+
+    Args:
+        accepts: the mel that it reads.
+        width: channels between the blocks.
+        hidden: channels inside a block.
+        blocks: how many.
+
+    Raises:
+        ContractError: a size is below 1, or the windows of the mel do not overlap by half.
+    """
+
+    window: Tensor
+
+    def __init__(self, accepts: MelSpec, *, width: int, hidden: int, blocks: int) -> None:
+        super().__init__()
+        if min(width, hidden, blocks) < 1:
+            raise ContractError(f"width and blocks are 1 or more, got width={width}, blocks={blocks}")
+        if accepts.hop_length > accepts.fft_length // 2:
+            raise ContractError(
+                f"hop_length is at most half of fft_length {accepts.fft_length}, or the windows leave gaps in the "
+                f"waveform; got {accepts.hop_length}"
+            )
+        self.accepts: MelSpec = accepts
+        self.backbone = ConvNeXt(accepts.num_mels, width, hidden, blocks)
+        self.head = nn.ModuleDict({"out": nn.Linear(width, accepts.fft_length + 2)})
+        self.register_buffer("window", torch.hann_window(accepts.fft_length), persistent=False)
+
+    def forward(self, frames: Frames) -> Waveform:
+        """(B, T, num_mels) -> (B, (T - 1) * hop_length).
+
+        Items of different lengths run one by one: a convolution would hear what stands past an item's end.
+        """
+        counts = frames.lengths.tolist()
+        rate = self.accepts.sample_rate_hz
+        if len(set(counts)) == 1:
+            return Waveform.of(self._decode(frames.values[:, : counts[0]]), rate)
+        return Waveform.batch([Waveform.of(self._decode(frames[index].values), rate) for index in range(len(frames))])
+
+    def _decode(self, mel: Tensor) -> Tensor:
+        values: Tensor = self.head["out"](self.backbone(mel))
+        log_magnitude, phase = values.transpose(1, 2).float().chunk(2, dim=1)
+        if mel.shape[1] == 1:  # a frame stands between samples: one alone holds none
+            return log_magnitude.new_zeros(mel.shape[0], 0)
+        spectrum = torch.polar(log_magnitude.exp().clamp(max=LARGEST_MAGNITUDE), phase)
+        fft, hop = self.accepts.fft_length, self.accepts.hop_length
+        samples: Tensor = torch.istft(spectrum, fft, hop, fft, self.window, center=True)
+        return samples
+
+
+class ConvNeXt(nn.Module):
+    """(B, T, num_mels) -> (B, T, width)."""
+
+    def __init__(self, num_mels: int, width: int, hidden: int, blocks: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv1d(num_mels, width, kernel_size=7, padding=3)
+        self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.convnext = nn.ModuleList(Block(width, hidden, scale=1 / blocks) for _ in range(blocks))
+        self.final_layer_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, T, num_mels) -> (B, T, width)."""
+        frames = self.norm(self.embed(mel.transpose(1, 2)).transpose(1, 2))
+        for block in self.convnext:
+            frames = block(frames)
+        return self.final_layer_norm(frames)  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """A ConvNeXt block in time (arXiv:2201.03545): (B, T, width) -> (B, T, width).
+
+    Args:
+        width, hidden: channels outside and inside.
+        scale: what the block's output is multiplied by at first.
+    """
+
+    def __init__(self, width: int, hidden: int, scale: float) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.pwconv1 = nn.Linear(width, hidden)
+        self.pwconv2 = nn.Linear(hidden, width)
+        self.gamma = nn.Parameter(torch.full((width,), scale))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, width)."""
+        mixed = self.norm(self.dwconv(frames.transpose(1, 2)).transpose(1, 2))
+        return frames + self.gamma * self.pwconv2(nn.functional.gelu(self.pwconv1(mixed)))  # type: ignore[no-any-return]
