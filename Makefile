@@ -21,7 +21,7 @@ setup: .venv/.ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
-		--build-constraint constraints.txt --group dev --editable '.[demo]' \
+		--build-constraint constraints.txt --group dev --editable '.[demo,eval]' \
 		$(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
 	touch $@
 

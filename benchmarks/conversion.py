@@ -1,131 +1,209 @@
-"""How far conversions move: fine-tune on a few speakers, convert held-out sentences of each into each other's voice.
+"""Voice converters side by side on VCTK speakers: one frozen trial list, one run, one table.
 
-    pip install resemblyzer "setuptools<81"
-    python benchmarks/conversion.py --data SPEAKERS_FOLDER --recipe vgg16-partialfreeze backbone.weights=random
+    pip install "vczoo[eval]" ./plugins/vczoo-transformers ./plugins/vczoo-torchvision ./plugins/vczoo-timm
+    python benchmarks/conversion.py --data VCTK --pretrain LIBRISPEECH --keep FOLDER
 
-Similarity is the cosine of Resemblyzer's embedding (which no recipe trains with) to the mean embedding of the
-target's training utterances. The baseline beside each figure is the unconverted source; "vocoder" is the source
-through its own mel and the recipe's vocoder. With --keep FOLDER, the WAV files stay.
+Each target's first eight utterances are for fine-tuning or matching, the other speakers' last two are the sources: all
+ordered pairs of benchmarks/trials/vctk-mini.csv. The floor is the unconverted source; ceilings are the source through
+each vocoder and real held-out speech of the target. `whisper-tiny-decoder` is trained on --pretrain, whose speakers
+are none of these, then heard zero-shot and after tuning to each target by itself. What is trained stays in --keep, and
+the same command with the same --keep measures again without training again.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
+import csv
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from rich.console import Console
+from rich.table import Table
 
 import vczoo
+from vczoo.kinship import kin_notes
+from vczoo.run_evaluation import draw, setup_of
 
-SOURCES = 2  # last utterances of each speaker, which are converted; the first of the rest is for validation
+HERE = Path(__file__).parent
+TRIALS, MANIFEST = HERE / "trials" / "vctk-mini.csv", HERE / "trials" / "vctk-mini-manifest.csv"
+SYSTEMS = ("knn", "zero_shot", "tuned", "vgg16", "efficientnet")
+HELD_OUT = 16  # every 16th speaker of --pretrain is kept for validation, unheard
+Convert = Callable[[vczoo.Trial, vczoo.Waveform], vczoo.Waveform]
 
 
-def split_by_order(data: Path, file: Path) -> Path:
-    rows = ["path,speaker,split"]
-    for folder in sorted(path for path in data.resolve().iterdir() if path.is_dir()):
-        *known, _, _ = paths = sorted(path for path in folder.iterdir() if path.suffix in {".flac", ".wav"})
-        for path in paths:
-            split = "test" if path in paths[-SOURCES:] else "validation" if path == known[-1] else "train"
-            rows.append(f"{path},{folder.name},{split}")
-    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return file
+@dataclass(frozen=True)
+class System:
+    """A row of the table, made when it is its turn."""
+
+    name: str
+    convert: Convert
+    recipe: vczoo.Recipe
+    finetune_seconds: float
+    notes: tuple[str, ...] = ()
+
+
+class Bench:
+    """Where the data are and where what is trained stays."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments, self.keep = arguments, arguments.keep
+        self.keep.mkdir(parents=True, exist_ok=True)
+        self.manifest = vczoo.place_manifest(MANIFEST, arguments.data, self.keep / "targets.csv")
+        self.references = vczoo.read_references(MANIFEST, arguments.data)
+        self.voices = sorted(self.references.matching)
+        self.whisper = f"backbone.weights={arguments.whisper}"
+
+    def knn(self) -> System:
+        """Nearest neighbours over Whisper-tiny's second layer, enrolled."""
+        converter = vczoo.load("whisper-tiny-knn", [self.whisper])
+        return System("whisper-tiny-knn", *self._enrolled(converter))
+
+    def zero_shot(self) -> System:
+        """The decoder trained on --pretrain, enrolled with the targets."""
+        converter = self._pretrained()
+        made = System("whisper-tiny-decoder, zero-shot", *self._enrolled(converter))
+        minutes, epochs = converter.metrics["seconds"] / 60, converter.metrics["epochs"]
+        told = f"trained for {epochs} epochs ({minutes:.0f} min) on {converter.metrics['speakers']} other speakers"
+        return System(made.name, made.convert, made.recipe, made.finetune_seconds, (told,))
+
+    def tuned(self) -> System:
+        """The same, tuned to each target by itself."""
+        self._pretrained()
+        made: dict[str, vczoo.Converter] = {}
+        for voice in self.voices:
+            folder = self.keep / f"tuned-{voice}"
+            made[voice] = self._trained(self.keep / "pretrained", self._of(voice), folder, self.arguments.tuning)
+        seconds = sum(converter.metrics["seconds"] for converter in made.values()) / len(made)
+        recipe = next(iter(made.values())).recipe
+        return System(
+            "whisper-tiny-decoder, tuned",
+            lambda trial, source: made[trial.voice].convert(source, trial.voice),
+            recipe,
+            seconds,
+            (f"tuned to each of {len(made)} targets apart; the seconds are those of one",),
+        )
+
+    def vgg16(self) -> System:
+        """VGG16; its ImageNet weights where --vgg16 gives them, else random ones."""
+        weights = self.arguments.vgg16 or "random"
+        shallow = [] if self.arguments.vgg16 else ["backbone.out_stage=3"]  # five random stages learn nothing
+        return self._image("vgg16-partialfreeze", [f"backbone.weights={weights}", *shallow])
+
+    def efficientnet(self) -> System:
+        """EfficientNet-Lite0 with ImageNet weights."""
+        return self._image("efficientnet-partialfreeze", [f"backbone.weights={self.arguments.efficientnet}"])
+
+    def _image(self, name: str, overrides: Sequence[str]) -> System:
+        converter = self._trained(name, self.manifest, self.keep / name, overrides)
+        return System(
+            name,
+            lambda trial, source: converter.convert(source, trial.voice),
+            converter.recipe,
+            converter.metrics["seconds"],
+            (" ".join(overrides) + "; trained on all targets at once; the seconds are those of all",),
+        )
+
+    def _enrolled(self, converter: vczoo.Converter) -> tuple[Convert, vczoo.Recipe, float]:
+        for voice in self.voices:
+            converter.enroll(voice, list(self.references.matching[voice]))
+        return (lambda trial, source: converter.convert(source, trial.voice)), converter.recipe, 0.0
+
+    def _pretrained(self) -> vczoo.Converter:
+        rows = ["path,speaker,split"]
+        folders = sorted(path for path in self.arguments.pretrain.resolve().iterdir() if path.is_dir())
+        for number, folder in enumerate(folders):
+            split = "validation" if number % HELD_OUT == HELD_OUT // 2 else "train"
+            rows += [f"{path},{folder.name},{split}" for path in sorted(folder.glob("*.flac"))]
+        manifest = self.keep / "pretrain.csv"
+        manifest.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        return self._trained(
+            "whisper-tiny-decoder", manifest, self.keep / "pretrained", [self.whisper, *self.arguments.pretraining]
+        )
+
+    def _of(self, voice: str) -> Path:
+        with self.manifest.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        place = self.keep / f"{voice}.csv"
+        with place.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *(row for row in rows if row[header.index("speaker")] == voice)])
+        return place
+
+    @staticmethod
+    def _trained(start: str | Path, data: Path, out: Path, overrides: Sequence[str]) -> vczoo.Converter:
+        if (out / "vczoo.yaml").is_file():
+            return vczoo.load(out)
+        unfinished = (out / "checkpoint.safetensors").is_file()
+        return vczoo.finetune(start, data, out, overrides, rehearse=isinstance(start, str), resume=unfinished)
+
+
+def vocoder_rows(evaluation: vczoo.Evaluation, vocoders: Sequence[str]) -> Iterator[vczoo.Scores]:
+    """Sources through each vocoder's mel and back."""
+    for name in vocoders:
+        model = vczoo.load("demo", [f"vocoder.{option}" for option in name.split(",")]).run.model
+        made = evaluation.convert(partial(resynthesise, model))
+        yield evaluation.score(f"source through {name.partition('use=')[2].partition(',')[0]}", made, role="ceiling")
+
+
+@torch.inference_mode()
+def resynthesise(model: Any, _: vczoo.Trial, wave: vczoo.Waveform) -> vczoo.Waveform:
+    made: vczoo.Waveform = model.vocoder(model.acoustic(wave.resample(model.sample_rate_hz)))
+    return made
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--recipe", required=True)
-    parser.add_argument("--keep", type=Path, required=True, help="a new folder for the run and the WAV files")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("overrides", nargs="*")
-    arguments = parser.parse_intermixed_args()
-    from resemblyzer import VoiceEncoder
+    parser.add_argument("--data", type=Path, required=True, help="VCTK speakers: p225/*.flac and so on")
+    parser.add_argument("--pretrain", type=Path, required=True, help="many other speakers: SPEAKER/*.flac")
+    parser.add_argument("--keep", type=Path, required=True, help="what is trained, the WAV files and the table")
+    parser.add_argument("--whisper", default="pretrained", help="a folder with Whisper tiny.en")
+    parser.add_argument("--efficientnet", default="pretrained", help="a file with EfficientNet-Lite0")
+    parser.add_argument("--vgg16", default="", help="a file with VGG16, or pretrained; random without")
+    parser.add_argument("--asr", action="append", default=[], help="recognisers, the main one first")
+    parser.add_argument("--vocoder", action="append", default=[], help="use=NAME[,weights=…]; griffin-lim without")
+    parser.add_argument("--system", action="append", default=[], choices=SYSTEMS, help="all without")
+    parser.add_argument("--pretraining", action="append", default=[], help="overrides: training.epochs=30")
+    parser.add_argument("--tuning", action="append", default=[], help="overrides: training.epochs=60")
+    parser.add_argument("--train-only", action="store_true", help="train what is not there yet, and measure nothing")
+    arguments = parser.parse_args()
 
-    encoder = VoiceEncoder("cpu", verbose=False)
-    arguments.keep.mkdir(parents=True)
-    manifest = split_by_order(arguments.data, arguments.keep / "manifest.csv")
-    corpus = vczoo.read_corpus(manifest)
-    began = time.perf_counter()
-    converter = vczoo.finetune(arguments.recipe, manifest, arguments.keep / "run", arguments.overrides)
-    seconds = time.perf_counter() - began
-    centroids = {
-        name: centroid(
-            [vczoo.Waveform.read(u.path, 16000) for u in corpus.of_speaker(name) if u.split == "train"], encoder
-        )
-        for name in corpus.speakers
-    }
-    rows: list[dict[str, Any]] = []
-    for source, target in itertools.permutations(corpus.speakers, 2):
-        for utterance in (u for u in corpus.of_speaker(source) if u.split == "test"):
-            wave = vczoo.Waveform.read(utterance.path, 16000)
-            start = time.perf_counter()
-            made = converter.convert(wave, target)
-            spent = time.perf_counter() - start
-            made.save(arguments.keep / f"{utterance.path.stem}-as-{target}.wav")
-            model = converter.run.model
-            with torch.inference_mode():
-                plain = model.vocoder(model.acoustic(wave))  # type: ignore[misc]
-            rows.append(
-                {
-                    "source": source,
-                    "target": target,
-                    "utterance": utterance.path.stem,
-                    "peak": float(made.samples.abs().max()),
-                    "rms": float(made.samples.square().mean().sqrt()),
-                    **{
-                        f"{name} to target": cosine(w, centroids[target], encoder)
-                        for name, w in (("source", wave), ("vocoder", plain), ("converted", made))
-                    },
-                    **{
-                        f"{name} to source": cosine(w, centroids[source], encoder)
-                        for name, w in (("source", wave), ("vocoder", plain), ("converted", made))
-                    },
-                    "real_time_factor": spent / wave.seconds,
-                }
-            )
-    means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if not isinstance(rows[0][key], str)}
-    nearer = sum(row["converted to target"] > row["converted to source"] for row in rows)
-    result = {
-        "recipe": arguments.recipe,
-        "overrides": arguments.overrides,
-        "metrics": converter.metrics,
-        "finetune_seconds": seconds,
-        "means": means,
-        "nearer_to_target": f"{nearer} of {len(rows)}",
-        "trials": rows,
-    }
-    (arguments.out or arguments.keep / "conversion.json").write_text(
-        json.dumps(result, indent=2) + "\n", encoding="utf-8"
-    )
-    print(f"{arguments.recipe} {' '.join(arguments.overrides)}: fine-tuned in {seconds:.0f} s")
-    print(f"{'':12}{'to target':>10}{'to source':>10}")
-    for name in ("source", "vocoder", "converted"):
-        print(f"{name:12}{means[f'{name} to target']:10.3f}{means[f'{name} to source']:10.3f}")
-    print(
-        f"nearer to the target than to the source: {nearer} of {len(rows)}; "
-        f"real-time factor {means['real_time_factor']:.3f}"
-    )
-
-
-def embed(wave: vczoo.Waveform, encoder: Any) -> np.ndarray:
-    from resemblyzer import preprocess_wav
-
-    embedding: np.ndarray = encoder.embed_utterance(preprocess_wav(wave.samples[0].numpy(), wave.sample_rate_hz))
-    return embedding
-
-
-def centroid(waves: list[vczoo.Waveform], encoder: Any) -> np.ndarray:
-    mean = np.mean([embed(wave, encoder) for wave in waves], axis=0)
-    return np.asarray(mean / np.linalg.norm(mean))
-
-
-def cosine(wave: vczoo.Waveform, reference: np.ndarray, encoder: Any) -> float:
-    return float(embed(wave, encoder) @ reference)
+    bench = Bench(arguments)
+    makers = [getattr(bench, name) for name in arguments.system or SYSTEMS]
+    if arguments.train_only:
+        for make in makers:
+            print(make().name)
+        return
+    measures = vczoo.load_measures(asr=arguments.asr or ["faster-whisper:tiny.en", "pocketsphinx"])
+    trials = vczoo.read_trials(TRIALS, root=arguments.data, references=bench.references)
+    evaluation = vczoo.Evaluation(trials, bench.references, measures, say=lambda line: print(line, flush=True))
+    scores = [evaluation.floor(), *vocoder_rows(evaluation, arguments.vocoder or ["use=griffin-lim"])]
+    scores += [real] if (real := evaluation.real_target()) else []
+    for make in makers:
+        began = time.perf_counter()
+        system = make()
+        made = evaluation.convert(system.convert)
+        notes = (*system.notes, *kin_notes(system.recipe, measures))
+        scores.append(evaluation.score(system.name, made, finetune_seconds=system.finetune_seconds, notes=notes))
+        folder = bench.keep / "converted" / system.name.replace(", ", "-")
+        for trial, wave in zip(evaluation.trials, made.waves, strict=True):
+            wave.save(folder / f"{trial.name}.wav", overwrite=True)
+        draw(evaluation, scores, made, folder)
+        # What is known so far, so that an interruption loses no row.
+        report = vczoo.Report(tuple(scores), setup_of(evaluation, TRIALS))
+        report.write(bench.keep)
+        print(f"{system.name}: measured in {time.perf_counter() - began:.0f} s", flush=True)
+    table = Table(box=None, pad_edge=False)
+    rows = report.rows("measure")
+    for title in rows[0]:
+        table.add_column(title, no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(width=250).print(table, highlight=False)
+    print("\n".join(report.footnotes()))
 
 
 if __name__ == "__main__":

@@ -21,17 +21,17 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
     "errors files progress",
-    "specs entry plain waveform frames",  # what flows between parts
-    "interfaces hookspecs weights mel image pitch promises manifest synthesis",
-    "backbones freezing heads vocoders vision builtin model splits",  # the parts, and what holds them together
-    "zoo corpus testing",
-    "recipe_text clips",
-    "recipe listing",
-    "options",
+    "specs entry plain waveform frames extras mix",  # what flows between parts
+    "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching",
+    "backbones freezing heads vocoders vision builtin model splits references measures",  # the parts
+    "zoo corpus testing trials measuring report",
+    "recipe_text clips material plots",
+    "recipe listing evaluation",
+    "options kinship",
     "assembly",
     "run",
     "converter checkpoint",
-    "loop",
+    "loop run_evaluation",
     "train",
     "demo",
     "cli",

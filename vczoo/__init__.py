@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
     from vczoo.errors import WeightsError as WeightsError
+    from vczoo.evaluation import Conversion as Conversion
+    from vczoo.evaluation import Evaluation as Evaluation
     from vczoo.frames import Frames as Frames
     from vczoo.hookspecs import hookimpl as hookimpl
     from vczoo.image import mel_image as mel_image
@@ -35,11 +37,21 @@ if TYPE_CHECKING:
     from vczoo.interfaces import Vocoder as Vocoder
     from vczoo.interfaces import Voice as Voice
     from vczoo.interfaces import VoiceHead as VoiceHead
+    from vczoo.measuring import Measures as Measures
+    from vczoo.measuring import load_measures as load_measures
     from vczoo.mel import LogMel as LogMel
     from vczoo.recipe import Recipe as Recipe
+    from vczoo.references import References as References
+    from vczoo.references import place_manifest as place_manifest
+    from vczoo.references import read_references as read_references
+    from vczoo.report import Report as Report
+    from vczoo.report import Scores as Scores
+    from vczoo.run_evaluation import evaluate as evaluate
     from vczoo.specs import FrameSpec as FrameSpec
     from vczoo.specs import MelSpec as MelSpec
     from vczoo.train import finetune as finetune
+    from vczoo.trials import Trial as Trial
+    from vczoo.trials import read_trials as read_trials
     from vczoo.vision import VisionBackbone as VisionBackbone
     from vczoo.waveform import Waveform as Waveform
     from vczoo.weights import announce_download as announce_download
@@ -59,24 +71,20 @@ _HOMES = {
     "corpus": ("Corpus", "read_corpus"),
     "entry": ("Entry", "Weights"),
     "errors": ("ContractError", "RecipeError", "UnknownNameError", "VczooError", "WeightsError"),
+    "evaluation": ("Conversion", "Evaluation"),
     "frames": ("Frames",),
     "hookspecs": ("hookimpl",),
     "image": ("mel_image",),
-    "interfaces": (
-        "Backbone",
-        "Freezing",
-        "Loss",
-        "Source",
-        "SpeakerHead",
-        "Stage",
-        "Vocoder",
-        "Voice",
-        "VoiceHead",
-    ),
+    "interfaces": ("Backbone", "Freezing", "Loss", "Source", "SpeakerHead", "Stage", "Vocoder", "Voice", "VoiceHead"),
+    "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
     "recipe": ("Recipe",),
+    "references": ("References", "place_manifest", "read_references"),
+    "report": ("Report", "Scores"),
+    "run_evaluation": ("evaluate",),
     "specs": ("FrameSpec", "MelSpec"),
     "train": ("finetune",),
+    "trials": ("Trial", "read_trials"),
     "vision": ("VisionBackbone",),
     "waveform": ("Waveform",),
     "weights": (

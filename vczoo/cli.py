@@ -170,6 +170,48 @@ def identify(
 
 
 @app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a recipe.")],
+    trials: Annotated[Path, typer.Option(help="A .csv file: source, source_speaker, voice; if known text, parallel.")],
+    root: Annotated[Path | None, typer.Option(help="The folder that the paths in --trials are relative to.")] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Real speech of the voices: a manifest or a folder SPEAKER/*.wav.")
+    ] = None,
+    asr: Annotated[
+        list[str] | None, typer.Option(help="faster-whisper:SIZE, transformers:ID, pocketsphinx; repeatable.")
+    ] = None,
+    speaker: Annotated[str, typer.Option(help="resemblyzer or xvector:ID.")] = "resemblyzer",
+    naturalness: Annotated[bool, typer.Option(help="Measure DNSMOS, too.")] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for metrics.json and plots; RUN/evaluation if not given.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the conversions as WAV files there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation there.")] = False,
+) -> None:
+    """Convert a list of trials and measure what comes out, beside the unconverted sources and real speech."""
+    from vczoo.run_evaluation import evaluate as measure
+
+    report = measure(
+        _as_run(run),
+        trials,
+        root=root,
+        references=references,
+        asr=asr or (),
+        speaker=speaker,
+        naturalness=naturalness,
+        out=out,
+        keep=keep,
+        overwrite=overwrite,
+        say=lambda line: _print(line, to_stderr=True),
+    )
+    _table(report.rows("measure"))
+    for line in report.footnotes():
+        _print(line)
+    if report.folder:
+        _print(f"{report.folder}: metrics.json, similarity.png, contours.png, mels.png")
+
+
+@app.command()
 def plugins() -> None:
     """List the plugins, where they come from and whether they load."""
     _table(plugin_rows())

@@ -29,7 +29,7 @@ class AudioError(VczooError):
 
 
 class CorpusError(VczooError):
-    """A folder or manifest of recordings that cannot be trained on."""
+    """A folder or manifest of recordings that cannot be trained on or measured with."""
 
 
 class ContractError(VczooError):

@@ -105,9 +105,9 @@ class Frames:
         share = (positions - left).to(self.values.dtype)[..., None]
         right = torch.minimum(left + 1, last).long()
         index = left.long()[..., None].expand(-1, -1, self.channels)
-        first = torch.gather(self.values, 1, index)
-        second = torch.gather(self.values, 1, right[..., None].expand(-1, -1, self.channels))
-        return Frames(torch.lerp(first, second, share), lengths)
+        before = torch.gather(self.values, 1, index)
+        after = torch.gather(self.values, 1, right[..., None].expand(-1, -1, self.channels))
+        return Frames(torch.lerp(before, after, share), lengths)
 
     def moments(self, epsilon: float = 1e-5) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel over valid frames: two tensors (B, C)."""

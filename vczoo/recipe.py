@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vczoo.errors import RecipeError, nearest
 from vczoo.plain import dump_plain
 from vczoo.recipe_text import read_values
 
-__all__ = ["HeadPart", "Part", "Recipe", "Training", "read_recipe"]
+__all__ = ["HeadPart", "Part", "Recipe", "Training", "VocoderTraining", "read_recipe"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -77,12 +77,55 @@ class Training(_Settings):
     content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(default=(1.0,), min_length=1)
 
 
+class VocoderTraining(_Settings):
+    """How a recipe's vocoder is trained by itself, on recordings.
+
+    Attributes:
+        steps: of the optimizer.
+        batch_size: excerpts a step.
+        crop_seconds: length of an excerpt.
+        learning_rate: at first, of the vocoder and of the discriminators; it falls to 0 along a cosine.
+        mel_weight: of the mean distance between log-mels, in nepers.
+        stft_weight: of the multi-resolution STFT distance.
+        adversarial_weight: of what the discriminators find.
+        feature_weight: of the distance between what the discriminators' layers see.
+        adversarial_from: share of the steps after which the discriminators join; 1 for never.
+        objective: of the discriminators.
+        discriminator_channels: of their first layer; 32 is as published.
+        validate_every: steps between validations, each of which writes a checkpoint, too.
+        seed: of everything random.
+    """
+
+    steps: int = Field(default=20000, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    crop_seconds: float = Field(default=0.64, ge=0.1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    mel_weight: float = Field(default=45.0, ge=0)
+    stft_weight: float = Field(default=2.5, ge=0)
+    adversarial_weight: float = Field(default=1.0, ge=0)
+    feature_weight: float = Field(default=2.0, ge=0)
+    adversarial_from: float = Field(default=0.5, ge=0, le=1)
+    objective: Literal["least-squares", "hinge"] = "least-squares"
+    discriminator_channels: int = Field(default=32, ge=1)
+    validate_every: int = Field(default=500, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _learns_from_the_first_step(self) -> VocoderTraining:
+        if not self.mel_weight and not self.stft_weight and self.adversarial_from > 0:
+            raise ValueError("mel_weight and stft_weight are both 0: nothing trains before the discriminators join")
+        if not (self.mel_weight or self.stft_weight or self.adversarial_weight or self.feature_weight):
+            raise ValueError("every weight is 0: there is nothing to learn from")
+        return self
+
+
 class Recipe(_Settings):
     """Names and plain values that make a model.
 
     Attributes:
         training: how it is trained.
         tuning: how a run of it is tuned to speakers of its own (`rehearse` false); as `training` where None.
+        vocoder_training: how `train_vocoder` trains the vocoder by itself; as the defaults say where None.
     """
 
     name: str
@@ -95,6 +138,7 @@ class Recipe(_Settings):
     vocoder: Part | None = None
     training: Training = Training()
     tuning: Training | None = None
+    vocoder_training: VocoderTraining | None = None
 
     @field_validator("heads")
     @classmethod
@@ -145,6 +189,13 @@ class Recipe(_Settings):
         return dump_plain(self.to_plain())
 
 
+_SECTIONS: dict[str, type[_Settings]] = {
+    "training": Training,
+    "tuning": Training,
+    "vocoder_training": VocoderTraining,
+}
+
+
 def read_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
     """Read a recipe by name or from a .yaml file, with overrides: `["training.epochs=3"]` or a mapping of the same.
 
@@ -169,9 +220,9 @@ def _sentence(fault: Any) -> str:
     """One of pydantic's faults as: place, what was wrong, what was got, and the nearest names where one is unknown."""
     place = ".".join(str(step) for step in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        fields = Training.model_fields if place.startswith("training.") else Recipe.model_fields
-        prefix = "training." if place.startswith("training.") else ""
-        known = [f"{prefix}{name}" for name in fields]
+        section = place.partition(".")[0] if "." in place else ""
+        fields = _SECTIONS.get(section, Recipe).model_fields
+        known = [f"{section}.{name}" if section in _SECTIONS else name for name in fields]
         hint = nearest(place, [*known, "backbone.weights", "extends"])
         return f"{place}: no such setting{hint} Settings here: {', '.join(known)}"
     if fault["type"] == "missing":

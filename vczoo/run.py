@@ -124,7 +124,7 @@ def load_run(path: Path) -> Run:
         tensors = read_tensors(path / MODEL)
         _check_base(model, base)
         own = {stage.name: stage.module for stage in model.backbone.stages() if stage.name not in base}
-        parts = {"backbone": nn.ModuleDict(own), "heads": model.heads}
+        parts: dict[str, nn.Module] = {"backbone": nn.ModuleDict(own), "heads": model.heads}
         if model.vocoder and "vocoder" in stored:
             parts["vocoder"] = model.vocoder
         load_strictly(nn.ModuleDict(parts), tensors, where=str(path / MODEL))

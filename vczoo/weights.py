@@ -62,14 +62,18 @@ def announce_download(entry_name: str, weights: Weights) -> None:
     sys.stderr.write(f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {_place(weights)}\n")
 
 
-def unavailable(entry_name: str, weights: Weights, cause: BaseException | str) -> WeightsError:
-    """The error for weights that cannot be had, with their size, their source and the three ways out."""
+def unavailable(entry_name: str, weights: Weights, cause: BaseException | str, part: str = "backbone") -> WeightsError:
+    """The error for weights that cannot be had, with their size, their source and the three ways out.
+
+    Args:
+        part: where in a recipe the entry stands.
+    """
     return WeightsError(
         f"{entry_name}: pretrained weights {weights.name} ({_size(weights)}, {_place(weights)}) are not on "
         f"this machine and cannot be downloaded ({cause}). Three ways out:\n"
         "  1. connect to the network, leave HF_HUB_OFFLINE unset, and run this once: they stay in the cache;\n"
-        "  2. bring them as a file: backbone.weights=PATH.safetensors;\n"
-        "  3. do without: backbone.weights=random (the backbone then has learnt nothing)."
+        f"  2. bring them as a file: {part}.weights=PATH.safetensors;\n"
+        f"  3. do without: {part}.weights=random (the {part} then has learnt nothing)."
     )
 
 

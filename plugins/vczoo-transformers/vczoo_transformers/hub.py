@@ -46,7 +46,9 @@ REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def locate(name: str, weights: str, known: tuple[Weights, ...], values: Mapping[str, Any]) -> Checkpoint | None:
+def locate(
+    name: str, weights: str, known: tuple[Weights, ...], values: Mapping[str, Any], part: str = "backbone"
+) -> Checkpoint | None:
     """Where the weights of a listed model are, fetched where they are not here; None for random ones.
 
     Args:
@@ -54,6 +56,7 @@ def locate(name: str, weights: str, known: tuple[Weights, ...], values: Mapping[
         weights: the option: pretrained or a registered name, random, a folder, a .safetensors file.
         known: what is registered.
         values: the configuration that the entry is known by, which a folder must agree with.
+        part: where in a recipe the entry stands.
 
     Raises:
         ContractError: the folder is of another model.
@@ -72,7 +75,7 @@ def locate(name: str, weights: str, known: tuple[Weights, ...], values: Mapping[
         _check_same(name, values, folder)
         return Checkpoint(weights, tensor_files(folder))
     chosen = choose_weights(name, weights, known)
-    folder = fetch(name, chosen)
+    folder = fetch(name, chosen, part)
     _check_same(name, values, folder)
     return fetched(folder, chosen)
 
@@ -105,10 +108,13 @@ def parse_repository(model: str) -> Weights:
     return Weights(name="pretrained", source=repository, revision=revision)
 
 
-def fetch(entry_name: str, weights: Weights) -> Path:
+def fetch(entry_name: str, weights: Weights, part: str = "backbone") -> Path:
     """The folder of a repository's weights, out of the cache or from the Hub.
 
     Of safetensors and a pytorch_model.bin only the first is asked for.
+
+    Args:
+        part: where in a recipe the entry stands.
 
     Raises:
         WeightsError: they are not in the cache, and offline or the Hub does not give them.
@@ -117,7 +123,7 @@ def fetch(entry_name: str, weights: Weights) -> Path:
     if cached is not None:
         return cached
     if offline():
-        raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
+        raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set", part)
     try:
         info = HfApi().model_info(weights.source, revision=weights.revision or None, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
@@ -136,7 +142,7 @@ def fetch(entry_name: str, weights: Weights) -> Path:
     except WeightsError:
         raise
     except Exception as error:  # the Hub's client raises its own, its transport's and the system's errors
-        raise unavailable(entry_name, weights, error) from error
+        raise unavailable(entry_name, weights, error, part) from error
 
 
 def fetch_config(entry_name: str, weights: Weights) -> Path:

@@ -133,7 +133,7 @@ def build_univnet(weights: str = "pretrained") -> UnivNetVocoder:
 def _network(model: str, kind: type[Any], weights: str) -> Any:
     name, values = f"transformers/{model}", VOCODERS[model]["config"]
     network = kind(make_config(name, values))
-    checkpoint = locate(name, weights, weights_of(model), values)
+    checkpoint = locate(name, weights, weights_of(model), values, part="vocoder")
     if checkpoint:
         load_checkpoint(network, checkpoint, landmark=LANDMARK)
     return network

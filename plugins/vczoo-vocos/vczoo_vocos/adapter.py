@@ -146,9 +146,9 @@ def fetch(entry_name: str, weights: Weights) -> Path:
     if isinstance(cached, str):
         return Path(cached)
     if offline():
-        raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
+        raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set", part="vocoder")
     announce_download(entry_name, weights)
     try:
         return Path(hf_hub_download(weights.source, PICKLE, revision=weights.revision))
     except Exception as error:  # the Hub's client raises its own, its transport's and the system's errors
-        raise unavailable(entry_name, weights, error) from error
+        raise unavailable(entry_name, weights, error, part="vocoder") from error
