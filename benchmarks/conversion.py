@@ -92,7 +92,9 @@ class Bench:
         """VGG16; its ImageNet weights where --vgg16 gives them, else random ones."""
         weights = self.arguments.vgg16 or "random"
         shallow = [] if self.arguments.vgg16 else ["backbone.out_stage=3"]  # five random stages learn nothing
-        return self._image("vgg16-partialfreeze", [f"backbone.weights={weights}", *shallow])
+        return self._image(
+            "vgg16-partialfreeze", [f"backbone.weights={weights}", *shallow, *self.arguments.vgg16_training]
+        )
 
     def efficientnet(self) -> System:
         """EfficientNet-Lite0 with ImageNet weights."""
@@ -168,6 +170,7 @@ def main() -> None:
     parser.add_argument("--system", action="append", default=[], choices=SYSTEMS, help="all without")
     parser.add_argument("--pretraining", action="append", default=[], help="overrides: training.epochs=30")
     parser.add_argument("--tuning", action="append", default=[], help="overrides: training.epochs=60")
+    parser.add_argument("--vgg16-training", action="append", default=[], help="overrides: training.epochs=8")
     parser.add_argument("--train-only", action="store_true", help="train what is not there yet, and measure nothing")
     arguments = parser.parse_args()
 

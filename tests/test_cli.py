@@ -47,6 +47,7 @@ def test_list_parts_names_kinds(run) -> None:  # type: ignore[no-untyped-def]
         "none",
         "norms",
         "partial",
+        "transformers/lora",
     }
     code, _, err = run("list", "--parts", "heads")
     assert (code, "did you mean 'head'" in err) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import vczoo
 from vczoo.errors import AudioError, RunError, UnknownNameError, VoiceError
+from vczoo.pitch import mean_log_hz
 from vczoo.waveform import Waveform
 
 
@@ -80,6 +82,53 @@ def test_a_bad_recording_adds_no_voice(tmp_path: Path, converter: vczoo.Converte
 def test_an_unknown_voice_gets_its_nearest(converter: vczoo.Converter, voices_folder: Path) -> None:
     with pytest.raises(VoiceError, match="no voice is called 'alicia'; did you mean 'alice'"):
         converter.convert(voices_folder / "bob" / "0.wav", "alicia")
+
+
+def test_a_mix_speaks_between_the_voices(converter: vczoo.Converter, voices_folder: Path) -> None:
+    source = Waveform.read(voices_folder / "carol" / "1.wav")
+    made = {share: converter.convert(source, {"alice": share, "bob": 1 - share}) for share in (0.1, 0.5, 0.9)}
+    assert all(wave.samples.shape == source.samples.shape for wave in made.values())
+    like_alice = [converter.identify(wave)["alice"] - converter.identify(wave)["bob"] for wave in made.values()]
+    assert like_alice == sorted(like_alice)
+    assert like_alice[2] > like_alice[0] + 0.1
+    assert torch.equal(converter.convert(source, "alice:0.5,bob:0.5").samples, made[0.5].samples)
+
+
+def test_the_whole_share_of_a_mix_is_the_voice_itself(converter: vczoo.Converter, voices_folder: Path) -> None:
+    source = voices_folder / "carol" / "1.wav"
+    alone = converter.convert(source, "alice").samples
+    assert torch.equal(converter.convert(source, "alice:1").samples, alone)
+    assert torch.equal(converter.convert(source, {"alice": 1.0}).samples, alone)
+
+
+def test_the_pitch_of_a_mix_lies_between_by_its_shares(converter: vczoo.Converter, voices_folder: Path) -> None:
+    source = Waveform.read(voices_folder / "carol" / "1.wav")
+    alice, bob = (float(converter.run.voices[name].tensors["pitch"]) for name in ("alice", "bob"))
+    own = float(mean_log_hz(converter.run.model.pitch(source)))
+    semitones = 12 * (0.25 * alice + 0.75 * bob - own) / math.log(2)
+    mix = {"alice": 0.25, "bob": 0.75}
+    by_hand = converter.convert(source, mix, semitones=semitones).samples
+    torch.testing.assert_close(converter.convert(source, mix).samples, by_hand, rtol=0, atol=5e-3)
+    assert not torch.allclose(converter.convert(source, mix, semitones=0).samples, by_hand, atol=2e-2)
+
+
+@pytest.mark.parametrize("head", ["{use: knn}", "{use: linear, width: 8, blocks: 1}"])
+def test_heads_without_an_embedding_mix_too(voices_folder: Path, small: tuple[str, ...], head: str) -> None:
+    plain = [setting for setting in small if not setting.startswith("heads.voice")]
+    converter = vczoo.load("demo", [*plain, f"heads.voice={head}"])
+    for name in ("alice", "bob"):
+        converter.enroll(name, sorted((voices_folder / name).iterdir()))
+    source = Waveform.read(voices_folder / "carol" / "1.wav")
+    alone = [converter.convert(source, name, semitones=0).samples for name in ("alice", "bob")]
+    mixed = converter.convert(source, "alice:0.5,bob:0.5", semitones=0).samples
+    assert mixed.shape == source.samples.shape
+    assert all(not torch.equal(mixed, one) for one in alone)
+    assert torch.equal(converter.convert(source, {"alice": 1.0}, semitones=0).samples, alone[0])
+
+
+def test_the_shares_of_a_mix_add_up_to_one(converter: vczoo.Converter, voices_folder: Path) -> None:
+    with pytest.raises(VoiceError, match=r"add up to 1, got alice:0\.7, bob:0\.7, which add up to 1\.4"):
+        converter.convert(voices_folder / "carol" / "1.wav", "alice:0.7,bob:0.7")
 
 
 def test_a_recipe_loads_with_fresh_heads_and_no_voice(voices_folder: Path, small: tuple[str, ...]) -> None:

@@ -23,17 +23,17 @@ FLOORS = (
     "errors files progress",
     "specs entry plain waveform frames extras mix",  # what flows between parts
     "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching",
-    "backbones freezing heads vocoders vision builtin model splits references measures",  # the parts
-    "zoo corpus testing trials measuring report",
-    "recipe_text clips material plots",
+    "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses",
+    "zoo corpus testing trials measuring report discriminators resynthesis",
+    "recipe_text clips material plots excerpts",
     "recipe listing evaluation",
     "options kinship",
     "assembly",
     "run",
-    "converter checkpoint",
+    "converter checkpoint vocoder_checkpoint",
     "loop run_evaluation",
-    "train",
-    "demo",
+    "train vocoder_loop",
+    "demo vocoder_training",
     "cli",
     "__main__",
 )

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import vczoo
 from vczoo import loop
-from vczoo.errors import CorpusError, RecipeError, RunError, VczooError
+from vczoo.errors import ContractError, CorpusError, RecipeError, RunError, VczooError
 from vczoo.progress import Silent
 
 
@@ -274,3 +274,112 @@ def test_one_speaker_is_enough_and_a_test_split_is_not_needed(
     manifest.write_text(manifest.read_text().replace("validation", "train"))
     with pytest.raises(CorpusError, match="marked for validation"):
         vczoo.finetune("demo", manifest, tmp_path / "again", small, progress=False)
+
+
+TUNING = {"epochs": 2, "batch_size": 2, "crop_seconds": 0.64, "learning_rate": 0.003}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, voices_folder: Path, small: tuple[str, ...]) -> Path:
+    """A run of three speakers whose recipe says how it is to be tuned. Read only."""
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "mine.yaml").write_text(f"extends: demo\nsummary: tuned later\ntuning: {json.dumps(TUNING)}\n")
+    vczoo.finetune(folder / "mine.yaml", voices_folder, folder / "run", small, progress=False)
+    return folder / "run"
+
+
+@pytest.fixture
+def dora(tmp_path: Path, voices_folder: Path) -> Path:
+    """Recordings of one speaker whom no run has heard of."""
+    shutil.copytree(voices_folder / "alice", tmp_path / "new" / "dora")
+    return tmp_path / "new"
+
+
+def test_tuning_to_one_speaker_forgets_the_others(tmp_path: Path, many: Path, dora: Path) -> None:
+    before = {path.name: path.read_bytes() for path in many.iterdir()}
+    tuned = vczoo.finetune(many, dora, tmp_path / "tuned", rehearse=False, progress=False)
+    assert tuned.speakers == tuned.voices == ("dora",)
+    assert tuned.metrics["speakers"] == 1
+    assert "extension" not in tuned.metrics
+    assert {path.name: path.read_bytes() for path in many.iterdir()} == before
+    again = vczoo.load(tmp_path / "tuned")
+    assert again.speakers == again.voices == ("dora",)
+    assert tensors_of(tmp_path / "tuned")["heads.speaker.output.weight"].shape[0] == 1
+    source = dora / "dora" / "0.wav"
+    assert torch.equal(again.convert(source, "dora").samples, tuned.convert(source, "dora").samples)
+    manifest = [json.loads(line) for line in (tmp_path / "tuned" / "manifest.jsonl").read_text().splitlines()]
+    assert {row["speaker"] for row in manifest} == {"dora"}  # none of the others is trained on
+
+
+def test_tuning_takes_the_recipes_settings_for_it_and_overrides_win(tmp_path: Path, many: Path, dora: Path) -> None:
+    plain = vczoo.finetune(many, dora, tmp_path / "plain", rehearse=False, progress=False)
+    assert plain.recipe.training == vczoo.Recipe.parse({**plain.recipe.to_plain(), "training": TUNING}).training
+    assert plain.metrics["epochs"] == TUNING["epochs"]
+    told = ["training.epochs=1", "freezing.use=full"]
+    other = vczoo.finetune(many, dora, tmp_path / "told", told, rehearse=False, progress=False)
+    assert (other.recipe.training.epochs, other.recipe.training.batch_size) == (1, TUNING["batch_size"])
+    assert other.metrics["epochs"] == 1
+    assert other.recipe.freezing.use == "full"
+
+
+def test_rehearsal_keeps_the_settings_of_training(tmp_path: Path, many: Path, dora: Path) -> None:
+    grown = vczoo.finetune(many, dora, tmp_path / "grown", ["training.epochs=1"], progress=False)
+    assert grown.speakers == ("alice", "bob", "carol", "dora")
+    assert grown.recipe.training.batch_size != TUNING["batch_size"]
+
+
+def test_tuning_starts_from_the_runs_weights(tmp_path: Path, many: Path, dora: Path) -> None:
+    still = ["training.learning_rate=1.0e-12", "training.epochs=1", "freezing.use=full"]
+    vczoo.finetune(many, dora, tmp_path / "tuned", still, rehearse=False, progress=False)
+    before, after = tensors_of(many), tensors_of(tmp_path / "tuned")
+    fresh = {name for name in before if name.startswith("heads.speaker.output")}
+    assert fresh
+    assert before.keys() == after.keys()
+    assert all(torch.allclose(after[name], before[name], atol=1e-6) for name in before.keys() - fresh)
+
+
+def test_without_a_tuning_the_settings_of_training_serve(
+    tmp_path: Path, trained_folder: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    shutil.copytree(voices_folder / "bob", tmp_path / "new" / "dave")
+    tuned = vczoo.finetune(
+        trained_folder, tmp_path / "new", tmp_path / "tuned", ["training.epochs=1"], rehearse=False, progress=False
+    )
+    assert tuned.recipe.training.batch_size == vczoo.load(trained_folder).recipe.training.batch_size
+    assert tuned.voices == ("dave",)
+
+
+def test_a_speaker_held_out_for_validation_stays_unheard(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    """A decoder for unseen voices is chosen by how it does on one: no classifier can be wrong about a stranger."""
+    rows = ["path,speaker,split"]
+    for path in sorted(voices_folder.rglob("*.wav")):
+        stranger = path.parent.name == "carol"
+        rows.append(f"{path},{path.parent.name},{'validation' if stranger else 'train'}")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(rows))
+    converter = vczoo.finetune("demo", manifest, tmp_path / "run", small, progress=False)
+    assert converter.speakers == converter.voices == ("alice", "bob")
+    assert tensors_of(tmp_path / "run")["heads.speaker.output.weight"].shape[0] == 2
+    assert set(converter.metrics["validation"]) == {"loss", "voice.loss", "voice.l1"}
+    history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all("speaker.accuracy" in record["train"] for record in history)
+    assert not any(name.startswith("speaker.") for record in history for name in record["validation"])
+
+
+@pytest.mark.parametrize("freezing", ["full", "partial"])
+def test_speeds_are_for_a_frozen_backbone(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], freezing: str
+) -> None:
+    overrides = [*small, "training.epochs=1", "training.content_speeds=[0.9, 1.0, 1.1]", f"freezing.use={freezing}"]
+    if freezing == "partial":
+        with pytest.raises(ContractError, match=r"content_speeds is \[0\.9, 1\.0, 1\.1\].*wholly frozen"):
+            vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+        return
+    converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+    assert converter.metrics["epochs"] == 1
+    vczoo.finetune(
+        "demo", voices_folder, tmp_path / "plain", [*overrides, "training.content_speeds=[1.0]"], progress=False
+    )
+    assert not same(tensors_of(tmp_path / "run"), tensors_of(tmp_path / "plain"))

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from vczoo.trials import Trial as Trial
     from vczoo.trials import read_trials as read_trials
     from vczoo.vision import VisionBackbone as VisionBackbone
+    from vczoo.vocoder_training import TrainedVocoder as TrainedVocoder
+    from vczoo.vocoder_training import train_vocoder as train_vocoder
     from vczoo.waveform import Waveform as Waveform
     from vczoo.weights import announce_download as announce_download
     from vczoo.weights import choose_weights as choose_weights
@@ -86,6 +88,7 @@ _HOMES = {
     "train": ("finetune",),
     "trials": ("Trial", "read_trials"),
     "vision": ("VisionBackbone",),
+    "vocoder_training": ("TrainedVocoder", "train_vocoder"),
     "waveform": ("Waveform",),
     "weights": (
         "announce_download",

@@ -70,7 +70,7 @@ def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) ->
         WeightsError: pretrained weights cannot be had or do not fit.
     """
     faults: list[str] = []
-    ready = _prepare(recipe, faults)
+    ready = _prepare(recipe, faults, random)
     if faults:
         raise RecipeError(recipe.name, faults)
     model = _assemble(recipe, ready, num_speakers=num_speakers, faults=faults, random=random)
@@ -83,7 +83,8 @@ def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) ->
 
 def keeps_vocoder(recipe: Recipe) -> bool:
     """Whether a run keeps the vocoder's tensors: those of a file or from scratch, which nobody else could have."""
-    ready = ready_part([], "vocoder", "vocoder", recipe.vocoder) if recipe.vocoder else None
+    part = recipe.vocoder
+    ready = ready_part([], "vocoder", "vocoder", part, weights_needed=False) if part else None
     weights = ready.options.get("weights") if ready else None
     return weights is not None and (weights == "random" or is_weights_file(weights))
 
@@ -102,7 +103,7 @@ def build_freezing(recipe: Recipe) -> Freezing:
     return freezing
 
 
-def _prepare(recipe: Recipe, faults: list[str]) -> dict[str, Ready]:
+def _prepare(recipe: Recipe, faults: list[str], random: Collection[str] = ()) -> dict[str, Ready]:
     """Every part of a recipe whose name and options hold, by its place in the recipe."""
     places: list[tuple[str, Kind, Part]] = [
         ("backbone", "backbone", recipe.backbone),
@@ -111,7 +112,9 @@ def _prepare(recipe: Recipe, faults: list[str]) -> dict[str, Ready]:
     ]
     if recipe.vocoder:
         places.append(("vocoder", "vocoder", recipe.vocoder))
-    found = {place: ready_part(faults, place, kind, part) for place, kind, part in places}
+    found = {
+        place: ready_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
+    }
     return {place: ready for place, ready in found.items() if ready}
 
 

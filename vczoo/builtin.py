@@ -69,6 +69,14 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:2305.18975",
         ),
         Entry(
+            "linear",
+            "head",
+            "vczoo.heads.linear:Linear",
+            "a linear map to the voice's recordings, fitted at conversion, and a decoder that knows no speakers",
+            _APACHE,
+            paper="arXiv:2506.01510",
+        ),
+        Entry(
             "mel-decoder",
             "head",
             "vczoo.heads.decoder:MelDecoder",

@@ -123,6 +123,32 @@ def train(
         _print(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
 
 
+@app.command("train-vocoder")
+def train_vocoder(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file; its vocoder is trained.")],
+    data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
+    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in --out.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+) -> None:
+    """Train or fine-tune a recipe's vocoder by itself, on recordings of anybody."""
+    from vczoo.vocoder_training import train_vocoder as train_it
+
+    try:
+        trained = train_it(name, data, out, overrides or (), resume=resume, device=device)
+    except KeyboardInterrupt:
+        _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
+        raise typer.Exit(130) from None
+    last = trained.history[-1]
+    figures = ", ".join(
+        f"{figure} {value:.3f} (griffin-lim {last['griffin_lim'][figure]:.3f})"
+        for figure, value in last["validation"].items()
+    )
+    _print(f"validation: {figures} ({trained.seconds:.0f} s)")
+    _print(f"{trained.file}: use it in a recipe of this vocoder with vocoder.weights={trained.file}")
+
+
 @app.command()
 def convert(
     run: RunFolder,

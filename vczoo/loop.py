@@ -25,7 +25,7 @@ from vczoo.interfaces import Freezing, Loss
 from vczoo.model import Model
 from vczoo.recipe import Training
 
-__all__ = ["Fit", "Watcher", "evaluate", "fit", "trainable"]
+__all__ = ["LOG", "Fit", "Watcher", "evaluate", "fit", "interruptible", "seed_of", "trainable"]
 
 LOG = "metrics.jsonl"
 
@@ -63,7 +63,7 @@ def fit(
     identity: str,
     watcher: Watcher,
 ) -> Fit:
-    """Train what the strategy leaves free, and leave the weights of the best validation loss in the model.
+    """Train what the strategy leaves free, and leave the best weights in the model, or the last, as settings say.
 
     A checkpoint in `folder` is resumed, and it gives the weights that an uninterrupted run would have given. The
     first Ctrl-C ends the running step, writes a checkpoint and raises KeyboardInterrupt; a second one is not
@@ -89,7 +89,7 @@ def fit(
     rates = [settings.learning_rate * _schedule(settings, step, total) for step in range(total)]
     watcher.begin(settings.epochs, steps, state.epoch * steps + state.step)
 
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         while state.epoch < settings.epochs and state.epoch - max(state.best_epoch, 0) <= settings.patience:
             began = time.perf_counter()
             multipliers = apply_freezing(model.backbone, freezing, state.epoch)
@@ -97,8 +97,8 @@ def fit(
             if model.vocoder:
                 model.vocoder.eval()
             if not state.step:
-                torch.manual_seed(_seed(settings.seed, state.epoch, 1))
-            batches = train.epoch(settings.batch_size, _seed(settings.seed, state.epoch, 2))
+                torch.manual_seed(seed_of(settings.seed, state.epoch, 1))
+            batches = train.epoch(settings.batch_size, seed_of(settings.seed, state.epoch, 2))
             for index, batch in enumerate(batches):
                 if index < state.step:
                     continue  # done before the interruption
@@ -112,7 +112,7 @@ def fit(
                     save_checkpoint(folder / CHECKPOINT, state, owned, best, optimizer)
                     raise KeyboardInterrupt
             figures = evaluate(model, validation)
-            if not state.history or figures["loss"] < state.best_loss:
+            if settings.keep == "last" or not state.history or figures["loss"] < state.best_loss:
                 state.best_loss, state.best_epoch = figures["loss"], state.epoch
                 best = {name: value.clone() for name, value in owned.state_dict().items()}
             spent = time.perf_counter() - began
@@ -216,13 +216,13 @@ def _schedule(settings: Training, step: int, total: int) -> float:
     return 1 - progress if settings.schedule == "linear" else 1.0
 
 
-def _seed(seed: int, epoch: int, purpose: int) -> int:
+def seed_of(seed: int, epoch: int, purpose: int) -> int:
     """A seed for one purpose in one epoch; neighbours are far apart."""
     return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + purpose * 0x94D049BB133111EB) % 2**63
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event that the loop looks at between steps."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -59,8 +59,12 @@ class Ready:
         return self.factory(**self.entry.arguments, **self.options, **given)
 
 
-def ready_part(faults: list[str], place: str, kind: Kind, part: Part) -> Ready | None:
-    """Look a part up and check its options against its factory's signature; add its faults, or give it ready."""
+def ready_part(faults: list[str], place: str, kind: Kind, part: Part, *, weights_needed: bool = True) -> Ready | None:
+    """Look a part up and check its options against its factory's signature; add its faults, or give it ready.
+
+    Args:
+        weights_needed: whether the weights that it names must be there; a run that keeps them needs them no more.
+    """
     try:
         entry, tag = the_zoo().find(kind, part.use)
         factory = entry.load()
@@ -94,7 +98,8 @@ def ready_part(faults: list[str], place: str, kind: Kind, part: Part) -> Ready |
     ]
     if "weights" in parameters:
         options.setdefault("weights", parameters["weights"].default)
-        attempt(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
+        if weights_needed:
+            attempt(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
     return Ready(entry, factory, options) if len(faults) == before else None
 
 

@@ -56,6 +56,8 @@ class Training(_Settings):
         warmup: share of all steps in which the rate rises from 0.
         clip_norm: largest norm of the gradient.
         patience: epochs without a better validation loss after which training stops.
+        keep: whose weights are kept, those of the best validation loss or the last ones. A held-out sentence of a
+            single voice says too little to choose by.
         seed: of everything random.
         content_speeds: a wholly frozen backbone hears each excerpt at one of these speeds, formants and pitch moved
             with it, while the target stays: content then tells less of the speaker (NANSY, arXiv:2110.14513).
@@ -73,6 +75,7 @@ class Training(_Settings):
     warmup: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
     patience: int = Field(default=5, ge=1)
+    keep: Literal["best", "last"] = "best"
     seed: int = Field(default=0, ge=0, lt=2**63)
     content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(default=(1.0,), min_length=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,6 +17,10 @@ from vczoo.specs import FrameSpec, MelSpec
 
 __all__ = ["MelDecoder"]
 
+LOUD_NATS = 4.0  # below the loudest frame: speech, not its pauses
+TRUSTED_FRAMES = 25  # so many loud frames count half
+SCALES = (0.5, 2.0)  # a band's deviation is never scaled further
+
 
 class MelDecoder(VoiceHead):
     """ConvNeXt blocks over content and pitch, steered by the speaker embedding.
@@ -23,7 +28,8 @@ class MelDecoder(VoiceHead):
     Content loses its speaker on the way: a bottleneck, then instance normalisation over time (AdaIN-VC,
     arXiv:1904.05742), and pitch comes apart so that it need not hide in the content. The embedding scales and
     shifts every block (FiLM, arXiv:1709.07871). Most blocks (ConvNeXt, arXiv:2201.03545) run at the content's
-    frame rate and the last ones at that of the mel. Trained with L1 on the log-mel.
+    frame rate and the last ones at that of the mel. Trained with L1 on the log-mel, which blurs: so each band's mean
+    and deviation over the loud frames are moved to those of the voice's recordings.
 
     Args:
         frames: what the backbone makes.
@@ -61,6 +67,7 @@ class MelDecoder(VoiceHead):
         self.squeeze = nn.Sequential(nn.LayerNorm(frames.channels), nn.Linear(frames.channels, bottleneck))
         self.dropout = nn.Dropout(dropout)
         self.embedding_width = embedding_width
+        self.loud = LOUD_NATS if acoustic.log_base == "e" else LOUD_NATS / math.log(10)
         self.decoder = ConvDecoder(
             frames=frames,
             acoustic=acoustic,
@@ -80,6 +87,11 @@ class MelDecoder(VoiceHead):
         made: Frames = self.decoder(content.with_values(self.dropout(content.values)), source.pitch, steer)
         return made
 
+    def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
+        """`mean` and `deviation` of each band over the loud frames of all recordings, (num_mels,) each."""
+        values = acoustic.values[self._loud(acoustic)]
+        return {"mean": values.mean(dim=0), "deviation": values.std(dim=0, correction=0)}
+
     def convert(self, source: Source, voice: Mapping[str, Tensor]) -> Frames:
         """(B, T, C) -> (B, T', num_mels).
 
@@ -96,8 +108,33 @@ class MelDecoder(VoiceHead):
         """
         if any("embedding" not in voice for voice, _ in voices):
             raise VoiceError("this voice has no speaker embedding; enrol it with recordings: vc.enroll(name, files)")
-        embedding = torch.stack([share * voice["embedding"] for voice, share in voices]).sum(dim=0)
-        return self.decode(source, embedding.expand(len(source.content), -1))
+        mixed = {
+            name: torch.stack([share * voice[name] for voice, share in voices]).sum(dim=0)
+            for name in ("embedding", "mean", "deviation")
+            if all(name in voice for voice, _ in voices)
+        }
+        made = self.decode(source, mixed["embedding"].expand(len(source.content), -1))
+        return self._match(made, mixed["mean"], mixed["deviation"]) if "mean" in mixed else made
+
+    def _loud(self, mel: Frames) -> Tensor:
+        """(B, T) bool: frames that are little softer than the item's loudest."""
+        level = mel.values.mean(dim=2).where(mel.mask()[..., 0], -math.inf)
+        return level > level.amax(dim=1, keepdim=True) - self.loud
+
+    def _match(self, mel: Frames, mean: Tensor, deviation: Tensor) -> Frames:
+        """Move each band's mean and deviation over the loud frames to a voice's; the level stays that of the source.
+
+        A few frames say little of a mean: the fewer are loud, the less is moved.
+        """
+        items = []
+        for index, loud in enumerate(self._loud(mel)):
+            values, count = mel.values[index], loud.sum()
+            trust = count / (count + TRUSTED_FRAMES)
+            own, spread = values[loud].mean(dim=0), values[loud].std(dim=0, correction=0)
+            shift = mean - own
+            scale = 1 + trust * ((deviation / spread.clamp(min=1e-3)).clamp(*SCALES) - 1)
+            items.append((values - own) * scale + own + trust * (shift - shift.mean()))
+        return mel.with_values(torch.stack(items))
 
     def loss(self, source: Source, embedding: Tensor | None, target: Frames) -> Loss:
         """L1 between log-mels over valid frames."""

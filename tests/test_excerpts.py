@@ -1,0 +1,53 @@
+"""Excerpts of recordings: the seed decides them, every second is as likely as any other, short ones are padded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vczoo.corpus import Utterance
+from vczoo.excerpts import Excerpts
+from vczoo.waveform import Waveform
+
+
+def utterances(folder: Path, *seconds: float) -> list[Utterance]:
+    """Ramps, so that a sample tells its place; the n-th has the sign and scale of n."""
+    made = []
+    for number, length in enumerate(seconds):
+        count = round(length * 16000)
+        ramp = (number + 1) / 4 * torch.linspace(0.5, 1, count)
+        made.append(Utterance(Waveform.of(ramp, 16000).save(folder / f"{number}.wav"), "a", "train", length))
+    return made
+
+
+def test_a_seed_decides_the_excerpts(tmp_path: Path) -> None:
+    excerpts = Excerpts(utterances(tmp_path, 0.5, 1.0), 16000, 800)
+    first = excerpts.draw(6, seed=3)
+    assert first.shape == (6, 800)
+    assert torch.equal(first, excerpts.draw(6, seed=3))
+    assert not torch.equal(first, excerpts.draw(6, seed=4))
+
+
+def test_excerpts_are_cut_from_everywhere_in_proportion_to_time(tmp_path: Path) -> None:
+    """Of one second and three, a quarter comes from the first; the first samples are spread over each recording."""
+    excerpts = Excerpts(utterances(tmp_path, 1.0, 3.0), 16000, 160)
+    starts = excerpts.draw(4000, seed=0)[:, 0]
+    of_second = starts > 0.252
+    # A sample of the second below .252 would be mistaken for the first's: .25 to .252 is 0.8 % of it.
+    assert 0.71 < float(of_second.float().mean()) < 0.79
+    places = (starts[of_second] - 0.25) / 0.25
+    assert float(places.min()) < 0.02
+    assert float(places.max()) > 0.98
+    assert abs(float(places.mean()) - 0.5) < 0.03
+
+
+def test_a_short_recording_is_followed_by_silence(tmp_path: Path) -> None:
+    row = Excerpts(utterances(tmp_path, 0.05), 16000, 1600).draw(1, seed=0)[0]
+    assert bool((row[:800] > 0.1).all())
+    assert not row[800:].any()
+
+
+def test_another_rate_is_resampled_to(tmp_path: Path) -> None:
+    excerpts = Excerpts(utterances(tmp_path, 0.5), 8000, 100)
+    assert [len(recording) for recording in excerpts.recordings] == [4000]

@@ -1,0 +1,48 @@
+"""Utterances in, batches of excerpts out: what a vocoder is trained on. Which ones, a seed decides alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vczoo.corpus import Utterance
+from vczoo.waveform import Waveform
+
+__all__ = ["Excerpts"]
+
+
+class Excerpts:
+    """Recordings, decoded once and kept in memory: an hour at 16 kHz takes 230 MB.
+
+    Args:
+        utterances: to read; at least one.
+        sample_rate_hz: that they are resampled to.
+        length: of an excerpt, in samples; silence follows a recording that is shorter.
+
+    Raises:
+        AudioError: a recording can no longer be read.
+    """
+
+    def __init__(self, utterances: Sequence[Utterance], sample_rate_hz: int, length: int) -> None:
+        self.length = length
+        self.recordings = [
+            torch.nn.functional.pad(samples, (0, max(0, length - len(samples))))
+            for utterance in utterances
+            for samples in [Waveform.read(utterance.path, sample_rate_hz).samples[0]]
+        ]
+        # Every second of every recording is as likely as any other.
+        self.shares = torch.tensor([len(samples) for samples in self.recordings], dtype=torch.float64)
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        """(count, length) of excerpts from random places; the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.multinomial(self.shares, count, replacement=True, generator=generator).tolist()
+        places = torch.rand(count, generator=generator, dtype=torch.float64).tolist()
+        rows = []
+        for index, place in zip(chosen, places, strict=True):
+            samples = self.recordings[index]
+            start = int(place * (len(samples) - self.length + 1))
+            rows.append(samples[start : start + self.length])
+        return torch.stack(rows)
