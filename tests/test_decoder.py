@@ -9,6 +9,7 @@ from vczoo.errors import ContractError, VoiceError
 from vczoo.frames import Frames
 from vczoo.heads.decoder import MelDecoder
 from vczoo.interfaces import Source
+from vczoo.matching import retrieve
 from vczoo.specs import FrameSpec, MelSpec
 
 CONTENT = FrameSpec(16000, 320, 12)
@@ -162,3 +163,37 @@ def test_options_out_of_range(options, part) -> None:
     with pytest.raises(ContractError) as error:
         decoder(**options)
     assert part in str(error.value)
+
+
+def test_retrieval_moves_content_to_the_voices_own_frames() -> None:
+    """With all of it retrieved, a source is decoded as the voice's own frames that are nearest to it."""
+    made = decoder(retrieval=1.0).eval()
+    spoken = torch.randn(1, 60, CONTENT.channels)
+    kept = made.enroll(Frames.of(spoken), Frames.of(torch.randn(1, 120, MEL.num_mels)))
+    assert kept["frames"].shape == (60, CONTENT.channels)
+    assert "frames" not in decoder(retrieval=0.0).enroll(
+        Frames.of(spoken), Frames.of(torch.randn(1, 120, MEL.num_mels))
+    )
+    own = Source(Frames.of(spoken), CONTENT, Frames.of(torch.zeros(1, 120, 2)))
+    voice = {**kept, "embedding": torch.ones(WIDTH)}
+    expected = retrieve(own.content, CONTENT.frame_rate_hz, kept["frames"], 4)
+    plain = {name: tensor for name, tensor in voice.items() if name != "frames"}
+    assert torch.allclose(
+        made.convert(own, voice).values, made.convert(Source(expected, CONTENT, own.pitch), plain).values, atol=1e-5
+    )
+    assert not torch.allclose(made.convert(own, voice).values, made.convert(own, plain).values, atol=1e-2)
+
+
+def test_a_decoded_mel_has_the_moments_of_the_voice_and_the_level_of_the_source() -> None:
+    made = decoder().eval()
+    target = torch.randn(1, 400, MEL.num_mels) * 0.7 - 5 + torch.linspace(-2, 2, MEL.num_mels)
+    kept = made.enroll(Frames.of(torch.randn(1, 200, CONTENT.channels)), Frames.of(target))
+    source = Source(Frames.of(torch.randn(1, 500, CONTENT.channels)), CONTENT, Frames.of(torch.zeros(1, 1000, 2)))
+    embedding = torch.ones(WIDTH)
+    before, after = (
+        made.convert(source, voice).values[0] for voice in ({"embedding": embedding}, {**kept, "embedding": embedding})
+    )
+    assert after.mean().item() == pytest.approx(before.mean().item(), abs=0.05)
+    own, wanted = (values - values.mean() for values in (after.mean(dim=0), kept["mean"]))
+    apart = (before.mean(dim=0) - before.mean() - wanted).abs().mean()
+    assert (own - wanted).abs().mean() < 0.1 * apart

@@ -136,7 +136,8 @@ def test_enrolment_keeps_embeddings_the_pitch_and_what_voice_heads_want() -> Non
         "first.embedding": (6,),
         "second.embedding": (5,),
         "pitch": (1,),
-        "knn.content": (41 + 21, 8),
+        "knn.keys": (41 + 21, 8),
+        "knn.mean": (8,),
         "knn.acoustic": (41 + 21, 80),
     }
     assert all(tensor.dtype == torch.float32 and not tensor.requires_grad for tensor in voice.values())

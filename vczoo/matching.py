@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vczoo.frames import Frames
 
-__all__ = ["CHUNK_FRAMES", "nearest_frames", "source_centre"]
+__all__ = ["CHUNK_FRAMES", "nearest_frames", "retrieve", "source_centre"]
 
 CHUNK_FRAMES = 8192
 PRIOR_SECONDS = 0.5
@@ -32,6 +33,22 @@ def source_centre(content: Frames, frame_rate_hz: float, voice_mean: Tensor) -> 
     prior = PRIOR_SECONDS * frame_rate_hz
     share = (prior / (content.lengths + prior)).to(own.dtype)[:, None]
     return torch.lerp(own, voice_mean.to(own).expand_as(own), share)
+
+
+def retrieve(content: Frames, frame_rate_hz: float, reference: Tensor, k: int) -> Frames:
+    """In place of each frame the mean of the k frames of a voice that are nearest by cosine, both sides centred.
+
+    Args:
+        content: (B, T, C), the recordings; padding is not read.
+        frame_rate_hz: frames a second.
+        reference: (N, C), the voice's frames as the backbone made them.
+        k: neighbours that are averaged.
+    """
+    mean = reference.mean(dim=0)
+    centred = content.values - source_centre(content, frame_rate_hz, mean)[:, None]
+    queries = F.normalize(centred.where(content.mask(), 0).flatten(0, 1), dim=1)
+    matches = nearest_frames(queries, F.normalize(reference - mean, dim=1), k)
+    return content.with_values(reference[matches].mean(dim=1).view_as(content.values))
 
 
 def nearest_frames(queries: Tensor, reference: Tensor, k: int, chunk_frames: int = CHUNK_FRAMES) -> Tensor:

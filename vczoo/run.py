@@ -78,7 +78,12 @@ def save_run(run: Run, path: Path) -> Path:
         for name, tensor in _tensors(run.model, keeps_vocoder(run.recipe)).items()
         if not (name.startswith("backbone.") and name.split(".")[1] in same)
     }
-    voices = {f"{v.name}/{key}": tensor for v in run.voices.values() for key, tensor in v.tensors.items()}
+    voices = {
+        f"{voice.name}/{key}": tensor
+        for voice in run.voices.values()
+        for key, tensor in voice.tensors.items()
+        if key != "pitch" or bool(tensor.isfinite().all())  # of whispers alone it is NaN, which no file holds
+    }
     config = {
         "format": FORMAT,
         "vczoo": metadata.version("vczoo"),
@@ -202,6 +207,8 @@ def _read_voices(path: Path, names: list[str], model: Model) -> dict[str, Voice]
     }
     expected |= {"pitch": (1,)} if model.voice_heads else {}
     for name, kept in voices.items():
+        if model.voice_heads:
+            kept.setdefault("pitch", torch.full((1,), torch.nan))
         faults = [f"missing {key}" for key in expected if key not in kept]
         faults += [
             f"{key} has shape {tuple(tensor.shape)}, expected {expected[key]}"
