@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vczoo.errors import VczooError
+from vczoo.launch import launch, launched, leads
 from vczoo.listing import part_rows, plugin_rows, recipe_rows
 
 app = typer.Typer(
@@ -104,16 +105,38 @@ def train(
         bool, typer.Option(help="From a run: keep its speakers, or only its weights.", show_default="keep them")
     ] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted fine-tune in --out.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for what frozen stages give; the user's cache if not given.")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run frozen stages again in every epoch.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that train together, through Accelerate.")] = 1,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Each process holds a part of the parameters (FSDP), not all of them.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
 ) -> None:
     """Fine-tune a recipe on recordings, or teach a run additional speakers."""
+    if processes > 1 and not launched():
+        raise typer.Exit(launch(sys.argv[1:], processes, device))
     from vczoo.train import finetune
 
     try:
-        converter = finetune(_as_run(name), data, out, overrides or (), rehearse=rehearse, resume=resume, device=device)
+        converter = finetune(
+            _as_run(name),
+            data,
+            out,
+            overrides or (),
+            rehearse=rehearse,
+            resume=resume,
+            cache=False if no_cache else cache or True,
+            shard=shard,
+            device=device,
+        )
     except KeyboardInterrupt:
         _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
         raise typer.Exit(130) from None
+    if not leads():
+        return
     metrics = converter.metrics
     _print(f"{out}: voices {', '.join(converter.voices)}")
     figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"

@@ -152,15 +152,27 @@ class Model(nn.Module):
         """
         if not waves:
             raise VoiceError("a voice is enrolled from at least one recording, got none")
-        contents = [self.content(wave) for wave in waves]
+        return self.voice_of(
+            [self.content(wave) for wave in waves],
+            [self.acoustic(wave) for wave in waves] if self.voice_heads else [],
+            [self.pitch(wave) for wave in waves] if self.voice_heads else [],
+        )
+
+    @torch.inference_mode()
+    def voice_of(
+        self, contents: Sequence[Frames], acoustics: Sequence[Frames], pitches: Sequence[Frames]
+    ) -> dict[str, Tensor]:
+        """As `enroll`, from what `content`, `acoustic` and `pitch` give for each recording.
+
+        Acoustic and pitch frames are read by voice heads alone.
+        """
         kept: dict[str, Tensor] = {}
         for name, speaker_head in self.speaker_heads.items():
             embeddings = torch.cat([speaker_head.embed(content) for content in contents])
             kept[f"{name}.embedding"] = F.normalize(embeddings.mean(dim=0), dim=0)
         if self.voice_heads:
-            kept["pitch"] = mean_log_hz(Frames.batch([self.pitch(wave) for wave in waves]))
-            content = Frames.batch(contents)
-            acoustic = Frames.batch([self.acoustic(wave) for wave in waves])
+            kept["pitch"] = mean_log_hz(Frames.batch(pitches))
+            content, acoustic = Frames.batch(contents), Frames.batch(acoustics)
             for name, voice_head in self.voice_heads.items():
                 kept |= {f"{name}.{key}": value for key, value in voice_head.enroll(content, acoustic).items()}
         return {name: value.float().cpu().contiguous() for name, value in kept.items()}

@@ -25,6 +25,9 @@ class Silent:
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Nothing."""
 
+    def hearing(self, done: int, total: int) -> None:
+        """Nothing."""
+
     def step(self, loss: float) -> None:
         """Nothing."""
 
@@ -48,6 +51,7 @@ class Bar:
             transient=True,
         )
         self.task = self.progress.add_task("fine-tuning", total=None)
+        self.heard = self.progress.add_task("frozen stages", total=None, visible=False)
 
     def __enter__(self) -> Bar:
         self.progress.start()
@@ -63,6 +67,10 @@ class Bar:
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Show how many steps there are."""
         self.progress.update(self.task, total=epochs * steps, completed=done)
+
+    def hearing(self, done: int, total: int) -> None:
+        """Show how many recordings the frozen stages have run over."""
+        self.progress.update(self.heard, total=total, completed=done, visible=done < total)
 
     def step(self, loss: float) -> None:
         """Move on by one."""

@@ -62,6 +62,11 @@ class Training(_Settings):
         content_speeds: a wholly frozen backbone hears each excerpt at one of these speeds, formants and pitch moved
             with it, while the target stays: content then tells less of the speaker (NANSY, arXiv:2110.14513).
             Multiples of .05 are resampled fast.
+        variants: of every recording that excerpts are cut from: itself, and others with noise and another colour.
+        spec_augment: the largest share of an excerpt's time, and of its bands or channels, that is hidden in what the
+            first trained stage reads (SpecAugment, arXiv:1904.08779).
+        cache_dtype: that what frozen stages give is rounded to; float16 takes half the disk.
+        precision: of the forward pass; auto is bfloat16 on a GPU that has it, else float32.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -78,6 +83,10 @@ class Training(_Settings):
     keep: Literal["best", "last"] = "best"
     seed: int = Field(default=0, ge=0, lt=2**63)
     content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(default=(1.0,), min_length=1)
+    variants: int = Field(default=1, ge=1, le=64)
+    spec_augment: float = Field(default=0.0, ge=0, lt=1)
+    cache_dtype: Literal["float32", "float16"] = "float32"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
 
 
 class VocoderTraining(_Settings):

@@ -9,24 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from vczoo.assembly import build, build_freezing, checked_recipe
+from vczoo.cache import Cache, default_cache
 from vczoo.checkpoint import CHECKPOINT
 from vczoo.clips import Clips
 from vczoo.converter import Converter, read_name
-from vczoo.corpus import Corpus, Utterance, read_corpus
-from vczoo.errors import CorpusError, RecipeError, RunError
+from vczoo.corpus import Corpus, Split, Utterance, read_corpus
+from vczoo.errors import ContractError, CorpusError, RecipeError, RunError
+from vczoo.features import Features, Version
 from vczoo.files import write_text
 from vczoo.interfaces import Voice
-from vczoo.loop import evaluate, fit, trainable
+from vczoo.loop import fit
 from vczoo.manifest import SPLITS
 from vczoo.model import Model
 from vczoo.plain import merge
 from vczoo.progress import Bar, Silent
-from vczoo.recipe import Recipe
+from vczoo.provenance import distributions, library_versions
+from vczoo.recipe import Recipe, Training
 from vczoo.recipe_text import nest
 from vczoo.run import MANIFEST, Run, is_run, load_run, save_run
-from vczoo.waveform import Waveform
+from vczoo.steps import evaluate, trainable
+from vczoo.team import Team
 
 __all__ = ["finetune"]
 
@@ -41,6 +46,8 @@ def finetune(
     *,
     rehearse: bool = True,
     resume: bool = False,
+    cache: Location | bool = True,
+    shard: bool = False,
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> Converter:
@@ -59,6 +66,10 @@ def finetune(
             and `freezing` alone.
         rehearse: from a run, whether its speakers are kept; their recordings are needed for it.
         resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
+        cache: where what the frozen stages give is kept between epochs and fine-tunes: true is the user's cache
+            (`VCZOO_CACHE`), a path another folder. False keeps nothing: they run again in every epoch.
+        shard: where several processes train together, whether each holds a part of every parameter that trains (FSDP)
+            rather than all of them (DDP).
         device: where it computes; a GPU where there is one.
         progress: show it on standard error.
 
@@ -72,11 +83,13 @@ def finetune(
         KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
     """
     folder = Path(out)
-    _check_out(folder, resume)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, place = read_name(name)
     start = load_run(Path(place)) if kind == "run" else None
     recipe = _recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
+    settings = recipe.training
+    team = Team(device, settings.precision, sharded=shard)
+    team.alone(lambda: _check_out(folder, resume))
     corpus = read_corpus(data)
     old = start if rehearse else None
     if old:
@@ -93,53 +106,93 @@ def finetune(
     identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}".encode()).hexdigest()
 
     with torch.random.fork_rng():
-        torch.manual_seed(recipe.training.seed)
+        torch.manual_seed(settings.seed)
         model = start.model if start else build(recipe, len(speakers))
         for head in model.speaker_heads.values() if start else ():
             if not old:
                 head.restart(len(speakers))
             elif len(speakers) > len(old.speakers):
                 head.grow(len(speakers))
-        model.to(device)
+        model.to(team.device)
         freezing = build_freezing(recipe)
-        frozen = not any(True for _ in trainable(model, freezing, recipe.training.epochs)["backbone"].parameters())
-        seconds = recipe.training.crop_seconds
-        clips = {split: Clips(corpus.split(split), speakers, model, seconds, frozen=frozen) for split in SPLITS[1:]}
-        speeds = recipe.training.content_speeds
-        clips["train"] = Clips(corpus.split("train"), speakers, model, seconds, frozen=frozen, speeds=speeds)
-        before = _by_age(model, corpus, speakers, old) if old else {}
-        write_text(folder / MANIFEST, corpus.to_jsonl())
-        with Bar() if progress else Silent() as watcher:
+        features = _features(recipe, model, cache)
+        clips = _clips(features, corpus, speakers, settings)
+        _check_versions(trainable(model, freezing, settings.epochs), settings)
+        features.at(0)
+        before = _by_age(features, corpus, speakers, old) if old else {}
+        team.alone(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
+        with Bar() if progress and team.leads else Silent() as watcher:
             watcher.say(corpus.report())
             if old and (lost := [name for name in old.voices if name not in speakers]):
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
             fitted = fit(
                 model,
                 freezing,
-                recipe.training,
+                settings,
                 clips["train"],
                 clips["validation"],
                 folder=folder,
                 identity=identity,
                 watcher=watcher,
+                team=team,
             )
-        metrics = {
-            "speakers": len(speakers),
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.best_epoch,
-            "seconds": round(fitted.seconds, 2),
-            "validation": evaluate(model, clips["validation"]),
-            "test": evaluate(model, clips["test"]),
-        }
-    if old:
-        after = _by_age(model, corpus, speakers, old)
-        metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
-    voices = {speaker: _voice(model, corpus, speaker) for speaker in speakers}
-    minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
-    run = Run(recipe, model, speakers, voices, metrics, {"fingerprint": fingerprint, "minutes": minutes})
-    save_run(run, folder)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    return Converter(run, device)
+            if features.full:
+                watcher.say("the cache is full: some recordings were heard in every epoch. VCZOO_CACHE_GB is its size")
+
+        def finish() -> Run:
+            metrics: dict[str, Any] = {
+                "speakers": len(speakers),
+                "epochs": len(fitted.history),
+                "best_epoch": fitted.best_epoch,
+                "seconds": round(fitted.seconds, 2),
+                "validation": evaluate(model, clips["validation"]),
+                "test": evaluate(model, clips["test"]),
+            }
+            if old:
+                after = _by_age(features, corpus, speakers, old)
+                metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
+            voices = {speaker: _voice(features, corpus, speaker) for speaker in speakers}
+            features.flush()
+            minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
+            run = Run(recipe, model, speakers, voices, metrics, {"fingerprint": fingerprint, "minutes": minutes})
+            save_run(run, folder)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+            return run
+
+        run = team.alone(finish)
+    return Converter(run or load_run(folder), team.device)
+
+
+def _features(recipe: Recipe, model: Model, cache: Location | bool) -> Features:
+    """What the frozen stages of a recipe's model will give, kept where the caller wants it."""
+    options = {name: value for name, value in recipe.backbone.options.items() if name != "weights"}
+    describe = {
+        "backbone": {"use": recipe.backbone.use, **options},
+        "versions": library_versions(distributions(recipe)),
+    }
+    where = default_cache() if cache is True else Cache(Path(cache)) if cache else None
+    dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
+    return Features(model, describe, where, dtype)
+
+
+def _clips(features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training) -> dict[Split, Clips]:
+    """The batches of each split; those of training in all versions."""
+    seconds = settings.crop_seconds
+    versions = [Version(speed, variant) for variant in range(settings.variants) for speed in settings.content_speeds]
+    clips = {split: Clips(features, corpus.split(split), speakers, seconds) for split in SPLITS[1:]}
+    return clips | {
+        "train": Clips(
+            features, corpus.split("train"), speakers, seconds, versions=versions, mask=settings.spec_augment
+        )
+    }
+
+
+def _check_versions(owned: nn.ModuleDict, settings: Training) -> None:
+    if set(settings.content_speeds) != {1.0} and any(True for _ in owned["backbone"].parameters()):
+        raise ContractError(
+            f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
+            "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
+        )
 
 
 def _check_out(folder: Path, resume: bool) -> None:
@@ -183,28 +236,37 @@ def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
     return known
 
 
-def _by_age(model: Model, corpus: Corpus, speakers: Sequence[str], old: Run) -> dict[str, dict[str, float]]:
+def _by_age(features: Features, corpus: Corpus, speakers: Sequence[str], old: Run) -> dict[str, dict[str, float]]:
     """Accuracy over the test utterances of the run's speakers and of the new ones, apart."""
     figures = {}
     for age in ("old", "new"):
         tested = [u for u in corpus.split("test") if u.speaker in speakers]
         utterances = [u for u in tested if (u.speaker in old.speakers) == (age == "old")]
-        if utterances and model.speaker_heads:
-            figures[age] = _accuracy(model, utterances, speakers)
+        if utterances and features.model.speaker_heads:
+            figures[age] = _accuracy(features, utterances, speakers)
     return figures
 
 
-def _accuracy(model: Model, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
-    model.eval()
-    device = next(model.parameters()).device
+@torch.inference_mode()
+def _accuracy(features: Features, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
+    head = next(iter(features.model.eval().speaker_heads.values()))
     right = 0
     for utterance in utterances:
-        logits = model.logits(Waveform.read(utterance.path, model.sample_rate_hz).to(device))
-        right += speakers[int(logits.argmax())] == utterance.speaker
+        (content,) = features.content([utterance])
+        right += speakers[int(head.logits(content).argmax())] == utterance.speaker
     return {"accuracy": right / len(utterances), "utterances": len(utterances)}
 
 
-def _voice(model: Model, corpus: Corpus, speaker: str) -> Voice:
-    device = next(model.parameters()).device
-    own = [u for u in corpus.split("train") if u.speaker == speaker]
-    return Voice(speaker, model.enroll([Waveform.read(u.path, model.sample_rate_hz).to(device) for u in own]))
+@torch.inference_mode()
+def _voice(features: Features, corpus: Corpus, speaker: str) -> Voice:
+    """What enrolment keeps of a speaker's training utterances."""
+    model, own = features.model.eval(), [u for u in corpus.split("train") if u.speaker == speaker]
+    contents = features.content(own)
+    if not model.voice_heads:
+        return Voice(speaker, model.voice_of(contents, [], []))
+    pitches = [features.pitch(utterance).to(features.device) for utterance in own]
+    if model.acoustic_mel:
+        acoustics = [features.acoustic(utterance).to(features.device) for utterance in own]
+    else:
+        acoustics = contents
+    return Voice(speaker, model.voice_of(contents, acoustics, pitches))
