@@ -21,11 +21,12 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
     "errors files progress",
+    "criterion",
     "specs entry plain waveform frames extras mix",  # what flows between parts
-    "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching",
-    "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses",
+    "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching drawing tracking",
+    "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses curves",
     "zoo corpus testing trials measuring report discriminators resynthesis",
-    "recipe_text clips material plots excerpts",
+    "recipe_text clips material plots excerpts held_out",
     "recipe listing evaluation",
     "options kinship",
     "assembly",
@@ -33,7 +34,7 @@ FLOORS = (
     "converter checkpoint vocoder_checkpoint",
     "loop run_evaluation",
     "train vocoder_loop",
-    "demo vocoder_training",
+    "demo vocoder_training rate_finder",
     "cli",
     "__main__",
 )

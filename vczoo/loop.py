@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import nn
 
 from vczoo.checkpoint import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
 from vczoo.clips import Batch, Clips
+from vczoo.criterion import score
 from vczoo.errors import VczooError
 from vczoo.files import write_text
 from vczoo.freezing import apply_freezing
@@ -62,12 +63,15 @@ def fit(
     folder: Path,
     identity: str,
     watcher: Watcher,
+    listen: Callable[[], dict[str, float]] | None = None,
 ) -> Fit:
     """Train what the strategy leaves free, and leave the best weights in the model, or the last, as settings say.
 
     A checkpoint in `folder` is resumed, and it gives the weights that an uninterrupted run would have given. The
     first Ctrl-C ends the running step, writes a checkpoint and raises KeyboardInterrupt; a second one is not
     waited for. Torch's global random state is used: fork it around the call.
+
+    What `listen` finds after an epoch joins the figures of validation.
 
     Raises:
         VczooError: the loss is not finite, with the epoch and step.
@@ -111,9 +115,10 @@ def fit(
                     state.seconds += time.perf_counter() - began
                     save_checkpoint(folder / CHECKPOINT, state, owned, best, optimizer)
                     raise KeyboardInterrupt
-            figures = evaluate(model, validation)
-            if settings.keep == "last" or not state.history or figures["loss"] < state.best_loss:
-                state.best_loss, state.best_epoch = figures["loss"], state.epoch
+            figures = evaluate(model, validation) | (listen() if listen else {})
+            found = score(figures, settings.criterion)
+            if settings.keep == "last" or not state.history or found < state.best_score:
+                state.best_score, state.best_epoch = found, state.epoch
                 best = {name: value.clone() for name, value in owned.state_dict().items()}
             spent = time.perf_counter() - began
             record = {

@@ -15,17 +15,22 @@ from vczoo.checkpoint import CHECKPOINT
 from vczoo.clips import Clips
 from vczoo.converter import Converter, read_name
 from vczoo.corpus import Corpus, Utterance, read_corpus
+from vczoo.criterion import check_criterion, listens
+from vczoo.curves import draw_curves
 from vczoo.errors import CorpusError, RecipeError, RunError
 from vczoo.files import write_text
+from vczoo.held_out import HeldOut, load_ears
 from vczoo.interfaces import Voice
-from vczoo.loop import evaluate, fit, trainable
+from vczoo.loop import LOG, evaluate, fit, trainable
 from vczoo.manifest import SPLITS
+from vczoo.measuring import Measures
 from vczoo.model import Model
 from vczoo.plain import merge
-from vczoo.progress import Bar, Silent
+from vczoo.progress import Bar, Several, Silent
 from vczoo.recipe import Recipe
 from vczoo.recipe_text import nest
 from vczoo.run import MANIFEST, Run, is_run, load_run, save_run
+from vczoo.tracking import Trackers, check_trackers
 from vczoo.waveform import Waveform
 
 __all__ = ["finetune"]
@@ -43,6 +48,8 @@ def finetune(
     resume: bool = False,
     device: torch.device | str | None = None,
     progress: bool = True,
+    log: Sequence[str] = (),
+    measures: Measures | None = None,
 ) -> Converter:
     """Fine-tune a recipe on recordings, or teach a run additional speakers.
 
@@ -61,6 +68,8 @@ def finetune(
         resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
         device: where it computes; a GPU where there is one.
         progress: show it on standard error.
+        log: trackers that each epoch is logged to: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
+        measures: models that are loaded already, for `training.criterion` similarity or character-error.
 
     Returns:
         The trained model with a voice for each speaker; its `metrics` are those of metrics.json.
@@ -68,6 +77,7 @@ def finetune(
     Raises:
         CorpusError: the recordings cannot be trained on.
         RecipeError, UnknownNameError, WeightsError: the recipe cannot be built.
+        PluginError: what the criterion is measured with, or a tracker, is not installed.
         RunError: `out` exists, or there is nothing to resume.
         KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
     """
@@ -77,6 +87,9 @@ def finetune(
     kind, place = read_name(name)
     start = load_run(Path(place)) if kind == "run" else None
     recipe = _recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
+    check_trackers(log)
+    criterion = recipe.training.criterion
+    ears = measures or load_ears(criterion) if listens(criterion) else None
     corpus = read_corpus(data)
     old = start if rehearse else None
     if old:
@@ -101,6 +114,15 @@ def finetune(
             elif len(speakers) > len(old.speakers):
                 head.grow(len(speakers))
         model.to(device)
+        check_criterion(
+            recipe.name,
+            criterion,
+            recognises=bool(model.speaker_heads),
+            converts=bool(model.voice_heads),
+            speakers=speakers,
+            validated={utterance.speaker for utterance in corpus.split("validation")},
+        )
+        listen = HeldOut(model, corpus, speakers, ears, criterion, recipe.training.seed) if ears else None
         freezing = build_freezing(recipe)
         frozen = not any(True for _ in trainable(model, freezing, recipe.training.epochs)["backbone"].parameters())
         seconds = recipe.training.crop_seconds
@@ -113,22 +135,27 @@ def finetune(
             watcher.say(corpus.report())
             if old and (lost := [name for name in old.voices if name not in speakers]):
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
-            fitted = fit(
-                model,
-                freezing,
-                recipe.training,
-                clips["train"],
-                clips["validation"],
-                folder=folder,
-                identity=identity,
-                watcher=watcher,
-            )
+            try:
+                with Trackers(log, folder, recipe.to_plain()) as trackers:
+                    fitted = fit(
+                        model,
+                        freezing,
+                        recipe.training,
+                        clips["train"],
+                        clips["validation"],
+                        folder=folder,
+                        identity=identity,
+                        watcher=Several(watcher, trackers) if log else watcher,
+                        listen=listen,
+                    )
+            finally:  # of an interrupted one, too: what it shows may be why
+                draw_curves(folder / LOG, criterion, recipe.training.keep, watcher.say)
         metrics = {
             "speakers": len(speakers),
             "epochs": len(fitted.history),
             "best_epoch": fitted.best_epoch,
             "seconds": round(fitted.seconds, 2),
-            "validation": evaluate(model, clips["validation"]),
+            "validation": evaluate(model, clips["validation"]) | (listen() if listen and fitted.history else {}),
             "test": evaluate(model, clips["test"]),
         }
     if old:
