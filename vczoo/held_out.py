@@ -9,9 +9,8 @@ compared on the same conversions.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice, zip_longest
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -39,7 +38,7 @@ class Pair(NamedTuple):
 
 
 def choose_pairs(corpus: Corpus, speakers: Sequence[str], seed: int) -> tuple[Pair, ...]:
-    """Choose up to 8 pairs: sources of as many speakers as there are, and targets in turn.
+    """Choose up to 8 pairs, of as many sources and targets as there are: who was taken least is next.
 
     A target is another speaker than the source's. Where there is but one, who has the validation split to
     himself, his own utterances are converted to his own voice.
@@ -50,20 +49,23 @@ def choose_pairs(corpus: Corpus, speakers: Sequence[str], seed: int) -> tuple[Pa
         seed: what decides.
     """
     random = Random(seed)
-    by_speaker: defaultdict[str, list[Utterance]] = defaultdict(list)
-    for utterance in corpus.split("validation"):
-        by_speaker[utterance.speaker].append(utterance)
-    shuffled = [random.sample(own, len(own)) for own in random.sample(list(by_speaker.values()), len(by_speaker))]
-    sources = [source for source in chain.from_iterable(zip_longest(*shuffled)) if source]
-    targets = random.sample(list(speakers), len(speakers))
-
-    def pairs() -> Iterator[Pair]:
-        for turn in range(len(targets)):
-            for number, source in enumerate(sources):
-                yield Pair(source, targets[(number + turn) % len(targets)])
-
-    others = tuple(islice((pair for pair in pairs() if pair.target != pair.source.speaker), PAIRS))
-    return others or tuple(islice(pairs(), PAIRS))
+    validation = corpus.split("validation")
+    sources, targets = random.sample(validation, len(validation)), random.sample(list(speakers), len(speakers))
+    others = any(target != source.speaker for source in sources for target in targets)
+    pairs: list[Pair] = []
+    used: Counter[Hashable] = Counter()
+    while len(pairs) < PAIRS:
+        for source in sorted(sources, key=lambda one: (used["from", one.speaker], used[one.path])):
+            who = source.speaker
+            free = [to for to in targets if (to != who or not others) and Pair(source, to) not in pairs]
+            if free:
+                break
+        else:
+            break
+        target = min(free, key=lambda to: (used["to", to], used[who, to]))
+        pairs.append(Pair(source, target))
+        used.update([("from", who), ("to", target), (who, target), source.path])
+    return tuple(pairs)
 
 
 def load_ears(criterion: Criterion) -> Measures | None:

@@ -189,9 +189,11 @@ def plot_rates(found: RateSearch, path: Path, title: str) -> Path:
     ):
         axes.axvline(rate, color=colour, linewidth=1.0, linestyle=(0, (4, 4)), label=label)
     axes.set_xscale("log")
-    low, high = min(found.smoothed), max(found.smoothed[: max(1, len(found.smoothed) // 2)])
-    room = 0.15 * (high - low or 1.0)
-    axes.set(ylim=(low - 2 * room, high + 2 * room), xlabel="learning rate of the heads", ylabel="loss")
+    axes.minorticks_off()
+    low, high = min(found.losses), max(found.losses[: len(found.losses) // 2])  # what diverges goes off the page
+    room = 0.05 * (high - low or 1.0)
+    axes.set(xlim=(LOWEST, HIGHEST), ylim=(low - room, high + room))
+    axes.set(xlabel="learning rate of the heads", ylabel="loss")
     head(axes, f"Range test of {title}")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
     return save(figure, path)

@@ -21,6 +21,7 @@ from vczoo.errors import CorpusError, RecipeError, RunError
 from vczoo.files import write_text
 from vczoo.held_out import HeldOut, load_ears
 from vczoo.interfaces import Voice
+from vczoo.kinship import kin_notes
 from vczoo.loop import LOG, evaluate, fit, trainable
 from vczoo.manifest import SPLITS
 from vczoo.measuring import Measures
@@ -79,6 +80,7 @@ def finetune(
         RecipeError, UnknownNameError, WeightsError: the recipe cannot be built.
         PluginError: what the criterion is measured with, or a tracker, is not installed.
         RunError: `out` exists, or there is nothing to resume.
+        VczooError: the criterion cannot be measured on these recordings, or by a model that the recipe uses itself.
         KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
     """
     folder = Path(out)
@@ -89,7 +91,8 @@ def finetune(
     recipe = _recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
     check_trackers(log)
     criterion = recipe.training.criterion
-    ears = measures or load_ears(criterion) if listens(criterion) else None
+    ears = (measures or load_ears(criterion)) if listens(criterion) else None
+    flattered = kin_notes(recipe, ears) if ears else ()
     corpus = read_corpus(data)
     old = start if rehearse else None
     if old:
@@ -133,6 +136,8 @@ def finetune(
         write_text(folder / MANIFEST, corpus.to_jsonl())
         with Bar() if progress else Silent() as watcher:
             watcher.say(corpus.report())
+            for note in flattered:
+                watcher.say(f"of the figures that epochs are chosen by: {note}")
             if old and (lost := [name for name in old.voices if name not in speakers]):
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
             try:
