@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 import vczoo
 from vczoo import rate_finder
 from vczoo.assembly import checked_recipe
+from vczoo.cli import main
 from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.rate_finder import HIGHEST, LOWEST, RateSearch, find_learning_rate
 
@@ -54,13 +56,18 @@ def test_two_rates_are_read_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_ends_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_finder, "_smooth", list)
-    losses = [9.0, *(5.0 - number / 100 for number in range(29)), *[0.0] * 5]
+    losses = [*(9.0 - number for number in range(9)), *(5.0 - number / 100 for number in range(26)), *[0.0] * 5]
     losses[20] -= 1.0
-    found = RateSearch.of(rates(35), losses)
-    assert found.steepest == rates(35)[19]
-    assert found.tenth == rates(35)[20] / 10
+    found = RateSearch.of(rates(40), losses)
+    assert found.steepest == rates(40)[19]
+    assert found.tenth == rates(40)[20] / 10
+
+
+def test_a_loss_that_tells_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(VczooError, match="diverged at a learning rate of 1e-06 already, after 6 steps"):
         RateSearch.of(rates(41)[:6], [1.0] * 6)
+    with pytest.raises(VczooError, match=r"fell at no learning rate from 1e-05 to 1\b.*more steps"):
+        RateSearch.of(rates(41), [1.0 + number / 100 for number in range(41)])
 
 
 def test_the_loss_falls_where_it_says(tmp_path: Path, voices_folder: Path, quick: list[str]) -> None:
@@ -87,10 +94,10 @@ def test_nothing_is_left_but_the_plot(
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first = find_learning_rate("demo", voices_folder, quick, steps=20, progress=False)
+    first = find_learning_rate("demo", voices_folder, quick, steps=40, progress=False)
     assert torch.equal(torch.rand(3), expected)
     assert list(tmp_path.iterdir()) == []
-    second = find_learning_rate("demo", voices_folder, quick, steps=20, out="plots/rates.png", progress=False)
+    second = find_learning_rate("demo", voices_folder, quick, steps=40, out="plots/rates.png", progress=False)
     assert second == first
     assert [path.name for path in tmp_path.rglob("*")] == ["plots", "rates.png"]
     assert (tmp_path / "plots" / "rates.png").read_bytes().startswith(b"\x89PNG")
@@ -128,12 +135,12 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
     monkeypatch.setattr(rate_finder, "_set_rates", note_rates)
     monkeypatch.setattr(rate_finder, "_loss", note_loss)
     told = [*quick, "freezing.use=partial", "freezing.trainable_stages=1", "training.backbone_rate=0.5"]
-    found = find_learning_rate("demo", voices_folder, told, steps=20, progress=False)
-    assert [rate for rate, _ in seen] == pytest.approx(rates(20)[: len(seen)])
+    found = find_learning_rate("demo", voices_folder, told, steps=40, progress=False)
+    assert [rate for rate, _ in seen] == pytest.approx(rates(40)[: len(seen)])
     assert all(groups[-2:] == pytest.approx([rate / 2, rate]) for rate, groups in seen)
     assert all(not any(groups[:-2]) for _, groups in seen)
     assert set(sizes[:3]) == {4}
-    assert len(found.rates) <= 20
+    assert len(found.rates) <= 40
     (model,) = models
     *frozen, trained = model.backbone.stages()
     for stage in (*frozen, trained):
@@ -163,25 +170,25 @@ def test_a_loss_that_is_not_finite_ends_it(
     def overflows(model: Any, batch: Any) -> Any:
         asked.append(len(asked))
         found = loss(model, batch)
-        return found._replace(value=found.value * math.inf) if len(asked) > 15 else found
+        return found._replace(value=found.value * math.inf) if len(asked) > 47 else found
 
     monkeypatch.setattr(rate_finder, "_loss", overflows)
-    found = find_learning_rate("demo", voices_folder, quick, steps=40, progress=False)
-    assert len(asked) == 16
-    assert len(found.losses) == 15
+    found = find_learning_rate("demo", voices_folder, quick, steps=60, progress=False)
+    assert len(asked) == 48
+    assert len(found.losses) == 47
     assert all(math.isfinite(value) for value in found.losses)
 
 
 def test_a_run_is_taken_as_where_it_is_tuned(trained_folder: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
     before = {path.name: path.read_bytes() for path in trained_folder.iterdir()}
-    found = find_learning_rate(trained_folder, voices_folder, steps=20, progress=False)
-    fresh = find_learning_rate("demo", voices_folder, small, steps=20, progress=False)
+    found = find_learning_rate(trained_folder, voices_folder, steps=40, progress=False)
+    fresh = find_learning_rate("demo", voices_folder, small, steps=40, progress=False)
     assert found.losses[0] < 0.7 * fresh.losses[0]  # it starts from the run's weights
     assert {path.name: path.read_bytes() for path in trained_folder.iterdir()} == before
 
 
 def test_what_cannot_be_searched_is_told(tmp_path: Path, voices_folder: Path, quick: list[str]) -> None:
-    with pytest.raises(VczooError, match="at least 20 steps, got 5"):
+    with pytest.raises(VczooError, match="at least 40 steps, got 5"):
         find_learning_rate("demo", voices_folder, quick, steps=5)
     (tmp_path / "knn.yaml").write_text(
         "summary: kNN alone\nbackbone: {use: mel-conv, width: 8}\nfreezing: {use: full}\n"
@@ -189,3 +196,17 @@ def test_what_cannot_be_searched_is_told(tmp_path: Path, voices_folder: Path, qu
     )
     with pytest.raises(RecipeError, match="nothing in it trains"):
         find_learning_rate(tmp_path / "knn.yaml", voices_folder, progress=False)
+
+
+def test_the_command_prints_a_table_and_the_override(
+    voices_folder: Path, quick: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ["demo", "--data", str(voices_folder), "--steps", "40", *quick]
+    monkeypatch.setattr(sys, "argv", ["vczoo", "find-rate", *told])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert not done.value.code
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["learning", "rate", "loss"]
+    assert any("steepest descent" in line for line in lines)
+    assert checked_recipe("demo", [lines[-1]]).training.learning_rate > LOWEST

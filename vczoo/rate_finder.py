@@ -40,7 +40,8 @@ Location = str | os.PathLike[str]
 LOWEST, HIGHEST = 1e-7, 10.0
 SMOOTHING = 0.98  # of the loss: each mini-batch moves the mean by a fiftieth, the first of them by more
 DIVERGED = 4.0  # times the lowest smoothed loss: the rest would tell nothing
-FEWEST = 20  # steps: with fewer, neighbours lie more than half a decade apart
+FEWEST = 40  # steps: with fewer, what the batches differ by hides what the rate does
+UNSETTLED = 10  # steps, at least, in which the mean is of too few batches
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ class RateSearch:
     def of(cls, rates: Sequence[float], losses: Sequence[float]) -> RateSearch:
         """Read the two rates off the losses of a test.
 
-        As fastai does, the first tenth of the steps is left out, where the mean is of few batches, and the last
-        five, where the loss leaves.
+        As fastai does, the first tenth of the steps is left out, where the mean is of few batches (here at least
+        ten steps), and the last five, where the loss leaves.
 
         Raises:
-            VczooError: the loss diverged before there was anything to read.
+            VczooError: the loss diverged before there was anything to read, or it fell at no rate.
         """
         smoothed = _smooth(losses)
-        kept = list(zip(rates, smoothed, strict=True))[len(rates) // 10 : -5]
+        kept = list(zip(rates, smoothed, strict=True))[max(UNSETTLED, len(rates) // 10) : -5]
         if len(kept) < 3:
             raise VczooError(
                 f"the loss diverged at a learning rate of {rates[-1]:.1g} already, after {len(rates)} steps: look at "
@@ -81,6 +82,11 @@ class RateSearch:
         slopes = [(after[1] - before[1]) / math.log(after[0] / before[0]) for before, after in pairwise(kept)]
         steepest = kept[min(range(len(slopes)), key=slopes.__getitem__)][0]
         lowest = min(kept, key=lambda one: one[1])[0]
+        if lowest == kept[0][0]:
+            raise VczooError(
+                f"the loss fell at no learning rate from {kept[0][0]:.1g} to {kept[-1][0]:.1g}: take more steps, "
+                "larger batches (training.batch_size), or look at the recordings"
+            )
         return cls(tuple(rates), tuple(losses), tuple(smoothed), steepest, lowest / 10)
 
     @property
@@ -128,7 +134,7 @@ def find_learning_rate(
         CorpusError, RecipeError, UnknownNameError, WeightsError: as `finetune`.
         PluginError: there is `out`, and matplotlib is not installed.
         RunError: `out` exists.
-        VczooError: nothing trains in this recipe, too few steps, or the loss diverges at once.
+        VczooError: nothing trains in this recipe, too few steps, or the loss falls at no rate.
     """
     if steps < FEWEST:
         raise VczooError(f"a range test takes at least {FEWEST} steps, got {steps}")
