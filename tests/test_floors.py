@@ -21,20 +21,24 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
     "errors files progress launch",
+    "criterion",
     "specs entry plain waveform frames extras mix cache",  # what flows between parts
     "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching augment team sharding",
+    "drawing tracking",
     "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
+    "curves",
     "zoo corpus testing trials measuring report discriminators resynthesis",
-    "recipe_text features material plots excerpts",
+    "recipe_text features material plots excerpts held_out",
     "recipe listing evaluation clips",
     "options kinship provenance",
+    "lesson",
     "assembly",
     "run",
     "converter checkpoint vocoder_checkpoint",
     "steps run_evaluation",
     "loop",
     "train vocoder_loop",
-    "demo vocoder_training",
+    "demo vocoder_training rate_finder",
     "cli",
     "__main__",
 )

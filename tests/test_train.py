@@ -40,12 +40,14 @@ class Interrupt(Silent):
 
 
 def test_a_run_holds_these_files_and_no_pickle(trained_folder: Path) -> None:
+    pytest.importorskip("matplotlib")
     assert {path.name for path in trained_folder.iterdir()} == {
         "vczoo.yaml",
         "model.safetensors",
         "voices.safetensors",
         "metrics.json",
         "metrics.jsonl",
+        "curves.png",
         "manifest.jsonl",
     }
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from vczoo.measuring import Measures as Measures
     from vczoo.measuring import load_measures as load_measures
     from vczoo.mel import LogMel as LogMel
+    from vczoo.rate_finder import RateSearch as RateSearch
+    from vczoo.rate_finder import find_learning_rate as find_learning_rate
     from vczoo.recipe import Recipe as Recipe
     from vczoo.references import References as References
     from vczoo.references import place_manifest as place_manifest
@@ -80,6 +82,7 @@ _HOMES = {
     "interfaces": ("Backbone", "Freezing", "Loss", "Source", "SpeakerHead", "Stage", "Vocoder", "Voice", "VoiceHead"),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
+    "rate_finder": ("RateSearch", "find_learning_rate"),
     "recipe": ("Recipe",),
     "references": ("References", "place_manifest", "read_references"),
     "report": ("Report", "Scores"),

@@ -29,7 +29,7 @@ class TrainingState:
         identity: of recipe and corpus; another's checkpoint is refused.
         epoch: that runs or runs next.
         step: steps of it that are done.
-        best_loss: lowest validation loss so far.
+        best_score: of the best epoch so far, by the recipe's criterion; the lower, as tuples compare, the better.
         best_epoch: where it was; -1 before the first validation.
         history: one record an epoch, as in metrics.jsonl.
         sums: of the running epoch's figures, weighted by items.
@@ -40,12 +40,15 @@ class TrainingState:
     identity: str
     epoch: int = 0
     step: int = 0
-    best_loss: float = float("inf")
+    best_score: tuple[float, ...] = (float("inf"),)
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     items: int = 0
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.best_score = tuple(self.best_score)  # JSON knows no tuples
 
 
 def checkpoint_tensors(

@@ -114,6 +114,9 @@ def train(
         bool, typer.Option("--shard", help="Each process holds a part of the parameters (FSDP), not all of them.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(help="Log epochs to tensorboard, trackio, wandb or mlflow; repeatable.")
+    ] = None,
 ) -> None:
     """Fine-tune a recipe on recordings, or teach a run additional speakers."""
     if processes > 1 and not launched():
@@ -131,6 +134,7 @@ def train(
             cache=False if no_cache else cache or True,
             shard=shard,
             device=device,
+            log=log or (),
         )
     except KeyboardInterrupt:
         _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
@@ -144,6 +148,23 @@ def train(
     for age, accuracies in metrics.get("extension", {}).items():
         before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
         _print(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
+
+
+@app.command("find-rate")
+def find_rate(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run that is tuned.")],
+    data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
+    overrides: Overrides = None,
+    steps: Annotated[int, typer.Option(help="Mini-batches, at most.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="A .png file to draw the loss over the rate in.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+) -> None:
+    """Find a learning rate: train a few steps with a rising one, keep nothing, say where the loss fell."""
+    from vczoo.rate_finder import find_learning_rate
+
+    found = find_learning_rate(_as_run(name), data, overrides or (), steps=steps, out=out, device=device)
+    _table(found.rows())
+    _print(found.override)
 
 
 @app.command("train-vocoder")

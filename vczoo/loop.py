@@ -7,7 +7,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ import torch
 from vczoo.activations import frozen_depth
 from vczoo.checkpoint import CHECKPOINT, TrainingState, checkpoint_tensors, load_checkpoint, save_checkpoint
 from vczoo.clips import Clips
+from vczoo.criterion import score
 from vczoo.files import write_text
 from vczoo.freezing import apply_freezing
 from vczoo.interfaces import Freezing
@@ -28,7 +29,7 @@ from vczoo.sharding import shard, whole
 from vczoo.steps import Step, Sums, ahead, evaluate, make_optimizer, rate_share, set_rates, train_step, trainable
 from vczoo.team import Team
 
-__all__ = ["LOG", "Fit", "Watcher", "fit", "interruptible", "seed_of"]
+__all__ = ["LOG", "Fit", "Watcher", "fit", "interruptible", "run_frozen", "seed_of"]
 
 LOG = "metrics.jsonl"
 LOOK_EVERY = 20  # steps between looks at the loss, where a look costs
@@ -70,6 +71,7 @@ def fit(
     identity: str,
     watcher: Watcher,
     team: Team,
+    listen: Callable[[], dict[str, float]] | None = None,
 ) -> Fit:
     """Train what the strategy leaves free, and leave the best weights in the model, or the last, as settings say.
 
@@ -79,6 +81,8 @@ def fit(
     raises KeyboardInterrupt; a second one is not waited for. Torch's global random state is used: fork it around the
     call.
 
+    What `listen` finds after an epoch joins the figures of validation.
+
     Raises:
         VczooError: the loss is not finite, with the epoch and step.
         RunError: a checkpoint cannot be written or resumed.
@@ -87,7 +91,7 @@ def fit(
     freezing.prepare(model.backbone)
     owned = trainable(model, freezing, settings.epochs)
     if not any(True for _ in owned.parameters()):
-        _hear(train, validation, _depth(model, freezing, 0), watcher, team)
+        run_frozen((train, validation), _depth(model, freezing, 0), watcher, team)
         return Fit([], -1, 0.0)
     final = owned
     if team.sharded:  # a copy trains in parts, so that the model itself stays whole
@@ -116,7 +120,7 @@ def fit(
         while state.epoch < settings.epochs and state.epoch - max(state.best_epoch, 0) <= settings.patience:
             began = time.perf_counter()
             multipliers = apply_freezing(model.backbone, freezing, state.epoch)
-            _hear(train, validation, frozen_depth(multipliers), watcher, team)
+            run_frozen((train, validation), frozen_depth(multipliers), watcher, team)
             trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
             if step is None or trains != trained:  # what is averaged over processes is settled when it is wrapped
                 step, trained = team.wrap(Step(model, team)), trains
@@ -151,8 +155,13 @@ def fit(
                         raise KeyboardInterrupt
             sums.settle(team)
             figures = evaluate(model, validation, team)
-            if settings.keep == "last" or not state.history or figures["loss"] < state.best_loss:
-                state.best_loss, state.best_epoch = figures["loss"], state.epoch
+            if listen:
+                if team.sharded:
+                    final.load_state_dict(whole(owned.state_dict()))
+                figures |= team.agreed(listen() if team.leads else {})
+            reached = score(figures, settings.criterion)
+            if settings.keep == "last" or not state.history or reached < state.best_score:
+                state.best_score, state.best_epoch = reached, state.epoch
                 best = whole(owned.state_dict())
             spent = time.perf_counter() - began
             record = {
@@ -177,11 +186,19 @@ def fit(
     return Fit(state.history, state.best_epoch, state.seconds)
 
 
-def _hear(train: Clips, validation: Clips, depth: int, watcher: Watcher, team: Team) -> None:
-    """Run the frozen stages over what they have not heard yet, each process its share."""
-    features = train.features
+def run_frozen(clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team) -> None:
+    """Run the first `depth` stages over what they have not heard yet, each process its share, and go on from there.
+
+    Args:
+        clips: of one `Features`.
+        depth: how many stages are frozen.
+        watcher: hears how far it is.
+        team: that the work is shared by.
+    """
+    splits = list(clips)
+    features = splits[0].features
     features.at(depth)
-    wanted = list(dict.fromkeys([*train.wanted(), *validation.wanted()]))
+    wanted = list(dict.fromkeys(pair for split in splits for pair in split.wanted()))
     team.wait()  # until all have seen what is there, before anybody adds to it
     for done in features.fill(wanted[team.rank :: team.processes]):
         watcher.hearing(min(len(wanted), done * team.processes), len(wanted))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Bar", "Silent"]
+__all__ = ["Bar", "Several", "Silent"]
 
 
 class Silent:
@@ -33,6 +33,33 @@ class Silent:
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Nothing."""
+
+
+class Several:
+    """A watcher that tells several others what it hears; each has the methods of `vczoo.loop.Watcher`."""
+
+    def __init__(self, *watchers: Any) -> None:
+        self.watchers = watchers
+
+    def begin(self, epochs: int, steps: int, done: int) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.begin(epochs, steps, done)
+
+    def hearing(self, done: int, total: int) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.hearing(done, total)
+
+    def step(self, loss: float) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.step(loss)
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.epoch(record)
 
 
 class Bar:

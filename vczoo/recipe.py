@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vczoo.criterion import Criterion
 from vczoo.errors import RecipeError, nearest
 from vczoo.plain import dump_plain
 from vczoo.recipe_text import read_values
@@ -55,9 +56,12 @@ class Training(_Settings):
         schedule: cosine or linear to 0, or constant, after the warm-up.
         warmup: share of all steps in which the rate rises from 0.
         clip_norm: largest norm of the gradient.
-        patience: epochs without a better validation loss after which training stops.
-        keep: whose weights are kept, those of the best validation loss or the last ones. A held-out sentence of a
-            single voice says too little to choose by.
+        criterion: what makes an epoch better than another, of validation: its loss, the accuracy of the speaker
+            heads, or the similarity or the character error of a few held-out conversions (extra `eval`). Between
+            equals the loss decides.
+        patience: epochs without a better one after which training stops.
+        keep: whose weights are kept, those of the best epoch or the last ones. A held-out sentence of a single voice
+            says too little to choose by.
         seed: of everything random.
         content_speeds: a wholly frozen backbone hears each excerpt at one of these speeds, formants and pitch moved
             with it, while the target stays: content then tells less of the speaker (NANSY, arXiv:2110.14513).
@@ -79,6 +83,7 @@ class Training(_Settings):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
+    criterion: Criterion = "loss"
     patience: int = Field(default=5, ge=1)
     keep: Literal["best", "last"] = "best"
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -5,6 +5,8 @@ model.safetensors    the heads, every stage that differs from the base, and a vo
 voices.safetensors   <voice>/<head>.<tensor>
 metrics.json         figures of the fine-tune
 metrics.jsonl        the same, epoch by epoch
+curves.png           a picture of them, where matplotlib is
+logs/                of TensorBoard, if it was asked for
 manifest.jsonl       the recordings it was trained on, with their splits; it stays on the machine
 """
 

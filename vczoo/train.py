@@ -9,29 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from vczoo.assembly import build, build_freezing, checked_recipe
-from vczoo.cache import Cache, default_cache
 from vczoo.checkpoint import CHECKPOINT
-from vczoo.clips import Clips
 from vczoo.converter import Converter, read_name
-from vczoo.corpus import Corpus, Split, Utterance, read_corpus
-from vczoo.errors import ContractError, CorpusError, RecipeError, RunError
-from vczoo.features import Features, Version
+from vczoo.corpus import Corpus, read_corpus
+from vczoo.criterion import check_criterion, listens
+from vczoo.curves import draw_curves
+from vczoo.errors import CorpusError, RunError
 from vczoo.files import write_text
-from vczoo.interfaces import Voice
-from vczoo.loop import fit
-from vczoo.manifest import SPLITS
-from vczoo.model import Model
-from vczoo.plain import merge
-from vczoo.progress import Bar, Silent
-from vczoo.provenance import distributions, library_versions
-from vczoo.recipe import Recipe, Training
-from vczoo.recipe_text import nest
+from vczoo.held_out import HeldOut, load_ears
+from vczoo.kinship import kin_notes
+from vczoo.lesson import accuracy_by_age, check_versions, clips_of, features_of, recipe_of_run, voice_of
+from vczoo.loop import LOG, fit
+from vczoo.measuring import Measures
+from vczoo.progress import Bar, Several, Silent
 from vczoo.run import MANIFEST, Run, is_run, load_run, save_run
 from vczoo.steps import evaluate, trainable
 from vczoo.team import Team
+from vczoo.tracking import Trackers, check_trackers
 
 __all__ = ["finetune"]
 
@@ -50,6 +46,8 @@ def finetune(
     shard: bool = False,
     device: torch.device | str | None = None,
     progress: bool = True,
+    log: Sequence[str] = (),
+    measures: Measures | None = None,
 ) -> Converter:
     """Fine-tune a recipe on recordings, or teach a run additional speakers.
 
@@ -72,6 +70,8 @@ def finetune(
             rather than all of them (DDP).
         device: where it computes; a GPU where there is one.
         progress: show it on standard error.
+        log: trackers that each epoch is logged to: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
+        measures: models that are loaded already, for `training.criterion` similarity or character-error.
 
     Returns:
         The trained model with a voice for each speaker; its `metrics` are those of metrics.json.
@@ -79,16 +79,21 @@ def finetune(
     Raises:
         CorpusError: the recordings cannot be trained on.
         RecipeError, UnknownNameError, WeightsError: the recipe cannot be built.
+        PluginError: what the criterion is measured with, or a tracker, is not installed.
         RunError: `out` exists, or there is nothing to resume.
+        VczooError: the criterion cannot be measured on these recordings, or by a model that the recipe uses itself.
         KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
     """
     folder = Path(out)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, place = read_name(name)
     start = load_run(Path(place)) if kind == "run" else None
-    recipe = _recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
+    recipe = recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
     settings = recipe.training
+    check_trackers(log)
     team = Team(device, settings.precision, sharded=shard)
+    ears = (measures or load_ears(settings.criterion)) if listens(settings.criterion) else None
+    flattered = kin_notes(recipe, ears) if ears else ()
     team.alone(lambda: _check_out(folder, resume))
     corpus = read_corpus(data)
     old = start if rehearse else None
@@ -114,28 +119,45 @@ def finetune(
             elif len(speakers) > len(old.speakers):
                 head.grow(len(speakers))
         model.to(team.device)
+        check_criterion(
+            recipe.name,
+            settings.criterion,
+            recognises=bool(model.speaker_heads),
+            converts=bool(model.voice_heads),
+            speakers=speakers,
+            validated={utterance.speaker for utterance in corpus.split("validation")},
+        )
+        listen = HeldOut(model, corpus, speakers, ears, settings.criterion, settings.seed) if ears else None
         freezing = build_freezing(recipe)
-        features = _features(recipe, model, cache)
-        clips = _clips(features, corpus, speakers, settings)
-        _check_versions(trainable(model, freezing, settings.epochs), settings)
+        features = features_of(recipe, model, cache)
+        clips = clips_of(features, corpus, speakers, settings)
+        check_versions(trainable(model, freezing, settings.epochs), settings)
         features.at(0)
-        before = _by_age(features, corpus, speakers, old) if old else {}
+        before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
         team.alone(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
         with Bar() if progress and team.leads else Silent() as watcher:
             watcher.say(corpus.report())
+            for note in flattered:
+                watcher.say(f"of the figures that epochs are chosen by: {note}")
             if old and (lost := [name for name in old.voices if name not in speakers]):
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
-            fitted = fit(
-                model,
-                freezing,
-                settings,
-                clips["train"],
-                clips["validation"],
-                folder=folder,
-                identity=identity,
-                watcher=watcher,
-                team=team,
-            )
+            try:
+                with Trackers(log if team.leads else (), folder, recipe.to_plain()) as trackers:
+                    fitted = fit(
+                        model,
+                        freezing,
+                        settings,
+                        clips["train"],
+                        clips["validation"],
+                        folder=folder,
+                        identity=identity,
+                        watcher=Several(watcher, trackers) if log else watcher,
+                        team=team,
+                        listen=listen,
+                    )
+            finally:  # of an interrupted one, too: what it shows may be why
+                if team.leads:
+                    draw_curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
             if features.full:
                 watcher.say("the cache is full: some recordings were heard in every epoch. VCZOO_CACHE_GB is its size")
 
@@ -145,13 +167,13 @@ def finetune(
                 "epochs": len(fitted.history),
                 "best_epoch": fitted.best_epoch,
                 "seconds": round(fitted.seconds, 2),
-                "validation": evaluate(model, clips["validation"]),
+                "validation": evaluate(model, clips["validation"]) | (listen() if listen and fitted.history else {}),
                 "test": evaluate(model, clips["test"]),
             }
             if old:
-                after = _by_age(features, corpus, speakers, old)
+                after = accuracy_by_age(features, corpus, speakers, old.speakers)
                 metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
-            voices = {speaker: _voice(features, corpus, speaker) for speaker in speakers}
+            voices = {speaker: voice_of(features, corpus, speaker) for speaker in speakers}
             features.flush()
             minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
             run = Run(recipe, model, speakers, voices, metrics, {"fingerprint": fingerprint, "minutes": minutes})
@@ -161,38 +183,6 @@ def finetune(
 
         run = team.alone(finish)
     return Converter(run or load_run(folder), team.device)
-
-
-def _features(recipe: Recipe, model: Model, cache: Location | bool) -> Features:
-    """What the frozen stages of a recipe's model will give, kept where the caller wants it."""
-    options = {name: value for name, value in recipe.backbone.options.items() if name != "weights"}
-    describe = {
-        "backbone": {"use": recipe.backbone.use, **options},
-        "versions": library_versions(distributions(recipe)),
-    }
-    where = default_cache() if cache is True else Cache(Path(cache)) if cache else None
-    dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
-    return Features(model, describe, where, dtype)
-
-
-def _clips(features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training) -> dict[Split, Clips]:
-    """The batches of each split; those of training in all versions."""
-    seconds = settings.crop_seconds
-    versions = [Version(speed, variant) for variant in range(settings.variants) for speed in settings.content_speeds]
-    clips = {split: Clips(features, corpus.split(split), speakers, seconds) for split in SPLITS[1:]}
-    return clips | {
-        "train": Clips(
-            features, corpus.split("train"), speakers, seconds, versions=versions, mask=settings.spec_augment
-        )
-    }
-
-
-def _check_versions(owned: nn.ModuleDict, settings: Training) -> None:
-    if set(settings.content_speeds) != {1.0} and any(True for _ in owned["backbone"].parameters()):
-        raise ContractError(
-            f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
-            "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
-        )
 
 
 def _check_out(folder: Path, resume: bool) -> None:
@@ -206,17 +196,6 @@ def _check_out(folder: Path, resume: bool) -> None:
     if there and not resume:
         hint = "; --resume goes on with it" if CHECKPOINT in there else ""
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
-
-
-def _recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
-    if not rehearse and recipe.tuning:
-        recipe = recipe.model_copy(update={"training": recipe.tuning})
-    nested = nest(overrides)
-    if wrong := sorted(set(nested) - {"training", "freezing"}):
-        raise RecipeError(
-            recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
-        )
-    return Recipe.parse(merge(recipe.to_plain(), nested))
 
 
 def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
@@ -234,39 +213,3 @@ def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
             "Give their recordings as data, too"
         )
     return known
-
-
-def _by_age(features: Features, corpus: Corpus, speakers: Sequence[str], old: Run) -> dict[str, dict[str, float]]:
-    """Accuracy over the test utterances of the run's speakers and of the new ones, apart."""
-    figures = {}
-    for age in ("old", "new"):
-        tested = [u for u in corpus.split("test") if u.speaker in speakers]
-        utterances = [u for u in tested if (u.speaker in old.speakers) == (age == "old")]
-        if utterances and features.model.speaker_heads:
-            figures[age] = _accuracy(features, utterances, speakers)
-    return figures
-
-
-@torch.inference_mode()
-def _accuracy(features: Features, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
-    head = next(iter(features.model.eval().speaker_heads.values()))
-    right = 0
-    for utterance in utterances:
-        (content,) = features.content([utterance])
-        right += speakers[int(head.logits(content).argmax())] == utterance.speaker
-    return {"accuracy": right / len(utterances), "utterances": len(utterances)}
-
-
-@torch.inference_mode()
-def _voice(features: Features, corpus: Corpus, speaker: str) -> Voice:
-    """What enrolment keeps of a speaker's training utterances."""
-    model, own = features.model.eval(), [u for u in corpus.split("train") if u.speaker == speaker]
-    contents = features.content(own)
-    if not model.voice_heads:
-        return Voice(speaker, model.voice_of(contents, [], []))
-    pitches = [features.pitch(utterance).to(features.device) for utterance in own]
-    if model.acoustic_mel:
-        acoustics = [features.acoustic(utterance).to(features.device) for utterance in own]
-    else:
-        acoustics = contents
-    return Voice(speaker, model.voice_of(contents, acoustics, pitches))
