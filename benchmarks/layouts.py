@@ -4,7 +4,8 @@
 
 Milliseconds an image of (a) the whole trunk in inference mode, as frozen stages run once, and (b) a training step of
 its last stage and a small head on what the stages before it gave. Each figure is the best of repeats that are dealt
-round all variants, so that the machine's drift meets all of them. Compile time is set against `--images` times `--epochs`.
+round all variants, so that the machine's drift meets all of them.
+Compile time is set against `--images` times `--epochs`.
 """
 
 from __future__ import annotations
