@@ -21,9 +21,7 @@ def measured(command: Sequence[str], threads: int | None = None) -> dict[str, An
     Raises:
         RuntimeError: it fails; the end of its standard error stands in the message.
     """
-    environment = dict(os.environ)
-    if threads:
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    environment = child_environment(threads)
     began = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     output, errors = child.communicate()
@@ -31,6 +29,14 @@ def measured(command: Sequence[str], threads: int | None = None) -> dict[str, An
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)[:200]} ended with {child.returncode}:\n{errors[-2000:]}")
     return {**json.loads(output.splitlines()[-1]), "wall_seconds": seconds}
+
+
+def child_environment(threads: int | None = None) -> dict[str, str]:
+    """This process's environment with so many threads, and with bytecode kept, which every import needs anew else."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    if threads:
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return environment
 
 
 def peak_megabytes() -> float:
