@@ -1,0 +1,202 @@
+"""The usual way to fine-tune VGG16: a plain loop, Hugging Face's `Trainer`, fastai; images in, accuracy out.
+
+torchvision's VGG16 with `requires_grad=False` on the whole trunk, or on all but its last stage of convolutions, and a
+new classifier 25088-1024-512-speakers with ReLU and dropout; Adam at 1e-3, cross-entropy. The trunk runs in every
+epoch. The images are those that vczoo's VGG16 reads (`backbone.prepare`), and so are the trunk's weights.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+LAST_STAGE = 24  # where the last stage of convolutions begins in torchvision's `vgg16().features`
+LEARNING_RATE = 1e-3
+POOLED = (7, 7)
+FEATURES = 512 * POOLED[0] * POOLED[1]
+
+
+class PlainVGG(nn.Module):
+    """VGG16 with a classifier for speakers: (B, 3, H, W) -> (B, num_speakers)."""
+
+    def __init__(self, num_speakers: int, tensors: dict[str, Tensor], train_last_stage: bool) -> None:
+        super().__init__()
+        from torchvision.models import vgg16
+
+        with torch.device("meta"):  # its own classifier of 124 million parameters would be drawn for nothing
+            self.features = vgg16(weights=None).features
+        self.features.to_empty(device="cpu").load_state_dict(
+            {name.removeprefix("features."): value for name, value in tensors.items() if name.startswith("features.")}
+        )
+        self.features.requires_grad_(False)
+        if train_last_stage:
+            self.features[LAST_STAGE:].requires_grad_(True)
+        self.pool = nn.AdaptiveAvgPool2d(POOLED)
+        self.classifier = nn.Sequential(
+            nn.Linear(FEATURES, 1024),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(1024, 512),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(512, num_speakers),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.pool(self.features(images)).flatten(1))
+
+
+def random_trunk(seed: int) -> dict[str, Tensor]:
+    """The tensors of a VGG16's convolutions with torchvision's initial weights, in torchvision's naming."""
+    torch.manual_seed(seed)
+    with torch.device("meta"):
+        from torchvision.models import vgg16
+
+        features = vgg16(weights=None).features
+    features.to_empty(device="cpu")
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return {f"features.{name}": value for name, value in features.state_dict().items()}
+
+
+def make_image(path: Path, num_mels: int) -> Tensor:
+    """A recording as the image that vczoo's vision backbones read: (3, num_mels, columns)."""
+    from vczoo import LogMel, MelSpec, Waveform, mel_image
+
+    spec = MelSpec(num_mels=num_mels)
+    mel = LogMel(spec)(Waveform.read(path, spec.sample_rate_hz))
+    return mel_image(mel, spec, width_multiple=32)[0]
+
+
+def read_images(manifest: Path, num_mels: int) -> dict[str, TensorDataset]:
+    """Each split's images and speaker indices, read and made once."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    speakers = sorted({row["speaker"] for row in rows})
+    found = {}
+    for split in ("train", "validation", "test"):
+        own = [row for row in rows if row["split"] == split]
+        images = torch.stack([make_image(Path(row["path"]), num_mels) for row in own])
+        found[split] = TensorDataset(images, torch.tensor([speakers.index(row["speaker"]) for row in own]))
+    return found
+
+
+def prepare(job: dict[str, Any]) -> tuple[PlainVGG, dict[str, TensorDataset]]:
+    from safetensors.torch import load_file
+
+    random.seed(job["seed"])
+    np.random.seed(job["seed"])
+    torch.manual_seed(job["seed"])
+    data = read_images(Path(job["manifest"]), job["mels"])
+    speakers = int(data["train"].tensors[1].max()) + 1
+    return PlainVGG(speakers, load_file(job["weights"]), job["kind"] == "partial"), data
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, data: TensorDataset, batch_size: int) -> float:
+    model.eval()
+    right = sum(int((model(images).argmax(1) == speakers).sum()) for images, speakers in DataLoader(data, batch_size))
+    return right / len(data)
+
+
+def plain(job: dict[str, Any]) -> dict[str, Any]:
+    """The loop that everybody writes; validation after each epoch, as the others do it."""
+    model, data = prepare(job)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=LEARNING_RATE)
+    loader = DataLoader(data["train"], job["batch"], shuffle=True)
+    history = []
+    for _ in range(job["epochs"]):
+        model.train()
+        for images, speakers in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images), speakers)
+            loss.backward()
+            optimizer.step()
+        history.append(accuracy(model, data["validation"], job["batch"]))
+    return {"validation": history[-1], "history": history, "test": accuracy(model, data["test"], job["batch"])}
+
+
+def trainer(job: dict[str, Any]) -> dict[str, Any]:
+    """Hugging Face's `Trainer` with its defaults, but for the rate and no weight decay."""
+    from transformers import Trainer, TrainingArguments
+
+    class ForTrainer(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            logits = self.model(images)
+            return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+    def collate(items: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        images, labels = zip(*items, strict=True)
+        return {"images": torch.stack(images), "labels": torch.stack(labels)}
+
+    model, data = prepare(job)
+    settings = TrainingArguments(
+        output_dir=str(Path(job["folder"], "trainer")),
+        num_train_epochs=job["epochs"],
+        per_device_train_batch_size=job["batch"],
+        per_device_eval_batch_size=job["batch"],
+        learning_rate=LEARNING_RATE,
+        weight_decay=0.0,
+        eval_strategy="epoch",
+        save_strategy="no",
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        use_cpu=True,
+        seed=job["seed"],
+    )
+    run = Trainer(
+        model=ForTrainer(model),
+        args=settings,
+        train_dataset=data["train"],
+        eval_dataset=data["validation"],
+        data_collator=collate,
+        compute_metrics=lambda found: {"accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())},
+    )
+    run.train()
+    history = [line["eval_accuracy"] for line in run.state.log_history if "eval_accuracy" in line]
+    return {"validation": history[-1], "history": history, "test": accuracy(model, data["test"], job["batch"])}
+
+
+def fastai(job: dict[str, Any]) -> dict[str, Any]:
+    """fastai's `Learner.fit` with its own Adam."""
+    from functools import partial
+
+    from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader as FastDataLoader
+    from fastai.learner import Learner
+    from fastai.metrics import accuracy as fast_accuracy
+    from fastai.optimizer import Adam
+
+    model, data = prepare(job)
+    train = FastDataLoader(data["train"], bs=job["batch"], shuffle=True, device="cpu")
+    validation = FastDataLoader(data["validation"], bs=job["batch"], device="cpu")
+    learner = Learner(
+        DataLoaders(train, validation, device="cpu"),
+        model,
+        loss_func=nn.CrossEntropyLoss(),
+        opt_func=partial(Adam, wd=0.0),
+        metrics=fast_accuracy,
+        path=job["folder"],
+    )
+    with learner.no_logging():
+        learner.fit(job["epochs"], LEARNING_RATE, wd=0.0)
+    history = [float(values[-1]) for values in learner.recorder.values]
+    return {"validation": history[-1], "history": history, "test": accuracy(model, data["test"], job["batch"])}
+
+
+WAYS = {"plain": plain, "trainer": trainer, "fastai": fastai}
