@@ -130,10 +130,9 @@ class _Spectrogram:
         self.overlap = -(-length // hop)  # hops that a frame reaches over
         self.chunk = CACHED_FRAMES if magnitudes.device.type == "cpu" else count
         self.previous: Tensor | None = None
-        made = {"device": magnitudes.device, "dtype": torch.float32}
-        self.sums = torch.zeros(count - 1 + self.overlap, hop, **made)
-        self.windowed = torch.zeros(min(self.chunk, count), self.overlap * hop, **made)
-        self.frames = torch.zeros(min(self.chunk, count), length, **made)
+        self.sums = magnitudes.new_zeros(count - 1 + self.overlap, hop)
+        self.windowed = magnitudes.new_zeros(min(self.chunk, count), self.overlap * hop)
+        self.frames = magnitudes.new_zeros(min(self.chunk, count), length)
         squares = torch.nn.functional.pad(window.square(), (0, self.overlap * hop - length)).view(self.overlap, hop)
         for shift, part in enumerate(squares):
             self.sums[shift : shift + count] += part
@@ -151,7 +150,8 @@ class _Spectrogram:
         if len(padded) < length:
             return self.magnitudes[:0]
         frames = padded.unfold(0, length, self.hop)[: len(self.magnitudes)] * self.window
-        return torch.fft.rfft(frames).angle()
+        known: Tensor = torch.fft.rfft(frames).angle()
+        return known
 
     def samples(self) -> Tensor:
         """Overlap and add: a flat view, valid until the next call."""
@@ -164,7 +164,8 @@ class _Spectrogram:
             hops = self.windowed[:rows].view(rows, self.overlap, self.hop)
             for shift in range(self.overlap):
                 self.sums[start + shift : start + shift + rows] += hops[:, shift]
-        return self.sums.view(-1).mul_(self.gain)
+        made: Tensor = self.sums.view(-1).mul_(self.gain)
+        return made
 
     def improve(self, momentum: float) -> None:
         """One iteration: the phases of the nearest spectrogram that a waveform has, and beyond it by momentum."""
