@@ -178,8 +178,7 @@ def convert(
             made = convert_folder(
                 _load(run), source, out, voice, semitones=shift, suffix=suffix, jobs=jobs, overwrite=overwrite
             )
-            minutes = sum(one.seconds for one in made) / 60
-            _print(f"{out}: {len(made)} recordings, {minutes:.1f} min, in the voice of {voice}")
+            _print(f"{out}: {len(made)} recordings, {sum(one.seconds for one in made):.1f} s in the voice of {voice}")
             return
         from vczoo.progress import FileBar
         from vczoo.sound_file import SoundReader

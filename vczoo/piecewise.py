@@ -125,7 +125,8 @@ class PiecewiseConversion:
         pitch = self.model.pitch(wave)
         shift = self.shift
         if shift is None:
-            self.mean.add(pitch, (self.done - piece.start) // self.hop, (piece.end - piece.start) // self.hop)
+            stop = None if piece.last else (piece.end - piece.start) // self.hop
+            self.mean.add(pitch, (self.done - piece.start) // self.hop, stop)
             shift = pitch_shift(self.voices, self.mean.log_hz)
         frames = self.model.say(wave, pitch, self.voices, shift)
         skipped = max(0, (self.done - piece.start - round(VOCODER_HISTORY_SECONDS * rate)) // self.hop)

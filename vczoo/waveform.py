@@ -1,4 +1,4 @@
-"""`Waveform`: recordings in memory, (B, S) in [-1, 1]; with `sound_file` and `sound_writer`, the only place of audio I/O.
+"""`Waveform`: recordings in memory, (B, S) in [-1, 1], whole; `sound_file` and `sound_writer` do the audio I/O, alone.
 
 Paths go in and waveforms come out; waveforms go in and files come out. Formats are those of libsndfile
 (WAV, FLAC, OGG, MP3), any rate and channel count; channels are averaged.
