@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vczoo.assembly import build, checked_recipe
-from vczoo.errors import RunError, UnknownNameError, VczooError, VoiceError
+from vczoo.errors import AudioError, RunError, UnknownNameError, VczooError, VoiceError
 from vczoo.interfaces import Voice
 from vczoo.mix import read_mix
 from vczoo.piecewise import Blocks, convert_blocks
@@ -86,7 +86,7 @@ class Converter:
 
         Raises:
             VoiceError: no such voice, shares that do not add up to 1, or the recipe only recognises.
-            AudioError: the source cannot be read.
+            AudioError: the source cannot be read, or is a batch of several.
         """
         voices = self._voices(voice)
         blocks = self._blocks(source)
@@ -234,6 +234,8 @@ class Converter:
 
     def _blocks(self, recording: Recording) -> Blocks:
         source = recording if isinstance(recording, Waveform) else SoundReader(recording)
+        if isinstance(source, Waveform) and len(source) != 1:
+            raise AudioError(f"one recording is converted at a time, this batch has {len(source)}; convert wave[i]")
         return Blocks(source, self.run.model.sample_rate_hz)
 
     def _read(self, recording: Recording) -> Waveform:

@@ -141,11 +141,11 @@ class Joiner:
 
         Args:
             made: what was made of the piece, from position `start` on.
-            start: no later than the first piece's 0, or the block's beginning less `lag`.
+            start: of the first piece 0, of others at least `lag` before the block's beginning.
             end: position up to which samples are wanted now.
             last: whether no other piece follows.
         """
-        if self._done == 0 and not len(self._made):
+        if not self._done:
             self._made, self._first = made, start
         else:
             self._join(made, start)
