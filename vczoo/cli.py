@@ -196,24 +196,44 @@ def train_vocoder(
 @app.command()
 def convert(
     run: RunFolder,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recording: WAV, FLAC, OGG or MP3.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A recording (WAV, FLAC, OGG or MP3), or a folder of them.")
+    ],
     voice: Annotated[str, typer.Option(help="Whose voice, or a mix: alice:0.7,bob:0.3.")],
-    out: Annotated[Path, typer.Option(help="The file to make.")],
+    out: Annotated[Path, typer.Option(help="The file to make; from a folder, the folder.")],
     semitones: Annotated[
         str, typer.Option(help="Semitones to move pitch by, or auto: to the voice's mean.", metavar="SEMITONES|auto")
     ] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
+    jobs: Annotated[int, typer.Option(help="From a folder: processes at a time.")] = 1,
+    suffix: Annotated[str, typer.Option(help="From a folder: .wav, .flac, .ogg, .mp3, or keep: as it was.")] = ".wav",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out names if it exists.")] = False,
 ) -> None:
-    """Say what a recording says in a voice."""
-    if out.exists() and not overwrite:
+    """Say in a voice what a recording says, or every recording below a folder."""
+    if source.is_file() and out.exists() and not overwrite:
         raise VczooError(f"{out} exists; choose another --out, or give --overwrite")
     try:
         shift = None if semitones == "auto" else float(semitones)
     except ValueError:
         raise VczooError(f"--semitones is a number or auto, got {semitones!r}") from None
-    wave = _load(run).convert(source, voice, semitones=shift)
-    wave.save(out, overwrite=overwrite)
-    _print(f"{out}: {wave.seconds:.1f} s in the voice of {voice}")
+    try:
+        if source.is_dir():
+            from vczoo.folder import convert_folder
+
+            made = convert_folder(
+                _load(run), source, out, voice, semitones=shift, suffix=suffix, jobs=jobs, overwrite=overwrite
+            )
+            _print(f"{out}: {len(made)} recordings, {sum(one.seconds for one in made):.1f} s in the voice of {voice}")
+            return
+        from vczoo.progress import FileBar
+        from vczoo.sound_file import SoundReader
+
+        converter, reader = _load(run), SoundReader(source)
+        with FileBar(reader.seconds, "s") as bar:
+            seconds = converter.convert_file(source, out, voice, semitones=shift, overwrite=overwrite, watch=bar.reach)
+        _print(f"{out}: {seconds:.1f} s in the voice of {voice}")
+    except KeyboardInterrupt:
+        _print("interrupted; what was finished stays, and no half file was left", to_stderr=True)
+        raise typer.Exit(130) from None
 
 
 @app.command()

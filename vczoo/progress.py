@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Bar", "Several", "Silent"]
+__all__ = ["Bar", "FileBar", "Several", "Silent"]
 
 
 class Silent:
@@ -108,3 +108,35 @@ class Bar:
         figures = " ".join(f"{name} {value:.3f}" for name, value in record["validation"].items())
         line = f"epoch {record['epoch']}: train loss {record['train']['loss']:.3f}; validation {figures}"
         self.say(f"{line} ({record['seconds']:.1f} s)")
+
+
+class FileBar:
+    """A bar over so many files, or over seconds of one, drawn on standard error. Use it as a context."""
+
+    def __init__(self, total: float, unit: str = "files") -> None:
+        console = Console(file=sys.stderr)
+        self.progress = Progress(
+            TextColumn("converting {task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.progress.add_task("", total=total, unit=unit)
+
+    def __enter__(self) -> FileBar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def done(self, name: str) -> None:
+        """Move on by one file."""
+        self.progress.update(self.task, advance=1, description=name)
+
+    def reach(self, place: float) -> None:
+        """Show how far it is."""
+        self.progress.update(self.task, completed=place)
