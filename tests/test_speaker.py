@@ -209,3 +209,14 @@ def test_sizes_out_of_range(make, part) -> None:
     with pytest.raises(ContractError) as error:
         make()
     assert part in str(error.value)
+
+
+def test_the_angular_margin_survives_half_precision() -> None:
+    """Cosines near 1 are a step of .004 apart in bfloat16: more than the angles of two recordings of one speaker."""
+    torch.manual_seed(0)
+    head = SpeakerAAM(frames=FrameSpec(16000, 160, 8), num_speakers=3)
+    frames = Frames.of(torch.randn(4, 20, 8))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, loss = head.logits(frames), head.loss(frames, torch.tensor([0, 1, 2, 0]))
+    assert logits.dtype == loss.value.dtype == torch.float32
+    assert len(logits.unique()) == logits.numel()

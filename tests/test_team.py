@@ -79,7 +79,7 @@ def test_one_and_two_processes_give_the_same_figures(
     alone, shared = (load_file(tmp_path / name / "voices.safetensors") for name in ("1", "2"))
     for name in ("alice", "bob", "carol"):
         key = f"{name}/speaker.embedding"
-        assert float(alone[key] @ shared[key]) > 0.9
+        assert float(alone[key] @ shared[key]) > (0.95 if strategy == "full" else 0.75)
 
 
 @pytest.mark.parametrize("shard", ["", "shard"])

@@ -35,7 +35,6 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
 
 @pytest.fixture
 def tensorboard() -> None:
-    pytest.importorskip("accelerate")
     pytest.importorskip("tensorboard")
 
 
@@ -63,10 +62,11 @@ class Tracker:
 
 @pytest.fixture
 def wandb(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    tracking = pytest.importorskip("accelerate.tracking")
+    from accelerate import tracking
+
     monkeypatch.setattr(Tracker, "told", [])
     monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", Tracker)
-    monkeypatch.setattr(tracking, "get_available_trackers", lambda: ["wandb"])
+    monkeypatch.setattr("vczoo.tracking.get_available_trackers", lambda: ["wandb"])
     return Tracker.told
 
 
@@ -147,8 +147,7 @@ def test_trackers_are_closed_whatever_happens(wandb: list[Any], tmp_path: Path) 
 def test_a_tracker_that_is_not_there_is_told_before_training(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking = pytest.importorskip("accelerate.tracking")
-    monkeypatch.setattr(tracking, "get_available_trackers", list)
+    monkeypatch.setattr("vczoo.tracking.get_available_trackers", list)
     for name, package in (("wandb", "wandb"), ("tensorboard", '"vczoo[track]"')):
         with pytest.raises(PluginError) as error:
             vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, log=[name])
@@ -159,9 +158,10 @@ def test_a_tracker_that_is_not_there_is_told_before_training(
 
 
 def test_every_name_is_one_of_accelerates() -> None:
+    from accelerate import tracking
+
     from vczoo.tracking import TRACKERS
 
-    tracking = pytest.importorskip("accelerate.tracking")
     assert set(TRACKERS) <= set(tracking.LOGGER_TYPE_TO_CLASS)
     assert check_trackers([]) == ()
 

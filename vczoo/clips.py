@@ -27,6 +27,7 @@ class Batch:
     Attributes:
         speakers: (B,) int64; -1 for one that training does not hear.
         depth: the stage that comes next.
+        strangers: whether there is such a one.
         wave: (B, S) at the model's rate; None where something else than the samples is kept.
         heard: what stands before that stage, an item each; None where `wave` or `content` is given.
         content: (B, T, C), what a frozen backbone hears; None where the backbone trains.
@@ -39,6 +40,7 @@ class Batch:
 
     speakers: Tensor
     depth: int = 0
+    strangers: bool = False
     wave: Waveform | None = None
     heard: tuple[Activation, ...] | None = None
     content: Frames | None = None
@@ -261,6 +263,7 @@ class Clips:
         return Batch(
             torch.tensor([clip.speaker for clip in clips]),
             self.features.depth,
+            strangers=any(clip.speaker < 0 for clip in clips),
             wave=Waveform.batch(waves) if waves else None,
             heard=heard if heard and not self.features.wholly_frozen else None,
             content=_together(self._frames(clip.heard) for clip in clips),

@@ -85,6 +85,8 @@ class Model(nn.Module):
         pitch: Frames | None,
         target: Frames | None,
         reference: Frames | None = None,
+        *,
+        strangers: bool | None = None,
     ) -> Loss:
         """The weighted sum of the heads' losses, and `<head>.<figure>` for each.
 
@@ -94,7 +96,10 @@ class Model(nn.Module):
             pitch, target: what `pitch` and `acoustic` give for them; None where no voice head trains.
             reference: (B, T'', C), content of other excerpts by the same speakers, which a voice is heard in; None
                 where there are none but these.
+            strangers: whether a speaker is -1; None looks, which on a GPU has to be waited for.
         """
+        if strangers is None:
+            strangers = bool((speakers < 0).any())
         total = content.values.new_zeros(())
         metrics: dict[str, Tensor] = {}
         embedding = self._speakers_embedding(
@@ -102,7 +107,7 @@ class Model(nn.Module):
         )
         for name, head in self.heads.items():
             loss: Loss | None = None
-            if isinstance(head, SpeakerHead) and not bool((speakers < 0).any()):
+            if isinstance(head, SpeakerHead) and not strangers:
                 loss = head.loss(content, speakers)
             elif isinstance(head, VoiceHead) and pitch is not None and target is not None:
                 loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)

@@ -42,7 +42,9 @@ class Step(nn.Module):
         elif content is None:
             assert batch.wave is not None
             content = self.model.content(batch.wave)
-        return self.model.loss(content, batch.speakers, batch.pitch, batch.target, batch.reference)
+        return self.model.loss(
+            content, batch.speakers, batch.pitch, batch.target, batch.reference, strangers=batch.strangers
+        )
 
 
 class Sums:

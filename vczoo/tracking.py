@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
 from vczoo.errors import PluginError, UnknownNameError, nearest
-from vczoo.extras import require
 
 __all__ = ["LOGS", "TRACKERS", "Trackers", "check_trackers"]
 
@@ -26,7 +28,7 @@ def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
 
     Raises:
         UnknownNameError: no such tracker; the nearest names.
-        PluginError: its library, or Accelerate, is not installed; with the command that installs it.
+        PluginError: its library is not installed; with the command that installs it.
     """
     asked = tuple(dict.fromkeys(names))
     for name in asked:
@@ -34,8 +36,7 @@ def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
             raise UnknownNameError(
                 f"no tracker is called {name!r}{nearest(name, TRACKERS)} There are: {', '.join(TRACKERS)}"
             )
-        tracking = require("accelerate.tracking", f"the tracker {name}", "track")
-        if name not in {str(kind) for kind in tracking.get_available_trackers()}:
+        if name not in {str(kind) for kind in get_available_trackers()}:
             package = '"vczoo[track]"' if name == "tensorboard" else name
             raise PluginError(f"the tracker {name} is not installed; run: pip install {package}")
     return asked
@@ -60,10 +61,9 @@ class Trackers:
         asked = check_trackers(names)
         if not asked:
             return
-        accelerate = require("accelerate", "a tracker", "track")
-        accelerate.PartialState()  # its trackers ask this state whether they are the first process
+        PartialState()  # its trackers ask this state whether they are the first process
         for name in asked:
-            kind = accelerate.tracking.LOGGER_TYPE_TO_CLASS[name]
+            kind = LOGGER_TYPE_TO_CLASS[name]
             named = {TRACKERS[name]: folder.resolve().name} if TRACKERS[name] else {}
             tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **named)
             tracker.start()

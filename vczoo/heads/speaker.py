@@ -124,7 +124,9 @@ class SpeakerAAM(SpeakerHead):
 
     def logits(self, frames: Frames) -> Tensor:
         """Scaled cosines to the class centres: (B, num_speakers)."""
-        return self.scale * self.embed(frames) @ F.normalize(self.centres, dim=1).T
+        embedding = self.embed(frames)
+        with torch.autocast(embedding.device.type, enabled=False):  # half precision would round the margin away
+            return self.scale * embedding.float() @ F.normalize(self.centres.float(), dim=1).T
 
     def loss(self, frames: Frames, speakers: Tensor) -> Loss:
         """Cross-entropy with the angle of the right class enlarged by the margin; accuracy is without it."""
