@@ -10,7 +10,8 @@ from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.mel import LogMel
 from vczoo.specs import MelSpec
-from vczoo.vocoders.griffin_lim import GriffinLim
+from vczoo.vocoders import griffin_lim
+from vczoo.vocoders.griffin_lim import GriffinLim, peak_advance
 from vczoo.waveform import Waveform
 
 
@@ -111,3 +112,50 @@ def test_options_out_of_range(options, part) -> None:
     with pytest.raises(ContractError) as error:
         GriffinLim(**options)
     assert part in str(error.value)
+
+
+def test_phases_start_where_a_sinusoid_would_put_them() -> None:
+    hz, fft, hop = 1000 * 1.0077, 1024, 160
+    sine = torch.sin(2 * math.pi * hz * torch.arange(16000) / 16000)
+    magnitudes = torch.stft(sine, fft, hop, window=torch.hann_window(fft), return_complex=True).abs().T[5:-5]
+    phases = peak_advance(magnitudes, fft, hop)
+    peak = int(magnitudes[0].argmax())
+    advance = (phases[1:, peak - 2 : peak + 3] - phases[:-1, peak - 2 : peak + 3]) / (2 * math.pi)
+    wanted = hz * hop / 16000
+    off = (advance - wanted + 0.5) % 1 - 0.5
+    assert float(off.abs().max()) < 0.02  # turns a hop; bins are .16 apart
+    assert peak_advance(torch.zeros(3, 513), fft, hop).isfinite().all()
+
+
+def test_it_starts_nearer_than_from_other_phases(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = mel_of(harmonics(), MelSpec())
+    vocoder = GriffinLim(iterations=2)
+    near = decibels(mel_of(vocoder(given), MelSpec()).values, given.values)
+    monkeypatch.setattr(griffin_lim, "peak_advance", lambda magnitudes, *_: torch.zeros_like(magnitudes))
+    assert decibels(mel_of(vocoder(given), MelSpec()).values, given.values) > near
+
+
+def test_chunks_are_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = mel_of(harmonics(3.0), MelSpec())
+    assert given.values.shape[1] > 2 * griffin_lim.CACHED_FRAMES
+    made = GriffinLim()(given).samples
+    monkeypatch.setattr(griffin_lim, "CACHED_FRAMES", 10**6)
+    torch.testing.assert_close(GriffinLim()(given).samples, made, rtol=0, atol=5e-3)  # an FFT of fewer rows rounds else
+
+
+def test_it_goes_on_from_what_is_there() -> None:
+    vocoder = GriffinLim()
+    given = mel_of(harmonics(1.5), MelSpec())
+    there = vocoder(Frames.of(given.values[0, :110])).samples[:, 50 * 160 :]
+    rest = Frames.of(given.values[0, 50:])
+    seam = slice(40 * 160, 45 * 160)
+
+    def agreement(made: torch.Tensor) -> float:
+        return float(torch.nn.functional.cosine_similarity(made[0, seam], there[0, seam], dim=0))
+
+    following = vocoder.follow(rest, Waveform.of(there, 16000))
+    assert following.samples.shape == (1, 100 * 160)
+    assert agreement(following.samples) > 0.9
+    assert agreement(vocoder(rest).samples) < 0.7
+    for count in (0, 3, 511, 513):  # less than a frame, too
+        assert vocoder.follow(rest, Waveform.of(there[:, :count], 16000)).samples.isfinite().all()

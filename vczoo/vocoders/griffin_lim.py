@@ -16,7 +16,7 @@ from vczoo.waveform import Waveform
 
 __all__ = ["GriffinLim", "peak_advance"]
 
-CACHED_FRAMES = 128  # so many at a time stay in a core's cache: three times as fast as a minute at once
+CACHED_FRAMES = 128  # so many at a time stay in a core's cache: twice as fast as a minute at once
 TINY = 1e-30
 
 
