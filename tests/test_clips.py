@@ -15,7 +15,7 @@ from vczoo.activations import hear
 from vczoo.augment import vary
 from vczoo.clips import REFERENCE_SECONDS, Batch, Clips
 from vczoo.corpus import Corpus, Utterance, read_corpus
-from vczoo.features import Features, Version
+from vczoo.features import PLAIN, Features, Version
 from vczoo.frames import Frames
 from vczoo.model import Model
 from vczoo.waveform import Waveform
@@ -35,10 +35,10 @@ def model(small: tuple[str, ...]) -> Model:
 
 
 def clips_of(utterances: Sequence[Utterance], model: Model, depth: int, **options: Any) -> Clips:
-    names = options.pop("names", NAMES)
+    names, crop_seconds = options.pop("names", NAMES), options.pop("crop_seconds", CROP_SECONDS)
     features = Features(model, {})
     features.at(depth)
-    return Clips(features, utterances, names, CROP_SECONDS, **options)
+    return Clips(features, utterances, names, crop_seconds, **options)
 
 
 def frozen(corpus: Corpus, model: Model, **options: Any) -> Clips:
@@ -131,7 +131,7 @@ def test_the_processes_share_a_batch_and_their_shares_add_up(corpus: Corpus, mod
     clips = frozen(corpus, model)
     whole = batches(clips)
     parts = [list(clips.epoch(4, 0, rank=rank, processes=3)) for rank in range(3)]
-    assert len(whole[-1].speakers) == 1  # so that two processes have nothing of its own there
+    assert min(len(batch.speakers) for batch in whole) == 1  # so that two processes have nothing of their own there
     for index, batch in enumerate(whole):
         assert batch.content is not None
         assert sum(part[index].share for part in parts) == pytest.approx(3.0)
@@ -147,6 +147,18 @@ def test_an_epoch_goes_on_where_it_was_left(corpus: Corpus, model: Model) -> Non
         assert rest.content is not None
         assert batch.content is not None
         assert torch.equal(rest.content.values, batch.content.values)
+
+
+def test_excerpts_of_like_length_share_a_batch_and_all_are_drawn(corpus: Corpus, model: Model) -> None:
+    """The utterances last .6 to 1.2 s, and none is cut here."""
+    clips = clips_of(corpus.split("train"), model, 1, crop_seconds=2.0)
+    found = [[item.length for item in batch.heard or ()] for batch in batches(clips)]
+    assert sorted(length for batch in found for length in batch) == sorted(
+        round(c.seconds * 50 + 0.49) for c in clips.clips
+    )
+    spread = [max(batch) - min(batch) for batch in found]
+    assert sum(spread) / len(spread) < 0.5 * (max(map(max, found)) - min(map(min, found)))
+    assert [max(batch) for batch in found] != sorted(max(batch) for batch in found)
 
 
 def test_masks_hide_a_block_of_time_and_one_of_channels(corpus: Corpus, model: Model) -> None:

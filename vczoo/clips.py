@@ -17,6 +17,7 @@ from vczoo.waveform import Waveform
 __all__ = ["Batch", "Clips"]
 
 REFERENCE_SECONDS = 3.0  # of another excerpt by the same speaker: enough to know a voice by
+BATCHES_ALIKE = 8  # batches whose excerpts are sorted by length among them
 WHOLE_AT_ONCE = 32  # utterances that a recipe without a voice head is measured on at once
 
 
@@ -146,6 +147,9 @@ class Clips:
     ) -> Iterator[Batch]:
         """One pass in random order, each long utterance as several random excerpts; the seed decides all of it.
 
+        Excerpts of like length share a batch, among so many batches that come after each other: what is shorter than
+        an excerpt need not be padded, nor run apart.
+
         Args:
             batch_size: of all processes together.
             seed: of the pass.
@@ -158,13 +162,20 @@ class Clips:
         owners = owners[torch.randperm(len(owners), generator=generator)]
         draws = torch.rand(4, len(owners), generator=generator)
         hidden = torch.rand(4, len(owners), generator=generator)
-        for start in range(first * batch_size, len(owners), batch_size):
-            size = min(batch_size, len(owners) - start)
+        widths = torch.tensor([self._width(self.clips[owner]) for owner in owners.tolist()])
+        windows = torch.arange(len(owners)).split(BATCHES_ALIKE * batch_size)
+        batches = [
+            batch
+            for window in windows
+            for batch in window[torch.sort(widths[window], stable=True)[1]].split(batch_size)
+        ]
+        for number in torch.randperm(len(batches), generator=generator).tolist()[first:]:
+            items = batches[number]
             # A process without an item does the first one, which then does not count: all must take part in a step.
-            own = torch.arange(start + rank, start + size, processes) if rank < size else torch.tensor([start])
+            own = items[rank::processes] if rank < len(items) else items[:1]
             chosen = [self.clips[owner] for owner in owners[own].tolist()]
             batch = self._drawn(chosen, draws[:, own].tolist(), hidden[:, own].T.tolist())
-            yield replace(batch, share=len(own) * processes / size if rank < size else 0.0)
+            yield replace(batch, share=len(own) * processes / len(items) if rank < len(items) else 0.0)
 
     def whole(self, *, rank: int = 0, processes: int = 1) -> Iterator[Batch]:
         """Every utterance whole, as it is: what validation and test look at.
@@ -194,6 +205,11 @@ class Clips:
             excerpts,
             [self._reference(*drawn) for drawn in zip(references, starts, strict=True)] if references else [],
         )
+
+    def _width(self, clip: _Clip) -> int:
+        """Samples that an excerpt of the clip is padded to."""
+        backbone = self.features.model.backbone
+        return backbone.padded_length(round(min(clip.seconds, self.crop_seconds) * backbone.spec.sample_rate_hz))
 
     def _count(self, clip: _Clip) -> int:
         return max(1, round(clip.seconds / self.crop_seconds))
