@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import vczoo
+from vczoo.activations import hear
+from vczoo.augment import vary
 from vczoo.clips import REFERENCE_SECONDS, Batch, Clips
-from vczoo.corpus import Corpus, read_corpus
-from vczoo.errors import ContractError
+from vczoo.corpus import Corpus, Utterance, read_corpus
+from vczoo.features import Features, Version
 from vczoo.frames import Frames
 from vczoo.model import Model
 from vczoo.waveform import Waveform
@@ -27,15 +31,31 @@ def corpus(voices_folder: Path) -> Corpus:
 
 @pytest.fixture(scope="module")
 def model(small: tuple[str, ...]) -> Model:
-    return vczoo.load("demo", small).run.model
+    return vczoo.load("demo", small).run.model.eval()
 
 
-def frozen(corpus: Corpus, model: Model, **options: object) -> Clips:
-    return Clips(corpus.split("train"), NAMES, model, CROP_SECONDS, frozen=True, **options)  # type: ignore[arg-type]
+def clips_of(utterances: Sequence[Utterance], model: Model, depth: int, **options: Any) -> Clips:
+    names = options.pop("names", NAMES)
+    features = Features(model, {})
+    features.at(depth)
+    return Clips(features, utterances, names, CROP_SECONDS, **options)
+
+
+def frozen(corpus: Corpus, model: Model, **options: Any) -> Clips:
+    return clips_of(corpus.split("train"), model, len(model.backbone.stages()), **options)
+
+
+def at_speeds(*speeds: float) -> list[Version]:
+    return [Version(speed) for speed in speeds]
 
 
 def batches(clips: Clips, seed: int = 0) -> list[Batch]:
     return list(clips.epoch(4, seed))
+
+
+def close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal but for the rounding of another batch."""
+    return one.shape == other.shape and torch.allclose(one, other, atol=1e-5)
 
 
 def place_of(excerpt: Frames, wholes: list[Frames]) -> tuple[int, int]:
@@ -43,7 +63,7 @@ def place_of(excerpt: Frames, wholes: list[Frames]) -> tuple[int, int]:
     values = excerpt.values[0]
     for index, whole in enumerate(wholes):
         for start in range(int(whole.lengths[0]) - len(values) + 1):
-            if torch.equal(whole.values[0, start : start + len(values)], values):
+            if close(whole.values[0, start : start + len(values)], values):
                 return index, start
     raise AssertionError("these frames are in no utterance")
 
@@ -72,13 +92,81 @@ def test_content_of_an_excerpt_is_that_of_the_whole_utterance_at_its_frames(corp
     assert len(starts) > 5
 
 
-def test_a_backbone_that_trains_gets_waveforms_and_no_references(corpus: Corpus, model: Model) -> None:
-    clips = Clips(corpus.split("train"), NAMES, model, CROP_SECONDS)
+@pytest.mark.parametrize("depth", [0, 1])
+def test_excerpts_are_cut_before_the_first_stage_that_trains(corpus: Corpus, model: Model, depth: int) -> None:
+    """As wide as an excerpt, at the place of its pitch and mel; there are no references."""
+    utterances = corpus.split("train")
+    with torch.inference_mode():
+        wholes = hear(model.backbone, [Waveform.read(utterance.path, 16000) for utterance in utterances], depth)
+        mels = [model.acoustic(Waveform.read(utterance.path, 16000)) for utterance in utterances]
+    per_frame = 2 if depth == 0 else 1  # the stem halves time
+    for batch in batches(clips_of(utterances, model, depth)):
+        assert batch.wave is batch.content is batch.reference is None
+        assert batch.heard is not None
+        assert batch.target is not None
+        for item, target in zip(batch.heard, batch.target.values, strict=True):
+            assert item.length == 16
+            assert item.values.shape[2] == 16 * per_frame
+            found = [
+                (index, start)
+                for index, whole in enumerate(wholes)
+                for start in range(0, whole.values.shape[2] - 16 * per_frame + 1, per_frame)
+                if close(whole.values[0, :, start : start + 16 * per_frame], item.values[0])
+            ]
+            index, start = found[0]
+            first = 2 * start // per_frame
+            assert torch.equal(target, mels[index].values[0, first : first + 33])
+
+
+def test_what_cannot_be_cut_in_time_is_cut_from_the_samples(corpus: Corpus, model: Model) -> None:
+    clips = clips_of(corpus.split("train"), model, 1)
+    clips.features.time = None
     for batch in batches(clips):
-        assert batch.content is None
-        assert batch.reference is None
+        assert batch.content is batch.heard is batch.reference is None
         assert batch.wave is not None
         assert batch.wave.lengths.tolist() == [round(CROP_SECONDS * 16000)] * len(batch.speakers)
+
+
+def test_the_processes_share_a_batch_and_their_shares_add_up(corpus: Corpus, model: Model) -> None:
+    clips = frozen(corpus, model)
+    whole = batches(clips)
+    parts = [list(clips.epoch(4, 0, rank=rank, processes=3)) for rank in range(3)]
+    assert len(whole[-1].speakers) == 1  # so that two processes have nothing of its own there
+    for index, batch in enumerate(whole):
+        assert batch.content is not None
+        assert sum(part[index].share for part in parts) == pytest.approx(3.0)
+        own = [part[index] for part in parts if part[index].share]
+        rows = torch.cat([part.content.values for part in own if part.content])
+        order = torch.argsort(torch.cat([torch.arange(rank, len(batch.speakers), 3) for rank in range(len(own))]))
+        assert close(rows[order], batch.content.values)
+
+
+def test_an_epoch_goes_on_where_it_was_left(corpus: Corpus, model: Model) -> None:
+    clips = frozen(corpus, model)
+    for rest, batch in zip(clips.epoch(4, 0, first=2), batches(clips)[2:], strict=True):
+        assert rest.content is not None
+        assert batch.content is not None
+        assert torch.equal(rest.content.values, batch.content.values)
+
+
+def test_masks_hide_a_block_of_time_and_one_of_channels(corpus: Corpus, model: Model) -> None:
+    plain, hidden = batches(frozen(corpus, model)), batches(frozen(corpus, model, mask=0.5))
+    shares = []
+    for one, other in zip(plain, hidden, strict=True):
+        assert one.content is not None
+        assert other.content is not None
+        for before, after in zip(one.content.values, other.content.values, strict=True):
+            changed = before != after
+            rows, columns = changed.all(dim=1), changed.all(dim=0)
+            assert bool((changed == (rows[:, None] | columns[None])).all())  # whole frames and whole channels alone
+            shares.append(float(rows.float().mean()))
+    assert 0 < max(shares) <= 0.5
+    assert min(shares) == 0.0
+    assert all(
+        torch.equal(one.content.values, other.content.values)
+        for one, other in zip(frozen(corpus, model).whole(), frozen(corpus, model, mask=0.5).whole(), strict=True)
+        if one.content and other.content
+    )
 
 
 def test_references_are_of_the_same_speaker_and_often_of_another_utterance(corpus: Corpus, model: Model) -> None:
@@ -99,13 +187,14 @@ def test_references_are_of_the_same_speaker_and_often_of_another_utterance(corpu
 
 
 def test_at_every_speed_there_are_as_many_frames_and_the_target_stays(corpus: Corpus, model: Model) -> None:
-    speeds = (0.85, 1.0, 1.2)
-    plain, clips = frozen(corpus, model), frozen(corpus, model, speeds=speeds)
-    for clip in clips.clips:
-        assert clip.content is not None
-        assert [frames.lengths.tolist() for frames in clip.faster] == [clip.content.lengths.tolist()] * 3
-        assert torch.equal(clip.faster[1].values, clip.content.values)
-        assert all(not torch.equal(clip.faster[speed].values, clip.content.values) for speed in (0, 2))
+    plain, clips = frozen(corpus, model), frozen(corpus, model, versions=at_speeds(0.85, 1.0, 1.2))
+    for utterance in corpus.split("train"):
+        slow, same, fast = clips.features.activations([(utterance, version) for version in clips.versions])
+        assert slow.length == same.length == fast.length == slow.values.shape[1] == fast.values.shape[1]
+        (whole,) = clips.features.content([utterance])
+        assert close(same.values, whole.values)
+        assert not close(slow.values, same.values)
+        assert not close(fast.values, same.values)
     heard = set()
     for once, at_speed in zip(batches(plain), batches(clips), strict=True):
         assert once.content is not None
@@ -114,7 +203,7 @@ def test_at_every_speed_there_are_as_many_frames_and_the_target_stays(corpus: Co
         assert at_speed.target is not None
         assert torch.equal(once.target.values, at_speed.target.values)
         assert torch.equal(once.content.lengths, at_speed.content.lengths)
-        same = (once.content.values == at_speed.content.values).flatten(1).all(dim=1)
+        same = torch.isclose(once.content.values, at_speed.content.values, atol=1e-5).flatten(1).all(dim=1)
         heard |= set(same.tolist())
     assert heard == {True, False}
 
@@ -126,15 +215,18 @@ def test_what_is_heard_faster_stands_where_it_stood(corpus: Corpus, model: Model
     utterance = replace(corpus.split("train")[0], path=Path("click.wav"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Waveform, "read", lambda path, rate: Waveform.of(click, rate))
-        clips = Clips([utterance], NAMES, model, CROP_SECONDS, frozen=True, speeds=(0.8, 1.0, 1.25))
-    for frames in clips.clips[0].faster:
-        assert frames.lengths.tolist() == [100]
-        change = (frames.values[0] - frames.values[0, :50].mean(dim=0)).norm(dim=1)
+        features = clips_of([utterance], model, len(model.backbone.stages())).features
+        heard = features.activations([(utterance, version) for version in at_speeds(0.8, 1.0, 1.25)])
+    for item in heard:
+        assert item.length == 100
+        change = (item.values[0] - item.values[0, :50].mean(dim=0)).norm(dim=1)
         assert abs(int(change.argmax()) - 75) <= 3
 
 
 def test_validation_hears_whole_utterances_as_they_are(corpus: Corpus, model: Model) -> None:
-    for clip, batch in zip(corpus.split("train"), frozen(corpus, model, speeds=(0.85, 1.2)).whole(), strict=True):
+    for clip, batch in zip(
+        corpus.split("train"), frozen(corpus, model, versions=at_speeds(0.85, 1.2)).whole(), strict=True
+    ):
         with torch.inference_mode():
             whole = model.content(Waveform.read(clip.path, 16000))
         assert batch.content is not None
@@ -144,18 +236,26 @@ def test_validation_hears_whole_utterances_as_they_are(corpus: Corpus, model: Mo
 
 
 def test_a_stranger_to_training_has_no_index(corpus: Corpus, model: Model) -> None:
-    clips = Clips(corpus.split("validation"), NAMES[:2], model, CROP_SECONDS, frozen=True)
+    clips = clips_of(corpus.split("validation"), model, 0, names=NAMES[:2])
     assert {int(speaker) for batch in clips.whole() for speaker in batch.speakers} == {0, 1, -1}
 
 
-def test_speeds_for_a_backbone_that_trains_are_refused(corpus: Corpus, model: Model) -> None:
-    with pytest.raises(ContractError, match=r"content_speeds is \[0\.9, 1\.0\].*wholly frozen; freeze it"):
-        Clips(corpus.split("train"), NAMES, model, CROP_SECONDS, speeds=(0.9, 1.0))
-    assert len(Clips(corpus.split("train"), NAMES, model, CROP_SECONDS, speeds=(1.0,))) > 0
+def test_variants_are_others_of_the_same_recording(corpus: Corpus, model: Model) -> None:
+    features = frozen(corpus, model).features
+    utterance = corpus.split("train")[0]
+    plain, one, again, other = features.activations([(utterance, Version(variant=variant)) for variant in (0, 1, 1, 2)])
+    assert torch.equal(one.values, again.values)
+    assert not torch.equal(one.values, plain.values)
+    assert not torch.equal(one.values, other.values)
+    heard = Waveform.read(utterance.path, 16000)
+    varied = vary(heard, 1)
+    assert varied.samples.shape == heard.samples.shape
+    assert float(varied.samples.abs().max()) == pytest.approx(float(heard.samples.abs().max()), rel=1e-5)
+    assert torch.corrcoef(torch.cat([varied.samples, heard.samples]))[0, 1] > 0.5
 
 
 def test_the_seed_decides_an_epoch(corpus: Corpus, model: Model) -> None:
-    clips = frozen(corpus, model, speeds=(0.9, 1.1))
+    clips = frozen(corpus, model, versions=at_speeds(0.9, 1.1))
     first, again, other = (
         torch.cat([b.content.values for b in batches(clips, seed) if b.content]) for seed in (1, 1, 2)
     )

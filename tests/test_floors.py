@@ -20,20 +20,26 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress",
-    "specs entry plain waveform frames extras mix",  # what flows between parts
-    "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching",
-    "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses",
-    "zoo corpus testing trials measuring report discriminators resynthesis",
-    "recipe_text clips material plots excerpts",
-    "recipe listing evaluation",
-    "options kinship",
+    "errors files progress launch",
+    "criterion sound_file resampling pieces",
+    "sound_writer",
+    "specs entry plain waveform frames extras mix cache",  # what flows between parts
+    "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching augment team sharding",
+    "drawing tracking",
+    "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
+    "curves",
+    "zoo corpus testing trials measuring report discriminators resynthesis piecewise",
+    "recipe_text features material plots excerpts held_out stream",
+    "recipe listing evaluation clips",
+    "options kinship provenance",
+    "lesson",
     "assembly",
     "run",
     "converter checkpoint vocoder_checkpoint",
-    "loop run_evaluation",
+    "steps run_evaluation workers",
+    "loop folder",
     "train vocoder_loop",
-    "demo vocoder_training",
+    "demo vocoder_training rate_finder",
     "cli",
     "__main__",
 )

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import vczoo
-from vczoo import loop
+from vczoo import loop, steps
 from vczoo.errors import ContractError, CorpusError, RecipeError, RunError, VczooError
 from vczoo.progress import Silent
 
@@ -40,12 +40,14 @@ class Interrupt(Silent):
 
 
 def test_a_run_holds_these_files_and_no_pickle(trained_folder: Path) -> None:
+    pytest.importorskip("matplotlib")
     assert {path.name for path in trained_folder.iterdir()} == {
         "vczoo.yaml",
         "model.safetensors",
         "voices.safetensors",
         "metrics.json",
         "metrics.jsonl",
+        "curves.png",
         "manifest.jsonl",
     }
 
@@ -171,7 +173,7 @@ def test_training_stops_when_validation_no_longer_improves(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([3.0, 2.0, 2.5, 2.4, 9.0, 9.0, 9.0, 9.0])
-    monkeypatch.setattr(loop, "evaluate", lambda model, clips: {"loss": next(losses)})
+    monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(losses)})
     overrides = [*small, "training.epochs=8", "training.patience=2"]
     converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
     assert converter.metrics["epochs"] == 4  # the best is epoch 1, and two more did not improve on it
@@ -196,7 +198,7 @@ def test_schedules(schedule: str, expected: list[float]) -> None:
     from vczoo.recipe import Training
 
     settings = Training.model_validate({"schedule": schedule, "warmup": 2 / 6})
-    rates = [loop._schedule(settings, step, 6) for step in range(6)]
+    rates = [steps.rate_share(settings, step, 6) for step in range(6)]
     assert rates == pytest.approx(expected, abs=1e-4)
 
 

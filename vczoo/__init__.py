@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from vczoo.entry import Entry as Entry
     from vczoo.entry import Weights as Weights
     from vczoo.errors import ContractError as ContractError
+    from vczoo.errors import FolderError as FolderError
     from vczoo.errors import RecipeError as RecipeError
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
     from vczoo.errors import WeightsError as WeightsError
     from vczoo.evaluation import Conversion as Conversion
     from vczoo.evaluation import Evaluation as Evaluation
+    from vczoo.folder import Converted as Converted
+    from vczoo.folder import convert_folder as convert_folder
     from vczoo.frames import Frames as Frames
     from vczoo.hookspecs import hookimpl as hookimpl
     from vczoo.image import mel_image as mel_image
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from vczoo.measuring import Measures as Measures
     from vczoo.measuring import load_measures as load_measures
     from vczoo.mel import LogMel as LogMel
+    from vczoo.rate_finder import RateSearch as RateSearch
+    from vczoo.rate_finder import find_learning_rate as find_learning_rate
     from vczoo.recipe import Recipe as Recipe
     from vczoo.references import References as References
     from vczoo.references import place_manifest as place_manifest
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from vczoo.run_evaluation import evaluate as evaluate
     from vczoo.specs import FrameSpec as FrameSpec
     from vczoo.specs import MelSpec as MelSpec
+    from vczoo.stream import Stream as Stream
     from vczoo.train import finetune as finetune
     from vczoo.trials import Trial as Trial
     from vczoo.trials import read_trials as read_trials
@@ -72,19 +78,22 @@ _HOMES = {
     "converter": ("Converter", "load"),
     "corpus": ("Corpus", "read_corpus"),
     "entry": ("Entry", "Weights"),
-    "errors": ("ContractError", "RecipeError", "UnknownNameError", "VczooError", "WeightsError"),
+    "errors": ("ContractError", "FolderError", "RecipeError", "UnknownNameError", "VczooError", "WeightsError"),
     "evaluation": ("Conversion", "Evaluation"),
+    "folder": ("Converted", "convert_folder"),
     "frames": ("Frames",),
     "hookspecs": ("hookimpl",),
     "image": ("mel_image",),
     "interfaces": ("Backbone", "Freezing", "Loss", "Source", "SpeakerHead", "Stage", "Vocoder", "Voice", "VoiceHead"),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
+    "rate_finder": ("RateSearch", "find_learning_rate"),
     "recipe": ("Recipe",),
     "references": ("References", "place_manifest", "read_references"),
     "report": ("Report", "Scores"),
     "run_evaluation": ("evaluate",),
     "specs": ("FrameSpec", "MelSpec"),
+    "stream": ("Stream",),
     "train": ("finetune",),
     "trials": ("Trial", "read_trials"),
     "vision": ("VisionBackbone",),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vczoo.criterion import criterion_faults
 from vczoo.entry import Kind
 from vczoo.errors import RecipeError, WeightsError
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
@@ -51,9 +52,13 @@ def check(recipe: Recipe) -> None:
     faults: list[str] = []
     ready = _prepare(recipe, faults)
     with torch.random.fork_rng(devices=[]):
-        _assemble(recipe, ready, num_speakers=2, faults=faults, random=("backbone", "vocoder"))
+        model = _assemble(recipe, ready, num_speakers=2, faults=faults, random=("backbone", "vocoder"))
         if "freezing" in ready:
             attempt(faults, "freezing", lambda: ready["freezing"].make({}))
+    for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
+        if model and training:
+            heads = {"recognises": bool(model.speaker_heads), "converts": bool(model.voice_heads)}
+            faults += criterion_faults(training.criterion, section, **heads)
     if faults:
         raise RecipeError(recipe.name, faults)
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
 from vczoo.run import write_tensors
+from vczoo.sharding import laid_out, whole
 from vczoo.weights import load_strictly, read_tensors
 
-__all__ = ["CHECKPOINT", "TrainingState", "load_checkpoint", "save_checkpoint"]
+__all__ = ["CHECKPOINT", "TrainingState", "checkpoint_tensors", "load_checkpoint", "save_checkpoint"]
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -28,7 +29,7 @@ class TrainingState:
         identity: of recipe and corpus; another's checkpoint is refused.
         epoch: that runs or runs next.
         step: steps of it that are done.
-        best_loss: lowest validation loss so far.
+        best_score: of the best epoch so far, by the recipe's criterion; the lower, as tuples compare, the better.
         best_epoch: where it was; -1 before the first validation.
         history: one record an epoch, as in metrics.jsonl.
         sums: of the running epoch's figures, weighted by items.
@@ -39,29 +40,40 @@ class TrainingState:
     identity: str
     epoch: int = 0
     step: int = 0
-    best_loss: float = float("inf")
+    best_score: tuple[float, ...] = (float("inf"),)
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     items: int = 0
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.best_score = tuple(self.best_score)  # JSON knows no tuples
 
-def save_checkpoint(
-    path: Path, state: TrainingState, tensors: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> None:
-    """Write the state, what trains, the best of it so far, the optimizer and the random state.
+
+def checkpoint_tensors(
+    tensors: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """What trains, the best of it so far, the optimizer and the random state: all tensors of a checkpoint, whole.
+
+    All processes of a team must ask.
+    """
+    flat = {f"model.{name}": tensor for name, tensor in whole(tensors.state_dict()).items()}
+    flat |= {f"best.{name}": tensor for name, tensor in best.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        kept = {name: torch.as_tensor(value) for name, value in values.items()}
+        flat |= {f"optimizer.{index}.{name}": tensor for name, tensor in whole(kept).items()}
+    flat["random"] = torch.get_rng_state()
+    # safetensors takes neither shared nor strided storage.
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}
+
+
+def save_checkpoint(path: Path, state: TrainingState, flat: dict[str, Tensor]) -> None:
+    """Write the state and the tensors.
 
     Raises:
         RunError: the disk refuses; the checkpoint before this one stays.
     """
-    flat = {f"model.{name}": tensor for name, tensor in tensors.state_dict().items()}
-    flat |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        flat |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
-    flat["random"] = torch.get_rng_state()
-    # safetensors takes neither shared nor strided storage.
-    flat = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}
     try:
         write_tensors(path, flat, {"state": json.dumps(asdict(state))})
     except OSError as error:
@@ -99,13 +111,16 @@ def load_checkpoint(
         if group in groups:
             groups[group][rest] = tensor
     try:
-        load_strictly(tensors, groups["model"], where=str(path))
+        there = tensors.state_dict()
+        given = {name: laid_out(value, there.get(name, value)) for name, value in groups["model"].items()}
+        load_strictly(tensors, given, where=str(path))
     except WeightsError as error:
         raise RunError(f"{path}: this checkpoint cannot be resumed: {error}") from error
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     values: dict[int, dict[str, Tensor]] = {}
     for name, tensor in groups["optimizer"].items():
         index, _, key = name.partition(".")
-        values.setdefault(int(index), {})[key] = tensor
+        values.setdefault(int(index), {})[key] = laid_out(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(flat["random"])
     return state, groups["best"]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vczoo.errors import VczooError
+from vczoo.launch import launch, launched, leads
 from vczoo.listing import part_rows, plugin_rows, recipe_rows
 
 app = typer.Typer(
@@ -104,16 +105,42 @@ def train(
         bool, typer.Option(help="From a run: keep its speakers, or only its weights.", show_default="keep them")
     ] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted fine-tune in --out.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for what frozen stages give; the user's cache if not given.")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run frozen stages again in every epoch.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that train together, through Accelerate.")] = 1,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Each process holds a part of the parameters (FSDP), not all of them.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(help="Log epochs to tensorboard, trackio, wandb or mlflow; repeatable.")
+    ] = None,
 ) -> None:
     """Fine-tune a recipe on recordings, or teach a run additional speakers."""
+    if processes > 1 and not launched():
+        raise typer.Exit(launch(sys.argv[1:], processes, device))
     from vczoo.train import finetune
 
     try:
-        converter = finetune(_as_run(name), data, out, overrides or (), rehearse=rehearse, resume=resume, device=device)
+        converter = finetune(
+            _as_run(name),
+            data,
+            out,
+            overrides or (),
+            rehearse=rehearse,
+            resume=resume,
+            cache=False if no_cache else cache or True,
+            shard=shard,
+            device=device,
+            log=log or (),
+        )
     except KeyboardInterrupt:
         _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
         raise typer.Exit(130) from None
+    if not leads():
+        return
     metrics = converter.metrics
     _print(f"{out}: voices {', '.join(converter.voices)}")
     figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"
@@ -121,6 +148,23 @@ def train(
     for age, accuracies in metrics.get("extension", {}).items():
         before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
         _print(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
+
+
+@app.command("find-rate")
+def find_rate(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run that is tuned.")],
+    data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
+    overrides: Overrides = None,
+    steps: Annotated[int, typer.Option(help="Mini-batches, at most.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="A .png file to draw the loss over the rate in.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+) -> None:
+    """Find a learning rate: train a few steps with a rising one, keep nothing, say where the loss fell."""
+    from vczoo.rate_finder import find_learning_rate
+
+    found = find_learning_rate(_as_run(name), data, overrides or (), steps=steps, out=out, device=device)
+    _table(found.rows())
+    _print(found.override)
 
 
 @app.command("train-vocoder")
@@ -152,24 +196,44 @@ def train_vocoder(
 @app.command()
 def convert(
     run: RunFolder,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recording: WAV, FLAC, OGG or MP3.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A recording (WAV, FLAC, OGG or MP3), or a folder of them.")
+    ],
     voice: Annotated[str, typer.Option(help="Whose voice, or a mix: alice:0.7,bob:0.3.")],
-    out: Annotated[Path, typer.Option(help="The file to make.")],
+    out: Annotated[Path, typer.Option(help="The file to make; from a folder, the folder.")],
     semitones: Annotated[
         str, typer.Option(help="Semitones to move pitch by, or auto: to the voice's mean.", metavar="SEMITONES|auto")
     ] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
+    jobs: Annotated[int, typer.Option(help="From a folder: processes at a time.")] = 1,
+    suffix: Annotated[str, typer.Option(help="From a folder: .wav, .flac, .ogg, .mp3, or keep: as it was.")] = ".wav",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out names if it exists.")] = False,
 ) -> None:
-    """Say what a recording says in a voice."""
-    if out.exists() and not overwrite:
+    """Say in a voice what a recording says, or every recording below a folder."""
+    if source.is_file() and out.exists() and not overwrite:
         raise VczooError(f"{out} exists; choose another --out, or give --overwrite")
     try:
         shift = None if semitones == "auto" else float(semitones)
     except ValueError:
         raise VczooError(f"--semitones is a number or auto, got {semitones!r}") from None
-    wave = _load(run).convert(source, voice, semitones=shift)
-    wave.save(out, overwrite=overwrite)
-    _print(f"{out}: {wave.seconds:.1f} s in the voice of {voice}")
+    try:
+        if source.is_dir():
+            from vczoo.folder import convert_folder
+
+            made = convert_folder(
+                _load(run), source, out, voice, semitones=shift, suffix=suffix, jobs=jobs, overwrite=overwrite
+            )
+            _print(f"{out}: {len(made)} recordings, {sum(one.seconds for one in made):.1f} s in the voice of {voice}")
+            return
+        from vczoo.progress import FileBar
+        from vczoo.sound_file import SoundReader
+
+        converter, reader = _load(run), SoundReader(source)
+        with FileBar(reader.seconds, "s") as bar:
+            seconds = converter.convert_file(source, out, voice, semitones=shift, overwrite=overwrite, watch=bar.reach)
+        _print(f"{out}: {seconds:.1f} s in the voice of {voice}")
+    except KeyboardInterrupt:
+        _print("interrupted; what was finished stays, and no half file was left", to_stderr=True)
+        raise typer.Exit(130) from None
 
 
 @app.command()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from vczoo.activations import Activation, cut, masked
 from vczoo.corpus import Utterance
-from vczoo.errors import ContractError
+from vczoo.features import PLAIN, Features, Version
 from vczoo.frames import Frames
-from vczoo.model import Model
 from vczoo.waveform import Waveform
 
 __all__ = ["Batch", "Clips"]
 
 REFERENCE_SECONDS = 3.0  # of another excerpt by the same speaker: enough to know a voice by
+WHOLE_AT_ONCE = 32  # utterances that a recipe without a voice head is measured on at once
 
 
 @dataclass(frozen=True)
@@ -25,76 +26,93 @@ class Batch:
 
     Attributes:
         speakers: (B,) int64; -1 for one that training does not hear.
-        wave: (B, S) at the model's rate; None where `content` is given.
+        depth: the stage that comes next.
+        wave: (B, S) at the model's rate; None where something else than the samples is kept.
+        heard: what stands before that stage, an item each; None where `wave` or `content` is given.
         content: (B, T, C), what a frozen backbone hears; None where the backbone trains.
         reference: (B, T'', C), content of other excerpts by the same speakers; None where the backbone trains.
         pitch: (B, T', 2), None where no voice head trains.
         target: (B, T', acoustic channels), None where no voice head trains.
+        share: what the loss is multiplied by: 1, or with several processes this one's part of the items, times the
+            number of processes, so that the mean over the processes is that over the items.
     """
 
     speakers: Tensor
+    depth: int = 0
     wave: Waveform | None = None
+    heard: tuple[Activation, ...] | None = None
     content: Frames | None = None
     reference: Frames | None = None
     pitch: Frames | None = None
     target: Frames | None = None
+    share: float = 1.0
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
-        frames = (self.content, self.reference, self.pitch, self.target)
-        wave = self.wave.to(device) if self.wave else None
-        return Batch(self.speakers.to(device), wave, *(part.to(device) if part else None for part in frames))
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device; from pinned memory to a GPU, so that nobody waits for it."""
+
+        def move(tensor: Tensor) -> Tensor:
+            if device.type != "cuda":
+                return tensor.to(device)
+            return tensor.pin_memory().to(device, non_blocking=True)
+
+        def frames(part: Frames | None) -> Frames | None:
+            return Frames(move(part.values), move(part.lengths)) if part else None
+
+        wave, heard = self.wave, self.heard
+        return replace(
+            self,
+            speakers=move(self.speakers),
+            wave=Waveform(move(wave.samples), wave.sample_rate_hz, move(wave.lengths)) if wave else None,
+            heard=tuple(Activation(move(item.values), item.length) for item in heard) if heard else None,
+            content=frames(self.content),
+            reference=frames(self.reference),
+            pitch=frames(self.pitch),
+            target=frames(self.target),
+        )
 
 
 @dataclass(frozen=True)
 class _Clip:
     """One utterance or an excerpt of it; `seconds` long."""
 
+    utterance: Utterance
     speaker: int
     seconds: float
-    wave: Waveform | None
-    content: Frames | None
-    pitch: Frames | None
-    target: Frames | None
-    faster: tuple[Frames, ...] = ()  # the content as heard at other speeds, with as many frames
+    wave: Waveform | None = None
+    heard: Activation | None = None
+    pitch: Frames | None = None
+    target: Frames | None = None
 
 
 class Clips:
-    """The utterances of one split, decoded once and kept in memory with their pitch and target.
+    """The utterances of one split, and batches of excerpts of them.
 
-    Where the whole backbone is frozen it runs once over each utterance at each speed, and excerpts are cut from
-    what it hears: its frames are kept in place of the samples. An hour of speech takes 230 MB as samples, half as
-    much again as mels, and for each speed 280 MB as frames of 384 channels.
+    Excerpts are cut from what the frozen stages make of whole utterances, which is made once: see `Features`. Where
+    nothing is frozen they are cut from what the first stage reads; where that cannot be cut, from the samples.
 
     Args:
-        utterances: to read.
+        features: of the utterances.
+        utterances: of the split.
         speakers: names in the order of the logits.
-        model: decides the sample rate, and what the target is.
         crop_seconds: length of an excerpt.
-        frozen: whether no stage of the backbone ever trains.
-        speeds: that a frozen backbone hears excerpts at; references and whole utterances are heard as they are.
-
-    Raises:
-        ContractError: speeds other than 1 for a backbone that trains.
+        versions: that excerpts are heard in; references and whole utterances are heard as they are.
+        mask: the largest share of an excerpt's time, and of its bands, that is hidden (SpecAugment).
     """
 
     def __init__(
         self,
+        features: Features,
         utterances: Sequence[Utterance],
         speakers: Sequence[str],
-        model: Model,
         crop_seconds: float,
         *,
-        frozen: bool = False,
-        speeds: Sequence[float] = (1.0,),
+        versions: Sequence[Version] = (PLAIN,),
+        mask: float = 0.0,
     ) -> None:
-        if not frozen and set(speeds) != {1.0}:
-            raise ContractError(
-                f"training.content_speeds is {list(speeds)}, which is for a backbone that is wholly frozen; "
-                "freeze it (freezing.use=full), or leave content_speeds at [1.0]"
-            )
+        self.features, self.versions, self.mask = features, tuple(versions), mask
+        model = features.model
         # A mel target depends on nothing that trains; other acoustic frames are for heads that are not trained.
-        spec = model.acoustic_mel.spec if model.acoustic_mel and model.voice_heads else None
+        spec = model.acoustic_mel.spec if model.acoustic_mel and features.signals else None
         self.content_rate_hz = model.backbone.spec.frame_rate_hz
         self.acoustic_rate_hz = spec.frame_rate_hz if spec else 0.0
         # Excerpts start and end where a content frame does, so that content, pitch and target line up.
@@ -102,18 +120,7 @@ class Clips:
         self.crop_seconds = self.crop_frames / self.content_rate_hz
         self.target_frames = spec.num_frames(round(self.crop_seconds * model.sample_rate_hz)) if spec else 0
         index = {name: position for position, name in enumerate(speakers)}
-        device = next(model.parameters()).device
-        self.clips: list[_Clip] = []
-        model.eval()
-        for utterance in utterances:
-            wave = Waveform.read(utterance.path, model.sample_rate_hz)
-            with torch.inference_mode():
-                content = model.content(wave.to(device)).to("cpu") if frozen else None
-                heard = tuple(_at_speed(model, wave.to(device), content, speed) for speed in speeds) if content else ()
-                target = model.acoustic(wave.to(device)).to("cpu") if spec else None
-            pitch = model.pitch(wave) if spec else None
-            speaker, kept = index.get(utterance.speaker, -1), None if frozen else wave
-            self.clips.append(_Clip(speaker, wave.seconds, kept, content, pitch, target, heard))
+        self.clips = [_Clip(u, index.get(u.speaker, -1), u.seconds) for u in utterances]
         self.of_speaker: dict[int, list[int]] = {}
         for number, clip in enumerate(self.clips):
             self.of_speaker.setdefault(clip.speaker, []).append(number)
@@ -122,74 +129,148 @@ class Clips:
         """Excerpts that one epoch draws."""
         return sum(self._count(clip) for clip in self.clips)
 
-    def epoch(self, batch_size: int, seed: int) -> Iterator[Batch]:
-        """One pass in random order, each long utterance as several random excerpts; the seed decides all of it."""
+    @property
+    def in_waves(self) -> bool:
+        """Whether excerpts are cut from the samples, and all stages run on them."""
+        return self.features.time is None
+
+    def wanted(self) -> list[tuple[Utterance, Version]]:
+        """What the batches are cut from and is not kept yet."""
+        versions = () if self.in_waves else tuple(dict.fromkeys((PLAIN, *self.versions)))
+        return self.features.missing((clip.utterance for clip in self.clips), versions)
+
+    def epoch(
+        self, batch_size: int, seed: int, *, first: int = 0, rank: int = 0, processes: int = 1
+    ) -> Iterator[Batch]:
+        """One pass in random order, each long utterance as several random excerpts; the seed decides all of it.
+
+        Args:
+            batch_size: of all processes together.
+            seed: of the pass.
+            first: how many batches are left out, as done before.
+            rank: of this process; it gets every so many-th item of each batch.
+            processes: how many there are.
+        """
         generator = torch.Generator().manual_seed(seed)
         owners = torch.tensor([index for index, clip in enumerate(self.clips) for _ in range(self._count(clip))])
         owners = owners[torch.randperm(len(owners), generator=generator)]
         draws = torch.rand(4, len(owners), generator=generator)
-        for start in range(0, len(owners), batch_size):
-            chosen = [self.clips[owner] for owner in owners[start : start + batch_size].tolist()]
-            places, speeds, others, starts = draws[:, start : start + batch_size].tolist()
-            excerpts = [self._excerpt(*drawn) for drawn in zip(chosen, places, speeds, strict=True)]
-            references = [self._reference(*drawn) for drawn in zip(chosen, others, starts, strict=True)]
-            yield self._batch(excerpts, references)
+        hidden = torch.rand(4, len(owners), generator=generator)
+        for start in range(first * batch_size, len(owners), batch_size):
+            size = min(batch_size, len(owners) - start)
+            # A process without an item does the first one, which then does not count: all must take part in a step.
+            own = torch.arange(start + rank, start + size, processes) if rank < size else torch.tensor([start])
+            chosen = [self.clips[owner] for owner in owners[own].tolist()]
+            batch = self._drawn(chosen, draws[:, own].tolist(), hidden[:, own].T.tolist())
+            yield replace(batch, share=len(own) * processes / size if rank < size else 0.0)
 
-    def whole(self) -> Iterator[Batch]:
-        """Every utterance whole, one at a time: what validation and test look at."""
-        for clip in self.clips:
-            yield self._batch([clip], [clip.content])
+    def whole(self, *, rank: int = 0, processes: int = 1) -> Iterator[Batch]:
+        """Every utterance whole, as it is: what validation and test look at.
+
+        With a voice head one at a time, since speakers are heard in all their items of a batch.
+        """
+        at_once = 1 if self.features.signals else WHOLE_AT_ONCE
+        clips = sorted(self.clips, key=lambda clip: clip.seconds) if at_once > 1 else self.clips
+        batches = [clips[start : start + at_once] for start in range(0, len(clips), at_once)]
+        for chosen in batches[rank::processes]:
+            found = self._heard([(clip.utterance, PLAIN) for clip in chosen])
+            items = [
+                replace(self._with_signals(clip), wave=self._wave(clip), heard=item)
+                for clip, item in zip(chosen, found, strict=True)
+            ]
+            yield self._batch(items, [self._frames(item) for item in found])
+
+    def _drawn(self, chosen: Sequence[_Clip], draws: list[list[float]], hidden: list[list[float]]) -> Batch:
+        places, speeds, others, starts = draws
+        versions = [self.versions[int(which * len(self.versions))] for which in speeds]
+        mates = [self._mate(clip, which) for clip, which in zip(chosen, others, strict=True)]
+        wanted = [(clip.utterance, version) for clip, version in zip(chosen, versions, strict=True)]
+        found = self._heard([*wanted, *((mate.utterance, PLAIN) for mate in mates if mate)])
+        heard, references = found[: len(chosen)], found[len(chosen) :]
+        excerpts = [self._excerpt(*drawn) for drawn in zip(chosen, heard, places, hidden, strict=True)]
+        return self._batch(
+            excerpts,
+            [self._reference(*drawn) for drawn in zip(references, starts, strict=True)] if references else [],
+        )
 
     def _count(self, clip: _Clip) -> int:
         return max(1, round(clip.seconds / self.crop_seconds))
 
-    def _excerpt(self, clip: _Clip, where: float, which: float) -> _Clip:
-        """One excerpt of a clip, at one of the speeds; both draws are in [0, 1)."""
-        wave, content = clip.wave, clip.faster[int(which * len(clip.faster))] if clip.faster else None
-        if clip.seconds <= self.crop_seconds:
-            return replace(clip, content=content)
-        frame = int(where * (int((clip.seconds - self.crop_seconds) * self.content_rate_hz) + 1))
+    def _heard(self, wanted: Sequence[tuple[Utterance, Version]]) -> Sequence[Activation | None]:
+        return [None] * len(wanted) if self.in_waves else self.features.activations(wanted)
+
+    def _wave(self, clip: _Clip) -> Waveform | None:
+        return self.features.wave(clip.utterance) if self.in_waves else None
+
+    def _with_signals(self, clip: _Clip) -> _Clip:
+        if not self.features.signals:
+            return clip
+        return replace(clip, pitch=self.features.pitch(clip.utterance), target=self.features.acoustic(clip.utterance))
+
+    def _excerpt(self, clip: _Clip, heard: Activation | None, where: float, hidden: Sequence[float]) -> _Clip:
+        """One excerpt of a clip; `where` it starts and what is hidden are drawn from [0, 1)."""
+        time = self.features.time
+        clip = replace(self._with_signals(clip), wave=self._wave(clip), heard=heard)
+        if clip.seconds > self.crop_seconds:
+            frame = int(where * (int((clip.seconds - self.crop_seconds) * self.content_rate_hz) + 1))
+            if heard and time:
+                part, frame = cut(heard, time, frame, self.crop_frames)
+                clip = replace(clip, heard=part) if part is heard else self._from(replace(clip, heard=part), frame)
+            else:
+                clip = self._from(clip, frame)
+        if clip.heard:
+            item = Activation(clip.heard.values.float(), clip.heard.length)
+            clip = replace(clip, heard=masked(item, time, self.mask, hidden) if self.mask and time else item)
+        return clip
+
+    def _from(self, clip: _Clip, frame: int) -> _Clip:
+        """The clip's samples, pitch and target from a content frame on."""
         began = frame / self.content_rate_hz
+        wave = clip.wave
         if wave:
             first, count = (round(value * wave.sample_rate_hz) for value in (began, self.crop_seconds))
             wave = Waveform.of(wave.samples[:, first : first + count], wave.sample_rate_hz)
-        if content:
-            content = content.slice(torch.tensor([frame]), self.crop_frames)
         start = torch.tensor([round(began * self.acoustic_rate_hz)])
         pitch = clip.pitch.slice(start, self.target_frames) if clip.pitch else None
         target = clip.target.slice(start, self.target_frames) if clip.target else None
-        return _Clip(clip.speaker, self.crop_seconds, wave, content, pitch, target)
+        return replace(clip, seconds=self.crop_seconds, wave=wave, pitch=pitch, target=target)
 
-    def _reference(self, clip: _Clip, which: float, where: float) -> Frames | None:
-        """Content of some excerpt by the same speaker."""
-        if clip.content is None:
+    def _mate(self, clip: _Clip, which: float) -> _Clip | None:
+        """A clip by the same speaker, where the voice is heard elsewhere than in the excerpt."""
+        if not self.features.signals or not self.features.wholly_frozen:
             return None
         own = self.of_speaker[clip.speaker]
-        content = self.clips[own[int(which * len(own))]].content
-        assert content is not None
+        return self.clips[own[int(which * len(own))]]
+
+    def _reference(self, heard: Activation | None, where: float) -> Frames | None:
+        """Content of some excerpt."""
+        content = self._frames(heard)
+        if content is None:
+            return None
         count = min(round(REFERENCE_SECONDS * self.content_rate_hz) or 1, int(content.lengths[0]))
         start = int(where * (int(content.lengths[0]) - count + 1))
         return content.slice(torch.tensor([start]), count)
 
-    @staticmethod
-    def _batch(clips: Sequence[_Clip], references: Sequence[Frames | None]) -> Batch:
+    def _frames(self, heard: Activation | None) -> Frames | None:
+        """What was heard, where that is content: after the last stage."""
+        return Frames.of(heard.values.float()) if heard and self.features.wholly_frozen else None
+
+    def _batch(self, clips: Sequence[_Clip], references: Sequence[Frames | None]) -> Batch:
         waves = [clip.wave for clip in clips if clip.wave]
-        columns = (
-            [clip.content for clip in clips if clip.content],
-            [reference for reference in references if reference],
-            [clip.pitch for clip in clips if clip.pitch],
-            [clip.target for clip in clips if clip.target],
-        )
+        heard = tuple(Activation(clip.heard.values.float(), clip.heard.length) for clip in clips if clip.heard)
         return Batch(
             torch.tensor([clip.speaker for clip in clips]),
-            Waveform.batch(waves) if waves else None,
-            *(Frames.batch(column) if column else None for column in columns),
+            self.features.depth,
+            wave=Waveform.batch(waves) if waves else None,
+            heard=heard if heard and not self.features.wholly_frozen else None,
+            content=_together(self._frames(clip.heard) for clip in clips),
+            reference=_together(references),
+            pitch=_together(clip.pitch for clip in clips),
+            target=_together(clip.target for clip in clips),
         )
 
 
-def _at_speed(model: Model, wave: Waveform, content: Frames, speed: float) -> Frames:
-    """What the backbone hears of a recording that is played faster, at the times of what it hears of it plain."""
-    if speed == 1.0:
-        return content
-    faster = Waveform.of(wave.samples, round(wave.sample_rate_hz * speed)).resample(wave.sample_rate_hz)
-    return model.content(faster).to("cpu").resize(content.lengths, 1 / speed)
+def _together(items: Iterable[Frames | None]) -> Frames | None:
+    """One batch of what is there."""
+    there = [item for item in items if item]
+    return Frames.batch(there) if there else None

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vczoo.assembly import build, checked_recipe
-from vczoo.errors import RunError, UnknownNameError, VczooError, VoiceError
+from vczoo.errors import AudioError, RunError, UnknownNameError, VczooError, VoiceError
 from vczoo.interfaces import Voice
 from vczoo.mix import read_mix
+from vczoo.piecewise import Blocks, convert_blocks
 from vczoo.recipe import Recipe
 from vczoo.run import Run, is_run, load_run, save_run
+from vczoo.sound_file import SoundReader
+from vczoo.sound_writer import SoundWriter
+from vczoo.stream import Stream
 from vczoo.waveform import Waveform
 from vczoo.zoo import the_zoo
 
 __all__ = ["Converter", "load", "read_name"]
 
 Recording = str | os.PathLike[str] | Waveform
+
+WHOLE_SECONDS = 30.0  # longer recordings are converted piece by piece
 
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
 
@@ -66,7 +74,7 @@ class Converter:
     def convert(
         self, source: Recording, voice: str | Mapping[str, float], *, semitones: float | None = None
     ) -> Waveform:
-        """Say what a recording says in a voice.
+        """Say what a recording says in a voice; one of more than half a minute piece by piece.
 
         Args:
             source: a file or waveform of any rate.
@@ -78,11 +86,94 @@ class Converter:
 
         Raises:
             VoiceError: no such voice, shares that do not add up to 1, or the recipe only recognises.
-            AudioError: the source cannot be read.
+            AudioError: the source cannot be read, or is a batch of several.
         """
-        shares = read_mix(voice, self.voices)
-        mix = [(self.run.voices[name].tensors, share) for name, share in shares.items()]
-        return self.run.model.convert(self._read(source), mix, semitones=semitones).to("cpu")
+        voices = self._voices(voice)
+        blocks = self._blocks(source)
+        if blocks.seconds <= WHOLE_SECONDS:
+            return self.run.model.convert(self._read(source), voices, semitones=semitones).to("cpu")
+        made = convert_blocks(self.run.model, blocks, voices, semitones=semitones, device=self.device)
+        return Waveform.of(torch.cat(list(made)), self.run.model.sample_rate_hz)
+
+    def convert_file(
+        self,
+        source: Recording,
+        out: str | os.PathLike[str],
+        voice: str | Mapping[str, float],
+        *,
+        semitones: float | None = None,
+        overwrite: bool = False,
+        watch: Callable[[float], None] | None = None,
+    ) -> float:
+        """As `convert`, straight into a file, in memory that does not grow with the recording's length.
+
+        Args:
+            out: the file to make; it appears whole or not at all.
+            overwrite: whether a file that is there is replaced.
+            watch: called now and then with the seconds that are written.
+
+        Returns:
+            The seconds that were written.
+
+        Raises:
+            VoiceError, AudioError: as `convert`, and `out` exists, is of no known format, or the disk refuses.
+        """
+        voices, model = self._voices(voice), self.run.model
+        writer = SoundWriter(out, model.sample_rate_hz, overwrite=overwrite)  # its faults come before the work
+        blocks = self._blocks(source)
+        if blocks.seconds <= WHOLE_SECONDS:
+            made = iter([self.convert(source, voice, semitones=semitones).samples[0]])
+        else:
+            made = convert_blocks(model, blocks, voices, semitones=semitones, device=self.device)
+        first = next(made)  # the recording was read once then, and has no fault
+        with writer as file:
+            for block in chain([first], made):
+                file.write(block.numpy())
+                if watch:
+                    watch(file.written / model.sample_rate_hz)
+        return file.written / model.sample_rate_hz
+
+    def stream(
+        self,
+        blocks: Iterable[Tensor | np.ndarray[Any, Any]],
+        voice: str | Mapping[str, float],
+        *,
+        semitones: float | None = None,
+        sample_rate_hz: int | None = None,
+        block_seconds: float = 0.5,
+        history_seconds: float = 4.0,
+        lookahead_seconds: float = 0.25,
+    ) -> Stream:
+        """Convert while somebody is still speaking: blocks of samples in, an iterator of converted blocks out.
+
+        Args:
+            blocks: samples (S,) in [-1, 1], of any lengths.
+            voice: as for `convert`.
+            semitones: how far pitch is moved; None moves the mean of what was heard so far to the voice's.
+            sample_rate_hz: of the blocks; None for the model's.
+            block_seconds: of a block that comes out.
+            history_seconds: that are heard again with each block; more is nearer to `convert`, and slower.
+            lookahead_seconds: that are heard before a block is made.
+
+        Returns:
+            The blocks (S',) at the model's rate, together as long as what came in; and `latency_seconds`.
+
+        Raises:
+            VoiceError: as `convert`.
+            ContractError: a length is out of range.
+            AudioError: while it is iterated over, a block that came in is no row of finite floats.
+        """
+        return Stream(
+            self.run.model,
+            blocks,
+            self._voices(voice),
+            semitones=semitones,
+            sample_rate_hz=sample_rate_hz or self.run.model.sample_rate_hz,
+            block_seconds=block_seconds,
+            history_seconds=history_seconds,
+            lookahead_seconds=lookahead_seconds,
+            device=self.device,
+        )
 
     def enroll(self, name: str, recordings: Recording | Sequence[Recording], *, overwrite: bool = False) -> None:
         """Add a voice from recordings of it, with no training; `save` keeps it.
@@ -136,6 +227,16 @@ class Converter:
         if path.exists() and not (overwrite and is_run(path)):
             raise RunError(f"{path} exists; choose another folder, or overwrite a run on purpose")
         return save_run(self.run, path)
+
+    def _voices(self, voice: str | Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
+        shares = read_mix(voice, self.voices)
+        return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
+
+    def _blocks(self, recording: Recording) -> Blocks:
+        source = recording if isinstance(recording, Waveform) else SoundReader(recording)
+        if isinstance(source, Waveform) and len(source) != 1:
+            raise AudioError(f"one recording is converted at a time, this batch has {len(source)}; convert wave[i]")
+        return Blocks(source, self.run.model.sample_rate_hz)
 
     def _read(self, recording: Recording) -> Waveform:
         rate = self.run.model.sample_rate_hz

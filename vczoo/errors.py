@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 __all__ = [
     "AudioError",
     "ContractError",
     "CorpusError",
+    "FolderError",
     "PluginError",
     "RecipeError",
     "RunError",
@@ -38,6 +40,20 @@ class ContractError(VczooError):
 
 class PluginError(VczooError):
     """A plugin that is absent, broken, or in conflict with another."""
+
+
+class FolderError(VczooError):
+    """Recordings of a folder that could not be converted, in one report; the others were.
+
+    Attributes:
+        made: what was made of the others.
+        faults: what was wrong, by recording.
+    """
+
+    def __init__(self, folder: str, made: Sequence[object], faults: Mapping[Path, str], count: int) -> None:
+        self.made, self.faults = tuple(made), dict(faults)
+        lines = "".join(f"\n  {faults[path]}" for path in sorted(faults))
+        super().__init__(f"{folder}: {len(faults)} of {count} recordings could not be converted:{lines}")
 
 
 class RunError(VczooError):

@@ -261,3 +261,13 @@ class Vocoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, frames: Frames) -> Waveform:
         """(B, T, C) under `accepts` -> (B, S)."""
+
+    def follow(self, frames: Frames, before: Waveform) -> Waveform:
+        """As `forward`, going on from what was made earlier, where a vocoder can: else it is not read.
+
+        Args:
+            frames: (1, T, C).
+            before: (1, P), the waveform that is there already, from the first frame's beginning on.
+        """
+        made: Waveform = self(frames)
+        return made

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 
-from vczoo.checkpoint import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
-from vczoo.clips import Batch, Clips
-from vczoo.errors import VczooError
+from vczoo.activations import frozen_depth
+from vczoo.checkpoint import CHECKPOINT, TrainingState, checkpoint_tensors, load_checkpoint, save_checkpoint
+from vczoo.clips import Clips
+from vczoo.criterion import score
 from vczoo.files import write_text
 from vczoo.freezing import apply_freezing
-from vczoo.interfaces import Freezing, Loss
+from vczoo.interfaces import Freezing
 from vczoo.model import Model
 from vczoo.recipe import Training
+from vczoo.sharding import shard, whole
+from vczoo.steps import Step, Sums, ahead, evaluate, make_optimizer, rate_share, set_rates, train_step, trainable
+from vczoo.team import Team
 
-__all__ = ["LOG", "Fit", "Watcher", "evaluate", "fit", "interruptible", "seed_of", "trainable"]
+__all__ = ["LOG", "Fit", "Watcher", "fit", "interruptible", "run_frozen", "seed_of"]
 
 LOG = "metrics.jsonl"
+LOOK_EVERY = 20  # steps between looks at the loss, where a look costs
 
 
 class Watcher(Protocol):
@@ -35,6 +40,9 @@ class Watcher(Protocol):
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Training starts: at most `epochs` of `steps` steps each, `done` steps of which lie behind."""
+
+    def hearing(self, done: int, total: int) -> None:
+        """The frozen stages have run over so many recordings of those that they have not heard before."""
 
     def step(self, loss: float) -> None:
         """A step is done."""
@@ -62,12 +70,18 @@ def fit(
     folder: Path,
     identity: str,
     watcher: Watcher,
+    team: Team,
+    listen: Callable[[], dict[str, float]] | None = None,
 ) -> Fit:
     """Train what the strategy leaves free, and leave the best weights in the model, or the last, as settings say.
 
-    A checkpoint in `folder` is resumed, and it gives the weights that an uninterrupted run would have given. The
-    first Ctrl-C ends the running step, writes a checkpoint and raises KeyboardInterrupt; a second one is not
-    waited for. Torch's global random state is used: fork it around the call.
+    The stages that are frozen in an epoch are not run in it: excerpts are cut from what they gave once. A checkpoint in
+    `folder` is resumed, and it gives the weights that an uninterrupted run would have given; with another number of
+    processes, the same but for rounding and dropout. The first Ctrl-C ends the running step, writes a checkpoint and
+    raises KeyboardInterrupt; a second one is not waited for. Torch's global random state is used: fork it around the
+    call.
+
+    What `listen` finds after an epoch joins the figures of validation.
 
     Raises:
         VczooError: the loss is not finite, with the epoch and step.
@@ -77,44 +91,78 @@ def fit(
     freezing.prepare(model.backbone)
     owned = trainable(model, freezing, settings.epochs)
     if not any(True for _ in owned.parameters()):
+        run_frozen((train, validation), _depth(model, freezing, 0), watcher, team)
         return Fit([], -1, 0.0)
-    optimizer = _optimizer(model, settings)
+    final = owned
+    if team.sharded:  # a copy trains in parts, so that the model itself stays whole
+        model = copy.deepcopy(model)
+        owned = trainable(model, freezing, settings.epochs)
+        shard([*owned["backbone"].children(), *model.heads.values()], team.device, team.processes)
+    optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device))
     steps = -(-len(train) // settings.batch_size)
-    state, best = TrainingState(identity), {name: value.clone() for name, value in owned.state_dict().items()}
-    if (folder / CHECKPOINT).is_file():
+    state, best = TrainingState(identity), whole(owned.state_dict())
+
+    def keep() -> None:
+        tensors = checkpoint_tensors(owned, best, optimizer)
+        team.alone(lambda: save_checkpoint(folder / CHECKPOINT, state, tensors))
+
+    if team.agreed((folder / CHECKPOINT).is_file()):
         state, best = load_checkpoint(folder / CHECKPOINT, identity, owned, optimizer)
+        team.wait()
     else:  # at once, so that whatever happens can be resumed and a full disk is noticed before the work is done
-        save_checkpoint(folder / CHECKPOINT, state, owned, best, optimizer)
+        keep()
     total = settings.epochs * steps
-    rates = [settings.learning_rate * _schedule(settings, step, total) for step in range(total)]
+    rates = [settings.learning_rate * rate_share(settings, step, total) for step in range(total)]
     watcher.begin(settings.epochs, steps, state.epoch * steps + state.step)
+    step, trained = None, frozenset[str]()
 
     with interruptible() as interrupted:
         while state.epoch < settings.epochs and state.epoch - max(state.best_epoch, 0) <= settings.patience:
             began = time.perf_counter()
             multipliers = apply_freezing(model.backbone, freezing, state.epoch)
+            run_frozen((train, validation), frozen_depth(multipliers), watcher, team)
+            trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
+            if step is None or trains != trained:  # what is averaged over processes is settled when it is wrapped
+                step, trained = team.wrap(Step(model, team)), trains
             model.train()
             if model.vocoder:
                 model.vocoder.eval()
             if not state.step:
-                torch.manual_seed(seed_of(settings.seed, state.epoch, 1))
-            batches = train.epoch(settings.batch_size, seed_of(settings.seed, state.epoch, 2))
-            for index, batch in enumerate(batches):
-                if index < state.step:
-                    continue  # done before the interruption
-                rate = rates[state.epoch * steps + index]
-                _set_rates(optimizer, rate, settings.backbone_rate, multipliers)
-                loss = _train_step(model, optimizer, batch, settings, state)
+                torch.manual_seed(seed_of(settings.seed, state.epoch, 1 + 2 * team.rank))
+            sums = Sums(state)
+            batches = train.epoch(
+                settings.batch_size,
+                seed_of(settings.seed, state.epoch, 2),
+                first=state.step,
+                rank=team.rank,
+                processes=team.processes,
+            )
+            for batch in ahead(batches) if team.device.type == "cuda" else batches:
+                rate = rates[state.epoch * steps + state.step]
+                set_rates(optimizer, rate, settings.backbone_rate, multipliers)
+                found = train_step(step, model, optimizer, batch.to(team.device), settings, team)
+                sums.add(found, len(batch.speakers) if batch.share else 0)
                 state.step += 1
-                watcher.step(loss)
-                if interrupted.is_set():
-                    state.seconds += time.perf_counter() - began
-                    save_checkpoint(folder / CHECKPOINT, state, owned, best, optimizer)
-                    raise KeyboardInterrupt
-            figures = evaluate(model, validation)
-            if settings.keep == "last" or not state.history or figures["loss"] < state.best_loss:
-                state.best_loss, state.best_epoch = figures["loss"], state.epoch
-                best = {name: value.clone() for name, value in owned.state_dict().items()}
+                # A look at the loss makes the processor wait for a GPU, and the processes for each other.
+                if team.device.type == "cpu" or state.step % LOOK_EVERY == 0 or state.step == steps:
+                    for _ in range(sums.unseen):
+                        watcher.step(sums.look(settings, steps))
+                    sums.unseen = 0
+                    if team.anybody(interrupted.is_set()):
+                        state.seconds += time.perf_counter() - began
+                        sums.settle(team)
+                        keep()
+                        raise KeyboardInterrupt
+            sums.settle(team)
+            figures = evaluate(model, validation, team)
+            if listen:
+                if team.sharded:
+                    final.load_state_dict(whole(owned.state_dict()))
+                figures |= team.agreed(listen() if team.leads else {})
+            reached = score(figures, settings.criterion)
+            if settings.keep == "last" or not state.history or reached < state.best_score:
+                state.best_score, state.best_epoch = reached, state.epoch
+                best = whole(owned.state_dict())
             spent = time.perf_counter() - began
             record = {
                 "epoch": state.epoch,
@@ -127,93 +175,39 @@ def fit(
             state.history.append(record)
             state.epoch, state.step, state.sums, state.items = state.epoch + 1, 0, {}, 0
             state.seconds += spent
-            save_checkpoint(folder / CHECKPOINT, state, owned, best, optimizer)
-            write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.history))
+            keep()
+            lines = "".join(json.dumps(line) + "\n" for line in state.history)
+            team.alone(partial(write_text, folder / LOG, lines))
             watcher.epoch(record)
-    owned.load_state_dict(best)
+    final.load_state_dict(best)
+    model = train.features.model.eval()
     freezing.finish(model.backbone)
-    model.eval()
+    train.features.renew()  # a strategy may have frozen again what it had trained
     return Fit(state.history, state.best_epoch, state.seconds)
 
 
-@torch.inference_mode()
-def evaluate(model: Model, clips: Clips) -> dict[str, float]:
-    """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`.
+def run_frozen(clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team) -> None:
+    """Run the first `depth` stages over what they have not heard yet, each process its share, and go on from there.
 
-    Nothing where there is no utterance.
+    Args:
+        clips: of one `Features`.
+        depth: how many stages are frozen.
+        watcher: hears how far it is.
+        team: that the work is shared by.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    found: dict[str, list[float]] = {}
-    for batch in clips.whole():
-        on_device = batch.to(device)
-        loss = _loss(model, on_device)
-        for name, value in {"loss": loss.value, **loss.metrics}.items():
-            found.setdefault(name, []).append(float(value))
-    return {name: sum(values) / len(values) for name, values in found.items()}
+    splits = list(clips)
+    features = splits[0].features
+    features.at(depth)
+    wanted = list(dict.fromkeys(pair for split in splits for pair in split.wanted()))
+    team.wait()  # until all have seen what is there, before anybody adds to it
+    for done in features.fill(wanted[team.rank :: team.processes]):
+        watcher.hearing(min(len(wanted), done * team.processes), len(wanted))
+    team.wait()
+    features.refresh()
 
 
-def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
-    """The stages that the strategy ever thaws, and the heads: all that training can change, by name."""
-    stages = model.backbone.stages()
-    ever = [max(values) for values in zip(*(freezing.multipliers(len(stages), e) for e in range(epochs)), strict=True)]
-    thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
-    return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
-
-
-def _train_step(
-    model: Model, optimizer: torch.optim.Optimizer, batch: Batch, settings: Training, state: TrainingState
-) -> float:
-    loss = _loss(model, batch.to(next(model.parameters()).device))
-    value = float(loss.value.detach())
-    if not math.isfinite(value):
-        raise VczooError(
-            f"the loss is {value} at epoch {state.epoch}, step {state.step}: training diverged. Lower "
-            f"training.learning_rate (it is {settings.learning_rate:g}) and start again"
-        )
-    optimizer.zero_grad(set_to_none=True)
-    loss.value.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], settings.clip_norm)
-    optimizer.step()
-    size = len(batch.speakers)
-    for name, figure in {"loss": loss.value.detach(), **loss.metrics}.items():
-        state.sums[name] = state.sums.get(name, 0.0) + float(figure) * size
-    state.items += size
-    return value
-
-
-def _loss(model: Model, batch: Batch) -> Loss:
-    content = batch.content
-    if content is None:
-        assert batch.wave is not None
-        content = model.content(batch.wave)
-    return model.loss(content, batch.speakers, batch.pitch, batch.target, batch.reference)
-
-
-def _optimizer(model: Model, settings: Training) -> torch.optim.Optimizer:
-    """One parameter group a stage, in order, and the heads last."""
-    groups: Sequence[Any] = [{"params": list(stage.module.parameters())} for stage in model.backbone.stages()]
-    groups = [*groups, {"params": list(model.heads.parameters())}]
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.learning_rate)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, rate: float, backbone: float, multipliers: Sequence[float]) -> None:
-    # A frozen parameter has no gradient, and the optimizer passes over it: no decay, no momentum.
-    for group, multiplier in zip(optimizer.param_groups, [*(backbone * m for m in multipliers), 1.0], strict=True):
-        group["lr"] = rate * multiplier
-
-
-def _schedule(settings: Training, step: int, total: int) -> float:
-    """Share of the learning rate at a step: a rise over the warm-up, then down to 0 or level."""
-    warm = round(settings.warmup * total)
-    if step < warm:
-        return (step + 1) / warm
-    progress = (step - warm) / max(1, total - warm)
-    if settings.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * progress))
-    return 1 - progress if settings.schedule == "linear" else 1.0
+def _depth(model: Model, freezing: Freezing, epoch: int) -> int:
+    return frozen_depth(apply_freezing(model.backbone, freezing, epoch))
 
 
 def seed_of(seed: int, epoch: int, purpose: int) -> int:

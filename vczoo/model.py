@@ -13,7 +13,7 @@ from vczoo.errors import VoiceError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, Loss, Source, SpeakerHead, Vocoder, VoiceHead
 from vczoo.mel import LogMel
-from vczoo.pitch import mean_log_hz, pitch_frames, shift_pitch
+from vczoo.pitch import mean_log_hz, pitch_frames, pitch_shift, shift_pitch
 from vczoo.specs import MelSpec
 from vczoo.waveform import Waveform
 
@@ -152,15 +152,27 @@ class Model(nn.Module):
         """
         if not waves:
             raise VoiceError("a voice is enrolled from at least one recording, got none")
-        contents = [self.content(wave) for wave in waves]
+        return self.voice_of(
+            [self.content(wave) for wave in waves],
+            [self.acoustic(wave) for wave in waves] if self.voice_heads else [],
+            [self.pitch(wave) for wave in waves] if self.voice_heads else [],
+        )
+
+    @torch.inference_mode()
+    def voice_of(
+        self, contents: Sequence[Frames], acoustics: Sequence[Frames], pitches: Sequence[Frames]
+    ) -> dict[str, Tensor]:
+        """As `enroll`, from what `content`, `acoustic` and `pitch` give for each recording.
+
+        Acoustic and pitch frames are read by voice heads alone.
+        """
         kept: dict[str, Tensor] = {}
         for name, speaker_head in self.speaker_heads.items():
             embeddings = torch.cat([speaker_head.embed(content) for content in contents])
             kept[f"{name}.embedding"] = F.normalize(embeddings.mean(dim=0), dim=0)
         if self.voice_heads:
-            kept["pitch"] = mean_log_hz(Frames.batch([self.pitch(wave) for wave in waves]))
-            content = Frames.batch(contents)
-            acoustic = Frames.batch([self.acoustic(wave) for wave in waves])
+            kept["pitch"] = mean_log_hz(Frames.batch(pitches))
+            content, acoustic = Frames.batch(contents), Frames.batch(acoustics)
             for name, voice_head in self.voice_heads.items():
                 kept |= {f"{name}.{key}": value for key, value in voice_head.enroll(content, acoustic).items()}
         return {name: value.float().cpu().contiguous() for name, value in kept.items()}
@@ -183,25 +195,43 @@ class Model(nn.Module):
         Raises:
             VoiceError: the recipe has no voice head.
         """
-        if not self.voice_heads or self.vocoder is None:
-            raise VoiceError("this recipe only recognises: it has no voice head. Load one that has, see `vczoo list`")
-        device = wave.samples.device
-        name, head = next(iter(self.voice_heads.items()))
+        self.check_converts()
         mixed = [(voices, 1.0)] if isinstance(voices, Mapping) else list(voices)
-        own = [(self._of_head(name, voice, device), share) for voice, share in mixed]
         pitch = self.pitch(wave)
-        if semitones is None:
-            shift = sum(share * voice["pitch"].to(device) for voice, share in mixed) - mean_log_hz(pitch)
-        else:
-            shift = pitch.values.new_tensor([semitones / 12 * math.log(2)])
-        # A whisper has no pitch to move, and a voice enrolled from whispers has none to move to.
-        if bool(torch.isfinite(shift).all()):
-            pitch = shift_pitch(pitch, shift)
-        frames = head.convert_mix(Source(self.content(wave), self.backbone.spec, pitch), own)
-        made: Waveform = self.vocoder(frames)
+        shift = semitones / 12 * math.log(2) if semitones is not None else pitch_shift(mixed, mean_log_hz(pitch))
+        made: Waveform = self.vocoder(self.say(wave, pitch, mixed, shift))  # type: ignore[misc]
         length = wave.samples.shape[1]
         samples = F.pad(made.samples[:, :length], (0, max(0, length - made.samples.shape[1])))
         return Waveform.of(samples, made.sample_rate_hz)
+
+    def check_converts(self) -> None:
+        """Refuse a recipe that cannot convert.
+
+        Raises:
+            VoiceError: it has no voice head.
+        """
+        if not self.voice_heads or self.vocoder is None:
+            raise VoiceError("this recipe only recognises: it has no voice head. Load one that has, see `vczoo list`")
+
+    @torch.inference_mode()
+    def say(
+        self, wave: Waveform, pitch: Frames, voices: Sequence[tuple[Mapping[str, Tensor], float]], shift: float
+    ) -> Frames:
+        """The acoustic frames of what a recording says, in a voice: (1, S) -> (1, T', C).
+
+        Args:
+            wave: one recording at `sample_rate_hz`.
+            pitch: what `pitch` gives for it.
+            voices: what `enroll` gave for each voice, with its share.
+            shift: the logarithm of the ratio that F0 is multiplied by; NaN leaves it.
+        """
+        device = wave.samples.device
+        name, head = next(iter(self.voice_heads.items()))
+        own = [(self._of_head(name, voice, device), share) for voice, share in voices]
+        # A whisper has no pitch to move, and a voice enrolled from whispers has none to move to.
+        if math.isfinite(shift):
+            pitch = shift_pitch(pitch, shift)
+        return head.convert_mix(Source(self.content(wave), self.backbone.spec, pitch), own)
 
     def _of_head(self, name: str, voice: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
         """What one voice head reads of a voice: its own tensors, and the first speaker head's embedding."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from vczoo.frames import Frames
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 
-__all__ = ["PITCH_CENTRE_LOG_HZ", "PITCH_SCALE", "mean_log_hz", "pitch_frames", "shift_pitch"]
+__all__ = ["PITCH_CENTRE_LOG_HZ", "PITCH_SCALE", "mean_log_hz", "pitch_frames", "pitch_shift", "shift_pitch"]
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
 PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
@@ -53,6 +55,16 @@ def mean_log_hz(pitch: Frames) -> Tensor:
     """Mean natural log of F0 in Hz over all voiced frames of a batch: (1,); NaN where nothing is voiced."""
     voiced = (pitch.values[..., 1:] > 0) & pitch.mask()
     return pitch.values[..., :1][voiced].mean().reshape(1) * PITCH_SCALE + PITCH_CENTRE_LOG_HZ
+
+
+def pitch_shift(voices: Sequence[tuple[Mapping[str, Tensor], float]], mean: Tensor | float) -> float:
+    """The logarithm of the ratio that moves a mean log-F0 to that of a voice; NaN where either has no pitch.
+
+    Args:
+        voices: tensors of each voice, `pitch` among them, with its share.
+        mean: the recording's mean log-Hz.
+    """
+    return sum(share * float(voice["pitch"]) for voice, share in voices) - float(mean)
 
 
 def shift_pitch(pitch: Frames, log_ratio: Tensor | float) -> Frames:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vczoo.extras import require
+from vczoo.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, calm, head, one_axes, page, save
 from vczoo.measures.contour import HOP_SECONDS, f0_contour
 from vczoo.mel import LogMel
 from vczoo.report import Scores
@@ -17,7 +16,6 @@ from vczoo.waveform import Waveform
 
 __all__ = ["plot_contours", "plot_mels", "plot_similarity"]
 
-INK, GREY, BLUE, GREEN, ORANGE, PURPLE = "#222222", "#9a9a9a", "#2f6db3", "#3a9a5b", "#d1762c", "#7a5ba6"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 RANGE_DB = 80.0
 TICKS_HZ = (60, 80, 100, 125, 150, 200, 250, 300, 400, 500, 600)
@@ -31,7 +29,7 @@ def plot_similarity(scores: Sequence[Scores], path: Path) -> Path:
     Raises:
         PluginError: matplotlib is not installed.
     """
-    figure, axes = _figure(6.4, 5.2)
+    figure, axes = one_axes(6.4, 5.2)
     systems = iter([BLUE, ORANGE, PURPLE, INK, "#a33b54", "#5f8f8f"] * 8)
     for index, one in enumerate(scores):
         colour = {"floor": GREY, "ceiling": GREEN}.get(one.role) or next(systems)
@@ -48,9 +46,9 @@ def plot_similarity(scores: Sequence[Scores], path: Path) -> Path:
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="cosine to the source speaker")
     axes.set(ylabel="cosine to the target", aspect="equal")
-    _head(axes, "Speaker similarity: large, the mean; above the line, nearer to the target")
+    head(axes, "Speaker similarity: large, the mean; above the line, nearer to the target")
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
@@ -59,7 +57,7 @@ def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path
     Raises:
         PluginError: matplotlib is not installed.
     """
-    figure, axes = _figure(8.0, 3.2)
+    figure, axes = one_axes(8.0, 3.2)
     for (label, wave), colour in zip(waves.items(), [GREY, BLUE, GREEN, ORANGE], strict=False):
         f0_hz = f0_contour(wave)
         axes.plot(
@@ -71,9 +69,9 @@ def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path
     axes.set_yticks(ticks, [str(hz) for hz in ticks])
     axes.minorticks_off()
     axes.set(xlabel="seconds", ylabel="F0 in Hz")
-    _head(axes, title)
+    head(axes, title)
     axes.legend(frameon=False, ncols=len(waves), loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
@@ -90,7 +88,7 @@ def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
     }
     loudest = max(float(mel.max()) for mel in mels.values())
     seconds = max(mel.shape[1] for mel in mels.values()) * spec.hop_length / spec.sample_rate_hz
-    figure = _page(8.0, 1.75 * len(mels) + 0.6)
+    figure = page(8.0, 1.75 * len(mels) + 0.6)
     grid = figure.subplots(len(mels), 1, sharex=True, squeeze=False)
     for axes, (label, mel) in zip(grid[:, 0], mels.items(), strict=True):
         axes.imshow(
@@ -104,43 +102,8 @@ def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
             extent=(0, mel.shape[1] * spec.hop_length / spec.sample_rate_hz, 0, spec.num_mels),
         )
         axes.set(xlim=(0, seconds), yticks=[0, 40, 80], ylabel="mel band", facecolor="black")
-        _head(axes, label)
-        _calm(axes)
+        head(axes, label)
+        calm(axes)
     grid[-1, 0].set_xlabel("seconds")
     figure.suptitle(title, x=0.02, ha="left", fontsize=10, color=INK)
-    return _save(figure, path)
-
-
-def _figure(width_inches: float, height_inches: float) -> tuple[Any, Any]:
-    figure = _page(width_inches, height_inches)
-    axes = figure.subplots()
-    _calm(axes)
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _page(width_inches: float, height_inches: float) -> Any:
-    # Not pyplot: it would choose a window system, and keep every figure.
-    return require("matplotlib.figure", "a plot", "eval").Figure(figsize=(width_inches, height_inches))
-
-
-def _calm(axes: Any) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(GREY)
-    axes.tick_params(colors=INK, labelsize=8, color=GREY)
-    axes.xaxis.label.set(size=9, color=INK)
-    axes.yaxis.label.set(size=9, color=INK)
-
-
-def _head(axes: Any, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
-
-
-def _save(figure: Any, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.tight_layout()
-    figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
-    return path
+    return save(figure, path)

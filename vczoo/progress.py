@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Bar", "Silent"]
+__all__ = ["Bar", "FileBar", "Several", "Silent"]
 
 
 class Silent:
@@ -25,11 +25,41 @@ class Silent:
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Nothing."""
 
+    def hearing(self, done: int, total: int) -> None:
+        """Nothing."""
+
     def step(self, loss: float) -> None:
         """Nothing."""
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Nothing."""
+
+
+class Several:
+    """A watcher that tells several others what it hears; each has the methods of `vczoo.loop.Watcher`."""
+
+    def __init__(self, *watchers: Any) -> None:
+        self.watchers = watchers
+
+    def begin(self, epochs: int, steps: int, done: int) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.begin(epochs, steps, done)
+
+    def hearing(self, done: int, total: int) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.hearing(done, total)
+
+    def step(self, loss: float) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.step(loss)
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Tell them."""
+        for watcher in self.watchers:
+            watcher.epoch(record)
 
 
 class Bar:
@@ -48,6 +78,7 @@ class Bar:
             transient=True,
         )
         self.task = self.progress.add_task("fine-tuning", total=None)
+        self.heard = self.progress.add_task("frozen stages", total=None, visible=False)
 
     def __enter__(self) -> Bar:
         self.progress.start()
@@ -64,6 +95,10 @@ class Bar:
         """Show how many steps there are."""
         self.progress.update(self.task, total=epochs * steps, completed=done)
 
+    def hearing(self, done: int, total: int) -> None:
+        """Show how many recordings the frozen stages have run over."""
+        self.progress.update(self.heard, total=total, completed=done, visible=done < total)
+
     def step(self, loss: float) -> None:
         """Move on by one."""
         self.progress.update(self.task, advance=1, description=f"fine-tuning, loss {loss:.3f}")
@@ -73,3 +108,35 @@ class Bar:
         figures = " ".join(f"{name} {value:.3f}" for name, value in record["validation"].items())
         line = f"epoch {record['epoch']}: train loss {record['train']['loss']:.3f}; validation {figures}"
         self.say(f"{line} ({record['seconds']:.1f} s)")
+
+
+class FileBar:
+    """A bar over so many files, or over seconds of one, drawn on standard error. Use it as a context."""
+
+    def __init__(self, total: float, unit: str = "files") -> None:
+        console = Console(file=sys.stderr)
+        self.progress = Progress(
+            TextColumn("converting {task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.progress.add_task("", total=total, unit=unit)
+
+    def __enter__(self) -> FileBar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def done(self, name: str) -> None:
+        """Move on by one file."""
+        self.progress.update(self.task, advance=1, description=name)
+
+    def reach(self, place: float) -> None:
+        """Show how far it is."""
+        self.progress.update(self.task, completed=place)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vczoo.criterion import Criterion
 from vczoo.errors import RecipeError, nearest
 from vczoo.plain import dump_plain
 from vczoo.recipe_text import read_values
@@ -55,13 +56,21 @@ class Training(_Settings):
         schedule: cosine or linear to 0, or constant, after the warm-up.
         warmup: share of all steps in which the rate rises from 0.
         clip_norm: largest norm of the gradient.
-        patience: epochs without a better validation loss after which training stops.
-        keep: whose weights are kept, those of the best validation loss or the last ones. A held-out sentence of a
-            single voice says too little to choose by.
+        criterion: what makes an epoch better than another, of validation: its loss, the accuracy of the speaker
+            heads, or the similarity or the character error of a few held-out conversions (extra `eval`). Between
+            equals the loss decides.
+        patience: epochs without a better one after which training stops.
+        keep: whose weights are kept, those of the best epoch or the last ones. A held-out sentence of a single voice
+            says too little to choose by.
         seed: of everything random.
         content_speeds: a wholly frozen backbone hears each excerpt at one of these speeds, formants and pitch moved
             with it, while the target stays: content then tells less of the speaker (NANSY, arXiv:2110.14513).
             Multiples of .05 are resampled fast.
+        variants: of every recording that excerpts are cut from: itself, and others with noise and another colour.
+        spec_augment: the largest share of an excerpt's time, and of its bands or channels, that is hidden in what the
+            first trained stage reads (SpecAugment, arXiv:1904.08779).
+        cache_dtype: that what frozen stages give is rounded to; float16 takes half the disk.
+        precision: of the forward pass; auto is bfloat16 on a GPU that has it, else float32.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -74,10 +83,15 @@ class Training(_Settings):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
+    criterion: Criterion = "loss"
     patience: int = Field(default=5, ge=1)
     keep: Literal["best", "last"] = "best"
     seed: int = Field(default=0, ge=0, lt=2**63)
     content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(default=(1.0,), min_length=1)
+    variants: int = Field(default=1, ge=1, le=64)
+    spec_augment: float = Field(default=0.0, ge=0, lt=1)
+    cache_dtype: Literal["float32", "float16"] = "float32"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
 
 
 class VocoderTraining(_Settings):

@@ -5,6 +5,8 @@ model.safetensors    the heads, every stage that differs from the base, and a vo
 voices.safetensors   <voice>/<head>.<tensor>
 metrics.json         figures of the fine-tune
 metrics.jsonl        the same, epoch by epoch
+curves.png           a picture of them, where matplotlib is
+logs/                of TensorBoard, if it was asked for
 manifest.jsonl       the recordings it was trained on, with their splits; it stays on the machine
 """
 
@@ -28,9 +30,9 @@ from vczoo.files import write_bytes, write_text
 from vczoo.interfaces import Voice
 from vczoo.model import Model
 from vczoo.plain import dump_plain, parse_plain
-from vczoo.recipe import Part, Recipe
+from vczoo.provenance import distributions
+from vczoo.recipe import Recipe
 from vczoo.weights import fingerprint, load_strictly, read_tensors
-from vczoo.zoo import the_zoo
 
 __all__ = ["CONFIG", "MANIFEST", "METRICS", "Run", "describe_run", "is_run", "load_run", "save_run", "write_tensors"]
 
@@ -87,7 +89,7 @@ def save_run(run: Run, path: Path) -> Path:
     config = {
         "format": FORMAT,
         "vczoo": metadata.version("vczoo"),
-        "plugins": _distributions(run.recipe),
+        "plugins": distributions(run.recipe),
         "recipe": run.recipe.to_plain(),
         "speakers": list(run.speakers),
         "voices": list(run.voices),
@@ -251,16 +253,3 @@ def _tensors(model: Model, vocoder: bool) -> dict[str, Tensor]:
     named |= {f"heads.{name}": tensor for name, tensor in model.heads.state_dict().items()}
     own = model.vocoder.state_dict() if model.vocoder and vocoder else {}
     return named | {f"vocoder.{name}": tensor for name, tensor in own.items()}
-
-
-def _distributions(recipe: Recipe) -> dict[str, str]:
-    """The distributions whose parts a recipe uses, with their versions."""
-    zoo = the_zoo()
-    parts: list[tuple[Any, Part | None]] = [
-        ("backbone", recipe.backbone),
-        ("freezing", recipe.freezing),
-        ("vocoder", recipe.vocoder),
-        *(("head", head) for head in recipe.heads.values()),
-    ]
-    names = {zoo.distribution(kind, part.use) for kind, part in parts if part}
-    return {name: metadata.version(name) for name in sorted(names - {"vczoo"})}

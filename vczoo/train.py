@@ -12,21 +12,22 @@ import torch
 
 from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.checkpoint import CHECKPOINT
-from vczoo.clips import Clips
 from vczoo.converter import Converter, read_name
-from vczoo.corpus import Corpus, Utterance, read_corpus
-from vczoo.errors import CorpusError, RecipeError, RunError
+from vczoo.corpus import Corpus, read_corpus
+from vczoo.criterion import check_criterion, listens
+from vczoo.curves import draw_curves
+from vczoo.errors import CorpusError, RunError
 from vczoo.files import write_text
-from vczoo.interfaces import Voice
-from vczoo.loop import evaluate, fit, trainable
-from vczoo.manifest import SPLITS
-from vczoo.model import Model
-from vczoo.plain import merge
-from vczoo.progress import Bar, Silent
-from vczoo.recipe import Recipe
-from vczoo.recipe_text import nest
+from vczoo.held_out import HeldOut, load_ears
+from vczoo.kinship import kin_notes
+from vczoo.lesson import accuracy_by_age, check_versions, clips_of, features_of, recipe_of_run, voice_of
+from vczoo.loop import LOG, fit
+from vczoo.measuring import Measures
+from vczoo.progress import Bar, Several, Silent
 from vczoo.run import MANIFEST, Run, is_run, load_run, save_run
-from vczoo.waveform import Waveform
+from vczoo.steps import evaluate, trainable
+from vczoo.team import Team
+from vczoo.tracking import Trackers, check_trackers
 
 __all__ = ["finetune"]
 
@@ -41,8 +42,12 @@ def finetune(
     *,
     rehearse: bool = True,
     resume: bool = False,
+    cache: Location | bool = True,
+    shard: bool = False,
     device: torch.device | str | None = None,
     progress: bool = True,
+    log: Sequence[str] = (),
+    measures: Measures | None = None,
 ) -> Converter:
     """Fine-tune a recipe on recordings, or teach a run additional speakers.
 
@@ -59,8 +64,14 @@ def finetune(
             and `freezing` alone.
         rehearse: from a run, whether its speakers are kept; their recordings are needed for it.
         resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
+        cache: where what the frozen stages give is kept between epochs and fine-tunes: true is the user's cache
+            (`VCZOO_CACHE`), a path another folder. False keeps nothing: they run again in every epoch.
+        shard: where several processes train together, whether each holds a part of every parameter that trains (FSDP)
+            rather than all of them (DDP).
         device: where it computes; a GPU where there is one.
         progress: show it on standard error.
+        log: trackers that each epoch is logged to: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
+        measures: models that are loaded already, for `training.criterion` similarity or character-error.
 
     Returns:
         The trained model with a voice for each speaker; its `metrics` are those of metrics.json.
@@ -68,15 +79,22 @@ def finetune(
     Raises:
         CorpusError: the recordings cannot be trained on.
         RecipeError, UnknownNameError, WeightsError: the recipe cannot be built.
+        PluginError: what the criterion is measured with, or a tracker, is not installed.
         RunError: `out` exists, or there is nothing to resume.
+        VczooError: the criterion cannot be measured on these recordings, or by a model that the recipe uses itself.
         KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
     """
     folder = Path(out)
-    _check_out(folder, resume)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, place = read_name(name)
     start = load_run(Path(place)) if kind == "run" else None
-    recipe = _recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
+    recipe = recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
+    settings = recipe.training
+    check_trackers(log)
+    team = Team(device, settings.precision, sharded=shard)
+    ears = (measures or load_ears(settings.criterion)) if listens(settings.criterion) else None
+    flattered = kin_notes(recipe, ears) if ears else ()
+    team.alone(lambda: _check_out(folder, resume))
     corpus = read_corpus(data)
     old = start if rehearse else None
     if old:
@@ -93,53 +111,78 @@ def finetune(
     identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}".encode()).hexdigest()
 
     with torch.random.fork_rng():
-        torch.manual_seed(recipe.training.seed)
+        torch.manual_seed(settings.seed)
         model = start.model if start else build(recipe, len(speakers))
         for head in model.speaker_heads.values() if start else ():
             if not old:
                 head.restart(len(speakers))
             elif len(speakers) > len(old.speakers):
                 head.grow(len(speakers))
-        model.to(device)
+        model.to(team.device)
+        check_criterion(
+            recipe.name,
+            settings.criterion,
+            recognises=bool(model.speaker_heads),
+            converts=bool(model.voice_heads),
+            speakers=speakers,
+            validated={utterance.speaker for utterance in corpus.split("validation")},
+        )
+        listen = HeldOut(model, corpus, speakers, ears, settings.criterion, settings.seed) if ears else None
         freezing = build_freezing(recipe)
-        frozen = not any(True for _ in trainable(model, freezing, recipe.training.epochs)["backbone"].parameters())
-        seconds = recipe.training.crop_seconds
-        clips = {split: Clips(corpus.split(split), speakers, model, seconds, frozen=frozen) for split in SPLITS[1:]}
-        speeds = recipe.training.content_speeds
-        clips["train"] = Clips(corpus.split("train"), speakers, model, seconds, frozen=frozen, speeds=speeds)
-        before = _by_age(model, corpus, speakers, old) if old else {}
-        write_text(folder / MANIFEST, corpus.to_jsonl())
-        with Bar() if progress else Silent() as watcher:
+        features = features_of(recipe, model, cache)
+        clips = clips_of(features, corpus, speakers, settings)
+        check_versions(trainable(model, freezing, settings.epochs), settings)
+        features.at(0)
+        before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
+        team.alone(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
+        with Bar() if progress and team.leads else Silent() as watcher:
             watcher.say(corpus.report())
+            for note in flattered:
+                watcher.say(f"of the figures that epochs are chosen by: {note}")
             if old and (lost := [name for name in old.voices if name not in speakers]):
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
-            fitted = fit(
-                model,
-                freezing,
-                recipe.training,
-                clips["train"],
-                clips["validation"],
-                folder=folder,
-                identity=identity,
-                watcher=watcher,
-            )
-        metrics = {
-            "speakers": len(speakers),
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.best_epoch,
-            "seconds": round(fitted.seconds, 2),
-            "validation": evaluate(model, clips["validation"]),
-            "test": evaluate(model, clips["test"]),
-        }
-    if old:
-        after = _by_age(model, corpus, speakers, old)
-        metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
-    voices = {speaker: _voice(model, corpus, speaker) for speaker in speakers}
-    minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
-    run = Run(recipe, model, speakers, voices, metrics, {"fingerprint": fingerprint, "minutes": minutes})
-    save_run(run, folder)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    return Converter(run, device)
+            try:
+                with Trackers(log if team.leads else (), folder, recipe.to_plain()) as trackers:
+                    fitted = fit(
+                        model,
+                        freezing,
+                        settings,
+                        clips["train"],
+                        clips["validation"],
+                        folder=folder,
+                        identity=identity,
+                        watcher=Several(watcher, trackers) if log else watcher,
+                        team=team,
+                        listen=listen,
+                    )
+            finally:  # of an interrupted one, too: what it shows may be why
+                if team.leads:
+                    draw_curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
+            if features.full:
+                watcher.say("the cache is full: some recordings were heard in every epoch. VCZOO_CACHE_GB is its size")
+
+        def finish() -> Run:
+            metrics: dict[str, Any] = {
+                "speakers": len(speakers),
+                "epochs": len(fitted.history),
+                "best_epoch": fitted.best_epoch,
+                "seconds": round(fitted.seconds, 2),
+                "validation": evaluate(model, clips["validation"]) | (listen() if listen and fitted.history else {}),
+                "test": evaluate(model, clips["test"]),
+            }
+            if old:
+                after = accuracy_by_age(features, corpus, speakers, old.speakers)
+                metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
+            voices = {speaker: voice_of(features, corpus, speaker) for speaker in speakers}
+            features.flush()
+            minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
+            run = Run(recipe, model, speakers, voices, metrics, {"fingerprint": fingerprint, "minutes": minutes})
+            save_run(run, folder)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+            return run
+
+        run = team.alone(finish)
+    return Converter(run or load_run(folder), team.device)
 
 
 def _check_out(folder: Path, resume: bool) -> None:
@@ -153,17 +196,6 @@ def _check_out(folder: Path, resume: bool) -> None:
     if there and not resume:
         hint = "; --resume goes on with it" if CHECKPOINT in there else ""
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
-
-
-def _recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
-    if not rehearse and recipe.tuning:
-        recipe = recipe.model_copy(update={"training": recipe.tuning})
-    nested = nest(overrides)
-    if wrong := sorted(set(nested) - {"training", "freezing"}):
-        raise RecipeError(
-            recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
-        )
-    return Recipe.parse(merge(recipe.to_plain(), nested))
 
 
 def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
@@ -181,30 +213,3 @@ def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
             "Give their recordings as data, too"
         )
     return known
-
-
-def _by_age(model: Model, corpus: Corpus, speakers: Sequence[str], old: Run) -> dict[str, dict[str, float]]:
-    """Accuracy over the test utterances of the run's speakers and of the new ones, apart."""
-    figures = {}
-    for age in ("old", "new"):
-        tested = [u for u in corpus.split("test") if u.speaker in speakers]
-        utterances = [u for u in tested if (u.speaker in old.speakers) == (age == "old")]
-        if utterances and model.speaker_heads:
-            figures[age] = _accuracy(model, utterances, speakers)
-    return figures
-
-
-def _accuracy(model: Model, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
-    model.eval()
-    device = next(model.parameters()).device
-    right = 0
-    for utterance in utterances:
-        logits = model.logits(Waveform.read(utterance.path, model.sample_rate_hz).to(device))
-        right += speakers[int(logits.argmax())] == utterance.speaker
-    return {"accuracy": right / len(utterances), "utterances": len(utterances)}
-
-
-def _voice(model: Model, corpus: Corpus, speaker: str) -> Voice:
-    device = next(model.parameters()).device
-    own = [u for u in corpus.split("train") if u.speaker == speaker]
-    return Voice(speaker, model.enroll([Waveform.read(u.path, model.sample_rate_hz).to(device) for u in own]))

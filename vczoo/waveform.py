@@ -1,4 +1,4 @@
-"""`Waveform`: recordings in memory, (B, S) in [-1, 1]; the only place of audio I/O.
+"""`Waveform`: recordings in memory, (B, S) in [-1, 1], whole; `sound_file` and `sound_writer` do the audio I/O, alone.
 
 Paths go in and waveforms come out; waveforms go in and files come out. Formats are those of libsndfile
 (WAV, FLAC, OGG, MP3), any rate and channel count; channels are averaged.
@@ -6,28 +6,20 @@ Paths go in and waveforms come out; waveforms go in and files come out. Formats 
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from vczoo.errors import AudioError
-from vczoo.files import write_beside
+from vczoo.sound_file import AUDIO_SUFFIXES, SoundReader
+from vczoo.sound_writer import SoundWriter
 
 __all__ = ["AUDIO_SUFFIXES", "Waveform"]
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-SHORTEST_SECONDS = 0.02  # one analysis window of speech; less holds no frame of anything
-SILENCE_PEAK = 1e-4  # -80 dBFS: below the noise floor of any recording
-BLOCK_SAMPLES = 65536
-_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 
 
 @dataclass(frozen=True)
@@ -84,20 +76,8 @@ class Waveform:
             AudioError: the file is absent, is not audio, is truncated, is shorter than 20 ms, holds NaN or
                 infinity, or is silent throughout.
         """
-        path = Path(path)
-        samples, rate = _decode(path)
-        mono = samples.mean(axis=1)
-        if not np.isfinite(mono).all():
-            bad = int((~np.isfinite(mono)).sum())
-            raise AudioError(f"{path}: {bad} of {mono.size} samples are NaN or infinite; export it again")
-        if mono.size < SHORTEST_SECONDS * rate:
-            raise AudioError(
-                f"{path}: {mono.size} samples at {rate} Hz, shorter than {SHORTEST_SECONDS * 1000:g} ms; "
-                "it holds no speech"
-            )
-        if np.abs(mono).max() < SILENCE_PEAK:
-            raise AudioError(f"{path}: silent throughout (peak below -80 dBFS); check the recording")
-        wave = cls.of(torch.from_numpy(np.clip(mono, -1.0, 1.0)), rate)
+        reader = SoundReader(path)
+        wave = cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz)
         return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
 
     def __len__(self) -> int:
@@ -164,82 +144,6 @@ class Waveform:
         path = Path(path)
         if len(self) != 1:
             raise AudioError(f"{path}: one file holds one waveform, this batch has {len(self)}; save wave[i]")
-        file_format = _FORMATS.get(path.suffix.lower())
-        if file_format is None:
-            raise AudioError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {AUDIO_SUFFIXES}")
-        samples = self[0].samples[0].detach().clamp(-1.0, 1.0).cpu().numpy()
-        content = io.BytesIO()  # not the file: libsndfile does not tell when its last block meets a full disk
-        try:
-            with soundfile.SoundFile(content, "w", self.sample_rate_hz, 1, format=file_format) as file:
-                # In blocks: libsndfile's Vorbis encoder overflows the stack on a minute at once.
-                for start in range(0, len(samples), BLOCK_SAMPLES):
-                    file.write(samples[start : start + BLOCK_SAMPLES])
-            with write_beside(path, overwrite=overwrite) as beside:
-                beside.write_bytes(content.getbuffer())
-        except FileExistsError as error:
-            raise AudioError(f"{path} exists; choose another name, or overwrite it on purpose") from error
-        except (OSError, soundfile.SoundFileError) as error:
-            raise AudioError(f"{path}: cannot be written ({error}); nothing was left behind") from error
+        with SoundWriter(path, self.sample_rate_hz, overwrite=overwrite) as file:
+            file.write(self[0].samples[0].detach().clamp(-1.0, 1.0).cpu().numpy())
         return path
-
-
-def _decode(path: Path) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float32]], int]:
-    """Read the whole file as (S, channels) float32, and its rate."""
-    if path.is_dir():
-        raise AudioError(f"{path}: a folder; a recording was expected")
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise AudioError(f"{path}: no such file ({error.strerror}); check the path") from error
-    if size == 0:
-        raise AudioError(f"{path}: the file is empty (0 bytes)")
-    try:
-        if promised := _truncation(path, size):
-            raise AudioError(f"{path}: truncated, {promised}; copy or export it again")
-        # As bytes, since soundfile cannot encode a name that is not UTF-8; Windows has no such names.
-        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
-            expected, rate = file.frames, file.samplerate
-            # In blocks: a damaged header may promise more than memory holds.
-            blocks = [file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)]
-            while len(blocks[-1]) == BLOCK_SAMPLES:
-                blocks.append(file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True))
-            samples = np.concatenate(blocks)
-    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-        raise AudioError(
-            f"{path}: not audio that libsndfile can read ({error}); WAV, FLAC, OGG and MP3 can be read"
-        ) from error
-    # A cut FLAC decodes to fewer frames than its header promises. MP3 headers only estimate, so they pass.
-    if path.suffix.lower() != ".mp3" and 0 < len(samples) < expected < 2**62:
-        raise AudioError(
-            f"{path}: truncated, {len(samples)} of {expected} samples could be decoded; copy or export it again"
-        )
-    return samples, rate
-
-
-def _truncation(path: Path, size: int) -> str:
-    """What a WAV or OGG container promises and the file does not hold, or nothing.
-
-    libsndfile reads what is there and says nothing, so the containers are looked at here.
-    """
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            position = 12
-            while len(header := file.read(8)) == 8:
-                name, length = struct.unpack("<4sI", header)
-                if name == b"data":
-                    there = size - position - 8
-                    streamed = length in (0, 0xFFFFFFFF)  # a pipe's header: the length was not known
-                    return "" if streamed or there >= length else f"{there} of {length} bytes of sound are there"
-                position += 8 + length + length % 2
-                file.seek(position)
-        elif head[:4] == b"OggS":
-            file.seek(max(0, size - 65307 - 27))  # the largest possible page
-            tail = file.read()
-            page = tail[max(0, tail.rfind(b"OggS")) :]
-            body = sum(page[27 : 27 + page[26]]) if len(page) > 26 else 0
-            if len(page) < 27 or len(page) < 27 + page[26] + body:
-                return "its last page is cut"
-            if not page[5] & 4:
-                return "its last page is not marked as the end of the stream"
-    return ""

@@ -59,7 +59,7 @@ def test_stage_by_stage_is_timms_own_network(model: str) -> None:
         for stop in range(len(stages) + 1):
             before = backbone.run(image, 0, stop)
             kept = before.clone()
-            assert torch.allclose(backbone.run(before, stop), whole, atol=1e-5)
+            assert torch.allclose(backbone.run(before, stop), whole, rtol=1e-4, atol=1e-4)
             assert torch.equal(before, kept), "a stage writes into its input, which may be a cached file"
 
 

@@ -1,0 +1,194 @@
+"""Features: frozen stages run once, and training on what they gave is training on the recordings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import vczoo
+from vczoo import features as features_module
+from vczoo.activations import hear
+from vczoo.cache import Cache
+from vczoo.corpus import Corpus, read_corpus
+from vczoo.features import PLAIN, Features, Version
+from vczoo.model import Model
+
+STRATEGIES = {
+    "full": ["freezing.use=full"],
+    "partial": ["freezing.use=partial", "backbone.blocks=2"],
+    "gradual": ["freezing.use=gradual", "backbone.blocks=2"],
+    "none": ["freezing.use=none"],
+    "augmented": ["freezing.use=full", "training.variants=2", "training.spec_augment=0.3"],
+    "speeds": ["freezing.use=full", "training.content_speeds=[0.9, 1.0, 1.1]"],
+}
+
+
+class Counter:
+    """How many recordings the frozen stages ran over, and to which depth."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.recordings: dict[int, int] = {}
+
+        def counted(backbone: Any, waves: Any, depth: int) -> Any:
+            self.recordings[depth] = self.recordings.get(depth, 0) + len(waves)
+            return hear(backbone, waves, depth)
+
+        monkeypatch.setattr(features_module, "hear", counted)
+
+
+@pytest.fixture(scope="module")
+def corpus(voices_folder: Path) -> Corpus:
+    return read_corpus(voices_folder)
+
+
+@pytest.fixture
+def model(small: tuple[str, ...]) -> Model:
+    return vczoo.load("demo", small).run.model.eval()
+
+
+def finetuned(out: Path, data: Path, settings: list[str], cache: Path | bool) -> tuple[list[dict[str, Any]], Any]:
+    vczoo.finetune("demo", data, out, settings, cache=cache, progress=False)
+    history = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return history, load_file(out / "model.safetensors") | load_file(out / "voices.safetensors")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_cached_and_uncached_training_give_the_same_losses_and_weights(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    """Bit by bit, where frozen stages hear one recording at a time: a batch rounds otherwise than its items alone."""
+    monkeypatch.setattr(features_module, "BATCH_ITEMS", 1)
+    settings = [*small, *STRATEGIES[strategy]]
+    uncached, weights = finetuned(tmp_path / "uncached", voices_folder, settings, False)
+    for run in ("cold", "warm"):
+        cached, others = finetuned(tmp_path / run, voices_folder, settings, tmp_path / "cache")
+        for one, other in zip(uncached, cached, strict=True):
+            assert (other["train"], other["validation"]) == (one["train"], one["validation"])
+        assert others.keys() == weights.keys()
+        assert [name for name, value in weights.items() if not torch.equal(others[name], value)] == []
+
+
+@pytest.mark.parametrize("strategy", ["full", "partial"])
+def test_batches_of_recordings_change_nothing_but_rounding(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], strategy: str
+) -> None:
+    settings = [*small, *STRATEGIES[strategy]]
+    uncached, _ = finetuned(tmp_path / "uncached", voices_folder, settings, False)
+    cached, _ = finetuned(tmp_path / "cached", voices_folder, settings, tmp_path / "cache")
+    for one, other in zip(uncached, cached, strict=True):
+        for split in ("train", "validation"):
+            assert other[split] == pytest.approx(one[split], rel=1e-3, abs=1e-4)
+
+
+def test_a_frozen_backbone_runs_once_over_each_recording_and_then_no_more(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, corpus: Corpus
+) -> None:
+    counter = Counter(monkeypatch)
+    settings = [*small, *STRATEGIES["full"]]
+    finetuned(tmp_path / "cold", voices_folder, settings, tmp_path / "cache")
+    assert counter.recordings == {2: len(corpus.utterances)}  # both stages, over all splits
+    finetuned(tmp_path / "warm", voices_folder, settings, tmp_path / "cache")
+    assert counter.recordings == {2: len(corpus.utterances)}
+
+
+def test_gradual_freezing_moves_to_the_deepest_stage_that_is_still_frozen(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, corpus: Corpus
+) -> None:
+    counter = Counter(monkeypatch)
+    finetuned(tmp_path / "run", voices_folder, [*small, *STRATEGIES["gradual"]], tmp_path / "cache")
+    trained_on = len(corpus.utterances) - len(corpus.split("test"))
+    assert counter.recordings == {3: trained_on, 2: trained_on, 1: len(corpus.utterances)}
+
+
+def test_another_head_shares_what_the_backbone_heard_and_another_backbone_does_not(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*small, *STRATEGIES["full"]]
+    finetuned(tmp_path / "first", voices_folder, settings, tmp_path / "cache")
+    counter = Counter(monkeypatch)
+    finetuned(tmp_path / "other head", voices_folder, [*settings, "heads.voice.width=8"], tmp_path / "cache")
+    assert counter.recordings == {}
+    finetuned(tmp_path / "other mel", voices_folder, [*settings, "backbone.num_mels=40"], tmp_path / "cache")
+    assert counter.recordings != {}
+
+
+@pytest.mark.parametrize("change", ["weights", "options", "versions", "dtype", "audio", "version", "rate"])
+def test_what_is_kept_is_refused_when_anything_in_its_key_differs(
+    tmp_path: Path, corpus: Corpus, model: Model, small: tuple[str, ...], change: str
+) -> None:
+    utterance = corpus.split("train")[0]
+    cache, describe = Cache(tmp_path / "cache"), {"backbone": {"width": 16}, "versions": {"vczoo": "1"}}
+    kept = Features(model, describe, cache)
+    kept.at(2)
+    list(kept.fill([(utterance, PLAIN)]))
+
+    def missing(features: Features, version: Version = PLAIN) -> bool:
+        features.at(2)
+        return bool(features.missing([utterance], [version]))
+
+    assert not missing(Features(model, describe, Cache(tmp_path / "cache")))
+    if change == "weights":
+        with torch.no_grad():
+            next(model.backbone.stages()[1].module.parameters())[0] += 1e-6
+        assert missing(Features(model, describe, cache))
+    elif change == "options":
+        assert missing(Features(model, {**describe, "backbone": {"width": 17}}, cache))
+    elif change == "versions":
+        assert missing(Features(model, {**describe, "versions": {"vczoo": "2"}}, cache))
+    elif change == "dtype":
+        assert missing(Features(model, describe, cache, torch.float16))
+    elif change == "version":
+        assert missing(kept, Version(variant=1))
+        assert missing(kept, Version(speed=1.1))
+    elif change == "rate":
+        other = vczoo.load("demo", [*small, "vocoder.sample_rate_hz=24000", "vocoder.hop_length=240"]).run.model
+        other.backbone.load_state_dict(model.backbone.state_dict())
+        assert missing(Features(other.eval(), describe, cache))
+    else:
+        path = tmp_path / "other.wav"
+        path.write_bytes(utterance.path.read_bytes()[:-2] + b"\x00\x01")
+        utterance = replace(utterance, path=path)
+        assert missing(Features(model, describe, cache))
+
+
+def test_sixteen_bits_round_alike_with_and_without_a_cache(tmp_path: Path, corpus: Corpus, model: Model) -> None:
+    utterance = corpus.split("train")[0]
+    found = []
+    for cache in (None, Cache(tmp_path)):
+        features = Features(model, {}, cache, torch.float16)
+        features.at(1)
+        list(features.fill(features.missing([utterance], [PLAIN])))
+        (item,) = features.activations([(utterance, PLAIN)])
+        assert item.values.dtype == torch.float16
+        found.append(item.values)
+    assert torch.equal(*found)
+    with torch.no_grad():
+        model.backbone.stages()[0].module[1].weight.mul_(1e6)  # beyond what 16 bits hold
+    features.renew()
+    (item,) = features.activations([(utterance, PLAIN)])
+    assert item.values.dtype == torch.float32
+    assert bool(item.values.isfinite().all())
+
+
+def test_a_full_cache_is_said_and_training_goes_on(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setenv("VCZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("VCZOO_CACHE_GB", "0.00001")
+    converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", [*small, "freezing.use=full"])
+    assert converter.metrics["epochs"] == 3
+    assert "the cache is full" in capfd.readouterr().err
+
+
+def test_speeds_are_for_a_backbone_that_is_wholly_frozen(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    settings = [*small, "training.content_speeds=[0.9, 1.0]", "freezing.use=partial"]
+    with pytest.raises(vczoo.ContractError, match=r"content_speeds is \[0\.9, 1\.0\].*wholly frozen; freeze it"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", settings, progress=False)

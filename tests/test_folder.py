@@ -1,0 +1,209 @@
+"""Folders: every recording below one, whatever is wrong with some of them, by one process or several."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+
+import vczoo
+from vczoo.cli import main
+from vczoo.errors import AudioError, FolderError, VczooError, VoiceError
+from vczoo.workers import Job, Workers
+
+
+@pytest.fixture(scope="module")
+def converter(trained_folder: Path) -> vczoo.Converter:
+    return vczoo.load(trained_folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, voices_folder: Path) -> Path:
+    """a.wav, deep/b.WAV, deep/er/c.flac; a text file and hidden ones."""
+    place = tmp_path / "in"
+    (place / "deep" / "er").mkdir(parents=True)
+    shutil.copy(voices_folder / "alice" / "0.wav", place / "a.wav")
+    shutil.copy(voices_folder / "alice" / "1.wav", place / "deep" / "b.WAV")
+    samples, rate = soundfile.read(voices_folder / "carol" / "2.wav")
+    soundfile.write(place / "deep" / "er" / "c.flac", samples, rate)
+    (place / "notes.txt").write_text("no sound")
+    shutil.copy(voices_folder / "alice" / "0.wav", place / "._a.wav")
+    return place
+
+
+def files(place: Path) -> set[str]:
+    return {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+
+
+def test_the_folder_is_mirrored(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
+    made = vczoo.convert_folder(converter, folder, tmp_path / "out", "bob", progress=False)
+    assert files(tmp_path / "out") == {"a.wav", "deep/b.wav", "deep/er/c.wav"}
+    assert [one.source.name for one in made] == ["a.wav", "b.WAV", "c.flac"]
+    for one in made:
+        assert one.seconds == pytest.approx(soundfile.info(one.source).duration)
+        assert soundfile.info(one.out).duration == pytest.approx(one.seconds)
+    alone = converter.convert_file(folder / "a.wav", tmp_path / "alone.wav", "bob")
+    assert alone == made[0].seconds
+    assert (tmp_path / "alone.wav").read_bytes() == (tmp_path / "out" / "a.wav").read_bytes()
+
+
+def test_several_processes_make_the_same_files_with_voices_that_are_not_saved(
+    trained_folder: Path, folder: Path, tmp_path: Path, voices_folder: Path
+) -> None:
+    converter = vczoo.load(trained_folder)
+    converter.enroll("dora", sorted((voices_folder / "carol").iterdir())[:3])
+    (folder / "empty.wav").touch()
+    for jobs in (1, 2):
+        with pytest.raises(FolderError) as error:
+            vczoo.convert_folder(
+                converter, folder, tmp_path / f"out{jobs}", {"dora": 1.0}, jobs=jobs, suffix="keep", progress=False
+            )
+        assert list(error.value.faults) == [folder / "empty.wav"]
+        assert [one.source.name for one in error.value.made] == ["a.wav", "b.WAV", "c.flac"]
+    assert files(tmp_path / "out2") == {"a.wav", "deep/b.WAV", "deep/er/c.flac"}
+    for name in files(tmp_path / "out1"):
+        assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out2" / name).read_bytes()
+
+
+def test_faults_do_not_stop_the_rest_and_are_all_told(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
+    (folder / "empty.wav").touch()
+    (folder / "deep" / "text.mp3").write_text("no sound at all" * 100)
+    with pytest.raises(FolderError) as error:
+        vczoo.convert_folder(converter, folder, tmp_path / "out", "bob", progress=False)
+    told = str(error.value)
+    assert "2 of 5 recordings could not be converted" in told
+    assert "empty.wav: the file is empty" in told
+    assert "text.mp3: not audio" in told
+    assert set(error.value.faults) == {folder / "empty.wav", folder / "deep" / "text.mp3"}
+    assert len(error.value.made) == 3
+    assert files(tmp_path / "out") == {"a.wav", "deep/b.wav", "deep/er/c.wav"}
+
+
+def test_what_exists_is_told_at_once_and_replaced_when_asked(
+    converter: vczoo.Converter, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    for name in ("a.wav", "deep/b.wav"):
+        (out / name).write_bytes(b"old")
+    with pytest.raises(AudioError) as error:
+        vczoo.convert_folder(converter, folder, out, "bob", progress=False)
+    assert f"{out / 'a.wav'} exists" in str(error.value)
+    assert f"{out / 'deep' / 'b.wav'} exists" in str(error.value)
+    assert files(out) == {"a.wav", "deep/b.wav"}
+    vczoo.convert_folder(converter, folder, out, "bob", overwrite=True, progress=False)
+    assert soundfile.info(out / "a.wav").frames > 0
+
+
+def test_two_recordings_never_become_one_file(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "deep" / "er" / "c.flac", folder / "A.flac")
+    with pytest.raises(AudioError, match=r"both .*A\.flac and .*a\.wav would become it; keep their suffixes"):
+        vczoo.convert_folder(converter, folder, tmp_path / "out", "bob", overwrite=True, progress=False)
+    made = vczoo.convert_folder(converter, folder, tmp_path / "out", "bob", suffix="keep", progress=False)
+    assert len(made) == 4
+
+
+def test_what_was_made_inside_the_folder_is_not_converted_again(converter: vczoo.Converter, folder: Path) -> None:
+    for _ in range(2):
+        vczoo.convert_folder(converter, folder, folder / "as-bob", "bob", overwrite=True, progress=False)
+    assert files(folder / "as-bob") == {"a.wav", "deep/b.wav", "deep/er/c.wav"}
+
+
+def test_mistakes_are_told_before_any_work(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="the recordings themselves are there"):
+        vczoo.convert_folder(converter, folder, folder, "bob")
+    with pytest.raises(AudioError, match="no such folder"):
+        vczoo.convert_folder(converter, tmp_path / "none", tmp_path / "out", "bob")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(AudioError, match="no recording below it"):
+        vczoo.convert_folder(converter, tmp_path / "bare", tmp_path / "out", "bob")
+    with pytest.raises(VoiceError, match="did you mean 'bob'"):
+        vczoo.convert_folder(converter, folder, tmp_path / "out", "bo")
+    with pytest.raises(VczooError, match=r"suffix is one of \.wav, .* or keep; got 'wav'"):
+        vczoo.convert_folder(converter, folder, tmp_path / "out", "bob", suffix="wav")
+    with pytest.raises(VczooError, match="jobs is 1 or more, got 0"):
+        vczoo.convert_folder(converter, folder, tmp_path / "out", "bob", jobs=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_dies_costs_its_recording_alone(trained_folder: Path, folder: Path, tmp_path: Path) -> None:
+    jobs = [Job(folder / "a.wav", tmp_path / f"{n}.wav", {"bob": 1.0}, 0.0, False) for n in range(4)]
+    with Workers(trained_folder, "cpu", 2) as workers:
+        outcomes = workers.map(jobs)
+        first = next(outcomes)
+        victim = next(iter(workers._processes.values()))
+        assert victim.pid
+        os.kill(victim.pid, signal.SIGSTOP)  # so that it has a recording in its hands
+        os.kill(victim.pid, signal.SIGKILL)
+        rest = list(outcomes)
+    told = [outcome for _, outcome in [first, *rest] if isinstance(outcome, str)]
+    assert len(rest) == 3
+    assert len(told) <= 1
+    assert all("its process ended (exit code -9)" in text for text in told)
+    assert not any(process.is_alive() for process in workers._processes.values())
+
+
+def test_a_run_that_cannot_be_loaded_there_is_told(tmp_path: Path) -> None:
+    job = Job(tmp_path / "a.wav", tmp_path / "b.wav", {"bob": 1.0}, None, False)
+    with Workers(tmp_path / "none", "cpu", 1) as workers, pytest.raises(VczooError, match="no run is here"):
+        list(workers.map([job]))
+
+
+def test_the_command_converts_a_folder(
+    trained_folder: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(*options: object) -> tuple[int, str, str]:
+        command = ["vczoo", "convert", trained_folder, folder, "--voice", "bob", "--out", *options]
+        monkeypatch.setattr(sys, "argv", list(map(str, command)))
+        with pytest.raises(SystemExit) as done:
+            main()
+        told = capsys.readouterr()
+        return int(done.value.code or 0), told.out, told.err
+
+    (folder / "empty.wav").touch()
+    code, _, told = run(tmp_path / "out", "--suffix", ".flac")
+    assert code == 1
+    assert told.startswith("error: ")
+    assert "1 of 4 recordings could not be converted" in told
+    assert files(tmp_path / "out") == {"a.flac", "deep/b.flac", "deep/er/c.flac"}
+    (folder / "empty.wav").unlink()
+    code, told, _ = run(tmp_path / "again", "--jobs", "1")
+    assert (code, "3 recordings, " in told, "s in the voice of bob" in told) == (0, True, True)
+    code, _, told = run(tmp_path / "again")
+    assert (code, "3 files cannot be made" in told) == (1, True)
+    assert run(tmp_path / "again", "--overwrite")[0] == 0
+
+
+def test_ctrl_c_ends_every_process_and_leaves_no_half_file(trained_folder: Path, folder: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(folder / "a.wav")
+    for number in range(300):
+        soundfile.write(folder / f"{number}.wav", samples, rate)
+    command = [sys.executable, "-m", "vczoo", "convert", trained_folder, folder, "--voice", "bob"]
+    with subprocess.Popen(
+        [*command, "--out", tmp_path / "out", "--jobs", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not list((tmp_path / "out").rglob("[0-9]*.wav")) and process.poll() is None:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        _, told = process.communicate()
+    assert process.returncode == 130
+    assert told == "interrupted; what was finished stays, and no half file was left\n"
+    made = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert 0 < len(made) < 300
+    assert all(path.suffix == ".wav" and soundfile.info(path).frames > 0 for path in made)
+    listed = subprocess.run(["ps", "-eo", "pgid=,args="], capture_output=True, text=True, check=True).stdout
+    assert not [line for line in listed.splitlines() if line.split()[0] == str(process.pid) and "spawn_main" in line]

@@ -1,0 +1,143 @@
+"""Several processes train together, on the CPU through gloo; another number of them goes on where they left off."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import vczoo
+from vczoo.errors import RunError
+from vczoo.launch import launch, launched, leads
+from vczoo.team import Team
+
+# Dropout draws apart in each process, and so must be away where figures are compared.
+STEADY = ("heads.speaker.dropout=0", "heads.voice.dropout=0", "training.epochs=3")
+
+SCRIPT = """
+import os, signal, sys
+import vczoo, vczoo.train
+from vczoo.progress import Silent
+
+class Interrupt(Silent):
+    left = int(sys.argv[3])
+    def step(self, loss):
+        self.left -= 1
+        if not self.left and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGINT)
+
+vczoo.train.Silent = Interrupt
+try:
+    vczoo.finetune("demo", sys.argv[1], sys.argv[2], sys.argv[5:], shard=bool(sys.argv[4]), progress=False)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def together(arguments: list[str], processes: int = 2) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True)
+
+
+def train(data: Path, out: Path, settings: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vczoo", "train", "demo", "--data", str(data), "--out", str(out), *options]
+    return subprocess.run([*command, "--device", "cpu", *settings], capture_output=True, text=True)
+
+
+def history(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_alike(one: Path, other: Path, rel: float = 0.05) -> None:
+    for first, second in zip(history(one), history(other), strict=True):
+        for split in ("train", "validation"):
+            for name, value in first[split].items():
+                if name != "speaker.accuracy":  # three held-out utterances: one that tips over is a third
+                    assert second[split][name] == pytest.approx(value, rel=rel), (first["epoch"], split, name)
+
+
+@pytest.mark.parametrize(("strategy", "option"), [("full", ""), ("gradual", ""), ("gradual", "--shard")])
+def test_one_and_two_processes_give_the_same_figures(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], strategy: str, option: str
+) -> None:
+    settings = [*small, *STEADY, f"freezing.use={strategy}", *([option] if option else [])]
+    for processes in ("1", "2"):
+        done = train(voices_folder, tmp_path / processes, settings, "--processes", processes)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("voices alice, bob, carol") == 1
+    # A stage that trains normalises each process' items by their own statistics.
+    assert_alike(tmp_path / "1", tmp_path / "2", rel=0.05 if strategy == "full" else 0.15)
+    assert vczoo.load(tmp_path / "2").voices == ("alice", "bob", "carol")
+    alone, shared = (load_file(tmp_path / name / "voices.safetensors") for name in ("1", "2"))
+    for name in ("alice", "bob", "carol"):
+        key = f"{name}/speaker.embedding"
+        assert float(alone[key] @ shared[key]) > 0.9
+
+
+@pytest.mark.parametrize("shard", ["", "shard"])
+def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], shard: str
+) -> None:
+    settings = [*small, *STEADY]
+    vczoo.finetune("demo", voices_folder, tmp_path / "whole", settings, progress=False)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    cut = tmp_path / "cut"
+    done = together([str(tmp_path / "script.py"), str(voices_folder), str(cut), "6", shard, *settings])
+    assert done.stdout.count("interrupted") == 2, done.stderr
+    assert (cut / "checkpoint.safetensors").is_file()
+    vczoo.finetune("demo", voices_folder, cut, settings, resume=True, progress=False)
+    assert_alike(tmp_path / "whole", cut, rel=0.15)
+
+
+def test_a_mistake_is_told_once_and_nobody_hangs(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").touch()
+    done = train(voices_folder, tmp_path / "there", [*small], "--processes", "2")
+    assert done.returncode == 1
+    assert "exists and is not empty" in done.stderr
+
+
+def test_a_team_of_one_does_everything_itself() -> None:
+    team = Team(torch.device("cpu"))
+    assert (team.rank, team.processes, team.leads, team.device.type) == (0, 1, True, "cpu")
+    assert team.alone(lambda: 3) == 3
+    assert team.anybody(True)
+    assert not team.anybody(False)
+    assert team.everything([1]) == [1]
+    with pytest.raises(RunError, match="no"):
+        team.alone(lambda: (_ for _ in ()).throw(RunError("no")))
+
+
+def test_half_precision_trains_to_about_the_same(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
+    for precision in ("float32", "bf16"):
+        settings = [*small, *STEADY, f"training.precision={precision}"]
+        vczoo.finetune("demo", voices_folder, tmp_path / precision, settings, progress=False)
+    for one, other in zip(history(tmp_path / "float32"), history(tmp_path / "bf16"), strict=True):
+        assert other["train"]["loss"] != one["train"]["loss"]
+        assert other["train"]["loss"] == pytest.approx(one["train"]["loss"], rel=0.1)
+    assert {value.dtype for value in load_file(tmp_path / "bf16" / "model.safetensors").values()} <= {
+        torch.float32,
+        torch.int64,
+    }
+
+
+def test_who_is_launched_is_told_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not launched()
+    assert leads()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("RANK", "1")
+    assert launched()
+    assert not leads()
+
+
+def test_a_launch_gives_the_exit_status_of_the_command() -> None:
+    assert launch(["list", "vgg16*"], 2, "cpu") == 0
+    assert launch(["list", "no such recipe"], 2, "cpu") != 0

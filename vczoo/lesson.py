@@ -1,0 +1,127 @@
+"""A recipe, its model and a corpus in; what training reads of them, and afterwards voices and accuracies, out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vczoo.cache import Cache, default_cache
+from vczoo.clips import Clips
+from vczoo.corpus import Corpus, Split, Utterance
+from vczoo.errors import ContractError, RecipeError
+from vczoo.features import Features, Version
+from vczoo.interfaces import Voice
+from vczoo.manifest import SPLITS
+from vczoo.model import Model
+from vczoo.plain import merge
+from vczoo.provenance import distributions, library_versions
+from vczoo.recipe import Recipe, Training
+from vczoo.recipe_text import nest
+
+__all__ = ["accuracy_by_age", "check_versions", "clips_of", "features_of", "recipe_of_run", "voice_of"]
+
+
+def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
+    """The recipe that a run is trained on by: its own, or with `rehearse` false as it is tuned to other speakers.
+
+    Raises:
+        RecipeError: an override is of something else than its training and freezing.
+    """
+    if not rehearse and recipe.tuning:
+        recipe = recipe.model_copy(update={"training": recipe.tuning})
+    nested = nest(overrides)
+    if wrong := sorted(set(nested) - {"training", "freezing"}):
+        raise RecipeError(
+            recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
+        )
+    return Recipe.parse(merge(recipe.to_plain(), nested))
+
+
+def features_of(recipe: Recipe, model: Model, cache: str | os.PathLike[str] | bool) -> Features:
+    """What the frozen stages of a recipe's model will give, kept where the caller wants it.
+
+    Args:
+        recipe: that the model was built from.
+        model: on its device.
+        cache: true for the user's cache, a path for another folder, false to keep nothing.
+
+    Raises:
+        VczooError: the environment says no size of the cache.
+    """
+    options = {name: value for name, value in recipe.backbone.options.items() if name != "weights"}
+    describe = {
+        "backbone": {"use": recipe.backbone.use, **options},
+        "versions": library_versions(distributions(recipe)),
+    }
+    where = None if cache is False else default_cache() if cache is True else Cache(Path(cache))
+    dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
+    return Features(model, describe, where, dtype)
+
+
+def clips_of(features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training) -> dict[Split, Clips]:
+    """The batches of each split; those of training in all versions that the settings ask for."""
+    seconds = settings.crop_seconds
+    versions = [Version(speed, variant) for variant in range(settings.variants) for speed in settings.content_speeds]
+    clips = {split: Clips(features, corpus.split(split), speakers, seconds) for split in SPLITS[1:]}
+    train = Clips(features, corpus.split("train"), speakers, seconds, versions=versions, mask=settings.spec_augment)
+    return {**clips, "train": train}
+
+
+def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
+    """Check that recordings may be heard at the speeds of the settings.
+
+    Args:
+        owned: all that training can change, from `vczoo.steps.trainable`.
+        settings: of the training.
+
+    Raises:
+        ContractError: there are other speeds than 1, and a stage of the backbone trains.
+    """
+    if set(settings.content_speeds) != {1.0} and any(True for _ in owned["backbone"].parameters()):
+        raise ContractError(
+            f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
+            "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
+        )
+
+
+def accuracy_by_age(
+    features: Features, corpus: Corpus, speakers: Sequence[str], old: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Accuracy over the test utterances of the speakers that a run knew before and of the new ones, apart."""
+    figures = {}
+    for age in ("old", "new"):
+        tested = [u for u in corpus.split("test") if u.speaker in speakers]
+        utterances = [u for u in tested if (u.speaker in old) == (age == "old")]
+        if utterances and features.model.speaker_heads:
+            figures[age] = _accuracy(features, utterances, speakers)
+    return figures
+
+
+@torch.inference_mode()
+def voice_of(features: Features, corpus: Corpus, speaker: str) -> Voice:
+    """What enrolment keeps of a speaker's training utterances, from their features."""
+    model, own = features.model.eval(), [u for u in corpus.split("train") if u.speaker == speaker]
+    contents = features.content(own)
+    if not model.voice_heads:
+        return Voice(speaker, model.voice_of(contents, [], []))
+    pitches = [features.pitch(utterance).to(features.device) for utterance in own]
+    if model.acoustic_mel:
+        acoustics = [features.acoustic(utterance).to(features.device) for utterance in own]
+    else:
+        acoustics = contents
+    return Voice(speaker, model.voice_of(contents, acoustics, pitches))
+
+
+@torch.inference_mode()
+def _accuracy(features: Features, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
+    head = next(iter(features.model.eval().speaker_heads.values()))
+    right = 0
+    for utterance in utterances:
+        (content,) = features.content([utterance])
+        right += speakers[int(head.logits(content).argmax())] == utterance.speaker
+    return {"accuracy": right / len(utterances), "utterances": len(utterances)}
