@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,12 +22,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from child import measured, peak_megabytes
+from child import child_environment, measured, peak_megabytes
 
 RATE_HZ = 16000
 UTTERANCE_SECONDS, REFERENCE_SECONDS, SOURCE_SECONDS = 2.0, 10.0, 5.0
 SPEAKERS = 4  # where it is the utterances that grow
 EPOCHS = 2
+OVERRIDES = [f"training.epochs={EPOCHS}", f"training.patience={EPOCHS}"]
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
@@ -76,23 +78,16 @@ def write_folder(folder: Path, speakers: int, utterances: int, seconds: float, d
 
 
 def train(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Fine-tune `demo` on job["folder"] with job["processes"]."""
-    import inspect
-
+    """Fine-tune `demo` on job["folder"]."""
     import torch
 
     import vczoo
 
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # the first optimizer imports half of torch
-    known = inspect.signature(vczoo.finetune).parameters
-    options: dict[str, Any] = {"cache": False} if "cache" in known else {}
-    if job["processes"] > 1:
-        options["processes"] = job["processes"]
-    overrides = [f"training.epochs={EPOCHS}", f"training.patience={EPOCHS}"]
     with tempfile.TemporaryDirectory(prefix="vczoo-scaling-run-") as out:
 
         def call() -> None:
-            vczoo.finetune("demo", job["folder"], Path(out, "run"), overrides, progress=False, **options)
+            vczoo.finetune("demo", job["folder"], Path(out, "run"), OVERRIDES, cache=False, progress=False)
 
         return {"fine-tune": timed(call)}
 
@@ -137,7 +132,7 @@ def main() -> None:
     if arguments.child:
         print("\n" + json.dumps(WORK[arguments.child["work"]](arguments.child)))
         return
-    outcome: dict[str, Any] = {"points": [], "exponents": [], "processes": []}
+    outcome: dict[str, Any] = {"points": [], "exponents": []}
     with tempfile.TemporaryDirectory(prefix="vczoo-scaling-") as name:
         folder = Path(name)
         fixed = sorted(arguments.utterances)[1] if len(arguments.utterances) > 1 else 96
@@ -158,13 +153,12 @@ def main() -> None:
             found = {size: run(arguments.threads, work=work, folder=str(place)) for size, place in places.items()}
             show_growth(what, found, outcome)
         if arguments.processes:
-            show_processes(recordings(SPEAKERS, fixed), arguments, outcome)
+            show_processes(recordings(SPEAKERS, fixed), arguments.processes, arguments.threads, outcome)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(outcome, indent=2) + "\n", encoding="utf-8")
 
 
 def run(threads: int, **job: Any) -> dict[str, Any]:
-    job = {"processes": 1, **job}
     return measured([sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(job)], threads)
 
 
@@ -188,23 +182,27 @@ def show_growth(what: str, found: Mapping[float, Mapping[str, Any]], outcome: di
     print(f"{'exponent':>22}{line}", flush=True)
 
 
-def show_processes(place: Path, arguments: argparse.Namespace, outcome: dict[str, Any]) -> None:
-    """Print the same fine-tune on several numbers of processes; memory is that of the first process."""
-    import inspect
-
-    import vczoo
-
-    counts = arguments.processes
-    if "processes" not in inspect.signature(vczoo.finetune).parameters:
-        print("\nprocesses: this vczoo trains on one only")
-        counts = [count for count in counts if count == 1]
-    print(f"\n{'processes':>22}{'fine-tune s':>16}{'MB':>9}{'ratio':>9}   ({os.cpu_count()} cores)")
-    first = None
+def show_processes(place: Path, counts: Sequence[int], threads: int, outcome: dict[str, Any]) -> None:
+    """Print whole commands, from their start to the finished run, and the seconds of their training."""
+    print(f"\n{'processes':>22}{'command s':>16}{'ratio':>9}{'training s':>16}{'ratio':>9}   ({os.cpu_count()} cores)")
+    rows: list[dict[str, Any]] = []
     for count in counts:
-        row = run(arguments.threads, work="train", folder=str(place), processes=count)["fine-tune"]
-        first = first or row["seconds"]
-        print(f"{count:22}{row['seconds']:16.2f}{row['megabytes']:9.0f}{first / row['seconds']:9.2f}", flush=True)
-        outcome["processes"].append({"processes": count, **row, "ratio": first / row["seconds"]})
+        with tempfile.TemporaryDirectory(prefix="vczoo-scaling-run-") as name:
+            out = Path(name, "run")
+            command = ["train", "demo", *OVERRIDES, "--data", str(place), "--out", str(out), "--no-cache"]
+            began = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "vczoo", *command, "--processes", str(count)],
+                check=True,
+                capture_output=True,
+                env=child_environment(threads),
+            )
+            row = {"processes": count, "command": time.perf_counter() - began}
+            row["training"] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["seconds"]
+        rows.append(row)
+        figures = "".join(f"{row[of]:16.2f}{rows[0][of] / row[of]:9.2f}" for of in ("command", "training"))
+        print(f"{count:22}{figures}", flush=True)
+    outcome["processes"] = rows
 
 
 if __name__ == "__main__":
