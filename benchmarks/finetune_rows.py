@@ -42,7 +42,8 @@ def ours(job: Job) -> dict[str, Any]:
 
     out = Path(tempfile.mkdtemp(dir=job["folder"])) / "run"
     cache = Path(job["cache"]) if job["cache"] else False
-    metrics = _finetune(recipe_of(job), job["manifest"], out, overrides_of(job), cache)
+    recipe, overrides = recipe_of(job), overrides_of(job)
+    metrics = vczoo.finetune(recipe, job["manifest"], out, overrides, cache=cache, progress=False).metrics
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return {
         "test": metrics["test"]["speaker.accuracy"],
@@ -51,16 +52,6 @@ def ours(job: Job) -> dict[str, Any]:
         "training_seconds": metrics["seconds"],
         "vczoo": vczoo.__version__,
     }
-
-
-def _finetune(recipe: Path, manifest: str, out: Path, overrides: list[str], cache: Path | bool) -> Mapping[str, Any]:
-    import inspect
-
-    import vczoo
-
-    known = inspect.signature(vczoo.finetune).parameters
-    options: dict[str, Any] = {"cache": cache} if "cache" in known else {}
-    return vczoo.finetune(recipe, manifest, out, overrides, progress=False, **options).metrics
 
 
 def baseline(job: Job) -> dict[str, Any]:

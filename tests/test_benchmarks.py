@@ -1,0 +1,210 @@
+"""What benchmarks compute and what they set beside vczoo; not how fast anything is."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+COLUMNS = 32
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a benchmark by name, as a script beside it would."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+@pytest.fixture
+def digits_folder(tmp_path: Path) -> Path:
+    """<folder>/<speaker>/<digit>_<speaker>_<take>.wav of two speakers, a low and a high voice, 0.3 s and 0.1 s."""
+    random = np.random.default_rng(0)
+    for speaker, pitch_hz in (("high", 1400), ("low", 180)):
+        (tmp_path / "digits" / speaker).mkdir(parents=True)
+        for digit, take in ((digit, take) for digit in (0, 6, 7) for take in (0, 1, 18)):
+            seconds_at = np.arange(2400 if take else 800) / 8000
+            samples = 0.3 * np.sin(2 * np.pi * pitch_hz * (1 + 0.02 * digit) * seconds_at)
+            samples += 0.002 * random.standard_normal(len(samples))
+            soundfile.write(tmp_path / "digits" / speaker / f"{digit}_{speaker}_{take}.wav", samples, 8000)
+    return tmp_path / "digits"
+
+
+def job_for(folder: Path, weights: Path) -> dict[str, Any]:
+    return {
+        "kind": "partial",
+        "manifest": str(folder / "manifest.csv"),
+        "folder": str(folder),
+        "weights": str(weights),
+        "mels": 32,
+        "columns": COLUMNS,
+        "speakers": 2,
+        "epochs": 2,
+        "batch": 4,
+        "seed": 0,
+        "overrides": [],
+        "cache": None,
+        "baseline": "plain",
+    }
+
+
+def test_the_exponent_is_the_slope_of_a_line_through_the_logarithms(benchmark_module) -> None:
+    scaling = benchmark_module("scaling")
+    assert scaling.exponent([1, 2, 4, 8], [5, 20, 80, 320]) == pytest.approx(2)
+    assert scaling.exponent([10, 100], [3, 3]) == pytest.approx(0)
+    # The middle value is off the line by log 2; least squares leave the slope of the ends as it is.
+    assert scaling.exponent([1, 2, 4], [1, 4, 4]) == pytest.approx(1)
+
+
+def test_the_layers_that_must_run_are_frozen_ones_once_and_training_in_every_epoch(benchmark_module) -> None:
+    limits = benchmark_module("limits")
+    flops, utterances = {"frozen": 1000, "forward": 1, "step": 3}, {"train": 10, "validation": 2, "test": 5}
+    assert limits.must_run(flops, utterances, 4, warm=True) == 4 * (10 * 3 + 2 * 1) + 5
+    assert limits.must_run(flops, utterances, 4, warm=False) == 17 * 1000 + 4 * (10 * 3 + 2 * 1) + 5
+
+
+def test_the_flops_are_those_of_the_layers_as_published(benchmark_module) -> None:
+    pytest.importorskip("vczoo_torchvision")
+    limits = benchmark_module("limits")
+    recipes = BENCHMARKS / "recipes"
+    overrides = ["backbone.weights=random", "heads.speaker.hidden=[8]", "backbone.num_mels=32"]
+    frozen = limits.flops_an_image(recipes / "vgg16-frozen.yaml", overrides, 32, 32, 2)
+    # VGG16's convolutions are 15.35 G multiply-adds at 224 x 224 (arXiv:1409.1556), a 49th of it at 32 x 32.
+    assert frozen["frozen"] == pytest.approx(2 * 15.35e9 / 49, rel=1e-3)
+    # Pooled mean and deviation of 512 channels -> norm -> 8 -> 2, and two gradients of each product.
+    assert frozen["forward"] == 2 * (1024 * 8 + 8 * 2)
+    assert frozen["step"] == 3 * frozen["forward"]
+    partial = limits.flops_an_image(recipes / "vgg16-partial.yaml", overrides, 32, 32, 2)
+    last = 3 * 2 * 512 * 512 * 9 * 2 * 2  # three convolutions over 2 x 2
+    assert partial["frozen"] == frozen["frozen"] - last
+    assert partial["forward"] == frozen["forward"] + last
+    # Both gradients of each convolution, but none towards what is frozen.
+    assert partial["step"] == frozen["step"] + 3 * last - last // 3
+
+
+def test_the_plain_loop_reads_our_images_and_has_our_trunk(benchmark_module, digits_folder, tmp_path) -> None:
+    pytest.importorskip("vczoo_torchvision")
+    import torch
+    from safetensors.torch import save_file
+
+    import vczoo
+    from vczoo.assembly import build, checked_recipe
+
+    plain_loop = benchmark_module("plain_loop")
+    tensors = plain_loop.random_trunk(3)
+    save_file(tensors, tmp_path / "trunk.safetensors")
+    overrides = [f"backbone.weights={tmp_path / 'trunk.safetensors'}", "backbone.num_mels=64"]
+    backbone = build(checked_recipe(BENCHMARKS / "recipes" / "vgg16-frozen.yaml", overrides), 2).backbone.eval()
+    path = digits_folder / "high" / "0_high_1.wav"
+    image = plain_loop.make_image(path, 64)
+    ours = backbone.prepare(vczoo.Waveform.read(path, 16000))
+    assert torch.equal(image, ours[0])
+    plain = plain_loop.PlainVGG(2, tensors, train_last_stage=False).eval()
+    with torch.no_grad():
+        seen = plain.features(ours)
+        assert seen.abs().max() > 0
+        torch.testing.assert_close(backbone.run(ours), seen)
+        assert plain(ours).shape == (1, 2)
+
+
+def test_the_plain_loop_trains_what_is_said(benchmark_module) -> None:
+    pytest.importorskip("torchvision")
+    plain_loop = benchmark_module("plain_loop")
+    tensors = plain_loop.random_trunk(0)
+
+    def trained(partial: bool) -> set[str]:
+        model = plain_loop.PlainVGG(6, tensors, train_last_stage=partial)
+        return {name for name, parameter in model.features.named_parameters() if parameter.requires_grad}
+
+    assert trained(partial=False) == set()
+    assert trained(partial=True) == {f"{layer}.{kind}" for layer in (24, 26, 28) for kind in ("weight", "bias")}
+
+
+def test_recordings_get_one_length_and_keep_their_splits(benchmark_module, digits_folder, tmp_path) -> None:
+    digits = benchmark_module("digits")
+    (tmp_path / "out").mkdir()
+    assert digits.write_data(digits_folder, tmp_path / "out", COLUMNS) == {"train": 8, "validation": 4, "test": 6}
+    lengths = {len(soundfile.read(path)[0]) for path in (tmp_path / "out" / "recordings").rglob("*.wav")}
+    assert lengths == {(COLUMNS - 1) * 80}  # a hop is 80 samples at 8 kHz, and 32 columns span 31 of them
+    short, _ = soundfile.read(tmp_path / "out" / "recordings" / "low" / "0_low_0.wav")
+    assert np.abs(short[:800]).max() > 0.2
+    assert not short[800:].any()
+    chosen = digits.choose(digits_folder, 5)  # of nine: four to train, two for validation, three for the test
+    assert sorted(digits.split_of(path) for path in chosen if path.parent.name == "low") == [
+        "test",
+        "test",
+        "train",
+        "train",
+        "validation",
+    ]
+
+
+def test_rows_of_both_sides_reach_an_accuracy(benchmark_module, digits_folder, tmp_path) -> None:
+    pytest.importorskip("vczoo_torchvision")
+    from safetensors.torch import load_file
+
+    rows, digits = benchmark_module("finetune_rows"), benchmark_module("digits")
+    (tmp_path / "out").mkdir()
+    digits.write_data(digits_folder, tmp_path / "out", COLUMNS)
+    weights = tmp_path / "trunk.safetensors"
+    job = job_for(tmp_path / "out", weights)
+    rows.WORK["weights"](job)
+    assert len(load_file(weights)) == 26
+    ours, plain = rows.WORK["ours"](job), rows.WORK["baseline"](job)
+    for outcome in (ours, plain):
+        assert len(outcome["history"]) == 2
+    assert ours["test"] > 0.5  # a low and a high voice
+    assert plain["test"] in {count / 6 for count in range(7)}
+
+
+def test_a_child_gives_its_figures_and_its_failure(benchmark_module) -> None:
+    child = benchmark_module("child")
+    script = (
+        f"import json, os, sys; sys.path.insert(0, {str(BENCHMARKS)!r}); from child import peak_megabytes\n"
+        "before = peak_megabytes(); block = b'1' * 200_000_000\n"
+        "more = peak_megabytes() - before; print('noise')\n"
+        "print(json.dumps({'threads': os.environ['OMP_NUM_THREADS'], 'more': more}))"
+    )
+    found = child.measured([sys.executable, "-c", script], threads=3)
+    assert found["threads"] == "3"
+    assert found["more"] == pytest.approx(200, abs=30)
+    assert found["wall_seconds"] > 0
+    with pytest.raises(RuntimeError, match="no such thing"):
+        child.measured([sys.executable, "-c", "raise SystemExit('no such thing')"])
+
+
+def test_verdicts_and_bounds_of_the_table(benchmark_module) -> None:
+    finetune = benchmark_module("finetune")
+    assert [finetune.verdict(points) for points in (0.9, -0.9, 1.4, -1.4)] == ["equal", "equal", "better", "worse"]
+    found = {"flops_an_image": {"frozen": 100, "forward": 1, "step": 3}, "flops_a_second": 10.0}
+    rows = [
+        {"kind": "frozen", "row": row, "wall_seconds": 20.0}
+        for row in ("plain loop", "vczoo, cold cache", "vczoo, warm cache", "vczoo, no cache")
+    ]
+    cold, warm = finetune.bounds(rows, found, {"train": 2, "validation": 0, "test": 0}, epochs=5)
+    assert (cold["bound_seconds"], warm["bound_seconds"]) == (23.0, 3.0)
+    assert warm["ratio"] == pytest.approx(20 / 3)
+
+
+def test_startup_says_which_target_holds(benchmark_module) -> None:
+    startup = benchmark_module("startup")
+    medians = {"python -c pass": 0.02, "import vczoo": 0.09, "vczoo list": 0.3, "import timm": 4.0}
+    outcome = startup.checks(medians)
+    assert [found["holds"] for found in outcome.values()] == [False, True]
+    assert len(startup.checks({name: medians[name] for name in ("python -c pass", "import vczoo", "vczoo list")})) == 1
+
+
+def test_layouts_are_compared_at_every_batch_size(benchmark_module) -> None:
+    layouts = benchmark_module("layouts")
+    found = list(layouts.variants(["vgg16"], [16, 1], [1, 2], compiled=True))
+    # Two tasks, two layouts; two thread counts, compiled, and the other batch size.
+    assert len(found) == len(set(found)) == 2 * 2 * (2 + 1 + 1)
+    assert {variant.batch for variant in found if variant.compiled or variant.threads == 2} == {16}
