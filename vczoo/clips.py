@@ -163,7 +163,7 @@ class Clips:
         draws = torch.rand(4, len(owners), generator=generator)
         hidden = torch.rand(4, len(owners), generator=generator)
         widths = torch.tensor([self._width(self.clips[owner]) for owner in owners.tolist()])
-        windows = torch.arange(len(owners)).split(BATCHES_ALIKE * batch_size)
+        windows = torch.arange(len(owners)).split(BATCHES_ALIKE * batch_size)  # type: ignore[no-untyped-call]
         batches = [
             batch
             for window in windows
