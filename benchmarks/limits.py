@@ -34,7 +34,7 @@ def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, 
     from torch import nn
 
     from vczoo.assembly import build, build_freezing, checked_recipe
-    from vczoo.loop import trainable
+    from vczoo.steps import trainable
 
     checked = checked_recipe(recipe, overrides)
     model = build(checked, speakers).eval()
