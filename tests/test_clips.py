@@ -12,10 +12,11 @@ import torch
 
 import vczoo
 from vczoo.activations import hear
-from vczoo.augment import vary
-from vczoo.clips import REFERENCE_SECONDS, Batch, Clips
+from vczoo.augment import PLAIN, Version, vary
+from vczoo.batch import Batch
+from vczoo.clips import REFERENCE_SECONDS, Clips
 from vczoo.corpus import Corpus, Utterance, read_corpus
-from vczoo.features import PLAIN, Features, Version
+from vczoo.features import Features
 from vczoo.frames import Frames
 from vczoo.model import Model
 from vczoo.waveform import Waveform

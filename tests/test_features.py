@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo import features as features_module
 from vczoo.activations import hear
+from vczoo.augment import PLAIN, Version
 from vczoo.cache import Cache
 from vczoo.corpus import Corpus, read_corpus
-from vczoo.features import PLAIN, Features, Version
+from vczoo.features import Features
 from vczoo.model import Model
 
 STRATEGIES = {

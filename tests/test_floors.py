@@ -29,7 +29,7 @@ FLOORS = (
     "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
     "curves",
     "zoo corpus testing trials measuring report discriminators resynthesis piecewise",
-    "recipe_text features material plots excerpts held_out stream",
+    "recipe_text features batch material plots excerpts held_out stream",
     "recipe listing evaluation clips",
     "options kinship provenance",
     "lesson",

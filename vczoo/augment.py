@@ -1,17 +1,44 @@
-"""A recording and a number in; a variant of it with noise and another colour out, the same for the same number."""
+"""A recording and how it is heard in; what is heard out: plain, faster, or with noise and another colour."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torchaudio.functional import add_noise, bass_biquad, treble_biquad
 
 from vczoo.waveform import Waveform
 
-__all__ = ["vary"]
+__all__ = ["PLAIN", "Version", "as_heard", "vary"]
 
 SNR_DB = (5.0, 30.0)
 SHELF_DB = 6.0  # at most, up or down
 BASS_HZ, TREBLE_HZ = 200.0, 3000.0
+
+
+@dataclass(frozen=True)
+class Version:
+    """How a recording is heard.
+
+    Attributes:
+        speed: that it is played at; its frames are brought back to the times of the plain recording.
+        variant: 0 is the recording itself, any other number a variant of it with noise and another colour.
+    """
+
+    speed: float = 1.0
+    variant: int = 0
+
+
+PLAIN = Version()
+
+
+def as_heard(wave: Waveform, version: Version) -> Waveform:
+    """One recording as a version of it is heard: (1, S) -> (1, about S / speed)."""
+    if version.variant:
+        wave = vary(wave, version.variant)
+    if version.speed == 1.0:
+        return wave
+    return Waveform.of(wave.samples, round(wave.sample_rate_hz * version.speed)).resample(wave.sample_rate_hz)
 
 
 def vary(wave: Waveform, number: int) -> Waveform:

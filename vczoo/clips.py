@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from vczoo.activations import Activation, cut, masked
+from vczoo.augment import PLAIN, Version
+from vczoo.batch import Batch, together
 from vczoo.corpus import Utterance
-from vczoo.features import PLAIN, Features, Version
+from vczoo.features import Features
 from vczoo.frames import Frames
 from vczoo.waveform import Waveform
 
-__all__ = ["Batch", "Clips"]
+__all__ = ["Clips"]
 
 REFERENCE_SECONDS = 3.0  # of another excerpt by the same speaker: enough to know a voice by
 BATCHES_ALIKE = 8  # batches whose excerpts are sorted by length among them
 WHOLE_AT_ONCE = 32  # utterances that a recipe without a voice head is measured on at once
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step trains on.
-
-    Attributes:
-        speakers: (B,) int64; -1 for one that training does not hear.
-        depth: the stage that comes next.
-        strangers: whether there is such a one.
-        wave: (B, S) at the model's rate; None where something else than the samples is kept.
-        heard: what stands before that stage, an item each; None where `wave` or `content` is given.
-        content: (B, T, C), what a frozen backbone hears; None where the backbone trains.
-        reference: (B, T'', C), content of other excerpts by the same speakers; None where the backbone trains.
-        pitch: (B, T', 2), None where no voice head trains.
-        target: (B, T', acoustic channels), None where no voice head trains.
-        share: what the loss is multiplied by: 1, or with several processes this one's part of the items, times the
-            number of processes, so that the mean over the processes is that over the items.
-    """
-
-    speakers: Tensor
-    depth: int = 0
-    strangers: bool = False
-    wave: Waveform | None = None
-    heard: tuple[Activation, ...] | None = None
-    content: Frames | None = None
-    reference: Frames | None = None
-    pitch: Frames | None = None
-    target: Frames | None = None
-    share: float = 1.0
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on another device; from pinned memory to a GPU, so that nobody waits for it."""
-
-        def move(tensor: Tensor) -> Tensor:
-            if device.type != "cuda":
-                return tensor.to(device)
-            return tensor.pin_memory().to(device, non_blocking=True)
-
-        def frames(part: Frames | None) -> Frames | None:
-            return Frames(move(part.values), move(part.lengths)) if part else None
-
-        wave, heard = self.wave, self.heard
-        return replace(
-            self,
-            speakers=move(self.speakers),
-            wave=Waveform(move(wave.samples), wave.sample_rate_hz, move(wave.lengths)) if wave else None,
-            heard=tuple(Activation(move(item.values), item.length) for item in heard) if heard else None,
-            content=frames(self.content),
-            reference=frames(self.reference),
-            pitch=frames(self.pitch),
-            target=frames(self.target),
-        )
 
 
 @dataclass(frozen=True)
@@ -282,14 +230,8 @@ class Clips:
             strangers=any(clip.speaker < 0 for clip in clips),
             wave=Waveform.batch(waves) if waves else None,
             heard=heard if heard and not self.features.wholly_frozen else None,
-            content=_together(self._frames(clip.heard) for clip in clips),
-            reference=_together(references),
-            pitch=_together(clip.pitch for clip in clips),
-            target=_together(clip.target for clip in clips),
+            content=together(self._frames(clip.heard) for clip in clips),
+            reference=together(references),
+            pitch=together(clip.pitch for clip in clips),
+            target=together(clip.target for clip in clips),
         )
-
-
-def _together(items: Iterable[Frames | None]) -> Frames | None:
-    """One batch of what is there."""
-    there = [item for item in items if item]
-    return Frames.batch(there) if there else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache as memo
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from vczoo.activations import Activation, TimeAxis, find_time_axis, hear, resume
-from vczoo.augment import vary
+from vczoo.augment import PLAIN, Version, as_heard
 from vczoo.cache import Cache, Section
 from vczoo.corpus import Utterance
 from vczoo.frames import Frames
@@ -24,27 +24,11 @@ from vczoo.model import Model
 from vczoo.waveform import Waveform
 from vczoo.weights import fingerprint
 
-__all__ = ["PLAIN", "Features", "Version"]
+__all__ = ["Features"]
 
 FORMAT = 1  # of what is kept; another is another key
 BATCH_SECONDS, BATCH_ITEMS = 40.0, 16  # that the frozen stages run on at once
 READERS = 2
-
-
-@dataclass(frozen=True)
-class Version:
-    """How a recording is heard.
-
-    Attributes:
-        speed: that it is played at; its frames are brought back to the times of the plain recording.
-        variant: 0 is the recording itself, any other number a variant of it with noise and another colour.
-    """
-
-    speed: float = 1.0
-    variant: int = 0
-
-
-PLAIN = Version()
 
 
 class Features:
@@ -196,7 +180,7 @@ class Features:
             plain = list(pool.map(self.wave, (utterance for utterance, _ in batch)))
         backbone, rate = self.model.backbone, self.model.backbone.spec.sample_rate_hz
         waves = [
-            _as_heard(wave, version).to(self.device).resample(rate)
+            as_heard(wave, version).to(self.device).resample(rate)
             for wave, (_, version) in zip(plain, batch, strict=True)
         ]
         training = backbone.training
@@ -240,14 +224,6 @@ class Features:
             if section is None or section.full:
                 self._memory[what, utterance.path] = known
         return known
-
-
-def _as_heard(wave: Waveform, version: Version) -> Waveform:
-    if version.variant:
-        wave = vary(wave, version.variant)
-    if version.speed == 1.0:
-        return wave
-    return Waveform.of(wave.samples, round(wave.sample_rate_hz * version.speed)).resample(wave.sample_rate_hz)
 
 
 def _batches(wanted: Iterable[tuple[Utterance, Version]]) -> Iterator[list[tuple[Utterance, Version]]]:

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from vczoo.augment import Version
 from vczoo.cache import Cache, default_cache
 from vczoo.clips import Clips
 from vczoo.corpus import Corpus, Split, Utterance
 from vczoo.errors import ContractError, RecipeError
-from vczoo.features import Features, Version
+from vczoo.features import Features
 from vczoo.interfaces import Voice
 from vczoo.manifest import SPLITS
 from vczoo.model import Model

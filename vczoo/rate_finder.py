@@ -18,7 +18,8 @@ import torch
 
 from vczoo.activations import frozen_depth
 from vczoo.assembly import build, build_freezing, checked_recipe
-from vczoo.clips import Batch, Clips
+from vczoo.batch import Batch
+from vczoo.clips import Clips
 from vczoo.converter import read_name
 from vczoo.corpus import read_corpus
 from vczoo.drawing import BLUE, GREEN, GREY, ORANGE, head, one_axes, save

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from vczoo.activations import resume
+from vczoo.batch import Batch
 from vczoo.checkpoint import TrainingState
-from vczoo.clips import Batch, Clips
+from vczoo.clips import Clips
 from vczoo.errors import VczooError
 from vczoo.interfaces import Freezing, Loss
 from vczoo.model import Model
