@@ -19,6 +19,7 @@ from vczoo.cache import Cache
 from vczoo.corpus import Corpus, read_corpus
 from vczoo.features import Features
 from vczoo.model import Model
+from vczoo.waveform import Waveform
 
 STRATEGIES = {
     "full": ["freezing.use=full"],
@@ -193,3 +194,26 @@ def test_speeds_are_for_a_backbone_that_is_wholly_frozen(
     settings = [*small, "training.content_speeds=[0.9, 1.0]", "freezing.use=partial"]
     with pytest.raises(vczoo.ContractError, match=r"content_speeds is \[0\.9, 1\.0\].*wholly frozen; freeze it"):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", settings, progress=False)
+
+
+def test_a_long_recording_is_heard_in_parts(tmp_path: Path, corpus: Corpus, model: Model) -> None:
+    """So that memory does not grow with its length; each part is kept by its place."""
+    utterance = max(corpus.utterances, key=lambda one: one.seconds)
+    assert utterance.parts(30.0) == [utterance]
+    parts = utterance.parts(0.5)
+    assert len(parts) == 3
+    assert sum(part.seconds for part in parts) == pytest.approx(utterance.seconds)
+    wave = Waveform.read(utterance.path, 16000)
+    long = tmp_path / "long.wav"
+    Waveform.of(wave.samples.repeat(1, 39), 16000).save(long)
+    utterance = replace(utterance, path=long, seconds=39 * utterance.seconds)
+    features = Features(model, {}, Cache(tmp_path / "cache"))
+    features.at(2)
+    first, second = utterance.parts(30.0)
+    list(features.fill(features.missing([first, second], [PLAIN])))
+    assert [features.wave(part).samples.shape[1] for part in (first, second)] == [round(first.seconds * 16000)] * 2
+    count = features.wave(second).samples.shape[1]
+    assert torch.equal(features.wave(second).samples, Waveform.read(long, 16000).samples[:, -count:])
+    one, other = features.activations([(first, PLAIN), (second, PLAIN)])
+    assert one.length == other.length < model.backbone.num_frames(round(utterance.seconds * 16000))
+    assert not torch.equal(one.values, other.values)

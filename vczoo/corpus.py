@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -34,12 +35,24 @@ class Utterance:
         speaker: who speaks, in Unicode's composed form (NFC).
         split: what it serves for.
         seconds: its duration.
+        first_second: where it begins in the file.
     """
 
     path: Path
     speaker: str
     split: Split
     seconds: float
+    first_second: float = 0.0
+
+    def parts(self, longest_seconds: float) -> list[Utterance]:
+        """It itself, or where it is longer than that, parts of equal duration that are not."""
+        count = math.ceil(self.seconds / longest_seconds)
+        each = self.seconds / max(1, count)
+        return (
+            [self]
+            if count < 2
+            else [replace(self, seconds=each, first_second=self.first_second + index * each) for index in range(count)]
+        )
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,9 @@ class Features:
         self._mels = self._section({"mel": asdict(spec)}) if spec else None
         pitched = model.vocoder.accepts if model.vocoder else model.backbone.spec
         self._pitch = self._section({"pitch": type(pitched).__name__, **asdict(pitched)})
-        self._memory: dict[tuple[str, Path], Frames] = {}
-        self._waves: dict[Path, Waveform] = {}
+        self._memory: dict[tuple[str, Utterance], Frames] = {}
+        self._waves: dict[Utterance, Waveform] = {}
+        self._file: tuple[Path, Waveform] | None = None
         self._digest: Callable[[Path], str] = memo(_digest)
 
     @property
@@ -153,11 +154,17 @@ class Features:
 
     def wave(self, utterance: Utterance) -> Waveform:
         """The recording at the model's rate: (1, S). It stays in memory where it will be read again."""
-        known = self._waves.get(utterance.path)
+        known = self._waves.get(utterance)
         if known is None:
-            known = Waveform.read(utterance.path, self.model.sample_rate_hz)
+            file = self._file  # parts of a long recording follow each other
+            if file is None or file[0] != utterance.path:
+                self._file = file = (utterance.path, Waveform.read(utterance.path, self.model.sample_rate_hz))
+            known = file[1]
+            if known.seconds > utterance.seconds + 1.0:
+                first, count = (round(s * known.sample_rate_hz) for s in (utterance.first_second, utterance.seconds))
+                known = Waveform.of(known.samples[:, first : first + count], known.sample_rate_hz)
             if self.cache is None or self.time is None:
-                self._waves[utterance.path] = known
+                self._waves[utterance] = known
         return known
 
     def _section(self, key: Mapping[str, Any]) -> Section | None:
@@ -165,7 +172,10 @@ class Features:
         return self.cache.section({**common, **key}) if self.cache else None
 
     def _name(self, utterance: Utterance, version: Version = PLAIN) -> str:
-        return f"{self._digest(utterance.path)}@{version.speed}v{version.variant}"
+        return f"{self._place(utterance)}@{version.speed}v{version.variant}"
+
+    def _place(self, utterance: Utterance) -> str:
+        return f"{self._digest(utterance.path)}:{utterance.first_second:.6f}+{utterance.seconds:.6f}"
 
     def _kept(self, utterance: Utterance, version: Version) -> Activation | None:
         name = self._name(utterance, version) if self._heard else ""
@@ -212,17 +222,17 @@ class Features:
         wave: Waveform | None,
         make: Callable[[Waveform], Frames],
     ) -> Frames:
-        name = self._digest(utterance.path) if section else ""
+        name = self._place(utterance) if section else ""
         if section is not None and name in section:
             return Frames.of(section[name])
-        known = self._memory.get((what, utterance.path))
+        known = self._memory.get((what, utterance))
         if known is None:
             with torch.inference_mode():
                 known = make(wave or self.wave(utterance))
             if section is not None:
                 section.add({name: known.values})
             if section is None or section.full:
-                self._memory[what, utterance.path] = known
+                self._memory[what, utterance] = known
         return known
 
 

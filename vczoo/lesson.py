@@ -26,6 +26,8 @@ from vczoo.recipe_text import nest
 
 __all__ = ["accuracy_by_age", "check_versions", "clips_of", "features_of", "recipe_of_run", "voice_of"]
 
+LONGEST_SECONDS = 30.0  # that is heard at once: longer recordings are taken as several
+
 
 def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
     """The recipe that a run is trained on by: its own, or with `rehearse` false as it is tuned to other speakers.
@@ -68,8 +70,9 @@ def clips_of(features: Features, corpus: Corpus, speakers: Sequence[str], settin
     """The batches of each split; those of training in all versions that the settings ask for."""
     seconds = settings.crop_seconds
     versions = [Version(speed, variant) for variant in range(settings.variants) for speed in settings.content_speeds]
-    clips = {split: Clips(features, corpus.split(split), speakers, seconds) for split in SPLITS[1:]}
-    train = Clips(features, corpus.split("train"), speakers, seconds, versions=versions, mask=settings.spec_augment)
+    parts = {split: [part for u in corpus.split(split) for part in u.parts(LONGEST_SECONDS)] for split in SPLITS}
+    clips = {split: Clips(features, parts[split], speakers, seconds) for split in SPLITS[1:]}
+    train = Clips(features, parts["train"], speakers, seconds, versions=versions, mask=settings.spec_augment)
     return {**clips, "train": train}
 
 
@@ -106,7 +109,8 @@ def accuracy_by_age(
 @torch.inference_mode()
 def voice_of(features: Features, corpus: Corpus, speaker: str) -> Voice:
     """What enrolment keeps of a speaker's training utterances, from their features."""
-    model, own = features.model.eval(), [u for u in corpus.split("train") if u.speaker == speaker]
+    model = features.model.eval()
+    own = [part for u in corpus.split("train") if u.speaker == speaker for part in u.parts(LONGEST_SECONDS)]
     contents = features.content(own)
     if not model.voice_heads:
         return Voice(speaker, model.voice_of(contents, [], []))
