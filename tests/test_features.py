@@ -211,9 +211,9 @@ def test_a_long_recording_is_heard_in_parts(tmp_path: Path, corpus: Corpus, mode
     features.at(2)
     first, second = utterance.parts(30.0)
     list(features.fill(features.missing([first, second], [PLAIN])))
-    assert [features.wave(part).samples.shape[1] for part in (first, second)] == [round(first.seconds * 16000)] * 2
-    count = features.wave(second).samples.shape[1]
-    assert torch.equal(features.wave(second).samples, Waveform.read(long, 16000).samples[:, -count:])
+    counts = [features.wave(part).samples.shape[1] for part in (first, second)]
+    assert all(abs(count - first.seconds * 16000) <= 1 for count in counts)
+    assert torch.equal(features.wave(second).samples, Waveform.read(long, 16000).samples[:, -counts[1] :])
     one, other = features.activations([(first, PLAIN), (second, PLAIN)])
     assert one.length == other.length < model.backbone.num_frames(round(utterance.seconds * 16000))
     assert not torch.equal(one.values, other.values)
