@@ -139,7 +139,8 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
     assert [rate for rate, _ in seen] == pytest.approx(rates(40)[: len(seen)])
     assert all(groups[-2:] == pytest.approx([rate / 2, rate]) for rate, groups in seen)
     assert all(not any(groups[:-2]) for _, groups in seen)
-    assert set(sizes[:3]) == {4}
+    assert max(sizes) == 4
+    assert sizes.count(4) > len(sizes) / 2
     assert len(found.rates) <= 40
     (model,) = models
     *frozen, trained = model.backbone.stages()

@@ -86,7 +86,7 @@ def test_one_and_two_processes_give_the_same_figures(
 def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], shard: str
 ) -> None:
-    settings = [*small, *STEADY]
+    settings = [*small, *STEADY, "freezing.use=full"]  # BatchNorm would take each process' own items
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", settings, progress=False)
     (tmp_path / "script.py").write_text(SCRIPT)
     cut = tmp_path / "cut"
@@ -94,7 +94,7 @@ def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(
     assert done.stdout.count("interrupted") == 2, done.stderr
     assert (cut / "checkpoint.safetensors").is_file()
     vczoo.finetune("demo", voices_folder, cut, settings, resume=True, progress=False)
-    assert_alike(tmp_path / "whole", cut, rel=0.15)
+    assert_alike(tmp_path / "whole", cut)
 
 
 def test_a_mistake_is_told_once_and_nobody_hangs(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
