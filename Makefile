@@ -12,6 +12,9 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 PACKAGES := vczoo $(wildcard plugins/*/vczoo_*)
 DEMO ?= vczoo-demo-$(shell date +%Y%m%d-%H%M%S)
 
+# Without kept bytecode every process that the tests start would compile torch anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test lint constraints
 
 setup: .venv/.ready

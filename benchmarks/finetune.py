@@ -8,7 +8,8 @@ VGG16 with the whole trunk frozen, and with its last stage trained. Every row is
 start to its test accuracy: imports, reading of audio, images, training, validation after each epoch, test. All rows
 share recordings, splits, images, weights of the trunk, epochs, batch size and threads. The usual ways flatten the
 trunk's map into a classifier 25088-1024-512-speakers; vczoo's head reads mean and deviation over time: a far cheaper
-layer, and part of the ratio. Weights are random without `--weights FILE.safetensors` in torchvision's naming.
+layer, and part of the ratio, which is why one plain loop has that head too. Weights are random without
+`--weights FILE.safetensors` in torchvision's naming.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from finetune_rows import WORK
 from limits import must_run
 
 KINDS = ("frozen", "partial")
-BASELINES = {"plain": "plain loop", "trainer": "HF Trainer", "fastai": "fastai fit"}
+BASELINES = {"plain": "plain loop", "head": "plain, our head", "trainer": "HF Trainer", "fastai": "fastai fit"}
 NEEDS = {"trainer": "transformers", "fastai": "fastai"}
 CACHES = {"cold": "vczoo, cold cache", "warm": "vczoo, warm cache", "none": "vczoo, no cache"}
 SIZE = (80, 64)  # mels and columns

@@ -128,6 +128,33 @@ def test_the_plain_loop_trains_what_is_said(benchmark_module) -> None:
     assert trained(partial=True) == {f"{layer}.{kind}" for layer in (24, 26, 28) for kind in ("weight", "bias")}
 
 
+def test_the_plain_loop_can_have_our_head(benchmark_module, tmp_path) -> None:
+    pytest.importorskip("vczoo_torchvision")
+    import torch
+    from safetensors.torch import save_file
+
+    from vczoo.assembly import build, checked_recipe
+
+    plain_loop, rows = benchmark_module("plain_loop"), benchmark_module("finetune_rows")
+    save_file(plain_loop.random_trunk(0), tmp_path / "trunk.safetensors")
+    for kind, rate in plain_loop.OUR_RATES.items():
+        job = {**job_for(tmp_path, tmp_path / "trunk.safetensors"), "kind": kind, "mels": 64}
+        recipe = checked_recipe(rows.recipe_of(job), rows.overrides_of(job))
+        assert recipe.training.learning_rate == rate
+    model = build(recipe, 3).eval()
+    ours = model.heads["speaker"]
+    plain = plain_loop.our_head(3, 64).eval()
+    linears = [(2, ours.body[1]), (5, ours.output)]
+    assert [plain[index].weight.shape for index, _ in linears] == [linear.weight.shape for _, linear in linears]
+    assert plain[4].p == ours.dropout.p
+    for index, linear in linears:
+        plain[index].load_state_dict(linear.state_dict())
+    maps = torch.rand(4, 512, 2, 3)
+    with torch.no_grad():
+        frames = model.backbone.collect(maps, torch.full((4,), 3))
+        torch.testing.assert_close(plain(maps), ours.logits(frames))
+
+
 def test_recordings_get_one_length_and_keep_their_splits(benchmark_module, digits_folder, tmp_path) -> None:
     digits = benchmark_module("digits")
     (tmp_path / "out").mkdir()

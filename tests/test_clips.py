@@ -224,7 +224,7 @@ def test_what_is_heard_faster_stands_where_it_stood(corpus: Corpus, model: Model
     """At 1.2 times the speed, frame t of the content is what is said at t, though it is heard at t / 1.2."""
     click = torch.zeros(32000)
     click[24000:24400] = 0.5  # 1.5 s in: frame 75
-    utterance = replace(corpus.split("train")[0], path=Path("click.wav"))
+    utterance = replace(corpus.split("train")[0], path=Path("click.wav"), seconds=2.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Waveform, "read", lambda path, rate: Waveform.of(click, rate))
         features = clips_of([utterance], model, len(model.backbone.stages())).features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
@@ -9,7 +10,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
-from torch import nn
+from torch import distributed, nn
 
 from vczoo.errors import VczooError
 
@@ -45,6 +46,9 @@ class Team:
             kwargs_handlers=[unused],
             step_scheduler_with_optimizer=False,
         )
+        if self.accelerator.num_processes > 1:
+            atexit.unregister(_leave)
+            atexit.register(_leave)
         asked = sharded or self.accelerator.distributed_type == DistributedType.FSDP
         self.sharded = asked and self.accelerator.num_processes > 1
         self.device = self.accelerator.device if self.accelerator.num_processes > 1 else device
@@ -122,3 +126,9 @@ class Team:
     def wait(self) -> None:
         """Wait for the others."""
         self.accelerator.wait_for_everyone()
+
+
+def _leave() -> None:
+    """End the group of processes while Python still runs: its threads abort a process that ends without."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
