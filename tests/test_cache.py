@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vczoo import cache as cache_module
-from vczoo.cache import Cache, default_cache
+from vczoo.cache import Cache, open_cache
 from vczoo.errors import VczooError
 
 KEY = {"depth": 3, "stages": ["a", "b"]}
@@ -130,6 +130,27 @@ def test_what_a_killed_process_left_half_written_goes_in_time(tmp_path: Path) ->
     assert fresh.exists()
 
 
+def test_a_section_that_is_closed_makes_room(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 6000)
+    keep(cache, {"depth": 2}, one=torch.ones(1000))
+    keep(cache, {"depth": 1}, one=torch.ones(1000))
+    first, second = (cache.section({"depth": depth}) for depth in (2, 1))
+    assert "one" in first  # it is being read
+    assert "one" not in second
+    first.close()
+    assert "one" not in first
+    keep(cache, {"depth": 1}, one=torch.ones(1000))
+    assert "one" in cache.section({"depth": 1})
+    assert "one" not in cache.section({"depth": 2})
+
+
+def test_closing_writes_what_was_added(tmp_path: Path) -> None:
+    section = Cache(tmp_path).section(KEY)
+    section.add({"one": torch.ones(1)})
+    section.close()
+    assert "one" in Cache(tmp_path).section(KEY)
+
+
 def _fill(folder: Path, process: int) -> None:
     section = Cache(folder, 400_000).section(KEY)
     for index in range(20):
@@ -167,11 +188,15 @@ def test_a_disk_that_refuses_is_told_with_the_ways_out(tmp_path: Path, monkeypat
 def test_the_environment_says_where_it_is_and_how_large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VCZOO_CACHE", str(tmp_path))
     monkeypatch.setenv("VCZOO_CACHE_GB", "0.5")
-    assert (default_cache().folder, default_cache().limit_bytes) == (tmp_path, 500_000_000)
+    assert (open_cache().folder, open_cache().limit_bytes) == (tmp_path, 500_000_000)
+    assert (open_cache(tmp_path / "mine").folder, open_cache(tmp_path / "mine").limit_bytes) == (
+        tmp_path / "mine",
+        500_000_000,
+    )
     monkeypatch.delenv("VCZOO_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache().folder == tmp_path / "vczoo"
+    assert open_cache().folder == tmp_path / "vczoo"
     for wrong in ("many", "-1", "inf", "nan"):
         monkeypatch.setenv("VCZOO_CACHE_GB", wrong)
         with pytest.raises(VczooError, match="VCZOO_CACHE_GB is the size of the cache"):
-            default_cache()
+            open_cache()

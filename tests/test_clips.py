@@ -128,6 +128,27 @@ def test_what_cannot_be_cut_in_time_is_cut_from_the_samples(corpus: Corpus, mode
         assert batch.wave.lengths.tolist() == [round(CROP_SECONDS * 16000)] * len(batch.speakers)
 
 
+def test_variants_are_heard_where_excerpts_are_cut_from_the_samples(corpus: Corpus, model: Model) -> None:
+    heard = []
+    for versions in ([Version()], [Version(variant=1)]):
+        clips = clips_of(corpus.split("train"), model, 1, versions=versions)
+        clips.features.time = None
+        heard.append([batch.wave for batch in batches(clips)])
+    for plain, varied in zip(*heard, strict=True):
+        assert plain.samples.shape == varied.samples.shape
+        assert not torch.allclose(plain.samples, varied.samples, atol=1e-3)
+
+
+def test_strangers_to_training_are_measured_apart(corpus: Corpus, model: Model) -> None:
+    """A speaker head knows nothing of them, and must still be asked about those who stand beside them."""
+    clips = clips_of(corpus.split("train"), model, 2, names=("alice", "bob"))
+    clips.features.signals = False  # as without a voice head: many at once
+    found = list(clips.whole())
+    assert {tuple((batch.speakers < 0).unique().tolist()) for batch in found} == {(True,), (False,)}
+    assert sum(len(batch.speakers) for batch in found) == len(corpus.split("train"))
+    assert max(len(batch.speakers) for batch in found) > 1
+
+
 def test_the_processes_share_a_batch_and_their_shares_add_up(corpus: Corpus, model: Model) -> None:
     clips = frozen(corpus, model)
     whole = batches(clips)

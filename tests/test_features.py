@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,18 @@ import torch
 from safetensors.torch import load_file
 
 import vczoo
+from vczoo import cache as cache_module
 from vczoo import features as features_module
 from vczoo.activations import hear
+from vczoo.assembly import checked_recipe
 from vczoo.augment import PLAIN, Version
 from vczoo.cache import Cache
 from vczoo.corpus import Corpus, read_corpus
 from vczoo.features import Features
+from vczoo.lesson import features_of
 from vczoo.model import Model
+from vczoo.progress import Silent
+from vczoo.provenance import digest_of_settings, digest_of_sources, library_versions
 from vczoo.waveform import Waveform
 
 STRATEGIES = {
@@ -186,6 +193,82 @@ def test_a_full_cache_is_said_and_training_goes_on(
     converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", [*small, "freezing.use=full"])
     assert converter.metrics["epochs"] == 3
     assert "the cache is full" in capfd.readouterr().err
+
+
+def test_with_a_full_cache_recordings_are_heard_no_more_often_than_without_one(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "SHARD_BYTES", 10_000)
+    settings, heard = [*small, "freezing.use=full"], []
+    for cache in (False, tmp_path / "cache"):
+        counter = Counter(monkeypatch)
+        monkeypatch.setenv("VCZOO_CACHE_GB", "0.00002")
+        finetuned(tmp_path / str(len(heard)), voices_folder, settings, cache)
+        heard.append(counter.recordings[2])
+    assert 0 < heard[1] < heard[0]
+
+
+def test_ctrl_c_while_the_frozen_stages_run_keeps_what_they_gave(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Press(Silent):
+        def hearing(self, done: int, total: int) -> None:
+            if done < total:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(features_module, "BATCH_ITEMS", 2)
+    settings = [*small, "freezing.use=full"]
+    with monkeypatch.context() as patch:
+        patch.setattr("vczoo.train.Silent", Press)
+        with pytest.raises(KeyboardInterrupt):
+            vczoo.finetune("demo", voices_folder, tmp_path / "run", settings, cache=tmp_path / "cache", progress=False)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    counter = Counter(monkeypatch)
+    vczoo.finetune(
+        "demo", voices_folder, tmp_path / "run", settings, cache=tmp_path / "cache", progress=False, resume=True
+    )
+    assert counter.recordings == {2: 18 - 2}  # two of three times six were kept
+
+
+def test_what_trains_stays_in_training_mode_while_frozen_stages_hear(corpus: Corpus, model: Model) -> None:
+    """Another thread may be training it."""
+    features = Features(model, {})
+    features.at(1)
+    model.train()
+    seen = []
+    model.backbone.stages()[1].module.register_forward_pre_hook(lambda module, _: seen.append(module.training))
+    frozen, free = (stage.module for stage in model.backbone.stages()[:2])
+    frozen.register_forward_pre_hook(lambda module, _: seen.append((module.training, free.training)))
+    features.activations([(corpus.split("train")[0], PLAIN)])
+    assert seen == [(False, True)]
+    assert frozen.training
+
+
+def test_what_is_kept_has_the_configuration_and_the_sources_in_its_key(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = features_of(checked_recipe("demo"), model, False).describe
+    assert describe["backbone"]["settings"] == digest_of_settings({})
+    assert describe["versions"]["sources"] == digest_of_sources(["vczoo"])
+    (tmp_path / "network").mkdir()
+    package = tmp_path / "vczoo_mine"
+    package.mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seen = []
+    for act in ("gelu", "relu"):
+        (tmp_path / "network" / "config.json").write_text(json.dumps({"hidden_act": act}))
+        (package / "__init__.py").write_text(f"ACT = {act!r}")
+        seen.append((digest_of_settings({"model": str(tmp_path / "network")}), digest_of_sources(["vczoo_mine"])))
+    (before, sources), (after, other_sources) = seen
+    assert len({before, after, digest_of_settings({})}) == 3
+    assert len({sources, other_sources, digest_of_sources([])}) == 3
+
+
+def test_an_extra_that_is_installed_changes_no_key() -> None:
+    """matplotlib and TensorBoard come with extras: another release of them makes nothing that was heard wrong."""
+    versions = library_versions([])
+    assert {"vczoo", "torch", "torchaudio"} <= set(versions)
+    assert not {"matplotlib", "tensorboard", "resemblyzer"} & {name.lower() for name in versions}
 
 
 def test_speeds_are_for_a_backbone_that_is_wholly_frozen(

@@ -136,3 +136,12 @@ def test_with_values_keeps_lengths() -> None:
     frames = ragged(1, 2).with_values(torch.zeros(2, 2, 9))
     assert frames.channels == 9
     assert frames.lengths.tolist() == [1, 2]
+
+
+def test_moments_of_sixteen_bits_count_all_frames() -> None:
+    """bfloat16 has 8 bits: 301 frames would be 300 of them, and a sum would stop to grow."""
+    values = torch.randn(1, 301, 2) + 3
+    mean, deviation = Frames.of(values.bfloat16()).moments()
+    whole, spread = Frames.of(values.bfloat16().float()).moments()
+    assert torch.allclose(mean, whole)
+    assert torch.allclose(deviation, spread)

@@ -73,7 +73,9 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_fine_tune_is_in_the_event_files(
     tensorboard: None, tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
 ) -> None:
-    vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, log=["tensorboard"])
+    # With a cache of its own, so that there is something to hear before training: the trackers are told of that, too.
+    cache = tmp_path / "cache"
+    vczoo.finetune("demo", voices_folder, tmp_path / "run", small, cache=cache, progress=False, log=["tensorboard"])
     history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     found = scalars(tmp_path / "run" / LOGS)
     for tag in ("train/loss", "validation/loss", "validation/speaker.accuracy", "validation/voice.l1"):
@@ -108,6 +110,7 @@ def test_a_resumed_fine_tune_goes_on_in_the_same_folder(
 def test_without_a_name_nothing_is_logged(tmp_path: Path, trained_folder: Path) -> None:
     with Trackers([], tmp_path, {}) as trackers:
         trackers.begin(1, 1, 0)
+        trackers.hearing(1, 2)
         trackers.step(1.0)
         trackers.epoch(RECORD)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import vczoo
 from vczoo import loop, steps
@@ -147,13 +147,31 @@ def test_a_checkpoint_of_another_recipe_is_refused(
         patch.setattr("vczoo.train.Silent", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
-    with pytest.raises(RunError, match="another recipe or other recordings"):
+    with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
         vczoo.finetune(
             "demo", voices_folder, tmp_path / "cut", [*small, "training.seed=9"], resume=True, progress=False
         )
     (tmp_path / "cut" / "checkpoint.safetensors").write_bytes(b"\x00" * 40)
     with pytest.raises(RunError, match="damaged"):
         vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
+
+
+def test_a_checkpoint_that_began_with_other_weights_is_refused(
+    tmp_path: Path, voices_folder: Path, run_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs of one recipe and one corpus, to be tuned: frozen stages of the one under trained ones of the other."""
+    other = tmp_path / "other"
+    shutil.copytree(run_folder, other)
+    tensors = tensors_of(other)
+    next(value for value in tensors.values() if value.is_floating_point()).add_(0.01)
+    save_file(tensors, other / "model.safetensors")
+    press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with monkeypatch.context() as patch:
+        patch.setattr("vczoo.train.Silent", lambda: press)
+        with pytest.raises(KeyboardInterrupt):
+            vczoo.finetune(run_folder, voices_folder, tmp_path / "tuned", rehearse=False, progress=False)
+    with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
+        vczoo.finetune(other, voices_folder, tmp_path / "tuned", rehearse=False, progress=False, resume=True)
 
 
 def test_an_output_that_exists_is_refused(tmp_path: Path, voices_folder: Path, run_folder: Path) -> None:

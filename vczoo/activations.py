@@ -7,17 +7,28 @@ from what it gave. An excerpt is cut from the activation of the whole recording.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone
 from vczoo.waveform import Waveform
 
-__all__ = ["Activation", "TimeAxis", "cut", "find_time_axis", "frozen_depth", "hear", "masked", "resume"]
+__all__ = [
+    "Activation",
+    "TimeAxis",
+    "cut",
+    "find_time_axis",
+    "frozen_depth",
+    "hear",
+    "in_eval_mode",
+    "masked",
+    "resume",
+]
 
 PROBE_SECONDS = (0.3, 0.6)
 
@@ -56,11 +67,24 @@ def frozen_depth(multipliers: Sequence[float]) -> int:
     return next((index for index, value in enumerate(multipliers) if value > 0), len(multipliers))
 
 
+@contextmanager
+def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Put modules in eval mode for a while; others, which may train meanwhile in another thread, stay as they are."""
+    trained = [module for module in modules if module.training]
+    for module in trained:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in trained:
+            module.train()
+
+
 @torch.inference_mode()
 def hear(backbone: Backbone, waves: Sequence[Waveform], depth: int) -> list[Activation]:
     """Run the first `depth` stages on recordings (1, S), those of one padded length as a batch.
 
-    The backbone should be in eval mode. With depth 0 that is what `prepare` gives.
+    Those stages should be in eval mode. With depth 0 that is what `prepare` gives.
     """
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for index, wave in enumerate(waves):

@@ -25,7 +25,7 @@ from torch import Tensor
 from vczoo.errors import VczooError
 from vczoo.files import write_bytes
 
-__all__ = ["Cache", "Section", "default_cache"]
+__all__ = ["Cache", "Section", "open_cache"]
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "VCZOO_CACHE", "VCZOO_CACHE_GB"
 LIMIT_GB = 20.0
@@ -33,8 +33,11 @@ SHARD_BYTES = 64_000_000  # tensors are written together up to this size: few fi
 ABANDONED_SECONDS = 3600.0  # a file that is still being written is younger
 
 
-def default_cache() -> Cache:
-    """The user's cache: `VCZOO_CACHE` or ~/.cache/vczoo, of at most `VCZOO_CACHE_GB` (20) gigabytes.
+def open_cache(folder: Path | None = None) -> Cache:
+    """A cache of at most `VCZOO_CACHE_GB` (20) gigabytes.
+
+    Args:
+        folder: where; None for the user's, `VCZOO_CACHE` or ~/.cache/vczoo.
 
     Raises:
         VczooError: `VCZOO_CACHE_GB` is no size.
@@ -47,7 +50,8 @@ def default_cache() -> Cache:
         limit_gb = -1.0
     if not 0 <= limit_gb < float("inf"):
         raise VczooError(f"{SIZE_VARIABLE} is the size of the cache in gigabytes, 0 or more; got {text!r}")
-    return Cache(Path(os.environ.get(FOLDER_VARIABLE) or Path(base) / "vczoo"), round(limit_gb * 1e9))
+    users = Path(os.environ.get(FOLDER_VARIABLE) or Path(base) / "vczoo")
+    return Cache(folder or users, round(limit_gb * 1e9))
 
 
 class Cache:
@@ -154,9 +158,15 @@ class Section:
         except OSError as error:
             raise VczooError(
                 f"{self.cache.folder}: the cache cannot be written ({error}); free some space, set {FOLDER_VARIABLE} "
-                "to another folder, or go without it (--no-cache)"
+                "to another folder, or train without it (--no-cache)"
             ) from error
         self._open(path)
+
+    def close(self) -> None:
+        """Write what was added; from now on this section may be evicted like any other."""
+        self.flush()
+        self._shards, self._shard_of = {}, {}
+        self.cache.in_use.discard(self.folder)
 
     def _open(self, path: Path) -> None:
         """Take a shard in, if it is whole and of this very key."""

@@ -26,7 +26,7 @@ class TrainingState:
     """Everything that training is, beside the tensors of the model and the optimizer.
 
     Attributes:
-        identity: of recipe and corpus; another's checkpoint is refused.
+        identity: of recipe, corpus and the weights at the start; another's checkpoint is refused.
         epoch: that runs or runs next.
         step: steps of it that are done.
         best_score: of the best epoch so far, by the recipe's criterion; the lower, as tuples compare, the better.
@@ -54,7 +54,7 @@ class TrainingState:
 def checkpoint_tensors(
     tensors: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    """What trains, the best of it so far, the optimizer and the random state: all tensors of a checkpoint, whole.
+    """What trains, the best of it so far and the optimizer: all tensors of a checkpoint, whole.
 
     All processes of a team must ask.
     """
@@ -63,7 +63,6 @@ def checkpoint_tensors(
     for index, values in optimizer.state_dict()["state"].items():
         kept = {name: torch.as_tensor(value) for name, value in values.items()}
         flat |= {f"optimizer.{index}.{name}": tensor for name, tensor in whole(kept).items()}
-    flat["random"] = torch.get_rng_state()
     # safetensors takes neither shared nor strided storage.
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}
 
@@ -83,13 +82,13 @@ def save_checkpoint(path: Path, state: TrainingState, flat: dict[str, Tensor]) -
 def load_checkpoint(
     path: Path, identity: str, tensors: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[TrainingState, dict[str, Tensor]]:
-    """Read a checkpoint into the model, the optimizer and torch's random state.
+    """Read a checkpoint into the model and the optimizer.
 
     Returns:
         The state, and the best tensors so far.
 
     Raises:
-        RunError: it is damaged, or it is of another recipe or other recordings.
+        RunError: it is damaged, or it is of another recipe, other recordings or other weights.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -102,8 +101,8 @@ def load_checkpoint(
         raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
     if state.identity != identity:
         raise RunError(
-            f"{path}: it was made with another recipe or other recordings; resume with what it was started with, "
-            "or choose another --out"
+            f"{path}: it was made with another recipe, other recordings or other weights; resume with what it was "
+            "started with, or choose another --out"
         )
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
     for name, tensor in flat.items():
@@ -122,5 +121,4 @@ def load_checkpoint(
         index, _, key = name.partition(".")
         values.setdefault(int(index), {})[key] = laid_out(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(flat["random"])
     return state, groups["best"]

@@ -137,7 +137,8 @@ def train(
             log=log or (),
         )
     except KeyboardInterrupt:
-        _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
+        if leads():
+            _print(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
         raise typer.Exit(130) from None
     if not leads():
         return

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from vczoo.activations import Activation, cut, masked
-from vczoo.augment import PLAIN, Version
+from vczoo.augment import PLAIN, Version, as_heard
 from vczoo.batch import Batch, together
 from vczoo.corpus import Utterance
-from vczoo.features import Features
+from vczoo.features import Features, runs
 from vczoo.frames import Frames
 from vczoo.waveform import Waveform
 
@@ -19,7 +19,6 @@ __all__ = ["Clips"]
 
 REFERENCE_SECONDS = 3.0  # of another excerpt by the same speaker: enough to know a voice by
 BATCHES_ALIKE = 8  # batches whose excerpts are sorted by length among them
-WHOLE_AT_ONCE = 32  # utterances that a recipe without a voice head is measured on at once
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,17 @@ class Clips:
     def whole(self, *, rank: int = 0, processes: int = 1) -> Iterator[Batch]:
         """Every utterance whole, as it is: what validation and test look at.
 
-        With a voice head one at a time, since speakers are heard in all their items of a batch.
+        With a voice head one at a time, since speakers are heard in all their items of a batch. Who is a stranger to
+        training is apart from those who are not, since speaker heads cannot be asked about them.
         """
-        at_once = 1 if self.features.signals else WHOLE_AT_ONCE
-        clips = sorted(self.clips, key=lambda clip: clip.seconds) if at_once > 1 else self.clips
-        batches = [clips[start : start + at_once] for start in range(0, len(clips), at_once)]
-        for chosen in batches[rank::processes]:
+        if self.features.signals:
+            groups = [[clip] for clip in self.clips]
+        else:
+            groups = []
+            for strange in (False, True):
+                own = sorted((c for c in self.clips if (c.speaker < 0) == strange), key=lambda clip: clip.seconds)
+                groups += runs(own, lambda clip: clip.seconds)
+        for chosen in groups[rank::processes]:
             found = self._heard([(clip.utterance, PLAIN) for clip in chosen])
             items = [
                 replace(self._with_signals(clip), wave=self._wave(clip), heard=item)
@@ -148,7 +152,7 @@ class Clips:
         wanted = [(clip.utterance, version) for clip, version in zip(chosen, versions, strict=True)]
         found = self._heard([*wanted, *((mate.utterance, PLAIN) for mate in mates if mate)])
         heard, references = found[: len(chosen)], found[len(chosen) :]
-        excerpts = [self._excerpt(*drawn) for drawn in zip(chosen, heard, places, hidden, strict=True)]
+        excerpts = [self._excerpt(*drawn) for drawn in zip(chosen, versions, heard, places, hidden, strict=True)]
         return self._batch(
             excerpts,
             [self._reference(*drawn) for drawn in zip(references, starts, strict=True)] if references else [],
@@ -165,18 +169,20 @@ class Clips:
     def _heard(self, wanted: Sequence[tuple[Utterance, Version]]) -> Sequence[Activation | None]:
         return [None] * len(wanted) if self.in_waves else self.features.activations(wanted)
 
-    def _wave(self, clip: _Clip) -> Waveform | None:
-        return self.features.wave(clip.utterance) if self.in_waves else None
+    def _wave(self, clip: _Clip, version: Version = PLAIN) -> Waveform | None:
+        return as_heard(self.features.wave(clip.utterance), version) if self.in_waves else None
 
     def _with_signals(self, clip: _Clip) -> _Clip:
         if not self.features.signals:
             return clip
         return replace(clip, pitch=self.features.pitch(clip.utterance), target=self.features.acoustic(clip.utterance))
 
-    def _excerpt(self, clip: _Clip, heard: Activation | None, where: float, hidden: Sequence[float]) -> _Clip:
+    def _excerpt(
+        self, clip: _Clip, version: Version, heard: Activation | None, where: float, hidden: Sequence[float]
+    ) -> _Clip:
         """One excerpt of a clip; `where` it starts and what is hidden are drawn from [0, 1)."""
         time = self.features.time
-        clip = replace(self._with_signals(clip), wave=self._wave(clip), heard=heard)
+        clip = replace(self._with_signals(clip), wave=self._wave(clip, version), heard=heard)
         if clip.seconds > self.crop_seconds:
             frame = int(where * (int((clip.seconds - self.crop_seconds) * self.content_rate_hz) + 1))
             if heard and time:

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cache as memo
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from vczoo.activations import Activation, TimeAxis, find_time_axis, hear, resume
+from vczoo.activations import Activation, TimeAxis, find_time_axis, hear, in_eval_mode, resume
 from vczoo.augment import PLAIN, Version, as_heard
 from vczoo.cache import Cache, Section
 from vczoo.corpus import Utterance
@@ -24,11 +24,13 @@ from vczoo.model import Model
 from vczoo.waveform import Waveform
 from vczoo.weights import fingerprint
 
-__all__ = ["Features"]
+__all__ = ["Features", "runs"]
 
 FORMAT = 1  # of what is kept; another is another key
 BATCH_SECONDS, BATCH_ITEMS = 40.0, 16  # that the frozen stages run on at once
 READERS = 2
+
+T = TypeVar("T")
 
 
 class Features:
@@ -72,6 +74,8 @@ class Features:
         """From now on, `depth` stages are frozen."""
         if depth == self.depth:
             return
+        if self._heard:  # of another depth, or other weights: it makes room
+            self._heard.close()
         self.depth, self.time = depth, find_time_axis(self.model.backbone, depth)
         stages = self.model.backbone.stages()
         key = {
@@ -80,6 +84,7 @@ class Features:
             "stages": [fingerprint(stage.module.state_dict()) for stage in stages[:depth]] if self.cache else [],
             "spec": asdict(self.model.backbone.spec),
             "dtype": str(self.dtype),
+            "device": self.device.type,  # whose convolutions may round as another's do not
         }
         self._heard = self._section(key)
 
@@ -100,17 +105,23 @@ class Features:
 
     def missing(self, utterances: Iterable[Utterance], versions: Sequence[Version]) -> list[tuple[Utterance, Version]]:
         """What is not kept yet, of all that would be."""
-        if self._heard is None:
+        if self._heard is None or self._heard.full:
             return []
         return [(u, version) for u in utterances for version in versions if self._name(u, version) not in self._heard]
 
     def fill(self, wanted: Iterable[tuple[Utterance, Version]]) -> Iterator[int]:
-        """Make and keep activations, in batches of like length; how many are done after each."""
+        """Make and keep activations, in batches of like length, until all are there or the cache is full.
+
+        Yields:
+            How many are done.
+        """
         done = 0
-        for batch in _batches(sorted(wanted, key=lambda pair: pair[0].seconds)):
+        for batch in runs(sorted(wanted, key=_seconds), _seconds):
             self._make(batch)
             done += len(batch)
             yield done
+            if self._heard and self._heard.full:
+                break
         self.flush()
 
     def flush(self) -> None:
@@ -129,7 +140,7 @@ class Features:
         """What stands before stage `depth`, of each recording as heard in a version; on the CPU, in `dtype`."""
         found = {pair: kept for pair in set(wanted) if (kept := self._kept(*pair))}
         absent = [pair for pair in dict.fromkeys(wanted) if pair not in found]
-        for batch in _batches(absent):
+        for batch in runs(absent, _seconds):
             found |= zip(batch, self._make(batch), strict=True)
         return [found[pair] for pair in wanted]
 
@@ -163,7 +174,7 @@ class Features:
             if known.seconds > utterance.seconds + 1.0:
                 first, count = (round(s * known.sample_rate_hz) for s in (utterance.first_second, utterance.seconds))
                 known = Waveform.of(known.samples[:, first : first + count], known.sample_rate_hz)
-            if self.cache is None or self.time is None:
+            if self.time is None or self._heard is None or self._heard.full:
                 self._waves[utterance] = known
         return known
 
@@ -193,9 +204,8 @@ class Features:
             as_heard(wave, version).to(self.device).resample(rate)
             for wave, (_, version) in zip(plain, batch, strict=True)
         ]
-        training = backbone.training
-        made = hear(backbone.eval(), waves, self.depth)
-        backbone.train(training)
+        with in_eval_mode(stage.module for stage in backbone.stages()[: self.depth]):
+            made = hear(backbone, waves, self.depth)
         kept = []
         for item, wave, (utterance, version) in zip(made, plain, batch, strict=True):
             if version.speed != 1.0:
@@ -236,18 +246,22 @@ class Features:
         return known
 
 
-def _batches(wanted: Iterable[tuple[Utterance, Version]]) -> Iterator[list[tuple[Utterance, Version]]]:
-    """Runs of recordings, each of a bounded number and duration."""
-    batch: list[tuple[Utterance, Version]] = []
-    seconds = 0.0
-    for pair in wanted:
-        if batch and (len(batch) == BATCH_ITEMS or seconds + pair[0].seconds > BATCH_SECONDS):
-            yield batch
-            batch, seconds = [], 0.0
-        batch.append(pair)
-        seconds += pair[0].seconds
-    if batch:
-        yield batch
+def runs(items: Iterable[T], seconds: Callable[[T], float]) -> Iterator[list[T]]:
+    """Items that follow each other, in lists of a bounded number and duration, which are run on at once."""
+    run: list[T] = []
+    total = 0.0
+    for item in items:
+        if run and (len(run) == BATCH_ITEMS or total + seconds(item) > BATCH_SECONDS):
+            yield run
+            run, total = [], 0.0
+        run.append(item)
+        total += seconds(item)
+    if run:
+        yield run
+
+
+def _seconds(pair: tuple[Utterance, Version]) -> float:
+    return pair[0].seconds
 
 
 def _digest(path: Path) -> str:

@@ -113,9 +113,10 @@ class Frames:
         """Mean and standard deviation of each channel over valid frames: two tensors (B, C)."""
         # Not a product with the mask: padding may hold NaN, and NaN times 0 is NaN.
         mask = self.mask()
-        count = self.lengths[:, None].to(self.values.dtype)
-        mean = self.values.where(mask, 0).sum(dim=1) / count
-        variance = (self.values - mean[:, None]).where(mask, 0).square().sum(dim=1) / count
+        values = self.values.to(torch.promote_types(self.values.dtype, torch.float32))  # 16 bits do not add up
+        count = self.lengths[:, None]
+        mean = values.where(mask, 0).sum(dim=1) / count
+        variance = (values - mean[:, None]).where(mask, 0).square().sum(dim=1) / count
         return mean, (variance + epsilon).sqrt()
 
     def pool(self) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vczoo.augment import Version
-from vczoo.cache import Cache, default_cache
+from vczoo.cache import open_cache
 from vczoo.clips import Clips
 from vczoo.corpus import Corpus, Split, Utterance
 from vczoo.errors import ContractError, RecipeError
@@ -20,7 +20,7 @@ from vczoo.interfaces import Voice
 from vczoo.manifest import SPLITS
 from vczoo.model import Model
 from vczoo.plain import merge
-from vczoo.provenance import distributions, library_versions
+from vczoo.provenance import digest_of_settings, digest_of_sources, distributions, library_versions
 from vczoo.recipe import Recipe, Training
 from vczoo.recipe_text import nest
 
@@ -57,11 +57,12 @@ def features_of(recipe: Recipe, model: Model, cache: str | os.PathLike[str] | bo
         VczooError: the environment says no size of the cache.
     """
     options = {name: value for name, value in recipe.backbone.options.items() if name != "weights"}
+    packages = {"vczoo", type(model.backbone).__module__.partition(".")[0]}
     describe = {
-        "backbone": {"use": recipe.backbone.use, **options},
-        "versions": library_versions(distributions(recipe)),
+        "backbone": {"use": recipe.backbone.use, **options, "settings": digest_of_settings(recipe.backbone.options)},
+        "versions": {**library_versions(distributions(recipe)), "sources": digest_of_sources(packages)},
     }
-    where = None if cache is False else default_cache() if cache is True else Cache(Path(cache))
+    where = None if cache is False else open_cache(None if cache is True else Path(cache))
     dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
     return Features(model, describe, where, dtype)
 
@@ -99,7 +100,7 @@ def accuracy_by_age(
     """Accuracy over the test utterances of the speakers that a run knew before and of the new ones, apart."""
     figures = {}
     for age in ("old", "new"):
-        tested = [u for u in corpus.split("test") if u.speaker in speakers]
+        tested = [part for u in corpus.split("test") if u.speaker in speakers for part in u.parts(LONGEST_SECONDS)]
         utterances = [u for u in tested if (u.speaker in old) == (age == "old")]
         if utterances and features.model.speaker_heads:
             figures[age] = _accuracy(features, utterances, speakers)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -24,31 +24,16 @@ from vczoo.files import write_text
 from vczoo.freezing import apply_freezing
 from vczoo.interfaces import Freezing
 from vczoo.model import Model
+from vczoo.progress import Watcher
 from vczoo.recipe import Training
 from vczoo.sharding import shard, whole
 from vczoo.steps import Step, Sums, ahead, evaluate, make_optimizer, rate_share, set_rates, train_step, trainable
 from vczoo.team import Team
 
-__all__ = ["LOG", "Fit", "Watcher", "fit", "interruptible", "run_frozen", "seed_of"]
+__all__ = ["LOG", "Fit", "fit", "interruptible", "run_frozen", "seed_of"]
 
 LOG = "metrics.jsonl"
 LOOK_EVERY = 20  # steps between looks at the loss, where a look costs
-
-
-class Watcher(Protocol):
-    """Hears how training goes: a progress bar, say."""
-
-    def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Training starts: at most `epochs` of `steps` steps each, `done` steps of which lie behind."""
-
-    def hearing(self, done: int, total: int) -> None:
-        """The frozen stages have run over so many recordings of those that they have not heard before."""
-
-    def step(self, loss: float) -> None:
-        """A step is done."""
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        """An epoch is done; the record is a line of metrics.jsonl."""
 
 
 @dataclass(frozen=True)
@@ -120,15 +105,13 @@ def fit(
         while state.epoch < settings.epochs and state.epoch - max(state.best_epoch, 0) <= settings.patience:
             began = time.perf_counter()
             multipliers = apply_freezing(model.backbone, freezing, state.epoch)
-            run_frozen((train, validation), frozen_depth(multipliers), watcher, team)
+            run_frozen((train, validation), frozen_depth(multipliers), watcher, team, interrupted)
             trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
             if step is None or trains != trained:  # what is averaged over processes is settled when it is wrapped
                 step, trained = team.wrap(Step(model, team)), trains
             model.train()
             if model.vocoder:
                 model.vocoder.eval()
-            if not state.step:
-                torch.manual_seed(seed_of(settings.seed, state.epoch, 1 + 2 * team.rank))
             sums = Sums(state)
             batches = train.epoch(
                 settings.batch_size,
@@ -140,6 +123,8 @@ def fit(
             for batch in ahead(batches) if team.device.type == "cuda" else batches:
                 rate = rates[state.epoch * steps + state.step]
                 set_rates(optimizer, rate, settings.backbone_rate, multipliers)
+                # Anew in each step, so that a resumed one draws what it would have drawn, in every process.
+                torch.manual_seed(seed_of(settings.seed, state.epoch * steps + state.step, 1 + 2 * team.rank))
                 found = train_step(step, model, optimizer, batch.to(team.device), settings, team)
                 sums.add(found, len(batch.speakers) if batch.share else 0)
                 state.step += 1
@@ -154,6 +139,7 @@ def fit(
                         keep()
                         raise KeyboardInterrupt
             sums.settle(team)
+            team.level(model.buffers())
             figures = evaluate(model, validation, team)
             if listen:
                 if team.sharded:
@@ -186,7 +172,9 @@ def fit(
     return Fit(state.history, state.best_epoch, state.seconds)
 
 
-def run_frozen(clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team) -> None:
+def run_frozen(
+    clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team, interrupted: threading.Event | None = None
+) -> None:
     """Run the first `depth` stages over what they have not heard yet, each process its share, and go on from there.
 
     Args:
@@ -194,6 +182,10 @@ def run_frozen(clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team)
         depth: how many stages are frozen.
         watcher: hears how far it is.
         team: that the work is shared by.
+        interrupted: is set where it should stop.
+
+    Raises:
+        KeyboardInterrupt: it was set; what is done is kept.
     """
     splits = list(clips)
     features = splits[0].features
@@ -202,6 +194,11 @@ def run_frozen(clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team)
     team.wait()  # until all have seen what is there, before anybody adds to it
     for done in features.fill(wanted[team.rank :: team.processes]):
         watcher.hearing(min(len(wanted), done * team.processes), len(wanted))
+        if interrupted and interrupted.is_set():
+            features.flush()
+            break
+    if interrupted and team.anybody(interrupted.is_set()):
+        raise KeyboardInterrupt
     team.wait()
     features.refresh()
 

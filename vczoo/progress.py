@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Bar", "FileBar", "Several", "Silent"]
+__all__ = ["Bar", "FileBar", "Several", "Silent", "Watcher"]
+
+
+class Watcher(Protocol):
+    """Hears how training goes: a progress bar, say."""
+
+    def begin(self, epochs: int, steps: int, done: int) -> None:
+        """Training starts: at most `epochs` of `steps` steps each, `done` steps of which lie behind."""
+
+    def hearing(self, done: int, total: int) -> None:
+        """The frozen stages have run over so many recordings of those that they have not heard before."""
+
+    def step(self, loss: float) -> None:
+        """A step is done."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """An epoch is done; the record is a line of metrics.jsonl."""
 
 
 class Silent:
@@ -36,9 +52,9 @@ class Silent:
 
 
 class Several:
-    """A watcher that tells several others what it hears; each has the methods of `vczoo.loop.Watcher`."""
+    """A watcher that tells several others what it hears."""
 
-    def __init__(self, *watchers: Any) -> None:
+    def __init__(self, *watchers: Watcher) -> None:
         self.watchers = watchers
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
@@ -71,14 +87,14 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("steps"),
+            TextColumn("{task.fields[unit]}"),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
             transient=True,
         )
-        self.task = self.progress.add_task("fine-tuning", total=None)
-        self.heard = self.progress.add_task("frozen stages", total=None, visible=False)
+        self.task = self.progress.add_task("fine-tuning", total=None, unit="steps")
+        self.heard = self.progress.add_task("frozen stages", total=None, visible=False, unit="recordings")
 
     def __enter__(self) -> Bar:
         self.progress.start()

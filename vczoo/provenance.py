@@ -1,15 +1,18 @@
-"""A recipe in; the distributions that its parts come from, and what those are built on, with their versions, out."""
+"""A recipe in; what its parts come from and are built on, with versions and digests, out."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable
-from importlib import metadata
+from collections.abc import Iterable, Mapping
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
 
 from vczoo.recipe import Part, Recipe
 from vczoo.zoo import the_zoo
 
-__all__ = ["distributions", "library_versions"]
+__all__ = ["digest_of_settings", "digest_of_sources", "distributions", "library_versions"]
 
 
 def distributions(recipe: Recipe) -> dict[str, str]:
@@ -26,14 +29,38 @@ def distributions(recipe: Recipe) -> dict[str, str]:
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of vczoo, of these distributions, and of what each of them requires, as far as it is installed."""
+    """The versions of vczoo, of these distributions, and of what each of them requires without extras."""
     wanted = {"vczoo", *names}
     for name in tuple(wanted):
-        wanted |= {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in metadata.requires(name) or ()}
+        needed = [line for line in metadata.requires(name) or () if "extra ==" not in line]
+        wanted |= {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed}
     found = {}
     for name in sorted(wanted):
         try:
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # of an extra that is not installed
+        except metadata.PackageNotFoundError:  # of another platform, say
             continue
     return found
+
+
+def digest_of_sources(packages: Iterable[str]) -> str:
+    """Of the Python files of packages: who writes a plugin changes its code and not its version."""
+    files = []
+    for name in sorted(set(packages)):
+        spec = util.find_spec(name)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            files += sorted(Path(place).rglob("*.py"))
+    return _digest(files)
+
+
+def digest_of_settings(options: Mapping[str, Any]) -> str:
+    """Of the .json files in folders that options name: a network's configuration lies beside its weights."""
+    folders = [Path(value) for value in options.values() if isinstance(value, str) and Path(value).is_dir()]
+    return _digest(path for folder in folders for path in sorted(folder.glob("*.json")))
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -77,8 +77,9 @@ class RateSearch:
         smoothed = _smooth(losses)
         kept = list(zip(rates, smoothed, strict=True))[max(UNSETTLED, len(rates) // 10) : -5]
         if len(kept) < 3:
+            first = f"{rates[-1]:.1g}" if rates else f"{LOWEST:.1g}"
             raise VczooError(
-                f"the loss diverged at a learning rate of {rates[-1]:.1g} already, after {len(rates)} steps: look at "
+                f"the loss diverged at a learning rate of {first} already, after {len(rates)} steps: look at "
                 "the recordings, or at training.clip_norm"
             )
         slopes = [(after[1] - before[1]) / math.log(after[0] / before[0]) for before, after in pairwise(kept)]

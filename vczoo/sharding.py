@@ -31,9 +31,9 @@ def shard(modules: Iterable[nn.Module], device: torch.device, processes: int) ->
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of the tensors with all their parts; all processes must ask."""
+    """Copies of the tensors with all their parts, on the CPU; all processes must ask."""
     return {
-        name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach().clone()
+        name: (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()).to("cpu", copy=True)
         for name, tensor in tensors.items()
     }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from vczoo.errors import VczooError
 
@@ -18,6 +19,8 @@ __all__ = ["Precision", "Team"]
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 T = TypeVar("T")
+
+PATIENCE = timedelta(days=1)  # one process may hear an hour of speech, or enrol, while the others wait for it
 
 
 class Team:
@@ -30,20 +33,26 @@ class Team:
         precision: of the forward pass; auto is bfloat16 on a GPU that has it, else float32.
         sharded: whether each process holds a part of every parameter that trains (FSDP) rather than all of them
             (DDP); so, too, where `accelerate launch` was told to.
+
+    Raises:
+        VczooError: fp16 is asked for on a CPU.
     """
 
     def __init__(self, device: torch.device, precision: Precision = "auto", *, sharded: bool = False) -> None:
         if precision == "auto":
             gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
             precision = "bf16" if gains else "float32"
+        if precision == "fp16" and device.type == "cpu":
+            raise VczooError("training.precision=fp16 is for a GPU; on a CPU choose float32 or bf16")
         # Parameters of a head that a batch does not reach (a speaker head, of strangers) must not hang the others.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        AcceleratorState._reset_state()  # the settings of a training before this one in the same process
+        # The settings, and the device, of a training before this one in the same process.
+        AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
         self.accelerator = Accelerator(
             cpu=device.type == "cpu",
             device_placement=False,
             mixed_precision="no" if precision == "float32" else precision,
-            kwargs_handlers=[unused],
+            kwargs_handlers=[unused, InitProcessGroupKwargs(timeout=PATIENCE)],
             step_scheduler_with_optimizer=False,
         )
         if self.accelerator.num_processes > 1:
@@ -119,9 +128,16 @@ class Team:
         """Bring the gradients of all together to a norm of at most this."""
         own = [parameter for parameter in parameters if parameter.grad is not None]
         if self.sharded:
+            self.accelerator.unscale_gradients()
             nn.utils.clip_grad_norm_(own, norm)
         else:
             self.accelerator.clip_grad_norm_(own, norm)
+
+    def level(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the leader's: running statistics, which each has of its own items."""
+        for tensor in tensors if self.processes > 1 else ():
+            if tensor.is_floating_point() or tensor.dtype == torch.int64:
+                distributed.broadcast(tensor, 0)
 
     def wait(self) -> None:
         """Wait for the others."""

@@ -43,7 +43,7 @@ def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class Trackers:
-    """Hears how training goes and logs each epoch: a watcher for `vczoo.loop.fit`. Use it as a context.
+    """Hears how training goes and logs each epoch: a `Watcher` for `vczoo.loop.fit`. Use it as a context.
 
     Where training runs in several processes, only the first should have one; Accelerate's own state comes first.
 
@@ -77,6 +77,9 @@ class Trackers:
         self.finish()
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
+        """Nothing."""
+
+    def hearing(self, done: int, total: int) -> None:
         """Nothing."""
 
     def step(self, loss: float) -> None:

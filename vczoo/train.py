@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from vczoo.files import write_text
 from vczoo.held_out import HeldOut, load_ears
 from vczoo.kinship import kin_notes
 from vczoo.lesson import accuracy_by_age, check_versions, clips_of, features_of, recipe_of_run, voice_of
-from vczoo.loop import LOG, fit
+from vczoo.loop import LOG, fit, run_frozen
 from vczoo.measuring import Measures
+from vczoo.model import Model
 from vczoo.progress import Bar, Several, Silent
+from vczoo.recipe import Recipe
 from vczoo.run import MANIFEST, Run, is_run, load_run, save_run
 from vczoo.steps import evaluate, trainable
 from vczoo.team import Team
 from vczoo.tracking import Trackers, check_trackers
+from vczoo.weights import fingerprint as weights_fingerprint
 
 __all__ = ["finetune"]
 
@@ -92,8 +95,6 @@ def finetune(
     settings = recipe.training
     check_trackers(log)
     team = Team(device, settings.precision, sharded=shard)
-    ears = (measures or load_ears(settings.criterion)) if listens(settings.criterion) else None
-    flattered = kin_notes(recipe, ears) if ears else ()
     team.alone(lambda: _check_out(folder, resume))
     corpus = read_corpus(data)
     old = start if rehearse else None
@@ -108,7 +109,8 @@ def finetune(
     known = old.speakers if old else ()
     speakers = (*known, *(s for s in corpus.speakers if s in heard and s not in known))
     fingerprint = corpus.fingerprint()
-    identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}".encode()).hexdigest()
+    origin = weights_fingerprint(start.model.state_dict()) if start else ""
+    identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}\n{origin}".encode()).hexdigest()
 
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -127,7 +129,11 @@ def finetune(
             speakers=speakers,
             validated={utterance.speaker for utterance in corpus.split("validation")},
         )
-        listen = HeldOut(model, corpus, speakers, ears, settings.criterion, settings.seed) if ears else None
+        listen: Callable[[], dict[str, float]] | None = None
+        flattered: Sequence[str] = ()
+        if listens(settings.criterion):
+            held_out = team.alone(lambda: _held_out(recipe, model, corpus, speakers, measures))
+            listen, flattered = held_out or (dict, ())
         freezing = build_freezing(recipe)
         features = features_of(recipe, model, cache)
         clips = clips_of(features, corpus, speakers, settings)
@@ -135,6 +141,7 @@ def finetune(
         features.at(0)
         before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
         team.alone(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
+        _check_shared(folder, team)
         with Bar() if progress and team.leads else Silent() as watcher:
             watcher.say(corpus.report())
             for note in flattered:
@@ -160,6 +167,8 @@ def finetune(
                     draw_curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
             if features.full:
                 watcher.say("the cache is full: some recordings were heard in every epoch. VCZOO_CACHE_GB is its size")
+
+            run_frozen((clips["validation"], clips["test"]), features.depth, watcher, team)
 
         def finish() -> Run:
             metrics: dict[str, Any] = {
@@ -196,6 +205,23 @@ def _check_out(folder: Path, resume: bool) -> None:
     if there and not resume:
         hint = "; --resume goes on with it" if CHECKPOINT in there else ""
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
+
+
+def _check_shared(folder: Path, team: Team) -> None:
+    """See that the processes, of several hosts perhaps, have one folder."""
+    if team.anybody(not (folder / MANIFEST).is_file()):
+        raise RunError(f"{folder}: not every process sees it; hosts that train together need a disk that they share")
+
+
+def _held_out(
+    recipe: Recipe, model: Model, corpus: Corpus, speakers: Sequence[str], measures: Measures | None
+) -> tuple[HeldOut, Sequence[str]]:
+    """What listens to conversions, and what should be said of its figures."""
+    criterion = recipe.training.criterion
+    ears = measures or load_ears(criterion)
+    assert ears is not None
+    notes = kin_notes(recipe, ears)
+    return HeldOut(model, corpus, speakers, ears, criterion, recipe.training.seed), notes
 
 
 def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
