@@ -16,13 +16,14 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo import cache as cache_module
 from vczoo import features as features_module
+from vczoo import lesson as lesson_module
 from vczoo.activations import hear
-from vczoo.assembly import checked_recipe
+from vczoo.assembly import build_freezing, checked_recipe
 from vczoo.augment import PLAIN, Version
 from vczoo.cache import Cache
 from vczoo.corpus import Corpus, read_corpus
 from vczoo.features import Features
-from vczoo.lesson import features_of
+from vczoo.lesson import features_of, unmasked_note
 from vczoo.model import Model
 from vczoo.progress import Silent
 from vczoo.provenance import digest_of_settings, digest_of_sources, library_versions
@@ -300,3 +301,16 @@ def test_a_long_recording_is_heard_in_parts(tmp_path: Path, corpus: Corpus, mode
     one, other = features.activations([(first, PLAIN), (second, PLAIN)])
     assert one.length == other.length < model.backbone.num_frames(round(utterance.seconds * 16000))
     assert not torch.equal(one.values, other.values)
+
+
+@pytest.mark.parametrize(("strategy", "noted"), [("full", False), ("none", False), ("partial", True)])
+def test_masks_that_hide_nothing_are_told(
+    model: Model, monkeypatch: pytest.MonkeyPatch, strategy: str, noted: bool
+) -> None:
+    """As those of a transformer of tokens: its activations cannot be cut once a stage of it has run."""
+    find = lesson_module.find_time_axis
+    monkeypatch.setattr(lesson_module, "find_time_axis", lambda net, depth: None if depth == 1 else find(net, depth))
+    recipe = checked_recipe("demo", [f"freezing.use={strategy}", "training.spec_augment=0.2"])
+    note = unmasked_note(model.backbone, build_freezing(recipe), recipe.training)
+    assert ("while 1 of 2 stages are frozen" in note) == noted
+    assert unmasked_note(model.backbone, build_freezing(recipe), checked_recipe("demo").training) == ""

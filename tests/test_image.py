@@ -77,8 +77,12 @@ def test_frames_from_map_keeps_every_value_in_its_column() -> None:
     torch.testing.assert_close(back, activation)
 
 
-def test_frames_from_map_cuts_to_the_longest() -> None:
-    assert frames_from_map(torch.zeros(2, 3, 4, 8), torch.tensor([5, 2])).values.shape == (2, 5, 12)
+def test_frames_from_map_have_channels_and_frequencies_side_by_side() -> None:
+    activation = torch.rand(2, 3, 4, 8)
+    frames = frames_from_map(activation, torch.tensor([5, 2]))
+    assert frames.lengths.tolist() == [5, 2]
+    assert frames.values.shape == (2, 8, 12)
+    assert torch.equal(frames.values[1, 6], activation[1, :, :, 6].flatten())
 
 
 def test_frames_from_map_refuses_other_shapes() -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "in_eval_mode",
     "masked",
     "resume",
+    "sent",
 ]
 
 PROBE_SECONDS = (0.3, 0.6)
@@ -104,6 +105,11 @@ def hear(backbone: Backbone, waves: Sequence[Waveform], depth: int) -> list[Acti
     return [found[index] for index in range(len(waves))]
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on another device; from pinned memory to a GPU, so that nobody waits for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def resume(backbone: Backbone, items: Sequence[Activation], depth: int) -> Frames:
     """Run the stages from `depth` on, activations of one shape as a batch: (B, T, C)."""
     if depth == len(backbone.stages()):
@@ -114,14 +120,15 @@ def resume(backbone: Backbone, items: Sequence[Activation], depth: int) -> Frame
     parts, order = [], []
     for indices in groups.values():
         values = torch.cat([items[index].values for index in indices])
-        lengths = torch.tensor([items[index].length for index in indices], device=values.device)
-        parts.append(backbone.collect(backbone.run(values, depth), lengths))
+        lengths = [items[index].length for index in indices]
+        frames = backbone.collect(backbone.run(values, depth), sent(torch.tensor(lengths), values.device))
+        parts.append(frames.cut(max(lengths)))
         order += indices
     frames = Frames.batch(parts)
     if order == list(range(len(items))):
         return frames
-    back = torch.argsort(torch.tensor(order)).to(frames.values.device)
-    return Frames(frames.values[back], frames.lengths[back])
+    back = sent(torch.argsort(torch.tensor(order)), frames.values.device)
+    return Frames(frames.values[back], frames.lengths[back]).cut(frames.longest)
 
 
 def cut(whole: Activation, time: TimeAxis, start: int, num_frames: int) -> tuple[Activation, int]:

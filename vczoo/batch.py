@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vczoo.activations import Activation
+from vczoo.activations import Activation, sent
 from vczoo.frames import Frames
 from vczoo.waveform import Waveform
 
@@ -45,15 +45,13 @@ class Batch:
     share: float = 1.0
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on another device; from pinned memory to a GPU, so that nobody waits for it."""
+        """The same batch on another device."""
 
         def move(tensor: Tensor) -> Tensor:
-            if device.type != "cuda":
-                return tensor.to(device)
-            return tensor.pin_memory().to(device, non_blocking=True)
+            return sent(tensor, device)
 
         def frames(part: Frames | None) -> Frames | None:
-            return Frames(move(part.values), move(part.lengths)) if part else None
+            return part.moved(move) if part else None
 
         wave, heard = self.wave, self.heard
         return replace(

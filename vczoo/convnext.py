@@ -63,12 +63,12 @@ class ConvDecoder(nn.Module):
         """Content (B, T, channels), pitch (B, T', 2) and embeddings (B, E) -> log-mel (B, T', num_mels)."""
         # Padding may hold NaN, which no product with a mask takes away, nor a gradient of 0.
         pitch = pitch.with_values(pitch.values.where(pitch.mask(), 0))
-        content = content.with_values(content.values[:, : int(content.lengths.max())])
-        coarse = _pitch_at(pitch, content.lengths, 1 / self.content_per_acoustic, -self.first)
+        content = content.cut(content.longest)
+        coarse = _pitch_at(pitch, content, 1 / self.content_per_acoustic, -self.first)
         hidden = content.with_values(self.enter(torch.cat([content.values, coarse.values], dim=2)))
         for block in self.blocks:
             hidden = block(hidden, steer)
-        hidden = hidden.resize(pitch.lengths, self.content_per_acoustic, self.first * self.content_per_acoustic)
+        hidden = hidden.resize(pitch, self.content_per_acoustic, self.first * self.content_per_acoustic)
         fine = pitch.values[:, : hidden.values.shape[1]]
         hidden = hidden.with_values(self.enter_fine(torch.cat([hidden.values, fine], dim=2)))
         for block in self.fine_blocks:
@@ -83,8 +83,11 @@ def mean_absolute_error(made: Frames, target: Frames) -> Tensor:
     return error
 
 
-def _pitch_at(pitch: Frames, lengths: Tensor, frames_per_frame: float, first: float) -> Frames:
-    """Pitch at another rate: log-F0 from its voiced neighbours alone, which an unvoiced 0 must not pull down."""
+def _pitch_at(pitch: Frames, lengths: Frames, frames_per_frame: float, first: float) -> Frames:
+    """Pitch at another rate, as many frames as others are.
+
+    Log-F0 comes from its voiced neighbours alone, which an unvoiced 0 must not pull down.
+    """
     resized = pitch.resize(lengths, frames_per_frame, first)
     log_f0, voiced = resized.values[..., :1], resized.values[..., 1:]
     return resized.with_values(torch.cat([log_f0 / voiced.clamp(min=1e-3), voiced], dim=2))

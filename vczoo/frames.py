@@ -6,7 +6,7 @@ give one by one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,17 +42,17 @@ class Frames:
         """Wrap values of shape (T, C) or (B, T, C), all of them valid."""
         values = values[None] if values.ndim == 2 else values
         lengths = torch.full(values.shape[:1], values.shape[1], dtype=torch.int64, device=values.device)
-        return cls(values, lengths)
+        return cls(values, lengths)._knowing(values.shape[1])
 
     @classmethod
     def batch(cls, items: Sequence[Frames]) -> Frames:
         """Concatenate along the batch, zeros after the shorter ones."""
-        longest = max(int(item.lengths.max()) for item in items)
+        longest = max(item.longest for item in items)
         rows = [
             torch.nn.functional.pad(item.values[:, :longest], (0, 0, 0, max(0, longest - item.values.shape[1])))
             for item in items
         ]
-        return cls(torch.cat(rows), torch.cat([item.lengths for item in items]))
+        return cls(torch.cat(rows), torch.cat([item.lengths for item in items])).cut(longest)
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -66,13 +66,35 @@ class Frames:
         """Width of a frame."""
         return self.values.shape[2]
 
+    @property
+    def longest(self) -> int:
+        """The greatest length. Of frames that came from the CPU it is known there: a GPU need not be waited for."""
+        known: int | None = self.__dict__.get("_longest")
+        if known is None:
+            known = int(self.lengths.max())
+            self._knowing(known)
+        return known
+
+    def cut(self, longest: int) -> Frames:
+        """The first `longest` frames, where the caller knows that no item has more, and one has as many."""
+        return Frames(self.values[:, :longest], self.lengths)._knowing(longest)
+
     def with_values(self, values: Tensor) -> Frames:
         """Other values of the same lengths."""
-        return Frames(values, self.lengths)
+        return Frames(values, self.lengths)._knowing(self.__dict__.get("_longest"))
 
     def to(self, device: torch.device | str) -> Frames:
         """The same frames on another device."""
-        return Frames(self.values.to(device), self.lengths.to(device))
+        return self.moved(lambda tensor: tensor.to(device))
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Frames:
+        """The same frames elsewhere, by a function that moves a tensor."""
+        return Frames(move(self.values), move(self.lengths))._knowing(self.longest)
+
+    def _knowing(self, longest: int | None) -> Frames:
+        if longest is not None:
+            object.__setattr__(self, "_longest", longest)
+        return self
 
     def mask(self) -> Tensor:
         """(B, T, 1) bool: true where a frame is valid."""
@@ -86,11 +108,11 @@ class Frames:
         values = torch.gather(self.values, 1, positions[..., None].expand(-1, -1, self.channels))
         return Frames(values, (self.lengths - start).clamp(min=1, max=num_frames))
 
-    def resize(self, lengths: Tensor, frames_per_frame: float, first: float = 0.0) -> Frames:
+    def resize(self, lengths: Tensor | Frames, frames_per_frame: float, first: float = 0.0) -> Frames:
         """Bring the frames to another rate by linear interpolation.
 
         Args:
-            lengths: (B,) frames that each item shall have.
+            lengths: (B,) frames that each item shall have, or frames that have as many.
             frames_per_frame: frames of this rate to one of the new: 0.5 doubles the rate.
             first: where the first new frame stands, in frames of this rate; before 0 the first one is held.
 
@@ -98,7 +120,9 @@ class Frames:
             (B, max(lengths), C). Frame t of the new rate stands at first + t * frames_per_frame of the old; past
             the last valid frame that one is held, so padding is never read.
         """
-        wanted = (torch.arange(int(lengths.max()), device=self.values.device) * frames_per_frame + first).clamp(min=0)
+        longest = lengths.longest if isinstance(lengths, Frames) else int(lengths.max())
+        lengths = lengths.lengths if isinstance(lengths, Frames) else lengths
+        wanted = (torch.arange(longest, device=self.values.device) * frames_per_frame + first).clamp(min=0)
         last = (self.lengths - 1)[:, None].to(wanted.dtype)
         positions = torch.minimum(wanted[None], last)
         left = positions.floor()
@@ -107,7 +131,7 @@ class Frames:
         index = left.long()[..., None].expand(-1, -1, self.channels)
         before = torch.gather(self.values, 1, index)
         after = torch.gather(self.values, 1, right[..., None].expand(-1, -1, self.channels))
-        return Frames(torch.lerp(before, after, share), lengths)
+        return Frames(torch.lerp(before, after, share), lengths)._knowing(longest)
 
     def moments(self, epsilon: float = 1e-5) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel over valid frames: two tensors (B, C)."""

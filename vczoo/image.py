@@ -44,10 +44,10 @@ def mel_image(
 
 
 def frames_from_map(activation: Tensor, lengths: Tensor) -> Frames:
-    """Read a feature map (B, C, F, T) as frames: (B, T, C * F), cut to the longest of `lengths`."""
+    """Read a feature map (B, C, F, T) as frames: (B, T, C * F), its padding after them."""
     if activation.ndim != 4:
         raise ContractError(
             f"a feature map has shape (B, C, F, T): channels, frequency, time; got {tuple(activation.shape)}"
         )
     values = activation.permute(0, 3, 1, 2).flatten(2)
-    return Frames(values[:, : int(lengths.max())], lengths)
+    return Frames(values, lengths)

@@ -100,6 +100,9 @@ class Backbone(nn.Module, ABC):
         Args:
             activation: what `run` gives.
             lengths: (B,) frames of each item, from `num_frames`.
+
+        Returns:
+            As many frames as the longest has, or more: what stands past an item's length has no meaning.
         """
 
     def num_frames(self, num_samples: int) -> int:
@@ -141,14 +144,14 @@ class Backbone(nn.Module, ABC):
             rows = torch.tensor(indices, device=wave.samples.device)
             lengths = wave.lengths[rows]
             group = Waveform(wave.samples[rows, : int(lengths.max())], wave.sample_rate_hz, lengths)
-            counts = torch.tensor([self.num_frames(n) for n in lengths.tolist()], device=rows.device)
-            frames = self.collect(self.run(self.prepare(group)), counts)
-            if frames.values.shape[1] < int(counts.max()):
+            counts = [self.num_frames(n) for n in lengths.tolist()]
+            frames = self.collect(self.run(self.prepare(group)), torch.tensor(counts, device=rows.device))
+            if frames.values.shape[1] < max(counts):
                 raise ContractError(
                     f"{type(self).__name__} made {frames.values.shape[1]} frames of {int(lengths.max())} samples, "
-                    f"where its num_frames promises {int(counts.max())}; mend the adapter"
+                    f"where its num_frames promises {max(counts)}; mend the adapter"
                 )
-            parts.append(frames)
+            parts.append(frames.cut(max(counts)))
             order += indices
         frames = Frames.batch(parts)
         back = torch.argsort(torch.tensor(order, device=wave.samples.device))

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from vczoo.activations import find_time_axis, frozen_depth
 from vczoo.augment import Version
 from vczoo.cache import open_cache
 from vczoo.clips import Clips
 from vczoo.corpus import Corpus, Split, Utterance
 from vczoo.errors import ContractError, RecipeError
 from vczoo.features import Features
-from vczoo.interfaces import Voice
+from vczoo.interfaces import Backbone, Freezing, Voice
 from vczoo.manifest import SPLITS
 from vczoo.model import Model
 from vczoo.plain import merge
@@ -24,7 +25,7 @@ from vczoo.provenance import digest_of_settings, digest_of_sources, distribution
 from vczoo.recipe import Recipe, Training
 from vczoo.recipe_text import nest
 
-__all__ = ["accuracy_by_age", "check_versions", "clips_of", "features_of", "recipe_of_run", "voice_of"]
+__all__ = ["accuracy_by_age", "check_versions", "clips_of", "features_of", "recipe_of_run", "unmasked_note", "voice_of"]
 
 LONGEST_SECONDS = 30.0  # that is heard at once: longer recordings are taken as several
 
@@ -92,6 +93,22 @@ def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
             f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
             "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
         )
+
+
+def unmasked_note(backbone: Backbone, freezing: Freezing, settings: Training) -> str:
+    """That SpecAugment has nothing to hide in some epochs, since excerpts are cut from the samples; "" where it has."""
+    if not settings.spec_augment:
+        return ""
+    count = len(backbone.stages())
+    depths = {frozen_depth(freezing.multipliers(count, epoch)) for epoch in range(settings.epochs)}
+    unmasked = sorted(depth for depth in depths if find_time_axis(backbone, depth) is None)
+    if not unmasked:
+        return ""
+    stages = ", ".join(str(depth) for depth in unmasked)
+    return (
+        f"training.spec_augment hides nothing while {stages} of {count} stages are frozen: what this backbone gives "
+        "there cannot be cut in time. training.variants works everywhere"
+    )
 
 
 def accuracy_by_age(

@@ -20,7 +20,7 @@ from vczoo.errors import CorpusError, RunError
 from vczoo.files import write_text
 from vczoo.held_out import HeldOut, load_ears
 from vczoo.kinship import kin_notes
-from vczoo.lesson import accuracy_by_age, check_versions, clips_of, features_of, recipe_of_run, voice_of
+from vczoo.lesson import accuracy_by_age, check_versions, clips_of, features_of, recipe_of_run, unmasked_note, voice_of
 from vczoo.loop import LOG, fit, run_frozen
 from vczoo.measuring import Measures
 from vczoo.model import Model
@@ -146,6 +146,8 @@ def finetune(
             watcher.say(corpus.report())
             for note in flattered:
                 watcher.say(f"of the figures that epochs are chosen by: {note}")
+            if note := unmasked_note(model.backbone, freezing, settings):
+                watcher.say(note)
             if old and (lost := [name for name in old.voices if name not in speakers]):
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
             try:

@@ -75,7 +75,7 @@ class MelConv(Backbone):
 
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
         """(B, width, T) -> (B, T, width)."""
-        return Frames(activation.transpose(1, 2)[:, : int(lengths.max())], lengths)
+        return Frames(activation.transpose(1, 2), lengths)
 
 
 class _Residual(nn.Module):

@@ -56,7 +56,7 @@ class KNN(VoiceHead):
         Returns:
             `keys`, (N, C), and `acoustic`, (N, acoustic channels); where speakers are centred, also `mean`, (C,).
         """
-        keys = content.resize(acoustic.lengths, self.content_per_acoustic, self.first)
+        keys = content.resize(acoustic, self.content_per_acoustic, self.first)
         mask = acoustic.mask()[..., 0]
         kept = {"acoustic": acoustic.values[mask]}
         if self.centre:
@@ -72,7 +72,7 @@ class KNN(VoiceHead):
         """
         if "keys" not in voice:
             raise VoiceError("this voice has no reference frames; enrol it with recordings: vc.enroll(name, files)")
-        queries = source.content.resize(source.pitch.lengths, self.content_per_acoustic, self.first)
+        queries = source.content.resize(source.pitch, self.content_per_acoustic, self.first)
         values = queries.values
         if self.centre:
             values = values - source_centre(source.content, self.frame_rate_hz, voice["mean"])[:, None]

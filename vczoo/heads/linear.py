@@ -124,7 +124,7 @@ class Linear(VoiceHead):
     def decode(self, content: Frames, pitch: Frames) -> Frames:
         """Content (B, T, C) and pitch (B, T', 2) -> (B, T', acoustic channels), in the voice that the content has."""
         if self.decoder is None or self.norm is None:
-            return content.resize(pitch.lengths, self.content_per_acoustic)
+            return content.resize(pitch, self.content_per_acoustic)
         # Padding may hold NaN, which no product with a mask takes away, nor a gradient of 0.
         normed = self.norm(content.values.where(content.mask(), 0))
         made: Frames = self.decoder(content.with_values(normed), pitch)
