@@ -111,7 +111,7 @@ def train(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run frozen stages again in every epoch.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes that train together, through Accelerate.")] = 1,
     shard: Annotated[
-        bool, typer.Option("--shard", help="Each process holds a part of the parameters (FSDP), not all of them.")
+        bool, typer.Option("--shard", help="Each process holds a part of what trains (FSDP), not all of it.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
     log: Annotated[

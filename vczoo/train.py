@@ -69,8 +69,8 @@ def finetune(
         resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
         cache: where what the frozen stages give is kept between epochs and fine-tunes: true is the user's cache
             (`VCZOO_CACHE`), a path another folder. False keeps nothing: they run again in every epoch.
-        shard: where several processes train together, whether each holds a part of every parameter that trains (FSDP)
-            rather than all of them (DDP).
+        shard: where several processes train together, whether each holds a part of every parameter that trains, of
+            its gradient and of the optimizer's state (FSDP) rather than all of them (DDP).
         device: where it computes; a GPU where there is one.
         progress: show it on standard error.
         log: trackers that each epoch is logged to: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
