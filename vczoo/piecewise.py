@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vczoo.errors import AudioError
 from vczoo.frames import Frames
 from vczoo.model import Model
 from vczoo.pieces import Cutter, Joiner, Piece, Plan
@@ -52,9 +53,13 @@ class Blocks:
         """The blocks.
 
         Raises:
-            AudioError: as `SoundReader`.
+            AudioError: as `SoundReader` and `BlockResampler`.
         """
-        resampler = BlockResampler(self.recording.sample_rate_hz, self.sample_rate_hz)
+        try:
+            resampler = BlockResampler(self.recording.sample_rate_hz, self.sample_rate_hz)
+        except AudioError as error:
+            where = f"{self.recording.path}: " if isinstance(self.recording, SoundReader) else ""
+            raise AudioError(f"{where}{error}") from error
         if isinstance(self.recording, Waveform):
             samples, length = self.recording[0].samples[0], SURVEYED_SECONDS * self.sample_rate_hz
             blocks: Iterable[Tensor] = (samples[first : first + length] for first in range(0, len(samples), length))

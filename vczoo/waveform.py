@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vczoo.errors import AudioError
+from vczoo.resampling import resampler, whole_rate
 from vczoo.sound_file import AUDIO_SUFFIXES, SoundReader
 from vczoo.sound_writer import SoundWriter
 
@@ -74,11 +75,14 @@ class Waveform:
 
         Raises:
             AudioError: the file is absent, is not audio, is truncated, is shorter than 20 ms, holds NaN or
-                infinity, or is silent throughout.
+                infinity, is silent throughout, or its rate has too small a factor in common with the wanted one.
         """
         reader = SoundReader(path)
         wave = cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz)
-        return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
+        try:
+            return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
+        except AudioError as error:
+            raise AudioError(f"{path}: {error}") from error
 
     def __len__(self) -> int:
         return self.samples.shape[0]
@@ -101,15 +105,13 @@ class Waveform:
         """Resample with a windowed sinc (torchaudio); each item keeps its duration.
 
         Raises:
-            AudioError: for a rate that is not a positive whole number.
+            AudioError: for a rate that is not a positive whole number, or has too small a factor in common with
+                this one.
         """
-        if sample_rate_hz < 1 or sample_rate_hz != int(sample_rate_hz):
-            raise AudioError(f"a sample rate is a positive whole number of Hz, got {sample_rate_hz!r}")
+        sample_rate_hz = whole_rate(sample_rate_hz)
         if sample_rate_hz == self.sample_rate_hz:
             return self
-        from torchaudio.functional import resample
-
-        samples = resample(self.samples, self.sample_rate_hz, sample_rate_hz)
+        samples = resampler(self.sample_rate_hz, sample_rate_hz, self.samples.device)(self.samples)
         lengths = torch.clamp(
             (self.lengths * sample_rate_hz + self.sample_rate_hz - 1) // self.sample_rate_hz,
             max=samples.shape[1],
