@@ -14,6 +14,7 @@ from vczoo.errors import AudioError, FolderError, VczooError
 from vczoo.files import file_above
 from vczoo.manifest import some
 from vczoo.mix import read_mix
+from vczoo.pitch import log_ratio
 from vczoo.progress import FileBar
 from vczoo.sound_file import AUDIO_SUFFIXES
 from vczoo.workers import Job, Workers
@@ -71,7 +72,7 @@ def convert_folder(
         AudioError: there is no such folder, no recording below it, a file to make exists, or a file is where a folder
             is to be made; nothing was made then.
         FolderError: some recordings could not be converted: all of them, with reasons, and what was made.
-        VczooError: `suffix` or `jobs` is out of range.
+        VczooError: `suffix`, `jobs` or `semitones` is out of range.
     """
     folder, out = Path(folder), Path(out)
     if suffix != KEEP and suffix not in AUDIO_SUFFIXES:
@@ -80,6 +81,8 @@ def convert_folder(
         raise VczooError(f"jobs is 1 or more, got {jobs}")
     shares = read_mix(voice, converter.voices)
     converter.run.model.check_converts()
+    if semitones is not None:
+        log_ratio(semitones)
     pairs = _pairs(folder, out, suffix)
     _refuse_blocked(target for _, target in pairs)
     _refuse_taken(pairs, overwrite)
