@@ -23,10 +23,9 @@ from vczoo.plain import merge
 from vczoo.provenance import distributions, library_versions
 from vczoo.recipe import Recipe, Training
 from vczoo.recipe_text import nest
+from vczoo.waveform import LONGEST_SECONDS
 
 __all__ = ["accuracy_by_age", "check_versions", "clips_of", "features_of", "recipe_of_run", "voice_of"]
-
-LONGEST_SECONDS = 30.0  # that is heard at once: longer recordings are taken as several
 
 
 def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:

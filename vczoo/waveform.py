@@ -6,6 +6,7 @@ Paths go in and waveforms come out; waveforms go in and files come out. Formats 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from vczoo.resampling import resampler, whole_rate
 from vczoo.sound_file import AUDIO_SUFFIXES, SoundReader
 from vczoo.sound_writer import SoundWriter
 
-__all__ = ["AUDIO_SUFFIXES", "Waveform"]
+__all__ = ["AUDIO_SUFFIXES", "LONGEST_SECONDS", "Waveform"]
+
+LONGEST_SECONDS = 30.0  # that a backbone hears at once: longer recordings are taken as several
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,15 @@ class Waveform:
         # The filter rings on past an item's end; there is silence there, as when the item is resampled alone.
         valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
         return Waveform(samples * valid, sample_rate_hz, lengths)
+
+    def parts(self, longest_seconds: float = LONGEST_SECONDS) -> list[Waveform]:
+        """Every item, (1, length); in parts of equal duration where it is longer than that."""
+        items = [self[index] for index in range(len(self))]
+        return [part for item in items for part in item._parts(math.ceil(item.seconds / longest_seconds))]
+
+    def _parts(self, count: int) -> list[Waveform]:
+        parts = self.samples.tensor_split(max(1, count), dim=1)
+        return [Waveform.of(part, self.sample_rate_hz) for part in parts]
 
     def trim(self, below_peak_db: float = 40.0, frame_seconds: float = 0.02) -> Waveform:
         """Cut silence from both ends of each item: frames whose RMS is `below_peak_db` under the loudest frame."""
