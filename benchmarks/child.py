@@ -1,7 +1,8 @@
-"""A command in; its wall seconds, its peak memory and the JSON of its last line out.
+"""A command in; its wall seconds and the JSON of its last line out; and what a process holds, as it sees itself.
 
 What is measured is a process of its own, imports included, so that nothing that ran before helps or hinders it.
-The caller should import little: on Linux a child's peak starts at its parent's.
+Linux counts a process's peak anew from its start; where there is no /proc the caller should import little, since what
+it held itself may count for its children.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
 def measured(command: Sequence[str], threads: int | None = None) -> dict[str, Any]:
-    """The last line of its standard output, a JSON object, with `wall_seconds` and `peak_megabytes`.
+    """The last line of its standard output, a JSON object, with `wall_seconds` added.
 
     Raises:
         RuntimeError: it fails; the end of its standard error stands in the message.
@@ -42,10 +44,19 @@ def child_environment(threads: int | None = None) -> dict[str, str]:
 def peak_megabytes() -> float:
     """The most memory that this process held: what a measured child reports of itself."""
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1000
+        return status_megabytes("VmHWM")
     except OSError:
         import resource
 
         unit = 1_000_000 if sys.platform == "darwin" else 1000
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def status_megabytes(field: str) -> float:
+    """What Linux says that this process holds now (VmRSS), or held at most (VmHWM).
+
+    Raises:
+        OSError: there is no /proc.
+    """
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(text.partition(f"{field}:")[2].split()[0]) / 1000

@@ -140,7 +140,10 @@ class Bench:
         if (out / "vczoo.yaml").is_file():
             return vczoo.load(out)
         unfinished = (out / "checkpoint.safetensors").is_file()
-        return vczoo.finetune(start, data, out, overrides, rehearse=isinstance(start, str), resume=unfinished)
+        # No cache of an earlier run, since the seconds are reported.
+        return vczoo.finetune(
+            start, data, out, overrides, rehearse=isinstance(start, str), resume=unfinished, cache=False
+        )
 
 
 def vocoder_rows(evaluation: vczoo.Evaluation, vocoders: Sequence[str]) -> Iterator[vczoo.Scores]:

@@ -4,7 +4,8 @@
     python benchmarks/convert.py --data VCTK --recipe whisper-tiny-decoder backbone.weights=FOLDER --minutes .2 1 10 60
 
 Sources are real speech of --data, or synthetic, repeated to each length. Every row is a process of its own, on one
-thread, all rows one after the other in one run: wall and CPU seconds, and the peak of the process's memory.
+thread of the CPU, all rows one after the other in one run: wall and CPU seconds, and the peak of the process's memory,
+which is read from /proc: it runs on Linux alone.
 
 source     `Converter.convert_file`, file to file, against the model on the whole recording where that is asked for
 reference  `vczoo.matching.nearest_frames` against the plain similarity matrix; the exponents of growth are fitted
@@ -16,6 +17,7 @@ seams      a minute in short pieces against the whole: level and log-mel distanc
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import multiprocessing
@@ -30,6 +32,8 @@ from typing import Any
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import torch
+from child import status_megabytes
+from scaling import exponent
 
 import vczoo
 from vczoo.matching import nearest_frames
@@ -42,18 +46,13 @@ VOICE = "target"
 SEAM_SECONDS = 0.05  # on either side of a seam: the fade and half a window of the mel
 LEVELS_DB = 3.0  # within which a frame elsewhere is of the same level
 SMALL_SAMPLES = 256
+CLEAR = Path("/proc/self/clear_refs")  # where Linux takes the order to forget a process's peak
 Row = dict[str, Any]
-
-
-def memory_megabytes(field: str) -> float:
-    """VmRSS or VmHWM; ru_maxrss would count what the parent held when the process was started (Linux)."""
-    text = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(text.partition(f"{field}:")[2].split()[0]) / 1000
 
 
 def forget_peak() -> None:
     """Let the peak begin again at what is held now."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    CLEAR.write_text("5", encoding="utf-8")
 
 
 class Clock:
@@ -85,7 +84,7 @@ def recordings(data: Path) -> list[list[Path]]:
 
 def make_run(place: Path, arguments: argparse.Namespace) -> Path:
     """A run with one voice, in a folder that every process loads."""
-    converter = vczoo.load(arguments.recipe, arguments.overrides)
+    converter = vczoo.load(arguments.recipe, arguments.overrides, device="cpu")
     if arguments.data is None:
         from vczoo.synthesis import SENTENCES, SYNTHETIC_VOICES, speak
 
@@ -97,8 +96,8 @@ def make_run(place: Path, arguments: argparse.Namespace) -> Path:
 
 def convert(run: Path, source: Path, out: Path, whole: bool) -> Row:
     torch.set_num_threads(1)
-    converter = vczoo.load(run)
-    before = memory_megabytes("VmRSS")
+    converter = vczoo.load(run, device="cpu")
+    before = status_megabytes("VmRSS")
     forget_peak()
     with Clock() as clock:
         if whole:
@@ -114,7 +113,7 @@ def convert(run: Path, source: Path, out: Path, whole: bool) -> Row:
         "real_time_factor": clock.wall / seconds,
         "cpu_per_second": clock.cpu / seconds,
         "megabytes_loaded": before,
-        "peak_megabytes": memory_megabytes("VmHWM"),
+        "peak_megabytes": status_megabytes("VmHWM"),
     }
 
 
@@ -135,7 +134,7 @@ def search(plain: bool, frames: int, queries: int, channels: int) -> Row:
     reference, asked = unit_rows(frames), unit_rows(queries)
     find: Callable[..., torch.Tensor] = matrix_frames if plain else nearest_frames
     find(asked[:8], reference[:SMALL_SAMPLES], K)  # what is loaded on first use
-    before = memory_megabytes("VmRSS")
+    before = status_megabytes("VmRSS")
     forget_peak()
     with Clock() as clock:
         found = find(asked, reference, K)
@@ -143,14 +142,14 @@ def search(plain: bool, frames: int, queries: int, channels: int) -> Row:
         "wall_seconds": clock.wall,
         "cpu_seconds": clock.cpu,
         "reference_megabytes": reference.numel() * 4 / 1e6,
-        "extra_megabytes": memory_megabytes("VmHWM") - before,
-        "found": int(found.sort(dim=1).values.sum()),
+        "extra_megabytes": status_megabytes("VmHWM") - before,
+        "found": hashlib.sha256(found.sort(dim=1).values.numpy().tobytes()).hexdigest(),
     }
 
 
 def stream(run: Path, samples: torch.Tensor, block: float, lookahead: float, history: float) -> Row:
     torch.set_num_threads(1)
-    converter = vczoo.load(run)
+    converter = vczoo.load(run, device="cpu")
     samples = vczoo.Waveform.of(samples, RATE_HZ).resample(converter.run.model.sample_rate_hz).samples[0]
     fed: list[float] = []
 
@@ -162,9 +161,11 @@ def stream(run: Path, samples: torch.Tensor, block: float, lookahead: float, his
     made = converter.stream(
         microphone(), VOICE, block_seconds=block, lookahead_seconds=lookahead, history_seconds=history
     )
-    took = []
-    for _ in made:
+    took, lengths = [], []
+    for one in made:
         took.append(time.perf_counter() - fed[-1])  # from the last samples that it needed
+        lengths.append(len(one) / made.sample_rate_hz)
+    block = lengths[0]  # as it was made: what was asked for, rounded to whole frames
     steady = sorted(took[len(took) // 4 :])  # history is full then
     median, late = statistics.median(steady), steady[int(0.95 * (len(steady) - 1))]
     return {
@@ -182,7 +183,7 @@ def stream(run: Path, samples: torch.Tensor, block: float, lookahead: float, his
 @torch.inference_mode()
 def seams(run: Path, samples: torch.Tensor, block: float, search_seconds: float) -> Row:
     torch.set_num_threads(1)
-    converter = vczoo.load(run)
+    converter = vczoo.load(run, device="cpu")
     model = converter.run.model
     wave = vczoo.Waveform.of(samples, RATE_HZ).resample(model.sample_rate_hz)
     voices = [(converter.run.voices[VOICE].tensors, 1.0)]
@@ -227,14 +228,6 @@ def alone(function: Callable[..., Row], *arguments: object) -> Row:
         return pool.apply(function, arguments)
 
 
-def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """The slope of log value over log size, by least squares; NaN below two sizes."""
-    if len(sizes) < 2 or min(values) <= 0:
-        return math.nan
-    x, y = ([math.log(one) for one in row] for row in (sizes, values))
-    return statistics.linear_regression(x, y).slope
-
-
 def show(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
     print(f"\n{title}")
     print("".join(f"{column.replace('_', ' '):>{max(12, len(column) + 2)}}" for column in columns))
@@ -244,6 +237,69 @@ def show(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
             "".join(f"{cell:>{max(12, len(column) + 2)}}" for cell, column in zip(cells, columns, strict=True)),
             flush=True,
         )
+
+
+def by_source(place: Path, run: Path, spoken: torch.Tensor, arguments: argparse.Namespace) -> list[Row]:
+    """Measure and print: by length of the source."""
+    rows: list[Row] = []
+    for minutes in sorted(arguments.minutes):
+        source, missing = place / "source.wav", round(minutes * 60 * RATE_HZ)
+        with SoundWriter(source, RATE_HZ, overwrite=True) as file:
+            while missing > file.written:
+                file.write(spoken[: missing - file.written].numpy())
+        for how in ("pieces", "whole") if minutes <= arguments.whole_minutes else ("pieces",):
+            row = {"how": how, **alone(convert, run, source, place / "made.wav", how == "whole")}
+            first = next((known for known in rows if known["how"] == how), row)
+            row["memory_ratio"] = row["peak_megabytes"] / first["peak_megabytes"]
+            row["time_ratio"] = row["real_time_factor"] / first["real_time_factor"]
+            rows.append(row)
+    columns = ["how", "seconds", "wall_seconds", "real_time_factor", "cpu_per_second"]
+    columns += ["time_ratio", "megabytes_loaded", "peak_megabytes", "memory_ratio"]
+    show("by length of the source; ratios are to the shortest", rows, columns)
+    return rows
+
+
+def by_reference(arguments: argparse.Namespace) -> list[Row]:
+    """Measure and print: by minutes of reference."""
+    rows: list[Row] = []
+    for minutes in sorted(arguments.reference_minutes):
+        sizes = (round(minutes * 6000), arguments.queries, arguments.channels)
+        ours = {"how": "nearest_frames", "minutes": minutes, **alone(search, False, *sizes)}
+        plain = {"how": "matrix", "minutes": minutes, **alone(search, True, *sizes)}
+        plain["time_ratio"] = plain["cpu_seconds"] / ours["cpu_seconds"]
+        plain["memory_ratio"] = plain["extra_megabytes"] / max(1.0, ours["extra_megabytes"])
+        plain["same"] = plain["found"] == ours["found"]
+        rows += [ours | {"time_ratio": 1.0, "memory_ratio": 1.0, "same": True}, plain]
+    columns = ["how", "minutes", "cpu_seconds", "time_ratio", "reference_megabytes", "extra_megabytes"]
+    show("by minutes of reference; ratios are to nearest_frames", rows, [*columns, "memory_ratio", "same"])
+    return rows
+
+
+def growth(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Print and give the exponents by which time and memory of a search grow with minutes of reference."""
+    found: dict[str, float | None] = {}
+    for how in ("nearest_frames", "matrix"):
+        own = [row for row in rows if row["how"] == how]
+        for figure in ("cpu_seconds", "extra_megabytes"):
+            grown = exponent([row["minutes"] for row in own], [row[figure] for row in own])
+            found[f"{how}.{figure}"] = grown
+            if grown is not None:
+                print(f"{how}: {figure.replace('_', ' ')} grow with minutes to the power of {grown:.2f}")
+    return found
+
+
+def as_stream(run: Path, minute: torch.Tensor, blocks: Sequence[float]) -> list[Row]:
+    """Measure and print: as a stream."""
+    rows = [alone(stream, run, minute, block, 0.25, 4.0) for block in blocks]
+    show("as a stream, seconds", rows, list(rows[0]) if rows else [])
+    return rows
+
+
+def at_seams(run: Path, minute: torch.Tensor) -> list[Row]:
+    """Measure and print: seams against the whole."""
+    rows = [alone(seams, run, minute, *plan) for plan in ((4.0, 2.0), (4.0, 0.0), (1.0, 0.0))]
+    show("seams against the whole", rows, list(rows[0]))
+    return rows
 
 
 def main() -> None:
@@ -259,60 +315,18 @@ def main() -> None:
     parser.add_argument("--blocks", type=float, nargs="*", default=[0.25, 0.5, 1.0], help="seconds of streams' blocks")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/convert.json"))
     arguments = parser.parse_args()
+    if not os.access(CLEAR, os.W_OK):
+        parser.error(f"memory is read from /proc and its peak forgotten through {CLEAR}, which is not here: use Linux")
     results: dict[str, Any] = {"recipe": arguments.recipe, "torch": torch.__version__}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         run, spoken = make_run(place, arguments), speech(arguments.data)
-
-        rows = []
-        for minutes in sorted(arguments.minutes):
-            source, missing = place / "source.wav", round(minutes * 60 * RATE_HZ)
-            with SoundWriter(source, RATE_HZ, overwrite=True) as file:
-                while missing > file.written:
-                    file.write(spoken[: missing - file.written].numpy())
-            for how in ("pieces", "whole") if minutes <= arguments.whole_minutes else ("pieces",):
-                row = {"how": how, **alone(convert, run, source, place / "made.wav", how == "whole")}
-                first = next((known for known in rows if known["how"] == how), row)
-                row["memory_ratio"] = row["peak_megabytes"] / first["peak_megabytes"]
-                row["time_ratio"] = row["real_time_factor"] / first["real_time_factor"]
-                rows.append(row)
-        results["source"] = rows
-        columns = ["how", "seconds", "wall_seconds", "real_time_factor", "cpu_per_second"]
-        columns += ["time_ratio", "megabytes_loaded", "peak_megabytes", "memory_ratio"]
-        show("by length of the source; ratios are to the shortest", rows, columns)
-
-        rows = []
-        for minutes in sorted(arguments.reference_minutes):
-            for how in ("nearest_frames", "matrix"):
-                sizes = (round(minutes * 6000), arguments.queries, arguments.channels)
-                row = {"how": how, "minutes": minutes, **alone(search, how == "matrix", *sizes)}
-                if how == "matrix":
-                    ours = rows[-1]
-                    row["time_ratio"] = row["cpu_seconds"] / ours["cpu_seconds"]
-                    row["memory_ratio"] = row["extra_megabytes"] / max(1.0, ours["extra_megabytes"])
-                    row["same"] = row["found"] == ours["found"]
-                else:
-                    row |= {"time_ratio": 1.0, "memory_ratio": 1.0, "same": True}
-                rows.append(row)
-        results["reference"] = rows
-        columns = ["how", "minutes", "cpu_seconds", "time_ratio", "reference_megabytes", "extra_megabytes"]
-        show("by minutes of reference; ratios are to nearest_frames", rows, [*columns, "memory_ratio", "same"])
-        results["exponents"] = {}
-        for how in ("nearest_frames", "matrix"):
-            own = [row for row in rows if row["how"] == how]
-            for figure in ("cpu_seconds", "extra_megabytes"):
-                grown = exponent([row["minutes"] for row in own], [row[figure] for row in own])
-                results["exponents"][f"{how}.{figure}"] = grown
-                print(f"{how}: {figure.replace('_', ' ')} grow with minutes to the power of {grown:.2f}")
-
         minute = spoken.repeat(-(-60 * RATE_HZ // len(spoken)))[: 60 * RATE_HZ]
-        rows = [alone(stream, run, minute, block, 0.25, 4.0) for block in arguments.blocks]
-        results["stream"] = rows
-        show("as a stream, seconds", rows, list(rows[0]) if rows else [])
-
-        rows = [alone(seams, run, minute, *plan) for plan in ((4.0, 2.0), (4.0, 0.0), (1.0, 0.0))]
-        results["seams"] = rows
-        show("seams against the whole", rows, list(rows[0]))
+        results["source"] = by_source(place, run, spoken, arguments)
+        results["reference"] = by_reference(arguments)
+        results["exponents"] = growth(results["reference"])
+        results["stream"] = as_stream(run, minute, arguments.blocks)
+        results["seams"] = at_seams(run, minute)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

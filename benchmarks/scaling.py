@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,16 +32,16 @@ EPOCHS = 2
 OVERRIDES = [f"training.epochs={EPOCHS}", f"training.patience={EPOCHS}"]
 
 
-def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """The b of value = a * size ** b, by least squares on the logarithms.
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
+    """The b of value = a * size ** b, by least squares on the logarithms; None where there is none.
 
     >>> round(exponent([1, 2, 4], [3, 12, 48]), 6)
     2.0
     """
-    xs, ys = [math.log(size) for size in sizes], [math.log(value) for value in values]
-    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
-    spread = sum((x - mean_x) ** 2 for x in xs)
-    return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
+    if len(set(sizes)) < 2 or min(values) <= 0:
+        return None
+    xs, ys = ([math.log(number) for number in row] for row in (sizes, values))
+    return statistics.linear_regression(xs, ys).slope
 
 
 def sounds(data: Path | None, seconds: float) -> Iterator[Any]:
@@ -176,7 +177,7 @@ def show_growth(what: str, found: Mapping[float, Mapping[str, Any]], outcome: di
     for call in calls:
         for unit, width in (("seconds", 16), ("megabytes", 9)):
             values = [row[call][unit] for row in found.values()]
-            fitted = exponent(list(found), values) if len(found) > 1 and min(values) > 0 else None
+            fitted = exponent(list(found), values)
             outcome["exponents"].append({"grows": what, "call": call, "of": unit, "exponent": fitted})
             line += f"{'-' if fitted is None else f'{fitted:.2f}':>{width}}"
     print(f"{'exponent':>22}{line}", flush=True)

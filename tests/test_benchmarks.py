@@ -62,6 +62,7 @@ def test_the_exponent_is_the_slope_of_a_line_through_the_logarithms(benchmark_mo
     assert scaling.exponent([10, 100], [3, 3]) == pytest.approx(0)
     # The middle value is off the line by log 2; least squares leave the slope of the ends as it is.
     assert scaling.exponent([1, 2, 4], [1, 4, 4]) == pytest.approx(1)
+    assert [scaling.exponent(*row) for row in (([], []), ([1], [2]), ([1, 2], [0, 1]))] == [None] * 3
 
 
 def test_the_layers_that_must_run_are_frozen_ones_once_and_training_in_every_epoch(benchmark_module) -> None:
@@ -190,6 +191,51 @@ def test_rows_of_both_sides_reach_an_accuracy(benchmark_module, digits_folder, t
         assert len(outcome["history"]) == 2
     # So few steps teach little: that both look at the same six recordings is what can be held.
     assert {ours["test"], plain["test"]} <= {count / 6 for count in range(7)}
+
+
+def test_fastai_tunes_its_classifier_first_and_leaves_the_frozen_trunk(
+    benchmark_module, digits_folder, tmp_path, monkeypatch
+) -> None:
+    pytest.importorskip("fastai")
+    pytest.importorskip("vczoo_torchvision")
+    from safetensors.torch import load_file
+
+    rows, plain_loop = benchmark_module("finetune_rows"), benchmark_module("plain_loop")
+    (tmp_path / "out").mkdir()
+    benchmark_module("digits").write_data(digits_folder, tmp_path / "out", COLUMNS)
+    job = job_for(tmp_path / "out", tmp_path / "trunk.safetensors") | {"baseline": "fastai"}
+    rows.WORK["weights"](job)
+    made = []
+    prepare = plain_loop.prepare
+    monkeypatch.setattr(plain_loop, "prepare", lambda job: made.append(prepare(job)) or made[-1])
+    outcome = rows.WORK["baseline"](job)
+    assert len(outcome["history"]) == 2
+    before, after = load_file(tmp_path / "trunk.safetensors"), made[0][0].state_dict()
+    changed = {int(name.split(".")[1]) for name, tensor in before.items() if not after[name].equal(tensor)}
+    assert changed == {24, 26, 28}
+
+
+def test_a_warm_row_is_warm_whatever_else_is_asked_for(benchmark_module, monkeypatch, tmp_path) -> None:
+    finetune, ran = benchmark_module("finetune"), []
+
+    def run(job, **changes):
+        if changes["work"] == "ours":
+            ran.append(changes["cache"])
+        return {"wall_seconds": 1.0, "peak_megabytes": 1.0, "test": 1.0, "validation": 1.0}
+
+    monkeypatch.setattr(finetune, "run", run)
+    job, kept = {"kind": "frozen", "folder": str(tmp_path)}, str(tmp_path / "cache-frozen")
+    assert [row["row"] for row in finetune.measure(job, [], ["none", "warm"])] == [
+        "vczoo, warm cache",
+        "vczoo, no cache",
+    ]
+    assert ran == [kept, kept, None]
+    ran.clear()
+    assert [row["row"] for row in finetune.measure(job, [], ["warm", "cold"])] == [
+        "vczoo, cold cache",
+        "vczoo, warm cache",
+    ]
+    assert ran == [kept, kept]
 
 
 def test_a_child_gives_its_figures_and_its_failure(benchmark_module) -> None:

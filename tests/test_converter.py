@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vczoo
-from vczoo.errors import AudioError, RunError, UnknownNameError, VoiceError
+from vczoo.errors import AudioError, ContractError, RunError, UnknownNameError, VoiceError
 from vczoo.pitch import mean_log_hz
 from vczoo.waveform import Waveform
 
@@ -35,6 +35,22 @@ def test_semitones_move_the_pitch_by_what_they_say(converter: vczoo.Converter, v
     source = Waveform.read(voices_folder / "alice" / "1.wav")
     low, high = (converter.convert(source, "alice", semitones=value) for value in (0.0, 5.0))
     assert not torch.equal(low.samples, high.samples)
+
+
+@pytest.mark.parametrize("semitones", [math.nan, math.inf, -math.inf])
+def test_semitones_that_are_no_number(
+    converter: vczoo.Converter, voices_folder: Path, tmp_path: Path, semitones: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, told = voices_folder / "alice" / "1.wav", f"semitones is a number, .* got {semitones}"
+    for seconds in (30.0, 0.1):  # whole, and in pieces
+        monkeypatch.setattr("vczoo.converter.WHOLE_SECONDS", seconds)
+        with pytest.raises(ContractError, match=told):
+            converter.convert(file, "bob", semitones=semitones)
+        with pytest.raises(ContractError, match=told):
+            converter.convert_file(file, tmp_path / "a.wav", "bob", semitones=semitones)
+    with pytest.raises(ContractError, match=told):
+        vczoo.convert_folder(converter, voices_folder, tmp_path / "out", "bob", semitones=semitones)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_source_of_another_rate_is_resampled(converter: vczoo.Converter, voices_folder: Path) -> None:

@@ -22,6 +22,12 @@ def test_write_makes_folders_and_replaces(tmp_path) -> None:
     assert names(path.parent) == ["c.txt"]
 
 
+@pytest.mark.parametrize("name", ["x" * 249 + ".txt", "ß" * 125 + ".txt", "🎤" * 62 + ".txt"])
+def test_a_name_may_be_as_long_as_the_disk_takes(tmp_path, name) -> None:
+    write_text(tmp_path / name, "x")
+    assert names(tmp_path) == [name]
+
+
 def test_write_bytes(tmp_path) -> None:
     write_bytes(tmp_path / "a.bin", b"\x00\xff")
     assert (tmp_path / "a.bin").read_bytes() == b"\x00\xff"

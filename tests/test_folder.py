@@ -18,7 +18,7 @@ import torch
 
 import vczoo
 from vczoo.cli import main
-from vczoo.errors import AudioError, FolderError, VczooError, VoiceError
+from vczoo.errors import AudioError, FolderError, RecipeError, VczooError, VoiceError
 from vczoo.workers import Job, Workers
 
 
@@ -115,6 +115,20 @@ def test_what_exists_is_told_at_once_and_replaced_when_asked(
     assert soundfile.info(out / "a.wav").frames > 0
 
 
+def test_a_file_where_a_folder_is_to_be_is_told_before_any_work(
+    converter: vczoo.Converter, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Job, "run", lambda *_: pytest.fail("a recording was converted"))
+    (tmp_path / "file").write_text("here")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deep").write_text("here")
+    for out, blocked in (("file", "file"), ("file/below", "file"), ("out", "out/deep")):
+        with pytest.raises(AudioError) as error:
+            vczoo.convert_folder(converter, folder, tmp_path / out, "bob", overwrite=True, progress=False)
+        assert str(error.value).startswith("a file is where a folder is to be made; choose another folder, or move it:")
+        assert str(error.value).endswith(f"\n  {tmp_path / blocked}")
+
+
 def test_two_recordings_never_become_one_file(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "deep" / "er" / "c.flac", folder / "A.flac")
     with pytest.raises(AudioError, match=r"both .*A\.flac and .*a\.wav would become it; keep their suffixes"):
@@ -167,6 +181,18 @@ def test_a_run_that_cannot_be_loaded_there_is_told(tmp_path: Path) -> None:
     job = Job(tmp_path / "a.wav", tmp_path / "b.wav", {"bob": 1.0}, None, False)
     with Workers(tmp_path / "none", "cpu", 1) as workers, pytest.raises(VczooError, match="no run is here"):
         list(workers.map([job]))
+
+
+def test_a_recipe_that_cannot_be_read_there_is_told_whole(run_folder: Path, tmp_path: Path) -> None:
+    file = run_folder / "vczoo.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("use: mel-conv", "use: mel-cnv"), encoding="utf-8")
+    job = Job(tmp_path / "a.wav", tmp_path / "b.wav", {"bob": 1.0}, None, False)
+    with Workers(run_folder, "cpu", 1) as workers, pytest.raises(VczooError) as error:
+        list(workers.map([job]))
+    with pytest.raises(VczooError) as here:
+        vczoo.load(run_folder)
+    assert type(here.value) is RecipeError
+    assert str(error.value) == str(here.value)
 
 
 def test_the_command_converts_a_folder(

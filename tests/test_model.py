@@ -156,6 +156,21 @@ def test_a_model_that_only_recognises_keeps_no_pitch() -> None:
     assert made.embed(tone(120))["speaker"].shape == (1, 6)
 
 
+def test_a_long_recording_is_heard_in_equal_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, heard = model(speaker=classifier(), knn=KNN(frames=FRAMES, acoustic=MEL)), list[float]()
+    long = Waveform.of(torch.cat([tone(120, 40).samples[0], tone(220, 30).samples[0]]), 16000)
+    parts = [Waveform.of(samples, 16000) for samples in long.samples.tensor_split(3, dim=1)]
+    apart = made.enroll(parts)
+    embedding = nn.functional.normalize(torch.cat([made.embed(part)["speaker"] for part in parts]).mean(0), dim=0)
+    for name in ("content", "acoustic", "pitch"):
+        unheard = getattr(made, name)
+        monkeypatch.setattr(made, name, lambda wave, hear=unheard: (heard.append(wave.seconds), hear(wave))[1])
+    voice = made.enroll([long])
+    assert all(torch.equal(tensor, apart[name]) for name, tensor in voice.items())
+    torch.testing.assert_close(made.embed(long)["speaker"], embedding[None])
+    assert heard == pytest.approx([70 / 3] * (9 + 3), abs=1e-3)
+
+
 def test_enrolment_does_not_depend_on_the_order_of_recordings() -> None:
     made = model()
     forward, backward = made.enroll([tone(120), tone(220, 0.2)]), made.enroll([tone(220, 0.2), tone(120)])

@@ -14,7 +14,7 @@ from vczoo import piecewise
 from vczoo.errors import AudioError, VoiceError
 from vczoo.mel import LogMel
 from vczoo.pieces import Cutter
-from vczoo.piecewise import Blocks, file_plan, frame_grid, survey
+from vczoo.piecewise import Blocks, PiecewiseConversion, file_plan, frame_grid, survey
 from vczoo.pitch import mean_log_hz
 from vczoo.specs import MelSpec
 from vczoo.waveform import Waveform
@@ -195,3 +195,11 @@ def test_pieces_begin_where_frames_do(local: vczoo.Converter) -> None:
     assert frame_grid(other) == 3840  # 480 of content at 24 kHz
     rare = vczoo.load("demo", ["vocoder.sample_rate_hz=22050", "vocoder.hop_length=256"]).run.model
     assert frame_grid(rare) == 256
+
+
+def test_a_voice_goes_to_the_device_once(converter: vczoo.Converter) -> None:
+    model, tensors = converter.run.model, converter.run.voices["bob"].tensors
+    conversion = PiecewiseConversion(model, [(tensors, 1.0)], file_plan(model), shift=0.0, device="meta")
+    ((moved, share),) = conversion.voices
+    assert share == 1.0
+    assert {name: tensor.device.type for name, tensor in moved.items()} == dict.fromkeys(tensors, "meta")

@@ -94,3 +94,17 @@ def test_a_wav_does_not_outgrow_its_header(tmp_path: Path, monkeypatch: pytest.M
         write("a.wav")
     write("a.flac")
     assert [found.name for found in tmp_path.iterdir()] == ["a.flac"]
+
+
+def test_a_file_above_is_told_and_is_not_called_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("here")
+    for path in (tmp_path / "a" / "b.wav", tmp_path / "a" / "b" / "c.wav"):
+        with pytest.raises(AudioError) as error:
+            SoundWriter(path, 16000)
+        assert str(error.value) == f"{path}: cannot be made, since {tmp_path / 'a'} is a file and no folder; " + (
+            "choose another name"
+        )
+    late = SoundWriter(tmp_path / "new" / "b.wav", 16000)
+    (tmp_path / "new").write_text("it came meanwhile")
+    with pytest.raises(AudioError, match=r"b\.wav: cannot be written"), late:
+        pytest.fail("it was opened")

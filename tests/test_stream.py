@@ -126,6 +126,13 @@ def test_a_buffer_that_is_filled_again_is_no_trouble(converter: vczoo.Converter,
     assert torch.equal(made, whole(converter, source[:48000]))
 
 
+def test_the_shortest_lengths_and_a_rate_as_a_float(converter: vczoo.Converter, source: Tensor) -> None:
+    lengths = {"block_seconds": 0.0, "history_seconds": 0.004, "lookahead_seconds": 0.018}
+    made = whole(converter, source[:8000], sample_rate_hz=16000.0, **lengths)
+    assert made.shape == (8000,)
+    assert made.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("block", "part"),
     [
@@ -141,9 +148,20 @@ def test_blocks_that_are_no_samples(converter: vczoo.Converter, block: Tensor, p
 
 
 def test_options_out_of_range(converter: vczoo.Converter) -> None:
-    with pytest.raises(ContractError, match="history_seconds is a number of seconds, 0 or more, got -1"):
-        converter.stream([], "bob", history_seconds=-1)
-    with pytest.raises(ContractError, match="lookahead is 160 samples; the seam alone"):
+    with pytest.raises(ContractError, match=r"block_seconds is a number of seconds, 0 or more, got -1"):
+        converter.stream([], "bob", block_seconds=-1)
+    for history in (-1, 0, 0.003):
+        with pytest.raises(
+            ContractError, match=rf"history_seconds is a number of seconds, 0\.004 or more, got {history}"
+        ):
+            converter.stream([], "bob", history_seconds=history)
+    with pytest.raises(ContractError, match=r"lookahead_seconds is a number of seconds, 0\.018 or more, got 0\.01"):
         converter.stream([], "bob", lookahead_seconds=0.01)
+    for rate_hz in (0, -16000, 16000.5, float("nan"), float("inf")):
+        with pytest.raises(AudioError, match=f"a sample rate is a positive whole number of Hz, got {rate_hz}"):
+            converter.stream([], "bob", sample_rate_hz=rate_hz)  # type: ignore[arg-type]
+    for semitones in (float("nan"), float("inf")):
+        with pytest.raises(ContractError, match=f"semitones is a number, .* got {semitones}"):
+            converter.stream([], "bob", semitones=semitones)
     with pytest.raises(VoiceError, match="did you mean 'bob'"):
         converter.stream([], "bo")

@@ -119,9 +119,27 @@ class Whole(GriffinLim):
         return Waveform.of(super().forward(Frames.of(frames.values.nan_to_num(-9))).samples, 16000)
 
 
+class Forgetful(GriffinLim):
+    def follow(self, frames: Frames, before: Waveform) -> Waveform:
+        return Waveform.of(self(frames).samples[:, before.samples.shape[1] :], 16000)
+
+
+class Greedy(GriffinLim):
+    def follow(self, frames: Frames, before: Waveform) -> Waveform:
+        return Waveform.of(self(frames).samples * before.samples.square().mean(), 16000)
+
+
+class Slower(GriffinLim):
+    def follow(self, frames: Frames, before: Waveform) -> Waveform:
+        return Waveform.of(self(frames).samples, 8000)
+
+
 @pytest.mark.parametrize(
     ("vocoder", "part"),
     [
+        (Forgetful, "`follow` after 161 samples is as `forward` long: (1, 6240) was expected, got (1, 6079)"),
+        (Greedy, "`follow` after 0 samples is finite"),
+        (Slower, "`follow` gives the rate of `accepts`, 16000 Hz"),
         (Slow, "the waveform has the rate of `accepts`, 16000 Hz"),
         (Whole, "5 frames give 640 to 800 samples, got 6240"),
         (Restless, "a batch gives what its items give alone"),

@@ -185,6 +185,14 @@ def test_resample_refuses_rates_that_are_none(rate_hz) -> None:
         Waveform.of(noise(0.1), 16000).resample(rate_hz)
 
 
+def test_parts_are_equal_and_no_longer_than_that() -> None:
+    batch = Waveform.batch([Waveform.of(noise(0.1), 16000), Waveform.of(noise(0.3001), 16000)])
+    parts = batch.parts(0.1)
+    assert [part.samples.shape for part in parts] == [(1, 1600), (1, 1201), (1, 1201), (1, 1200), (1, 1200)]
+    assert torch.equal(torch.cat([part.samples for part in parts[1:]], dim=1), batch[1].samples)
+    assert [len(Waveform.of(torch.zeros(count), 100).parts()) for count in (1, 3000, 3001, 6001)] == [1, 1, 2, 3]
+
+
 def test_trim_cuts_silence_from_both_ends_and_keeps_the_middle() -> None:
     speech, pause = noise(0.2), torch.zeros(3200)
     samples = torch.cat([pause, speech, pause, speech, pause, pause])

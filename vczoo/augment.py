@@ -38,7 +38,9 @@ def as_heard(wave: Waveform, version: Version) -> Waveform:
         wave = vary(wave, version.variant)
     if version.speed == 1.0:
         return wave
-    return Waveform.of(wave.samples, round(wave.sample_rate_hz * version.speed)).resample(wave.sample_rate_hz)
+    # In thousandths: two rates in Hz may have no factor in common.
+    faster = Waveform.of(wave.samples, round(1000 * version.speed)).resample(1000)
+    return Waveform.of(faster.samples, wave.sample_rate_hz)
 
 
 def vary(wave: Waveform, number: int) -> Waveform:

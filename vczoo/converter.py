@@ -87,6 +87,7 @@ class Converter:
         Raises:
             VoiceError: no such voice, shares that do not add up to 1, or the recipe only recognises.
             AudioError: the source cannot be read, or is a batch of several.
+            ContractError: `semitones` is NaN or infinite.
         """
         voices = self._voices(voice)
         blocks = self._blocks(source)
@@ -116,7 +117,8 @@ class Converter:
             The seconds that were written.
 
         Raises:
-            VoiceError, AudioError: as `convert`, and `out` exists, is of no known format, or the disk refuses.
+            VoiceError, AudioError, ContractError: as `convert`, and `out` exists, is of no known format or would lie in
+                a file, or the disk refuses.
         """
         voices, model = self._voices(voice), self.run.model
         writer = SoundWriter(out, model.sample_rate_hz, overwrite=overwrite)  # its faults come before the work
@@ -151,7 +153,7 @@ class Converter:
             voice: as for `convert`.
             semitones: how far pitch is moved; None moves the mean of what was heard so far to the voice's.
             sample_rate_hz: of the blocks; None for the model's.
-            block_seconds: of a block that comes out.
+            block_seconds: of a block that comes out, rounded to where frames of content and vocoder begin together.
             history_seconds: that are heard again with each block; more is nearer to `convert`, and slower.
             lookahead_seconds: that are heard before a block is made.
 
@@ -160,15 +162,16 @@ class Converter:
 
         Raises:
             VoiceError: as `convert`.
-            ContractError: a length is out of range.
-            AudioError: while it is iterated over, a block that came in is no row of finite floats.
+            ContractError: a length is out of range, or `semitones` is NaN or infinite.
+            AudioError: `sample_rate_hz` is no rate that can be resampled; while it is iterated over, a block that came
+                in is no row of finite floats.
         """
         return Stream(
             self.run.model,
             blocks,
             self._voices(voice),
             semitones=semitones,
-            sample_rate_hz=sample_rate_hz or self.run.model.sample_rate_hz,
+            sample_rate_hz=self.run.model.sample_rate_hz if sample_rate_hz is None else sample_rate_hz,
             block_seconds=block_seconds,
             history_seconds=history_seconds,
             lookahead_seconds=lookahead_seconds,
@@ -176,7 +179,7 @@ class Converter:
         )
 
     def enroll(self, name: str, recordings: Recording | Sequence[Recording], *, overwrite: bool = False) -> None:
-        """Add a voice from recordings of it, with no training; `save` keeps it.
+        """Add a voice from recordings of it, with no training; `save` keeps it. Long ones are heard in parts.
 
         Raises:
             VoiceError: the name is taken (and `overwrite` false) or not fit for one, or there is no recording.
@@ -207,7 +210,7 @@ class Converter:
         return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
     def embed(self, recording: Recording) -> Tensor:
-        """The speaker embedding of a recording: (E,), of length 1.
+        """The speaker embedding of a recording: (E,), of length 1; of a long one, the mean over its parts.
 
         Raises:
             VoiceError: the recipe has no speaker head.

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["is_folder_with", "write_beside", "write_bytes", "write_text"]
+PREFIX_CHARACTERS = 50  # of a temporary file's name, each of 4 bytes at most: a name has no more than 255
+
+__all__ = ["file_above", "is_folder_with", "write_beside", "write_bytes", "write_text"]
+
+
+def file_above(path: Path) -> Path | None:
+    """The file that a path would have to lie in, where there is one."""
+    nearest = next((parent for parent in path.parents if parent.exists()), path.parent)
+    return nearest if nearest.is_file() else None
 
 
 def is_folder_with(path: Path, name: str) -> bool:
@@ -27,7 +35,8 @@ def write_beside(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     if path.exists() and not overwrite:
         raise FileExistsError(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".partial", dir=path.parent)
+    prefix = f".{path.stem[:PREFIX_CHARACTERS]}-"
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=path.parent)
     os.close(handle)
     beside = Path(name)
     try:

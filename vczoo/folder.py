@@ -11,8 +11,10 @@ from tempfile import TemporaryDirectory
 
 from vczoo.converter import Converter
 from vczoo.errors import AudioError, FolderError, VczooError
+from vczoo.files import file_above
 from vczoo.manifest import some
 from vczoo.mix import read_mix
+from vczoo.pitch import log_ratio
 from vczoo.progress import FileBar
 from vczoo.sound_file import AUDIO_SUFFIXES
 from vczoo.workers import Job, Workers
@@ -53,8 +55,8 @@ def convert_folder(
 
     Args:
         converter: a loaded run.
-        folder: WAV, FLAC, OGG and MP3 files below it are converted; hidden ones are passed over, links to folders not
-            followed.
+        folder: WAV, FLAC, OGG and MP3 files below it are converted; hidden ones are passed over, and so is what lies
+            in `out`, where that is inside; links to folders are not followed.
         out: the folder to make; a file has the path there that its recording has below `folder`.
         voice, semitones: as for `Converter.convert`.
         suffix: of the files that are made, or "keep" for each recording's own.
@@ -67,9 +69,10 @@ def convert_folder(
 
     Raises:
         VoiceError: no such voice, or the recipe only recognises.
-        AudioError: there is no such folder, no recording below it, or a file to make exists; nothing was made then.
+        AudioError: there is no such folder, no recording below it, a file to make exists, or a file is where a folder
+            is to be made; nothing was made then.
         FolderError: some recordings could not be converted: all of them, with reasons, and what was made.
-        VczooError: `suffix` or `jobs` is out of range.
+        VczooError: `suffix`, `jobs` or `semitones` is out of range.
     """
     folder, out = Path(folder), Path(out)
     if suffix != KEEP and suffix not in AUDIO_SUFFIXES:
@@ -78,7 +81,10 @@ def convert_folder(
         raise VczooError(f"jobs is 1 or more, got {jobs}")
     shares = read_mix(voice, converter.voices)
     converter.run.model.check_converts()
+    if semitones is not None:
+        log_ratio(semitones)
     pairs = _pairs(folder, out, suffix)
+    _refuse_blocked(target for _, target in pairs)
     _refuse_taken(pairs, overwrite)
     work = [Job(source, target, shares, semitones, overwrite) for source, target in pairs]
     made: list[Converted] = []
@@ -123,7 +129,7 @@ def _pairs(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]:
 
 
 def _recordings(folder: Path, out: Path) -> Iterator[Path]:
-    """Recordings below a folder, but for what an earlier conversion made in a folder inside it."""
+    """Recordings below a folder, but for what lies in `out`, which may be inside it."""
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
@@ -134,6 +140,13 @@ def _recordings(folder: Path, out: Path) -> Iterator[Path]:
                 yield from _recordings(entry, out)
         elif entry.suffix.lower() in AUDIO_SUFFIXES:
             yield entry
+
+
+def _refuse_blocked(targets: Iterable[Path]) -> None:
+    """Refuse, before any work, outputs that would lie in a file."""
+    if above := sorted({file for target in targets if (file := file_above(target))}):
+        told = "\n  ".join(some(list(map(str, above))))
+        raise AudioError(f"a file is where a folder is to be made; choose another folder, or move it:\n  {told}")
 
 
 def _refuse_taken(pairs: Iterable[tuple[Path, Path]], overwrite: bool) -> None:

@@ -24,10 +24,9 @@ from vczoo.plain import merge
 from vczoo.provenance import digest_of_settings, digest_of_sources, distributions, library_versions
 from vczoo.recipe import Recipe, Training
 from vczoo.recipe_text import nest
+from vczoo.waveform import LONGEST_SECONDS
 
 __all__ = ["accuracy_by_age", "check_versions", "clips_of", "features_of", "recipe_of_run", "unmasked_note", "voice_of"]
-
-LONGEST_SECONDS = 30.0  # that is heard at once: longer recordings are taken as several
 
 
 def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:

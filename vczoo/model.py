@@ -13,7 +13,7 @@ from vczoo.errors import VoiceError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, Loss, Source, SpeakerHead, Vocoder, VoiceHead
 from vczoo.mel import LogMel
-from vczoo.pitch import mean_log_hz, pitch_frames, pitch_shift, shift_pitch
+from vczoo.pitch import log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
 from vczoo.specs import MelSpec
 from vczoo.waveform import Waveform
 
@@ -136,9 +136,13 @@ class Model(nn.Module):
 
     @torch.inference_mode()
     def embed(self, wave: Waveform) -> dict[str, Tensor]:
-        """Each speaker head's embedding of each item: (B, E) by head name."""
-        content = self.content(wave)
-        return {name: head.embed(content) for name, head in self.speaker_heads.items()}
+        """Each speaker head's embedding of each item: (B, E) by head name; of a long one, the mean over its parts."""
+        found: dict[str, list[Tensor]] = {name: [] for name in self.speaker_heads}
+        for index in range(len(wave)):
+            contents = [self.content(part) for part in wave[index].parts()]
+            for name, head in self.speaker_heads.items():
+                found[name].append(_mean_embedding(head, contents))
+        return {name: torch.stack(items) for name, items in found.items()}
 
     @torch.inference_mode()
     def logits(self, wave: Waveform) -> Tensor:
@@ -150,31 +154,32 @@ class Model(nn.Module):
     def enroll(self, waves: Sequence[Waveform]) -> dict[str, Tensor]:
         """What the heads keep of a voice, from its recordings: `<head>.<tensor>`, and `pitch` (mean log-Hz).
 
-        Recordings are read one by one, so that memory does not grow with their number beyond what is kept.
+        A recording of more than half a minute is heard in parts of equal duration, and all parts one by one: with
+        their number memory grows by their frames alone, which the heads read together.
 
         Raises:
             VoiceError: there is no recording.
         """
         if not waves:
             raise VoiceError("a voice is enrolled from at least one recording, got none")
+        parts = [part for wave in waves for part in wave.parts()]
         return self.voice_of(
-            [self.content(wave) for wave in waves],
-            [self.acoustic(wave) for wave in waves] if self.voice_heads else [],
-            [self.pitch(wave) for wave in waves] if self.voice_heads else [],
+            [self.content(part) for part in parts],
+            [self.acoustic(part) for part in parts] if self.voice_heads else [],
+            [self.pitch(part) for part in parts] if self.voice_heads else [],
         )
 
     @torch.inference_mode()
     def voice_of(
         self, contents: Sequence[Frames], acoustics: Sequence[Frames], pitches: Sequence[Frames]
     ) -> dict[str, Tensor]:
-        """As `enroll`, from what `content`, `acoustic` and `pitch` give for each recording.
+        """As `enroll`, from what `content`, `acoustic` and `pitch` give for each recording or part of one.
 
         Acoustic and pitch frames are read by voice heads alone.
         """
         kept: dict[str, Tensor] = {}
         for name, speaker_head in self.speaker_heads.items():
-            embeddings = torch.cat([speaker_head.embed(content) for content in contents])
-            kept[f"{name}.embedding"] = F.normalize(embeddings.mean(dim=0), dim=0)
+            kept[f"{name}.embedding"] = _mean_embedding(speaker_head, contents)
         if self.voice_heads:
             kept["pitch"] = mean_log_hz(Frames.batch(pitches))
             content, acoustic = Frames.batch(contents), Frames.batch(acoustics)
@@ -199,11 +204,12 @@ class Model(nn.Module):
 
         Raises:
             VoiceError: the recipe has no voice head.
+            ContractError: `semitones` is NaN or infinite.
         """
         self.check_converts()
         mixed = [(voices, 1.0)] if isinstance(voices, Mapping) else list(voices)
         pitch = self.pitch(wave)
-        shift = semitones / 12 * math.log(2) if semitones is not None else pitch_shift(mixed, mean_log_hz(pitch))
+        shift = log_ratio(semitones) if semitones is not None else pitch_shift(mixed, mean_log_hz(pitch))
         made: Waveform = self.vocoder(self.say(wave, pitch, mixed, shift))  # type: ignore[misc]
         length = wave.samples.shape[1]
         samples = F.pad(made.samples[:, :length], (0, max(0, length - made.samples.shape[1])))
@@ -244,3 +250,8 @@ class Model(nn.Module):
         for speaker_name in list(self.speaker_heads)[:1]:
             own["embedding"] = voice[f"{speaker_name}.embedding"]
         return {key: value.to(device) for key, value in own.items()}
+
+
+def _mean_embedding(head: SpeakerHead, contents: Sequence[Frames]) -> Tensor:
+    """(E,), of length 1."""
+    return F.normalize(torch.cat([head.embed(content) for content in contents]).mean(dim=0), dim=0)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vczoo.errors import AudioError
 from vczoo.frames import Frames
 from vczoo.model import Model
 from vczoo.pieces import Cutter, Joiner, Piece, Plan
-from vczoo.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, pitch_shift
+from vczoo.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, log_ratio, pitch_shift
 from vczoo.resampling import BlockResampler
 from vczoo.sound_file import SoundReader
 from vczoo.waveform import Waveform
@@ -52,9 +53,13 @@ class Blocks:
         """The blocks.
 
         Raises:
-            AudioError: as `SoundReader`.
+            AudioError: as `SoundReader` and `BlockResampler`.
         """
-        resampler = BlockResampler(self.recording.sample_rate_hz, self.sample_rate_hz)
+        try:
+            resampler = BlockResampler(self.recording.sample_rate_hz, self.sample_rate_hz)
+        except AudioError as error:
+            where = f"{self.recording.path}: " if isinstance(self.recording, SoundReader) else ""
+            raise AudioError(f"{where}{error}") from error
         if isinstance(self.recording, Waveform):
             samples, length = self.recording[0].samples[0], SURVEYED_SECONDS * self.sample_rate_hz
             blocks: Iterable[Tensor] = (samples[first : first + length] for first in range(0, len(samples), length))
@@ -100,7 +105,9 @@ class PiecewiseConversion:
         self, model: Model, voices: Voices, plan: Plan, *, shift: float | None, device: torch.device | str = "cpu"
     ) -> None:
         model.check_converts()
-        self.model, self.voices, self.shift, self.device = model, voices, shift, device
+        self.model, self.shift, self.device = model, shift, device
+        # Once: an hour of a voice's frames is a gigabyte.
+        self.voices = [({name: value.to(device) for name, value in voice.items()}, share) for voice, share in voices]
         self.cutter, self.joiner = Cutter(plan), Joiner(plan)
         assert model.vocoder is not None
         self.vocoder = model.vocoder
@@ -168,6 +175,8 @@ def plan_in_seconds(
 ) -> Plan:
     """A plan at the model's rate: block and history are rounded to whole grids, lookahead up to a whole hop.
 
+    A block is at least a grid, and history reaches at least over the lag.
+
     Raises:
         ContractError: as `Plan`.
     """
@@ -175,7 +184,7 @@ def plan_in_seconds(
     rate, grid, hop = model.sample_rate_hz, frame_grid(model), model.vocoder.accepts.hop_length
     return Plan(
         block=max(1, round(block * rate / grid)) * grid,
-        history=round(history * rate / grid) * grid,
+        history=max(round(history * rate / grid), math.ceil(lag * rate / grid)) * grid,
         lookahead=math.ceil(lookahead * rate / hop) * hop,
         search=round(search * rate),
         fade=round(fade * rate),
@@ -229,10 +238,12 @@ def convert_blocks(
     Raises:
         VoiceError: the recipe has no voice head.
         AudioError: the recording has a fault; nothing was given out then.
+        ContractError: `semitones` is NaN or infinite.
     """
     model.check_converts()
-    mean = survey(model, blocks, pitch=semitones is None)
-    shift = pitch_shift(voices, mean) if semitones is None else semitones / 12 * math.log(2)
+    given = None if semitones is None else log_ratio(semitones)
+    mean = survey(model, blocks, pitch=given is None)
+    shift = pitch_shift(voices, mean) if given is None else given
     conversion = PiecewiseConversion(model, voices, file_plan(model), shift=shift, device=device)
     for block in blocks:
         yield from conversion.push(block)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 
-__all__ = ["PITCH_CENTRE_LOG_HZ", "PITCH_SCALE", "mean_log_hz", "pitch_frames", "pitch_shift", "shift_pitch"]
+__all__ = [
+    "PITCH_CENTRE_LOG_HZ",
+    "PITCH_SCALE",
+    "log_ratio",
+    "mean_log_hz",
+    "pitch_frames",
+    "pitch_shift",
+    "shift_pitch",
+]
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
 PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
@@ -55,6 +65,17 @@ def mean_log_hz(pitch: Frames) -> Tensor:
     """Mean natural log of F0 in Hz over all voiced frames of a batch: (1,); NaN where nothing is voiced."""
     voiced = (pitch.values[..., 1:] > 0) & pitch.mask()
     return pitch.values[..., :1][voiced].mean().reshape(1) * PITCH_SCALE + PITCH_CENTRE_LOG_HZ
+
+
+def log_ratio(semitones: float) -> float:
+    """The logarithm of the ratio that F0 is multiplied by to move it so far.
+
+    Raises:
+        ContractError: it is NaN or infinite.
+    """
+    if not math.isfinite(semitones):
+        raise ContractError(f"semitones is a number, 12 for an octave up and -12 for one down; got {semitones}")
+    return semitones / 12 * math.log(2)
 
 
 def pitch_shift(voices: Sequence[tuple[Mapping[str, Tensor], float]], mean: Tensor | float) -> float:

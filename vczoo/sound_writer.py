@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from vczoo.errors import AudioError
-from vczoo.files import write_beside
+from vczoo.files import file_above, write_beside
 from vczoo.sound_file import AUDIO_SUFFIXES, BLOCK_SAMPLES, Samples
 
 __all__ = ["SoundWriter"]
@@ -32,7 +32,8 @@ class SoundWriter:
         overwrite: whether a file that is there is replaced.
 
     Raises:
-        AudioError: the suffix is not a known format, the path exists and `overwrite` is false, or the disk refuses.
+        AudioError: the suffix is not a known format, the path exists and `overwrite` is false, it would lie in a file,
+            or the disk refuses.
     """
 
     def __init__(self, path: str | os.PathLike[str], sample_rate_hz: int, *, overwrite: bool = False) -> None:
@@ -44,7 +45,9 @@ class SoundWriter:
             raise AudioError(f"{self.path}: cannot write {suffix}; use {AUDIO_SUFFIXES}")
         self.format = file_format
         if self.path.exists() and not overwrite:
-            raise self._exists()
+            raise self._refused(FileExistsError())
+        if above := file_above(self.path):
+            raise AudioError(f"{self.path}: cannot be made, since {above} is a file and no folder; choose another name")
 
     def __enter__(self) -> Self:
         self._open = ExitStack()
@@ -54,8 +57,6 @@ class SoundWriter:
             self._open.callback(self._sink.close)
             self._file = soundfile.SoundFile(self._sink, "w", self.sample_rate_hz, 1, format=self.format)
             self._open.callback(self._file.close)
-        except FileExistsError as error:
-            raise self._exists() from error
         except (OSError, soundfile.SoundFileError) as error:
             self._open.__exit__(type(error), error, error.__traceback__)
             raise self._refused(error) from error
@@ -94,15 +95,12 @@ class SoundWriter:
                 self._open.__exit__(type(refused), refused, refused.__traceback__)
                 raise
             self._open.close()
-        except FileExistsError as exists:
-            raise self._exists() from exists
         except (OSError, soundfile.SoundFileError) as refused:
             raise self._refused(refused) from refused
 
-    def _exists(self) -> AudioError:
-        return AudioError(f"{self.path} exists; choose another name, or overwrite it on purpose")
-
     def _refused(self, error: Exception) -> AudioError:
+        if isinstance(error, FileExistsError) and self.path.exists():  # else it is about a folder above
+            return AudioError(f"{self.path} exists; choose another name, or overwrite it on purpose")
         return AudioError(f"{self.path}: cannot be written ({error}); nothing was left behind")
 
 

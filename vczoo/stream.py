@@ -13,6 +13,7 @@ from torch import Tensor
 from vczoo.errors import AudioError, ContractError
 from vczoo.model import Model
 from vczoo.piecewise import PiecewiseConversion, Voices, plan_in_seconds
+from vczoo.pitch import log_ratio
 from vczoo.resampling import BlockResampler
 
 __all__ = ["Stream"]
@@ -33,9 +34,10 @@ class Stream(Iterator[Tensor]):
         voices: tensors of each voice, with its share.
         semitones: how far pitch is moved; None moves the mean of what was heard so far to the voice's.
         sample_rate_hz: of the blocks that come in.
-        block_seconds: of a block that goes out, rounded to whole frames.
-        history_seconds: that are heard again with each block.
-        lookahead_seconds: that are heard before a block is made.
+        block_seconds: of a block that goes out, rounded to the grid on which frames of content and of the vocoder begin
+            together (`frame_grid`, up to half a second), and at least one.
+        history_seconds: that are heard again with each block, rounded likewise.
+        lookahead_seconds: that are heard before a block is made, rounded up to whole frames.
         device: where it computes.
 
     Attributes:
@@ -44,7 +46,8 @@ class Stream(Iterator[Tensor]):
             on top of it.
 
     Raises:
-        ContractError: a length is out of range.
+        ContractError: a length is out of range, or `semitones` is NaN or infinite.
+        AudioError: `sample_rate_hz` is no positive whole number, or has too small a factor in common with the model's.
         VoiceError: the recipe has no voice head.
     """
 
@@ -63,11 +66,13 @@ class Stream(Iterator[Tensor]):
     ) -> None:
         model.check_converts()
         lengths = {"block": block_seconds, "history": history_seconds, "lookahead": lookahead_seconds}
+        # Two blocks are joined within the second one's history and the first one's lookahead.
+        least = {"block": 0.0, "history": LAG_SECONDS, "lookahead": round(FADE_SECONDS + 2 * LAG_SECONDS, 6)}
         for name, value in lengths.items():
-            if not 0 <= value < math.inf:
-                raise ContractError(f"{name}_seconds is a number of seconds, 0 or more, got {value}")
+            if not least[name] <= value < math.inf:
+                raise ContractError(f"{name}_seconds is a number of seconds, {least[name]:g} or more, got {value}")
         plan = plan_in_seconds(model, **lengths, search=0.0, fade=FADE_SECONDS, lag=LAG_SECONDS)
-        shift = None if semitones is None else semitones / 12 * math.log(2)
+        shift = None if semitones is None else log_ratio(semitones)
         self.sample_rate_hz = model.sample_rate_hz
         self._resampler = BlockResampler(sample_rate_hz, self.sample_rate_hz)
         self.latency_seconds = (plan.block + plan.lookahead) / self.sample_rate_hz + self._resampler.delay_seconds

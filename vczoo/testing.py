@@ -138,7 +138,7 @@ def check_head(
 
 
 def check_vocoder(vocoder: Vocoder) -> None:
-    """Check rate, length, batch against single, and that the same frames give the same waveform.
+    """Check rate, length, batch against single, that the same frames give the same waveform, and `follow`.
 
     Raises:
         ContractError: which promise is broken.
@@ -159,6 +159,13 @@ def check_vocoder(vocoder: Vocoder) -> None:
             alone = vocoder(frames[index]).samples
             expect_same(wave.samples[[index], :made], alone, f"a batch gives what its items give alone (item {index})")
         expect(torch.equal(vocoder(frames).samples, wave.samples), "the same frames give the same waveform")
+        for count in (0, hop + 1, int(wave.lengths[0])):  # nothing, less than a window, all
+            after = vocoder.follow(frames[0], Waveform.of(wave.samples[0, :count], rate))
+            expect(after.sample_rate_hz == rate, f"`follow` gives the rate of `accepts`, {rate} Hz")
+            expect_shape(
+                after.samples, (1, int(wave.lengths[0])), f"`follow` after {count} samples is as `forward` long"
+            )
+            expect(bool(after.samples.isfinite().all()), f"`follow` after {count} samples is finite")
 
 
 def _check_stages(backbone: Backbone) -> None:

@@ -6,6 +6,7 @@ Paths go in and waveforms come out; waveforms go in and files come out. Formats 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ import torch
 from torch import Tensor
 
 from vczoo.errors import AudioError
+from vczoo.resampling import resampler, whole_rate
 from vczoo.sound_file import AUDIO_SUFFIXES, SoundReader
 from vczoo.sound_writer import SoundWriter
 
-__all__ = ["AUDIO_SUFFIXES", "Waveform"]
+__all__ = ["AUDIO_SUFFIXES", "LONGEST_SECONDS", "Waveform"]
+
+LONGEST_SECONDS = 30.0  # that a backbone hears at once: longer recordings are taken as several
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,14 @@ class Waveform:
 
         Raises:
             AudioError: the file is absent, is not audio, is truncated, is shorter than 20 ms, holds NaN or
-                infinity, or is silent throughout.
+                infinity, is silent throughout, or its rate has too small a factor in common with the wanted one.
         """
         reader = SoundReader(path)
         wave = cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz)
-        return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
+        try:
+            return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
+        except AudioError as error:
+            raise AudioError(f"{path}: {error}") from error
 
     def __len__(self) -> int:
         return self.samples.shape[0]
@@ -101,15 +108,13 @@ class Waveform:
         """Resample with a windowed sinc (torchaudio); each item keeps its duration.
 
         Raises:
-            AudioError: for a rate that is not a positive whole number.
+            AudioError: for a rate that is not a positive whole number, or has too small a factor in common with
+                this one.
         """
-        if sample_rate_hz < 1 or sample_rate_hz != int(sample_rate_hz):
-            raise AudioError(f"a sample rate is a positive whole number of Hz, got {sample_rate_hz!r}")
+        sample_rate_hz = whole_rate(sample_rate_hz)
         if sample_rate_hz == self.sample_rate_hz:
             return self
-        from torchaudio.functional import resample
-
-        samples = resample(self.samples, self.sample_rate_hz, sample_rate_hz)
+        samples = resampler(self.sample_rate_hz, sample_rate_hz, self.samples.device)(self.samples)
         lengths = torch.clamp(
             (self.lengths * sample_rate_hz + self.sample_rate_hz - 1) // self.sample_rate_hz,
             max=samples.shape[1],
@@ -117,6 +122,15 @@ class Waveform:
         # The filter rings on past an item's end; there is silence there, as when the item is resampled alone.
         valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
         return Waveform(samples * valid, sample_rate_hz, lengths)
+
+    def parts(self, longest_seconds: float = LONGEST_SECONDS) -> list[Waveform]:
+        """Every item, (1, length); in parts of equal duration where it is longer than that."""
+        items = [self[index] for index in range(len(self))]
+        return [part for item in items for part in item._parts(math.ceil(item.seconds / longest_seconds))]
+
+    def _parts(self, count: int) -> list[Waveform]:
+        parts = self.samples.tensor_split(max(1, count), dim=1)
+        return [Waveform.of(part, self.sample_rate_hz) for part in parts]
 
     def trim(self, below_peak_db: float = 40.0, frame_seconds: float = 0.02) -> Waveform:
         """Cut silence from both ends of each item: frames whose RMS is `below_peak_db` under the loudest frame."""

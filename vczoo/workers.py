@@ -114,8 +114,8 @@ class Workers:
             for connection in cast("list[Connection]", wait(alive)):
                 try:
                     outcome = connection.recv()
-                    if isinstance(outcome, VczooError):
-                        raise outcome
+                    if isinstance(outcome, _Unloadable):
+                        raise VczooError(outcome.reason)
                     if outcome is not None:
                         yield given.pop(connection), outcome
                     if waiting:
@@ -130,8 +130,15 @@ class Workers:
                         yield job, f"{job.source}: its process ended (exit code {process.exitcode}); is memory short?"
 
 
+@dataclass(frozen=True)
+class _Unloadable:
+    """Why a process cannot load its run: text, since not every error can be pickled."""
+
+    reason: str
+
+
 def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
-    """A worker's life: None when it is ready, then an outcome for each job."""
+    """A worker's life: None when it is ready, or why it cannot be; then an outcome for each job."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, which has nothing to block
     signal.signal(signal.SIGTERM, _leave)
     torch.set_num_threads(threads)
@@ -139,7 +146,7 @@ def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
         try:
             converter = load(run, device=device)
         except VczooError as error:
-            connection.send(error)
+            connection.send(_Unloadable(str(error)))
             return
         connection.send(None)
         while True:

@@ -76,7 +76,9 @@ class GriffinLim(Vocoder):
         return Waveform.batch([self._made(frames[index], None) for index in range(len(frames))])
 
     def follow(self, frames: Frames, before: Waveform) -> Waveform:
-        """As `forward`, starting from the phases of `before`, so that the one can be faded into the other.
+        """As `forward`, but frames that lie in `before` start from its phases, so that it can be faded into.
+
+        The others start from the peaks, as in `forward`.
 
         Args:
             frames: (1, T, num_mels).
@@ -91,7 +93,6 @@ class GriffinLim(Vocoder):
         phases = peak_advance(magnitudes, self.accepts.fft_length, self.accepts.hop_length)
         if before is not None and len(known := spectrogram.phases(before)):
             phases[: len(known)] = known
-            phases[len(known) :] += known[-1] - phases[len(known) - 1]
         spectrogram.start(phases)
         for _ in range(self.iterations):
             spectrogram.improve(self.momentum)
