@@ -114,6 +114,19 @@ def test_conversions_are_compared_with_real_speech(model: Model, corpus: Corpus)
     assert listen() == listen()
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_frozen_backbone_hears_each_recording_once(model: Model, corpus: Corpus, frozen: bool) -> None:
+    speakers = ("alice", "bob", "carol")
+    listen = HeldOut(model, corpus, speakers, Measures(Timbre()), "similarity", seed=0, frozen=frozen)
+    heard: list[Waveform] = []
+    model.backbone.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
+    first, once = listen(), len(heard)
+    assert listen() == pytest.approx(first)
+    sources, references = len(listen.sources), sum(map(len, listen.voices.values()))
+    assert once == (sources if frozen else len(listen.pairs)) + references
+    assert len(heard) == (once if frozen else 2 * once)
+
+
 def test_wrong_characters_are_counted_against_the_source(model: Model, corpus: Corpus) -> None:
     few = Corpus(tuple(u for u in corpus.utterances if u.split == "train" or u.speaker == "alice"))
     count = len(few.split("validation"))

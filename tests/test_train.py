@@ -132,6 +132,7 @@ def test_a_crash_is_resumed_from_the_last_epoch(
 
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", small, progress=False)
     with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
         patch.setattr("vczoo.train.Silent", lambda: Interrupt(steps, crash))
         with pytest.raises(MemoryError):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)

@@ -101,6 +101,7 @@ class Section:
         self.full = False  # whether the bound has kept something out
         self._shards: dict[Path, Any] = {}
         self._shard_of: dict[str, Any] = {}
+        self._mapped: dict[str, Tensor] = {}
         self._new: dict[str, Tensor] = {}
         self._new_bytes = 0
         self.refresh()
@@ -122,8 +123,9 @@ class Section:
         """
         if name in self._new:
             return self._new[name]
-        tensor: Tensor = self._shard_of[name].get_tensor(name)
-        return tensor
+        if name not in self._mapped:  # which takes no memory: the file is mapped, and looking a name up in it is slow
+            self._mapped[name] = self._shard_of[name].get_tensor(name)
+        return self._mapped[name]
 
     def add(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep tensors. They are on disk after the next `flush`, which comes by itself once there is much of them.
@@ -165,7 +167,7 @@ class Section:
     def close(self) -> None:
         """Write what was added; from now on this section may be evicted like any other."""
         self.flush()
-        self._shards, self._shard_of = {}, {}
+        self._shards, self._shard_of, self._mapped = {}, {}, {}
         self.cache.in_use.discard(self.folder)
 
     def _open(self, path: Path) -> None:

@@ -146,9 +146,13 @@ class Features:
 
     def content(self, utterances: Sequence[Utterance]) -> list[Frames]:
         """The whole recordings as the backbone hears them now, (1, T, C) each, on the model's device."""
-        items = self.activations([(utterance, PLAIN) for utterance in utterances])
-        moved = [Activation(item.values.to(self.device).float(), item.length) for item in items]
-        return [resume(self.model.backbone, [item], self.depth) for item in moved]
+        found = []
+        for run in runs(utterances, lambda utterance: utterance.seconds):
+            items = self.activations([(utterance, PLAIN) for utterance in run])
+            moved = [Activation(item.values.to(self.device).float(), item.length) for item in items]
+            frames = resume(self.model.backbone, moved, self.depth)
+            found += [frames[index] for index in range(len(run))]
+        return found
 
     def acoustic(self, utterance: Utterance, wave: Waveform | None = None) -> Frames:
         """The recording as the vocoder reads it: (1, T', acoustic channels), on the CPU; for vocoders of mels.

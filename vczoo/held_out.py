@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from random import Random
 from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from vczoo.corpus import Corpus, Utterance
 from vczoo.criterion import Criterion, listens
 from vczoo.errors import PluginError, VczooError, WeightsError
+from vczoo.frames import Frames
 from vczoo.measures.verification import centroid
 from vczoo.measures.words import count_errors
 from vczoo.measuring import Measures, load_measures
@@ -93,6 +97,8 @@ def load_ears(criterion: Criterion) -> Measures | None:
 class HeldOut:
     """Converts the same few utterances each time it is called, and measures what comes out.
 
+    What does not change in between is made once: pitch, mels, and the frames of a backbone that is wholly frozen.
+
     Args:
         model: that trains; each call hears it as it then is.
         corpus: validation utterances are converted, training utterances make the voices.
@@ -100,6 +106,7 @@ class HeldOut:
         measures: a speaker model, and the ASR if its list has one; the first counts.
         criterion: the recipe's.
         seed: chooses the pairs.
+        frozen: whether no stage of the backbone ever trains.
 
     Raises:
         VczooError: character error decides, and the ASR hears no word in any of the utterances.
@@ -113,13 +120,16 @@ class HeldOut:
         measures: Measures,
         criterion: Criterion,
         seed: int,
+        *,
+        frozen: bool = False,
     ) -> None:
-        self.model, self.measures = model, measures
+        self.model, self.measures, self.frozen = model, measures, frozen
         self.pairs = choose_pairs(corpus, speakers, seed)
         rate_hz = model.sample_rate_hz
         files = {pair.source.path for pair in self.pairs}
         self.sources = {path: _first(Waveform.read(path, rate_hz), SOURCE_SECONDS) for path in sorted(files)}
         self.voices = {pair.target: _recordings(corpus, pair.target, rate_hz, seed) for pair in self.pairs}
+        self._kept: dict[tuple[str, int], Frames] = {}
         self.centroids = {name: centroid(measures.speaker.embed(waves)) for name, waves in self.voices.items()}
         self.recogniser = measures.recognisers[0] if measures.recognisers else None
         self.said = {path: self.recogniser.transcribe(wave) for path, wave in self.sources.items() if self.recogniser}
@@ -131,6 +141,7 @@ class HeldOut:
                 )
             self.recogniser = None
 
+    @torch.inference_mode()
     def __call__(self) -> dict[str, float]:
         """Convert and measure, in eval mode.
 
@@ -139,19 +150,40 @@ class HeldOut:
             characters over those of its own transcripts of the sources.
         """
         self.model.eval()
-        device = next(self.model.parameters()).device
-        voices = {name: self.model.enroll([wave.to(device) for wave in waves]) for name, waves in self.voices.items()}
+        voices = {name: self._enrolled(waves) for name, waves in self.voices.items()}
         cosines: list[float] = []
         wrong = of = 0
         for pair in self.pairs:
-            source = self.sources[pair.source.path].to(device)
-            made = self.model.convert(source, voices[pair.target]).to("cpu")
+            source = self.sources[pair.source.path]
+            content, pitch = self._content(source), self._once("pitch", source, self.model.pitch)
+            made = self.model.convert(source, voices[pair.target], content=content, pitch=pitch).to("cpu")
             cosines.append(float(self.measures.speaker.embed([made])[0] @ self.centroids[pair.target]))
             if self.recogniser:
                 errors = count_errors(self.said[pair.source.path], self.recogniser.transcribe(made))
                 wrong, of = wrong + errors.characters, of + errors.of_characters
         figures = {"similarity": sum(cosines) / len(cosines)}
         return figures | ({"character_error": wrong / of} if self.recogniser else {})
+
+    def _enrolled(self, waves: Sequence[Waveform]) -> dict[str, Tensor]:
+        contents = [self._content(wave) for wave in waves]
+        model = self.model
+        acoustics = [self._once("mel", wave, model.acoustic) for wave in waves] if model.acoustic_mel else contents
+        return model.voice_of(contents, acoustics, [self._once("pitch", wave, model.pitch) for wave in waves])
+
+    def _content(self, wave: Waveform) -> Frames:
+        if self.frozen:
+            return self._once("content", wave, self.model.content)
+        return self.model.content(wave.to(self._device))
+
+    def _once(self, what: str, wave: Waveform, make: Callable[[Waveform], Frames]) -> Frames:
+        """What is made of one of the recordings here, made once."""
+        if (what, id(wave)) not in self._kept:
+            self._kept[what, id(wave)] = make(wave.to(self._device))
+        return self._kept[what, id(wave)]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
 
 def _recordings(corpus: Corpus, speaker: str, rate_hz: int, seed: int) -> list[Waveform]:

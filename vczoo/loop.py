@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vczoo.activations import frozen_depth
 from vczoo.checkpoint import CHECKPOINT, TrainingState, checkpoint_tensors, load_checkpoint, save_checkpoint
 from vczoo.clips import Clips
@@ -33,6 +31,7 @@ from vczoo.team import Team
 __all__ = ["LOG", "Fit", "fit", "interruptible", "run_frozen", "seed_of"]
 
 LOG = "metrics.jsonl"
+CHECKPOINT_SECONDS = 15.0  # between checkpoints of epochs: short ones would wait for the disk more than they train
 LOOK_EVERY = 20  # steps between looks at the loss, where a look costs
 
 
@@ -87,9 +86,13 @@ def fit(
     steps = -(-len(train) // settings.batch_size)
     state, best = TrainingState(identity), whole(owned.state_dict())
 
+    kept = time.monotonic()
+
     def keep() -> None:
+        nonlocal kept
         tensors = checkpoint_tensors(owned, best, optimizer)
         team.alone(lambda: save_checkpoint(folder / CHECKPOINT, state, tensors))
+        kept = time.monotonic()
 
     if team.agreed((folder / CHECKPOINT).is_file()):
         state, best = load_checkpoint(folder / CHECKPOINT, identity, owned, optimizer)
@@ -124,7 +127,7 @@ def fit(
                 rate = rates[state.epoch * steps + state.step]
                 set_rates(optimizer, rate, settings.backbone_rate, multipliers)
                 # Anew in each step, so that a resumed one draws what it would have drawn, in every process.
-                torch.manual_seed(seed_of(settings.seed, state.epoch * steps + state.step, 1 + 2 * team.rank))
+                team.seed(seed_of(settings.seed, state.epoch * steps + state.step, 1 + 2 * team.rank))
                 found = train_step(step, model, optimizer, batch.to(team.device), settings, team)
                 sums.add(found, len(batch.speakers) if batch.share else 0)
                 state.step += 1
@@ -161,7 +164,8 @@ def fit(
             state.history.append(record)
             state.epoch, state.step, state.sums, state.items = state.epoch + 1, 0, {}, 0
             state.seconds += spent
-            keep()
+            if team.agreed(time.monotonic() - kept >= CHECKPOINT_SECONDS):
+                keep()
             lines = "".join(json.dumps(line) + "\n" for line in state.history)
             team.alone(partial(write_text, folder / LOG, lines))
             watcher.epoch(record)

@@ -194,6 +194,8 @@ class Model(nn.Module):
         voices: Mapping[str, Tensor] | Sequence[tuple[Mapping[str, Tensor], float]],
         *,
         semitones: float | None = None,
+        content: Frames | None = None,
+        pitch: Frames | None = None,
     ) -> Waveform:
         """Say what a recording says in a voice: (1, S) -> (1, S).
 
@@ -201,6 +203,7 @@ class Model(nn.Module):
             wave: one recording at `sample_rate_hz`.
             voices: what `enroll` gave; or several of them, each with its share of the voice that is made.
             semitones: how far pitch is moved; None moves its mean to the voice's.
+            content, pitch: what `content` and `pitch` gave for it, where they are known.
 
         Raises:
             VoiceError: the recipe has no voice head.
@@ -208,9 +211,10 @@ class Model(nn.Module):
         """
         self.check_converts()
         mixed = [(voices, 1.0)] if isinstance(voices, Mapping) else list(voices)
-        pitch = self.pitch(wave)
+        pitch = self.pitch(wave) if pitch is None else pitch
+        content = self.content(wave) if content is None else content
         shift = log_ratio(semitones) if semitones is not None else pitch_shift(mixed, mean_log_hz(pitch))
-        made: Waveform = self.vocoder(self.say(wave, pitch, mixed, shift))  # type: ignore[misc]
+        made: Waveform = self.vocoder(self.say(content, pitch, mixed, shift))  # type: ignore[misc]
         length = wave.samples.shape[1]
         samples = F.pad(made.samples[:, :length], (0, max(0, length - made.samples.shape[1])))
         return Waveform.of(samples, made.sample_rate_hz)
@@ -226,23 +230,22 @@ class Model(nn.Module):
 
     @torch.inference_mode()
     def say(
-        self, wave: Waveform, pitch: Frames, voices: Sequence[tuple[Mapping[str, Tensor], float]], shift: float
+        self, content: Frames, pitch: Frames, voices: Sequence[tuple[Mapping[str, Tensor], float]], shift: float
     ) -> Frames:
-        """The acoustic frames of what a recording says, in a voice: (1, S) -> (1, T', C).
+        """The acoustic frames of what a recording says, in a voice: (1, T, C) -> (1, T', C').
 
         Args:
-            wave: one recording at `sample_rate_hz`.
-            pitch: what `pitch` gives for it.
+            content, pitch: what `content` and `pitch` give for one recording.
             voices: what `enroll` gave for each voice, with its share.
             shift: the logarithm of the ratio that F0 is multiplied by; NaN leaves it.
         """
-        device = wave.samples.device
+        device = content.values.device
         name, head = next(iter(self.voice_heads.items()))
         own = [(self._of_head(name, voice, device), share) for voice, share in voices]
         # A whisper has no pitch to move, and a voice enrolled from whispers has none to move to.
         if math.isfinite(shift):
             pitch = shift_pitch(pitch, shift)
-        return head.convert_mix(Source(self.content(wave), self.backbone.spec, pitch), own)
+        return head.convert_mix(Source(content, self.backbone.spec, pitch), own)
 
     def _of_head(self, name: str, voice: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
         """What one voice head reads of a voice: its own tensors, and the first speaker head's embedding."""

@@ -135,7 +135,7 @@ class PiecewiseConversion:
             stop = None if piece.last else (piece.end - piece.start) // self.hop
             self.mean.add(pitch, (self.done - piece.start) // self.hop, stop)
             shift = pitch_shift(self.voices, self.mean.log_hz)
-        frames = self.model.say(wave, pitch, self.voices, shift)
+        frames = self.model.say(self.model.content(wave), pitch, self.voices, shift)
         skipped = max(0, (self.done - piece.start - round(VOCODER_HISTORY_SECONDS * rate)) // self.hop)
         frames = Frames(frames.values[:, skipped:], frames.lengths - skipped)
         start = piece.start + skipped * self.hop

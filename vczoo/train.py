@@ -129,12 +129,13 @@ def finetune(
             speakers=speakers,
             validated={utterance.speaker for utterance in corpus.split("validation")},
         )
+        freezing = build_freezing(recipe)
         listen: Callable[[], dict[str, float]] | None = None
         flattered: Sequence[str] = ()
         if listens(settings.criterion):
-            held_out = team.alone(lambda: _held_out(recipe, model, corpus, speakers, measures))
+            frozen = not any(True for _ in trainable(model, freezing, settings.epochs)["backbone"].parameters())
+            held_out = team.alone(lambda: _held_out(recipe, model, corpus, speakers, measures, frozen))
             listen, flattered = held_out or (dict, ())
-        freezing = build_freezing(recipe)
         features = features_of(recipe, model, cache)
         clips = clips_of(features, corpus, speakers, settings)
         check_versions(trainable(model, freezing, settings.epochs), settings)
@@ -216,14 +217,14 @@ def _check_shared(folder: Path, team: Team) -> None:
 
 
 def _held_out(
-    recipe: Recipe, model: Model, corpus: Corpus, speakers: Sequence[str], measures: Measures | None
+    recipe: Recipe, model: Model, corpus: Corpus, speakers: Sequence[str], measures: Measures | None, frozen: bool
 ) -> tuple[HeldOut, Sequence[str]]:
     """What listens to conversions, and what should be said of its figures."""
     criterion = recipe.training.criterion
     ears = measures or load_ears(criterion)
     assert ears is not None
     notes = kin_notes(recipe, ears)
-    return HeldOut(model, corpus, speakers, ears, criterion, recipe.training.seed), notes
+    return HeldOut(model, corpus, speakers, ears, criterion, recipe.training.seed, frozen=frozen), notes
 
 
 def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
