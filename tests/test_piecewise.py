@@ -60,12 +60,12 @@ def local(voices_folder: Path) -> vczoo.Converter:
 def test_the_frames_of_pieces_are_those_of_the_whole(local: vczoo.Converter, source: Path) -> None:
     model, wave = local.run.model, Waveform.read(source)
     voices = [(local.run.voices["bob"].tensors, 1.0)]
-    whole = model.say(wave, model.pitch(wave), voices, 0.0).values[0]
+    whole = model.say(model.content(wave), model.pitch(wave), voices, 0.0).values[0]
     plan, compared = file_plan(model), 0
     cutter = Cutter(plan)
     for piece in [*cutter.push(wave.samples[0]), *cutter.finish()]:
         part = Waveform.of(piece.samples, 16000)
-        frames = model.say(part, model.pitch(part), voices, 0.0).values[0]
+        frames = model.say(model.content(part), model.pitch(part), voices, 0.0).values[0]
         context = 40 if piece.start else 0  # frames at a cut: the mel's window, and what the network sees beyond
         kept = frames[context : None if piece.last else -40]
         first = piece.start // 160 + context
@@ -130,18 +130,18 @@ def test_no_more_than_a_piece_is_in_memory(
 ) -> None:
     model = converter.run.model
     plan, lengths, kept = file_plan(model), [], []
-    say, add = model.say, piecewise.Joiner.add
+    hear, add = model.content, piecewise.Joiner.add
 
-    def recorded_say(wave: Waveform, *rest: object) -> object:
+    def recorded_content(wave: Waveform) -> object:
         lengths.append(wave.samples.shape[1])
-        return say(wave, *rest)  # type: ignore[arg-type]
+        return hear(wave)
 
     def recorded_add(self: piecewise.Joiner, *positional: object, **named: object) -> object:
         ready = add(self, *positional, **named)  # type: ignore[arg-type]
         kept.append(len(self._made))
         return ready
 
-    monkeypatch.setattr(model, "say", recorded_say)
+    monkeypatch.setattr(model, "content", recorded_content)
     monkeypatch.setattr(piecewise.Joiner, "add", recorded_add)
     converter.convert(source, "bob", semitones=None if tracked else 0)
     assert len(lengths) >= 5
