@@ -129,7 +129,7 @@ def test_the_criterion_decides_when_to_stop_and_what_to_keep(
         return {"loss": next(losses, 0.0), "speaker.accuracy": next(accuracies, 0.0)}
 
     class Ears:
-        def __init__(self, *_: object) -> None:
+        def __init__(self, *_: object, **__: object) -> None:
             self.heard = iter([(0.5, 0.1), (0.6, 0.2), (0.6, 0.3), (0.9, 0.4), (0.8, 0.5), (0.7, 0.6)])
 
         def __call__(self) -> dict[str, float]:

@@ -226,8 +226,8 @@ def test_the_command_converts_a_folder(
 
 def test_ctrl_c_ends_every_process_and_leaves_no_half_file(trained_folder: Path, folder: Path, tmp_path: Path) -> None:
     samples, rate = soundfile.read(folder / "a.wav")
-    for number in range(300):
-        soundfile.write(folder / f"{number}.wav", samples, rate)
+    for number in range(300):  # of work for longer than a machine may stall between a look and the signal
+        soundfile.write(folder / f"{number}.wav", np.tile(samples, 8), rate)
     command = [sys.executable, "-m", "vczoo", "convert", trained_folder, folder, "--voice", "bob"]
     with subprocess.Popen(
         [*command, "--out", tmp_path / "out", "--jobs", "2"],
@@ -239,8 +239,9 @@ def test_ctrl_c_ends_every_process_and_leaves_no_half_file(trained_folder: Path,
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         _, told = process.communicate()
-    assert process.returncode == 130
-    assert told == "interrupted; what was finished stays, and no half file was left\n"
+    assert process.returncode == 130, told
+    assert "interrupted; what was finished stays, and no half file was left\n" in told
+    assert "Traceback" not in told
     made = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert 0 < len(made) < 300
     assert all(path.suffix == ".wav" and soundfile.info(path).frames > 0 for path in made)

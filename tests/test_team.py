@@ -25,7 +25,7 @@ STEADY = ("heads.speaker.dropout=0", "heads.voice.dropout=0", "training.epochs=3
 
 SCRIPT = """
 import os, signal, sys
-import vczoo, vczoo.train
+import vczoo, vczoo.launch, vczoo.train
 from vczoo.progress import Silent
 
 class Interrupt(Silent):
@@ -40,6 +40,7 @@ try:
     vczoo.finetune("demo", sys.argv[1], sys.argv[2], sys.argv[5:], shard=bool(sys.argv[4]), progress=False)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+vczoo.launch.leave(0)
 """
 
 
@@ -101,11 +102,13 @@ def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(
 
 LEVEL = """
 import torch
+import vczoo.launch
 from vczoo.team import Team
 team = Team(torch.device("cpu"))
 tensors = [torch.full((2,), float(team.rank + 1)), torch.tensor(team.rank + 1), torch.tensor([bool(team.rank)])]
 team.level(tensors)
 print([tensor.tolist() for tensor in tensors], flush=True)
+vczoo.launch.leave(0)
 """
 
 

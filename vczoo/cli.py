@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vczoo.errors import VczooError
-from vczoo.launch import launch, launched, leads
+from vczoo.launch import launch, launched, leads, leave
 from vczoo.listing import part_rows, plugin_rows, recipe_rows
 
 app = typer.Typer(
@@ -324,12 +324,17 @@ def demo(
 
 def main() -> NoReturn:
     """Run the command line; a caller's mistake becomes one message and exit status 1."""
+    status = 0
     try:
         app()
     except VczooError as error:
         _print(f"error: {error}", to_stderr=True)
-        sys.exit(1)
-    sys.exit(0)
+        status = 1
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    if launched():
+        leave(status)
+    sys.exit(status)
 
 
 def _load(run: Path) -> Any:
