@@ -28,7 +28,7 @@ def leads() -> bool:
 
 
 def leave(status: int) -> NoReturn:
-    """End a process of a team at once: now and then a thread of gloo's aborts one that takes Python down first."""
+    """End a process of a team at once: while Python ends, a thread of gloo's aborts it now and then."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
