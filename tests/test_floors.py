@@ -23,15 +23,16 @@ FLOORS = (
     "errors files progress",
     "launch criterion sound_file resampling pieces",
     "sound_writer",
-    "specs entry plain waveform frames extras mix cache",  # what flows between parts
-    "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching augment team sharding",
+    "specs entry plain waveform frames extras mix cache tensor_file outline",  # what flows between parts
+    "interfaces hookspecs weights run_config mel image pitch promises manifest synthesis convnext matching augment "
+    "team sharding",
     "drawing tracking",
     "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
     "curves",
-    "zoo corpus testing trials measuring report discriminators resynthesis piecewise",
+    "zoo corpus voice_file base testing trials measuring report discriminators resynthesis piecewise",
     "recipe_text features batch material plots excerpts held_out stream",
     "recipe listing evaluation clips",
-    "options kinship provenance",
+    "options kinship provenance portable",
     "lesson",
     "assembly",
     "run",

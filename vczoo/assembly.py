@@ -19,9 +19,9 @@ from vczoo.options import Ready, attempt, ready_part
 from vczoo.recipe import Part, Recipe
 from vczoo.recipe_text import read_values
 from vczoo.specs import FrameSpec, check_contract
-from vczoo.weights import fingerprint, is_weights_file
+from vczoo.weights import digest, is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe", "keeps_vocoder"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe"]
 
 
 def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -81,17 +81,22 @@ def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) ->
     model = _assemble(recipe, ready, num_speakers=num_speakers, faults=faults, random=random)
     if model is None or faults:
         raise RecipeError(recipe.name, faults)
-    if ready["backbone"].options.get("weights", "random") != "random" and "backbone" not in random:
-        model.base = {stage.name: fingerprint(stage.module.state_dict()) for stage in model.backbone.stages()}
+    pretrained = tuple(
+        place
+        for place in ("backbone", "vocoder")
+        if place in ready and place not in random
+        if _has_base(place, str(ready[place].options.get("weights", "random")))
+    )
+    own = model.tensors() if pretrained else {}
+    model.base = {
+        name: digest(tensor) for name, tensor in own.items() if name.startswith(pretrained) and not tensor.is_meta
+    }
     return model
 
 
-def keeps_vocoder(recipe: Recipe) -> bool:
-    """Whether a run keeps the vocoder's tensors: those of a file or from scratch, which nobody else could have."""
-    part = recipe.vocoder
-    ready = ready_part([], "vocoder", "vocoder", part, weights_needed=False) if part else None
-    weights = ready.options.get("weights") if ready else None
-    return weights is not None and (weights == "random" or is_weights_file(weights))
+def _has_base(place: str, weights: str) -> bool:
+    """Whether somebody else could have the weights: a vocoder's file is of this machine, a run keeps it."""
+    return weights != "random" and not (place == "vocoder" and is_weights_file(weights))
 
 
 def build_freezing(recipe: Recipe) -> Freezing:

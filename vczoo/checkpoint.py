@@ -12,8 +12,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
-from vczoo.run import write_tensors
 from vczoo.sharding import laid_out, whole
+from vczoo.tensor_file import write_tensors
 from vczoo.weights import load_strictly, read_tensors
 
 __all__ = ["CHECKPOINT", "TrainingState", "checkpoint_tensors", "load_checkpoint", "save_checkpoint"]

@@ -30,7 +30,7 @@ class Model(nn.Module):
         vocoder: turns acoustic frames into a waveform; None for a recipe that only recognises.
 
     Attributes:
-        base: SHA-256 of each stage as its pretrained weights made it; empty for random weights.
+        base: digest of each tensor as pretrained weights made it, by its name in `tensors`; empty for random weights.
     """
 
     def __init__(
@@ -63,6 +63,17 @@ class Model(nn.Module):
     def voice_heads(self) -> dict[str, VoiceHead]:
         """Voice heads by name."""
         return {name: head for name, head in self.heads.items() if isinstance(head, VoiceHead)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a run can hold: `backbone.<stage>.<name>`, `heads.<head>.<name>` and `vocoder.<name>`."""
+        named = {
+            f"backbone.{stage.name}.{name}": tensor
+            for stage in self.backbone.stages()
+            for name, tensor in stage.module.state_dict().items()
+        }
+        named |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}
+        own = self.vocoder.state_dict() if self.vocoder else {}
+        return named | {f"vocoder.{name}": tensor for name, tensor in own.items()}
 
     def content(self, wave: Waveform) -> Frames:
         """The recording as the backbone hears it, at the backbone's own rate: (B, T, C)."""

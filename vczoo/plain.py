@@ -8,7 +8,7 @@ import yaml
 
 from vczoo.errors import VczooError
 
-__all__ = ["dump_plain", "merge", "parse_plain", "parse_value"]
+__all__ = ["LARGEST_TEXT", "dump_plain", "merge", "parse_plain", "parse_value"]
 
 LARGEST_TEXT = 4_000_000  # characters; a run with 10,000 voices has a tenth of that
 DEEPEST = 50  # levels; a recipe has five

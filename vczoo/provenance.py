@@ -9,10 +9,11 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from vczoo.errors import PluginError
 from vczoo.recipe import Part, Recipe
-from vczoo.zoo import the_zoo
+from vczoo.zoo import KNOWN_PLUGINS, the_zoo
 
-__all__ = ["digest_of_settings", "digest_of_sources", "distributions", "library_versions"]
+__all__ = ["check_distributions", "digest_of_settings", "digest_of_sources", "distributions", "library_versions"]
 
 
 def distributions(recipe: Recipe) -> dict[str, str]:
@@ -26,6 +27,27 @@ def distributions(recipe: Recipe) -> dict[str, str]:
     ]
     names = {zoo.distribution(kind, part.use) for kind, part in parts if part}  # type: ignore[arg-type]
     return {name: metadata.version(name) for name in sorted(names - {"vczoo"})}
+
+
+def check_distributions(needed: Mapping[str, str]) -> None:
+    """See that the plugins that a run needs are installed.
+
+    Args:
+        needed: distributions, with the versions that the run was made with.
+
+    Raises:
+        PluginError: one is not installed, or does not load.
+    """
+    plugins = {plugin.distribution: plugin for plugin in the_zoo().plugins}
+    for name, version in needed.items():
+        if name not in plugins:
+            known = name in KNOWN_PLUGINS.values()
+            advice = f"pip install {name}" if known else "it is not one of vczoo's own: find out who publishes it first"
+            raise PluginError(
+                f"this run needs the plugin {name[:200]!r} ({version[:40]}), not installed here; {advice}"
+            )
+        if fault := plugins[name].fault:
+            raise PluginError(f"this run needs the plugin {name!r}, which does not load ({fault})")
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The run folder: a trained model and its voices in, a folder of YAML and safetensors out, and back, strictly.
 
-vczoo.yaml           the resolved recipe, speakers, versions, and what the pretrained base must be
-model.safetensors    the heads, every stage that differs from the base, and a vocoder from a file or from scratch
+vczoo.yaml           `vczoo.run_config.RunConfig`: recipe, base, speakers, versions, checksums
+model.safetensors    what training changed: every tensor that is not, bit by bit, the pretrained base's
 voices.safetensors   <voice>/<head>.<tensor>
 metrics.json         figures of the fine-tune
 metrics.jsonl        the same, epoch by epoch
@@ -12,34 +12,56 @@ manifest.jsonl       the recordings it was trained on, with their splits; it sta
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from vczoo.assembly import build, keeps_vocoder
+from vczoo.assembly import build
+from vczoo.base import PLACES, Place, check_base, describe_base, stage_of, stages_taken
 from vczoo.errors import RunError, WeightsError
-from vczoo.files import write_bytes, write_text
+from vczoo.files import write_beside
 from vczoo.interfaces import Voice
 from vczoo.model import Model
-from vczoo.plain import dump_plain, parse_plain
-from vczoo.provenance import distributions
+from vczoo.outline import outlined, unfilled
+from vczoo.plain import dump_plain
+from vczoo.portable import foreign_faults, pinned
+from vczoo.provenance import check_distributions, distributions
 from vczoo.recipe import Recipe
-from vczoo.weights import fingerprint, load_strictly, read_tensors
+from vczoo.run_config import CONFIG, BasePart, Data, File, RunConfig, read_config
+from vczoo.tensor_file import layout_faults, layout_of, read_layout, some_names, tensor_bytes
+from vczoo.voice_file import read_voices, voice_tensors
+from vczoo.weights import digest, put_tensors, read_tensors
 
-__all__ = ["CONFIG", "MANIFEST", "METRICS", "Run", "describe_run", "is_run", "load_run", "save_run", "write_tensors"]
+__all__ = [
+    "CONFIG",
+    "LARGEST_METRICS",
+    "MANIFEST",
+    "METRICS",
+    "MODEL",
+    "VOICES",
+    "Run",
+    "config_of",
+    "describe_run",
+    "is_run",
+    "load_run",
+    "outline_of",
+    "save_run",
+]
 
-FORMAT = 1
-CONFIG, MODEL, VOICES = "vczoo.yaml", "model.safetensors", "voices.safetensors"
-METRICS, MANIFEST = "metrics.json", "manifest.jsonl"
-_FIELDS = {"format", "vczoo", "plugins", "recipe", "speakers", "voices", "base", "data", "seed"}
+MODEL: File = "model.safetensors"
+VOICES: File = "voices.safetensors"
+METRICS: File = "metrics.json"
+MANIFEST = "manifest.jsonl"
+LARGEST_METRICS = 16_000_000  # bytes
+LABEL_DIGITS = 12
 
 
 @dataclass
@@ -53,6 +75,11 @@ class Run:
         voices: targets of conversion, by name.
         metrics: figures of the fine-tune.
         data: what is kept of the training data: `fingerprint`, and `minutes` by speaker.
+        licence: under which it is shared; empty before.
+        consent: by what right the voices are used; empty before it is shared.
+        base: what the pretrained parts are, as far as it is not for the model itself to say.
+        folder: where it was read from or written to last; None for one that is in memory alone.
+        label: names this very state of it: the first digits of its configuration's SHA-256, or a commit on the Hub.
     """
 
     recipe: Recipe
@@ -61,6 +88,11 @@ class Run:
     voices: dict[str, Voice]
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    consent: str = ""
+    base: dict[Place, BasePart] = field(default_factory=dict)
+    folder: Path | None = None
+    label: str = ""
 
 
 def is_run(path: Path) -> bool:
@@ -68,80 +100,113 @@ def is_run(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def save_run(run: Run, path: Path) -> Path:
+def save_run(run: Run, path: Path, *, whole: bool = False) -> Path:
     """Write a run into a folder; each file appears whole, `vczoo.yaml` last: without it there is no run.
+
+    Args:
+        whole: whether what is the base's is kept, too, so that nobody needs the base to load it.
 
     Raises:
         RunError: the disk refuses; files of a run that was there before stay readable.
     """
-    same = {stage.name for stage in _unchanged(run.model)}
-    stored = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in _tensors(run.model, keeps_vocoder(run.recipe)).items()
-        if not (name.startswith("backbone.") and name.split(".")[1] in same)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.model.tensors().items()}
+    base = {} if whole else run.model.base
+    left = {name for name, tensor in tensors.items() if name in base and digest(tensor) == base[name]}
+    stored = {name: tensor for name, tensor in tensors.items() if name not in left}
+    files: dict[File, bytes] = {
+        METRICS: (json.dumps(run.metrics, indent=2, ensure_ascii=False) + "\n").encode(),
+        VOICES: tensor_bytes(voice_tensors(run.voices)),
+        MODEL: tensor_bytes(stored),
     }
-    voices = {
-        f"{voice.name}/{key}": tensor
-        for voice in run.voices.values()
-        for key, tensor in voice.tensors.items()
-        if key != "pitch" or bool(tensor.isfinite().all())  # of whispers alone it is NaN, which no file holds
-    }
-    config = {
-        "format": FORMAT,
-        "vczoo": metadata.version("vczoo"),
-        "plugins": distributions(run.recipe),
-        "recipe": run.recipe.to_plain(),
-        "speakers": list(run.speakers),
-        "voices": list(run.voices),
-        "base": {name: digest for name, digest in run.model.base.items() if name in same},
-        "data": run.data,
-        "seed": run.recipe.training.seed,
-    }
+    config = RunConfig(
+        vczoo=metadata.version("vczoo"),
+        plugins=distributions(run.recipe),
+        recipe=pinned(run.recipe, run.model, whole=whole).to_plain(),
+        base=describe_base(run.model, run.base, left),
+        speakers=list(run.speakers),
+        voices=list(run.voices),
+        licence=run.licence,
+        consent=run.consent,
+        data=Data.model_validate(run.data),
+        seed=run.recipe.training.seed,
+        tensors=len(stored),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    text = config.to_yaml().encode()
     try:
-        write_tensors(path / MODEL, stored)
-        write_tensors(path / VOICES, voices)
-        write_text(path / METRICS, json.dumps(run.metrics, indent=2, ensure_ascii=False) + "\n")
-        write_text(path / CONFIG, dump_plain(config))
+        # All are written before the first is renamed, since each is nothing without the others; vczoo.yaml comes last.
+        with ExitStack() as stack:
+            for name, content in [(CONFIG, text), *files.items()]:
+                stack.enter_context(write_beside(path / name)).write_bytes(content)
     except OSError as error:
         raise RunError(f"{path}: the run cannot be written ({error}); free some space and save it again") from error
+    run.folder, run.label = path, _label(text)
     return path
 
 
-def load_run(path: Path) -> Run:
-    """Read a run folder; every tensor of the model is accounted for.
+def load_run(path: Path, *, foreign: bool = False) -> Run:
+    """Read a run folder; every tensor of the model is accounted for, and no tensor is read before its shape is known.
+
+    Args:
+        foreign: whether somebody else made it: its recipe may then name no file of this machine.
 
     Raises:
         RunError: a file is missing or damaged, was written by a newer vczoo, or has unknown fields; a tensor is
             missing, not expected or of the wrong shape; the base is not what it was.
+        PluginError: the recipe needs a plugin that is not installed.
         RecipeError, WeightsError: the recipe cannot be built here.
+    """
+    config = config_of(path, foreign=foreign)
+    try:
+        model = _model_of(config, path)
+        metrics = _read_metrics(path)
+        voices = read_voices(path / VOICES, config.voices, model)
+        _check_files(config, path)
+    except WeightsError as error:
+        raise RunError(f"{path}: this run cannot be loaded: {error}") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: a file of this run is damaged ({error}); copy or pull it again") from error
+    return Run(
+        Recipe.parse(config.recipe),
+        model,
+        tuple(config.speakers),
+        voices,
+        metrics,
+        config.data.model_dump(),
+        config.licence,
+        config.consent,
+        dict(config.base),
+        path,
+        _label((path / CONFIG).read_bytes()),
+    )
+
+
+def config_of(path: Path, *, foreign: bool = False) -> RunConfig:
+    """Read a run's configuration and see that its recipe can be built here, as far as that shows without weights.
+
+    Raises:
+        RunError, PluginError, RecipeError: as `load_run`.
     """
     if not is_run(path):
         raise RunError(
             f"{path}: no run is here ({CONFIG} is missing). A run is what `vczoo train RECIPE --data … --out {path}` "
             "makes; an interrupted one continues with --resume"
         )
-    config = _read_config(path)
-    recipe = Recipe.parse(config["recipe"])
-    speakers = tuple(config["speakers"])
-    base = dict(config["base"])
-    with torch.random.fork_rng(devices=[]):
-        stored = [*([] if base else ["backbone"]), *(["vocoder"] if keeps_vocoder(recipe) else [])]
-        model = build(recipe, max(1, len(speakers)), random=stored)
-    try:
-        tensors = read_tensors(path / MODEL)
-        _check_base(model, base)
-        own = {stage.name: stage.module for stage in model.backbone.stages() if stage.name not in base}
-        parts: dict[str, nn.Module] = {"backbone": nn.ModuleDict(own), "heads": model.heads}
-        if model.vocoder and "vocoder" in stored:
-            parts["vocoder"] = model.vocoder
-        load_strictly(nn.ModuleDict(parts), tensors, where=str(path / MODEL))
-        metrics = json.loads((path / METRICS).read_text(encoding="utf-8")) if (path / METRICS).is_file() else {}
-        voices = _read_voices(path, config["voices"], model)
-    except WeightsError as error:
-        raise RunError(f"{path}: this run cannot be loaded: {error}") from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: a file of this run is damaged ({error}); copy or pull it again") from error
-    return Run(recipe, model.eval(), speakers, voices, metrics, dict(config["data"]))
+    config = read_config(path / CONFIG)
+    check_distributions(config.plugins)
+    recipe = Recipe.parse(config.recipe)
+    if foreign and (faults := foreign_faults(recipe)):
+        raise RunError(f"{path / CONFIG}: its recipe is not for other machines:\n  - " + "\n  - ".join(faults))
+    return config
+
+
+def outline_of(config: RunConfig) -> Model:
+    """The model of a run without its weights.
+
+    Raises:
+        RecipeError: it cannot be built.
+    """
+    return _build(config, PLACES)
 
 
 def describe_run(path: Path) -> str:
@@ -152,104 +217,71 @@ def describe_run(path: Path) -> str:
     """
     if not is_run(path):
         raise RunError(f"{path}: no run is here ({CONFIG} is missing)")
-    config = _read_config(path)
+    config = read_config(path / CONFIG)
     try:
-        metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
+        metrics = _read_metrics(path)
     except (OSError, ValueError) as error:
         raise RunError(f"{path / METRICS}: cannot be read ({error})") from error
-    return dump_plain({**config, "metrics": metrics})
+    return dump_plain({**config.model_dump(), "metrics": metrics})
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file in one step.
-
-    Raises:
-        OSError: the disk refuses; what was there stays.
-    """
-    try:
-        write_bytes(path, save(dict(tensors), metadata=dict(notes or {})))
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    where = str(path / CONFIG)
-    try:
-        config = parse_plain((path / CONFIG).read_text(encoding="utf-8"), where)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{where}: cannot be read ({error})") from error
-    if config.get("format") != FORMAT:
-        raise RunError(
-            f"{where}: format {config.get('format')!r}, this vczoo reads {FORMAT}; "
-            "upgrade with pip install -U vczoo, or train the run again"
-        )
-    if set(config) != _FIELDS:
-        missing, extra = sorted(_FIELDS - set(config)), sorted(set(config) - _FIELDS)
-        raise RunError(f"{where}: fields missing: {missing or 'none'}; not expected: {extra or 'none'}")
-    kinds = {"recipe": dict, "speakers": list, "voices": list, "base": dict, "data": dict}
-    for name, kind in kinds.items():
-        if not isinstance(config[name], kind):
-            raise RunError(f"{where}: {name} is a {type(config[name]).__name__}, expected a {kind.__name__}")
-    for name in ("speakers", "voices"):
-        if not all(isinstance(item, str) for item in config[name]) or len(set(config[name])) < len(config[name]):
-            raise RunError(f"{where}: {name} must be different names")
-    return config
+def _model_of(config: RunConfig, path: Path) -> Model:
+    """Build the model and fill it with what the run holds, and with the base's where it holds nothing."""
+    taken = stages_taken(config.base)
+    random = [place for place in PLACES if not (place in config.base and config.base[place].stages)]
+    model = _build(config, random)
+    if any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
+        model = _build(config, random, outline=False)  # a plugin's own way of loading weights knows no outlines
+    slots, layout = layout_of(model.tensors()), read_layout(path / MODEL)
+    if faults := layout_faults(layout, slots, may_miss=[name for name in slots if stage_of(name) in taken]):
+        raise WeightsError(f"{path / MODEL} does not fit: " + "; ".join(faults) + ". Is it from another model?")
+    if len(layout) != config.tensors:
+        raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, {CONFIG} says {config.tensors}")
+    check_base(config.base, model)
+    _put(model, read_tensors(path / MODEL))
+    if rest := unfilled(model):
+        raise WeightsError(f"nothing gives values to {some_names(rest)}; report it to the author of the plugin")
+    return model.eval()
 
 
-def _read_voices(path: Path, names: list[str], model: Model) -> dict[str, Voice]:
-    tensors = read_tensors(path / VOICES)
-    voices: dict[str, dict[str, Tensor]] = {name: {} for name in names}
-    for key, tensor in tensors.items():
-        name, _, tensor_name = key.rpartition("/")
-        if name not in voices:
-            raise WeightsError(f"{path / VOICES}: tensor {key!r} belongs to no voice in {CONFIG}")
-        voices[name][tensor_name] = tensor
-    expected: dict[str, tuple[int, ...]] = {
-        f"{name}.embedding": (head.embedding_width,) for name, head in model.speaker_heads.items()
+def _build(config: RunConfig, random: Collection[str], *, outline: bool = True) -> Model:
+    with torch.random.fork_rng(devices=[]), outlined() if outline else nullcontext():
+        return build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random)
+
+
+def _put(model: Model, tensors: Mapping[str, Tensor]) -> None:
+    parts: dict[str, nn.Module] = {
+        "backbone": nn.ModuleDict({stage.name: stage.module for stage in model.backbone.stages()}),
+        "heads": model.heads,
     }
-    expected |= {"pitch": (1,)} if model.voice_heads else {}
-    for name, kept in voices.items():
-        if model.voice_heads:
-            kept.setdefault("pitch", torch.full((1,), torch.nan))
-        faults = [f"missing {key}" for key in expected if key not in kept]
-        faults += [
-            f"{key} has shape {tuple(tensor.shape)}, expected {expected[key]}"
-            for key, tensor in kept.items()
-            if key in expected and tuple(tensor.shape) != expected[key]
-        ]
-        faults += [
-            f"{key} is not expected"
-            for key in kept
-            if key not in expected and key.partition(".")[0] not in model.voice_heads
-        ]
-        if faults:
-            raise WeightsError(f"{path / VOICES}, voice {name!r}: " + "; ".join(faults[:8]))
-    return {name: Voice(name, tensors) for name, tensors in voices.items()}
+    if model.vocoder:
+        parts["vocoder"] = model.vocoder
+    put_tensors(nn.ModuleDict(parts), tensors)
 
 
-def _check_base(model: Model, base: Mapping[str, str]) -> None:
-    if unknown := sorted(set(base) - set(model.base)):
-        raise WeightsError(f"{CONFIG} takes stages {', '.join(unknown)} from the base, which has no such stages")
-    changed = [name for name, digest in base.items() if model.base[name] != digest]
-    if changed:
-        raise WeightsError(
-            f"the pretrained weights are not those it was trained from: stages {', '.join(changed)} differ. "
-            "Give the file or the revision that it was trained with"
-        )
+def _check_files(config: RunConfig, path: Path) -> None:
+    for name in (MODEL, VOICES, METRICS):
+        with (path / name).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != config.files.get(name):
+            raise WeightsError(
+                f"{name} is not the file that {CONFIG} was written with: its SHA-256 is {found}, expected "
+                f"{config.files.get(name)}. It was changed or damaged; copy or pull the run again"
+            )
 
 
-def _unchanged(model: Model) -> list[Any]:
-    stages = model.backbone.stages()
-    return [stage for stage in stages if model.base.get(stage.name) == fingerprint(stage.module.state_dict())]
+def _read_metrics(path: Path) -> dict[str, Any]:
+    size = (path / METRICS).stat().st_size
+    if size > LARGEST_METRICS:
+        raise ValueError(f"{METRICS} has {size} bytes, at most {LARGEST_METRICS} are read")
+    try:
+        metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{METRICS} is nested too deep") from None
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{METRICS} holds a {type(metrics).__name__}, expected a mapping")
+    return metrics
 
 
-def _tensors(model: Model, vocoder: bool) -> dict[str, Tensor]:
-    """The model's tensors as they are stored: backbone.<stage>.<name>, heads.<head>.<name> and vocoder.<name>."""
-    named = {
-        f"backbone.{stage.name}.{name}": tensor
-        for stage in model.backbone.stages()
-        for name, tensor in stage.module.state_dict().items()
-    }
-    named |= {f"heads.{name}": tensor for name, tensor in model.heads.state_dict().items()}
-    own = model.vocoder.state_dict() if model.vocoder and vocoder else {}
-    return named | {f"vocoder.{name}": tensor for name, tensor in own.items()}
+def _label(config: bytes) -> str:
+    return hashlib.sha256(config).hexdigest()[:LABEL_DIGITS]

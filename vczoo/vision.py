@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
@@ -120,8 +121,8 @@ class VisionBackbone(Backbone):
 def limit_time_stride(network: nn.Module, image: Tensor, time_stride: int) -> None:
     """Let strides and pools act on frequency alone once `time_stride` columns have become one.
 
-    The network runs once on `image`, (1, C, height, width), which tells how far time is reduced before each of
-    its modules, parallel branches included. Weights are unchanged.
+    The network runs once on `image`, (1, C, height, width), for shapes alone, which tells how far time is reduced
+    before each of its modules, parallel branches included. Weights are unchanged.
 
     Raises:
         ContractError: a module's one step goes beyond `time_stride` (a patch embedding, say), so that no choice
@@ -134,12 +135,9 @@ def limit_time_stride(network: nn.Module, image: Tensor, time_stride: int) -> No
 
     strided = [module for module in network.modules() if _strides(module) is not None]
     hooks = [module.register_forward_hook(note) for module in strided]
-    training = network.training
     try:
-        with torch.no_grad():
-            network.eval()(image)
+        _shapes_through(network, image)
     finally:
-        network.train(training)
         for hook in hooks:
             hook.remove()
     for module in strided:
@@ -209,10 +207,21 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _shape_of(network: nn.Module, image: Tensor) -> tuple[int, int, int]:
-    training = network.training
-    with torch.no_grad():
-        shape = network.eval()(image).shape
-    network.train(training)
+    shape = _shapes_through(network, image).shape
     if len(shape) != 4:
         raise ContractError(f"a vision network gives a feature map (B, C, F, T), this one gives {tuple(shape)}")
     return shape[1], shape[2], shape[3]
+
+
+def _shapes_through(network: nn.Module, image: Tensor) -> Tensor:
+    """What a network gives in eval mode, on torch's meta device: its shape without its values, in no time."""
+    own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    training = network.training
+    try:
+        with torch.no_grad():
+            found: Tensor = functional_call(
+                network.eval(), {name: tensor.to("meta") for name, tensor in own.items()}, (image.to("meta"),)
+            )
+    finally:
+        network.train(training)
+    return found

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
-from vczoo.run import write_tensors
+from vczoo.tensor_file import write_tensors
 from vczoo.weights import load_strictly, read_tensors
 
 __all__ = ["VocoderState", "load_vocoder_state", "save_vocoder_state"]

@@ -21,8 +21,8 @@ from vczoo.interfaces import Vocoder
 from vczoo.options import attempt, ready_part
 from vczoo.progress import Bar, Silent
 from vczoo.recipe import Recipe, VocoderTraining
-from vczoo.run import write_tensors
 from vczoo.specs import MelSpec
+from vczoo.tensor_file import write_tensors
 from vczoo.vocoder_loop import VocoderTrainer, fit_vocoder
 from vczoo.waveform import Waveform
 from vczoo.weights import fingerprint

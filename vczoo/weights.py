@@ -15,14 +15,18 @@ from torch import Tensor, nn
 
 from vczoo.entry import Weights
 from vczoo.errors import WeightsError, nearest
+from vczoo.tensor_file import read_layout, some_names
 
 __all__ = [
     "announce_download",
     "choose_weights",
+    "digest",
     "fingerprint",
+    "fingerprint_of",
     "is_weights_file",
     "load_strictly",
     "offline",
+    "put_tensors",
     "read_tensors",
     "unavailable",
 ]
@@ -91,19 +95,23 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             f"{path}: weights are read from .safetensors alone, since a {path.suffix or 'file without suffix'} may "
             "run code when it is opened; convert it with safetensors.torch.save_file"
         )
+    read_layout(path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); download or export it again") from error
     broken = [name for name, tensor in tensors.items() if not finite(tensor)]
     if broken:
-        raise WeightsError(f"{path}: NaN or infinity in {_some(broken)}; the file is damaged or training diverged")
+        raise WeightsError(f"{path}: NaN or infinity in {some_names(broken)}; the file is damaged or training diverged")
     return tensors
 
 
 def finite(tensor: Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity."""
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    low, high = torch.aminmax(tensor)  # which NaN passes through, and which need no mask of the tensor's size
+    return bool(low.isfinite() & high.isfinite())
 
 
 def load_strictly(
@@ -128,9 +136,9 @@ def load_strictly(
     given = {name: tensor for name, tensor in tensors.items() if name in wanted or not name.startswith(unused or "\0")}
     faults = []
     if missing := [name for name in wanted if name not in given and not name.endswith(may_miss or "\0")]:
-        faults.append(f"missing {_some(missing)}")
+        faults.append(f"missing {some_names(missing)}")
     if extra := [name for name in given if name not in wanted]:
-        faults.append(f"not expected {_some(extra)}")
+        faults.append(f"not expected {some_names(extra)}")
     faults += [
         f"{name} has shape {tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
         for name, tensor in given.items()
@@ -143,19 +151,49 @@ def load_strictly(
     ][:8]
     if faults:
         raise WeightsError(f"{where} does not fit: " + "; ".join(faults) + ". Is it from another model?")
+    put_tensors(module, given)
+
+
+def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a module values whose names and shapes were checked; an outline takes them for its own."""
+    wanted = module.state_dict()
+    placed: dict[int, nn.Parameter] = {}  # by the parameter before, which two names may share
     with torch.no_grad():
-        for name, tensor in given.items():
-            wanted[name].copy_(tensor)
+        for name, tensor in tensors.items():
+            if wanted[name].is_meta:
+                _place_tensor(module, name, tensor.to(wanted[name].dtype), placed)
+            else:
+                wanted[name].copy_(tensor)
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, dtypes, shapes and values, independent of their order and of the device."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return fingerprint_of({name: digest(tensor) for name, tensor in tensors.items()})
+
+
+def fingerprint_of(digests: Mapping[str, str]) -> str:
+    """As `fingerprint`, from the digest of each tensor."""
+    return hashlib.sha256("".join(f"{name} {digests[name]}\n" for name in sorted(digests)).encode()).hexdigest()
+
+
+def digest(tensor: Tensor) -> str:
+    """SHA-256 over dtype, shape and values, independent of the device."""
+    values = tensor.detach().cpu().contiguous()
+    found = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}\n".encode())
+    found.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _place_tensor(module: nn.Module, name: str, tensor: Tensor, placed: dict[int, nn.Parameter]) -> None:
+    """Put a tensor where an outline has none yet."""
+    place, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(place)
+    if leaf in owner._buffers:
+        owner._buffers[leaf] = tensor
+        return
+    before = owner._parameters[leaf]
+    assert before is not None
+    owner._parameters[leaf] = placed.setdefault(id(before), nn.Parameter(tensor, before.requires_grad))
 
 
 def _size(weights: Weights) -> str:
@@ -164,8 +202,3 @@ def _size(weights: Weights) -> str:
 
 def _place(weights: Weights) -> str:
     return weights.source if "://" in weights.source else f"{weights.source} on the Hugging Face Hub"
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -17,7 +17,7 @@ from vczoo import builtin, hookspecs
 from vczoo.entry import Entry, Kind
 from vczoo.errors import PluginError, UnknownNameError, nearest
 
-__all__ = ["Plugin", "RecipeFile", "Zoo", "list_models", "list_parts", "the_zoo"]
+__all__ = ["KNOWN_PLUGINS", "Plugin", "RecipeFile", "Zoo", "list_models", "list_parts", "the_zoo"]
 
 CORE = "vczoo"
 # Prefixes of part names and the distributions that provide them, so that an error can say what to install.

@@ -1,0 +1,104 @@
+"""A model without its weights: what is built inside of `outlined` has every parameter's name, type and shape, and
+takes no memory for them.
+
+What a factory would fill with random values, or leave empty, is on torch's meta device; constants such as windows and
+filters are real. `vczoo.weights.load_strictly` puts tensors in the place of what is on the meta device.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
+
+from vczoo.errors import ContractError
+
+__all__ = ["outlined", "unfilled"]
+
+MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have some 2,000
+LARGEST_CONSTANT = 2**28  # elements; the largest of the zoo has 2**20
+UNFILLED = {
+    torch.empty,
+    torch.empty_like,
+    torch.normal,
+    torch.rand,
+    torch.rand_like,
+    torch.randn,
+    torch.randn_like,
+    torch.Tensor.new_empty,
+}
+CONSTANT = {
+    torch.arange,
+    torch.eye,
+    torch.full,
+    torch.hann_window,
+    torch.linspace,
+    torch.logspace,
+    torch.ones,
+    torch.zeros,
+    torch.Tensor.new_full,
+    torch.Tensor.new_ones,
+    torch.Tensor.new_zeros,
+}
+
+
+@contextmanager
+def outlined() -> Iterator[None]:
+    """While it lasts, modules that this thread makes are outlines.
+
+    Raises:
+        ContractError: from what is made inside: it has more parts, or a larger constant, than any model should.
+    """
+    count, thread = 0, threading.get_ident()
+
+    def tally(*_: Any) -> None:
+        nonlocal count
+        if threading.get_ident() != thread:  # the hooks are of all threads
+            return
+        count += 1
+        if count > MOST_PARTS:
+            raise ContractError(f"it has more than {MOST_PARTS} parameters and modules; make its options smaller")
+
+    with ExitStack() as stack:
+        for hook in (
+            hooks.register_module_parameter_registration_hook(tally),
+            hooks.register_module_module_registration_hook(tally),
+        ):
+            stack.callback(hook.remove)
+        stack.enter_context(_Outline())
+        yield
+
+
+class _Outline(TorchFunctionMode):
+    """Sends unfilled tensors to the meta device, and refuses constants that are too large."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in UNFILLED:
+            kwargs = {**kwargs, "device": "meta"}
+        elif func in CONSTANT:
+            count = func(*args, **{**kwargs, "device": "meta"}).numel()
+            if count > LARGEST_CONSTANT:
+                raise ContractError(
+                    f"it needs a constant of {count} values, at most {LARGEST_CONSTANT} are made; "
+                    "make its options smaller"
+                )
+        return func(*args, **kwargs)
+
+
+def unfilled(module: nn.Module) -> list[str]:
+    """The names of parameters and buffers that are still on the meta device."""
+    return [
+        name
+        for tensors in (module.named_parameters(), module.named_buffers())
+        for name, tensor in tensors
+        if tensor.is_meta
+    ]

@@ -1,0 +1,211 @@
+"""A safetensors file in, what its header promises out, before a byte of any tensor is read; and tensors in, a file.
+
+The format is safetensors' own (https://github.com/huggingface/safetensors#format): 8 bytes with the header's length,
+the header as JSON, then the tensors without a gap.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from vczoo.errors import WeightsError
+from vczoo.files import write_bytes
+
+__all__ = [
+    "LARGEST_HEADER",
+    "Slot",
+    "layout_faults",
+    "layout_of",
+    "read_layout",
+    "some_names",
+    "tensor_bytes",
+    "write_tensors",
+]
+
+LARGEST_HEADER = 16_000_000  # bytes; 10,000 voices take a quarter of it
+METADATA = "__metadata__"
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+# How a file begins that is something else under this name.
+DISGUISES = {
+    b"PK\x03\x04": "a zip archive, as torch.save writes, which may run code when it is opened",
+    b"\x80": "a pickle, which may run code when it is opened",
+    b"version https://git-lfs": "a pointer of Git LFS and not the file itself; `git lfs pull` fetches it",
+    b"<": "a page of HTML or XML, perhaps a failed download",
+}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a file, or a model, says of one tensor."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{str(self.dtype).removeprefix('torch.')} {list(self.shape)}"
+
+
+def layout_of(tensors: Mapping[str, Tensor]) -> dict[str, Slot]:
+    """The slots that tensors fill, by name."""
+    return {name: Slot(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def read_layout(path: Path) -> dict[str, Slot]:
+    """The slots of a safetensors file, by name. Nothing but its header is read.
+
+    Raises:
+        WeightsError: the file is absent, cannot be read or is not what its header says: longer, shorter, with gaps, a
+            tensor twice, a type that is not known, or something else under this name.
+    """
+    try:
+        with path.open("rb") as file:
+            return _layout(file, path.stat().st_size)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except _FaultyError as fault:
+        raise WeightsError(f"{path}: not a safetensors file ({fault}); download or export it again") from None
+
+
+def layout_faults(given: Mapping[str, Slot], wanted: Mapping[str, Slot], may_miss: Collection[str] = ()) -> list[str]:
+    """How what is given differs from what is wanted, a sentence each.
+
+    Args:
+        given: of a file.
+        wanted: of a model.
+        may_miss: names that need not be given.
+    """
+    faults = []
+    if missing := [name for name in wanted if name not in given and name not in may_miss]:
+        faults.append(f"missing {some_names(missing)}")
+    if extra := [name for name in given if name not in wanted]:
+        faults.append(f"not expected {some_names(extra)}")
+    faults += [
+        f"{name} has shape {slot.shape}, expected {wanted[name].shape}"
+        for name, slot in given.items()
+        if name in wanted and slot.shape != wanted[name].shape
+    ][:8]
+    faults += [
+        f"{name} has dtype {slot.dtype}, expected {wanted[name].dtype}"
+        for name, slot in given.items()
+        if name in wanted and slot.dtype != wanted[name].dtype
+    ][:8]
+    return faults
+
+
+def some_names(names: Sequence[str], limit: int = 5) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(name if len(name) <= 120 else name[:117] + "..." for name in names[:limit]) + more
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> bytes:
+    """A safetensors file of tensors and notes, in memory."""
+    # Of no tensors and an empty mapping of notes safetensors 0.8 makes a header that is not JSON.
+    return save(dict(tensors), metadata=dict(notes) if notes else None)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file in one step.
+
+    Raises:
+        OSError: the disk refuses; what was there stays.
+    """
+    write_bytes(path, tensor_bytes(tensors, notes))
+
+
+class _FaultyError(Exception):
+    """What is wrong with a header."""
+
+
+def _layout(file: BinaryIO, size: int) -> dict[str, Slot]:
+    head = file.read(8)
+    if len(head) < 8:
+        raise _FaultyError(f"{size} bytes are no file of tensors")
+    length = int.from_bytes(head, "little")
+    if length > size - 8:
+        start = head + file.read(24)
+        if disguise := next((what for first, what in DISGUISES.items() if start.startswith(first)), ""):
+            raise _FaultyError(f"it is {disguise}")
+        raise _FaultyError(f"its header is said to have {length} bytes, the file has {size}: cut off, or damaged")
+    if length > LARGEST_HEADER:
+        raise _FaultyError(f"its header has {length} bytes, at most {LARGEST_HEADER} are read")
+    try:
+        header = json.loads(file.read(length), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise _FaultyError(f"its header is not JSON: {str(error)[:200]}") from None
+    if not isinstance(header, dict):
+        raise _FaultyError("its header is no mapping")
+    metadata = header.pop(METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _FaultyError(f"{METADATA} is no mapping of text to text")
+    found = {name: _slot(name, value) for name, value in header.items()}
+    _check_gapless(((name, *span) for name, (_, span) in found.items()), size - 8 - length)
+    return {name: slot for name, (slot, _) in found.items()}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _FaultyError(f"{key!r} stands twice in its header")
+        found[key] = value
+    return found
+
+
+def _slot(name: str, value: Any) -> tuple[Slot, tuple[int, int]]:
+    """One tensor's slot, and where its bytes are."""
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+        raise _FaultyError(f"tensor {_short(name)} has not the fields dtype, shape and data_offsets")
+    dtype, shape, span = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise _FaultyError(f"tensor {_short(name)} is of type {_short(dtype)}; known are {', '.join(DTYPES)}")
+    if not _are_counts(shape) or len(shape) > 16 or not _are_counts(span) or len(span) != 2:
+        raise _FaultyError(f"tensor {_short(name)} has the shape {_short(shape)} at {_short(span)}")
+    slot = Slot(DTYPES[dtype], tuple(shape))
+    if span[1] - span[0] != slot.size_bytes:
+        raise _FaultyError(f"tensor {_short(name)}, {slot}, needs {slot.size_bytes} bytes and has {span[1] - span[0]}")
+    return slot, (span[0], span[1])
+
+
+def _check_gapless(spans: Iterable[tuple[str, int, int]], size: int) -> None:
+    reached = 0
+    for name, start, end in sorted(spans, key=lambda span: span[1:]):
+        if start != reached:
+            raise _FaultyError(f"tensor {_short(name)} begins at byte {start}, the one before it ends at {reached}")
+        reached = end
+    if reached != size:
+        raise _FaultyError(f"its tensors have {reached} bytes, the file holds {size}: cut off, or damaged")
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
