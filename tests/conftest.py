@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from tests.hub_client import pointed_at
+from tests.hub_server import HubServer
 
 ToneMaker = Callable[..., Path]
 
@@ -118,3 +121,11 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory, voices_folder: Path
 def run_folder(tmp_path: Path, trained_folder: Path) -> Path:
     """A copy of `trained_folder`, to be written to."""
     return Path(shutil.copytree(trained_folder, tmp_path / "run"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A Hub on this machine, which `huggingface_hub` talks to as `me` (token `hf_me`), here and in subprocesses."""
+    with HubServer() as server, pointed_at(server.endpoint, tmp_path / "hf", "hf_me"):
+        server.add_user("me", token="hf_me")
+        yield server
