@@ -20,9 +20,9 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress",
+    "errors files progress hub_name",
     "launch criterion sound_file resampling pieces",
-    "sound_writer",
+    "sound_writer hub_errors",
     "specs entry plain waveform frames extras mix cache tensor_file outline",  # what flows between parts
     "interfaces hookspecs weights run_config mel image pitch promises manifest synthesis convnext matching augment "
     "team sharding",
@@ -36,6 +36,8 @@ FLOORS = (
     "lesson",
     "assembly",
     "run",
+    "hub",
+    "push hub_search",
     "converter checkpoint vocoder_checkpoint",
     "steps run_evaluation workers",
     "loop folder",

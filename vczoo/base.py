@@ -51,7 +51,7 @@ def describe_base(model: Model, known: Mapping[Place, BasePart], left: Collectio
         old = known.get(place)
         if origin and not (old and (old.source, old.revision) == (origin.source, origin.revision) and old.files):
             old = BasePart(
-                source=origin.source, revision=origin.revision, licence=origin.licence, files=origin.checksums()
+                source=origin.source, revision=origin.revision, licence=origin.licence, files=dict(origin.sha256)
             )
         if old or stages:
             found[place] = (old or BasePart()).model_copy(update={"stages": stages})

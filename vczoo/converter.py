@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vczoo.assembly import build, checked_recipe
-from vczoo.errors import AudioError, RunError, UnknownNameError, VczooError, VoiceError
+from vczoo.errors import AudioError, RunError, UnknownNameError, VoiceError
+from vczoo.hub_name import is_hub_name
 from vczoo.interfaces import Voice
 from vczoo.mix import read_mix
 from vczoo.piecewise import Blocks, convert_blocks
@@ -26,13 +26,13 @@ from vczoo.stream import Stream
 from vczoo.waveform import Waveform
 from vczoo.zoo import the_zoo
 
-__all__ = ["Converter", "load", "read_name"]
+__all__ = ["Converter", "Kind", "load", "read_name", "read_run"]
 
 Recording = str | os.PathLike[str] | Waveform
 
 WHOLE_SECONDS = 30.0  # longer recordings are converted piece by piece
 
-_HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
+Kind = Literal["recipe", "run", "hub"]
 
 
 class Converter:
@@ -266,10 +266,10 @@ def load(
         UnknownNameError, RecipeError, RunError, WeightsError: it cannot be loaded, and why.
     """
     kind, place = read_name(name)
-    if kind == "run":
+    if run := read_run(kind, place):
         if overrides:
             raise RunError(f"{place}: overrides are for recipes; a run is what it was trained as")
-        return Converter(load_run(Path(place)), device)
+        return Converter(run, device)
     recipe = checked_recipe(place, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
@@ -277,12 +277,26 @@ def load(
     return Converter(Run(recipe, model, (), {}), device)
 
 
-def read_name(name: str | os.PathLike[str]) -> tuple[str, str]:
-    """Tell what a name means: ("recipe", name or file) or ("run", folder).
+def read_run(kind: Kind, place: str) -> Run | None:
+    """The run that `read_name` found, None where it found a recipe.
+
+    Raises:
+        HubError, RunError, PluginError, RecipeError, WeightsError: it cannot be read.
+    """
+    if kind == "recipe":
+        return None
+    if kind == "run":
+        return load_run(Path(place))
+    from vczoo.hub import load_from_hub  # imports the Hub's client, which nothing else needs
+
+    return load_from_hub(place)
+
+
+def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:
+    """Tell what a name means: ("recipe", name or file), ("run", folder) or ("hub", owner/name[@revision]).
 
     Raises:
         UnknownNameError: it means nothing here, or two things.
-        VczooError: it names a speaker on the Hub, which this version does not load.
     """
     text = os.fspath(name)
     path = Path(text).expanduser()
@@ -291,15 +305,13 @@ def read_name(name: str | os.PathLike[str]) -> tuple[str, str]:
     explicit = isinstance(name, os.PathLike) or path.is_absolute() or text.startswith((".", "~"))
     if explicit:
         return "run", str(path)
-    if _HUB_NAME.fullmatch(text):
+    if is_hub_name(text):
         if path.is_dir():
             raise UnknownNameError(
-                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder"
+                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder, "
+                f"{text}@main for the Hub"
             )
-        raise VczooError(
-            f"{text!r} is owner/name on the Hugging Face Hub, which this version cannot load yet; "
-            f"for a folder write ./{text}, and `vczoo list` lists recipes"
-        )
+        return "hub", text
     if "/" in text or os.sep in text:
         return "run", str(path)
     the_zoo().recipe(text)

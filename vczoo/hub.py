@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -21,18 +20,17 @@ from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download, try_to_
 
 from vczoo.errors import HubError, RunError
 from vczoo.hub_errors import told
+from vczoo.hub_name import HubName
 from vczoo.plain import LARGEST_TEXT
 from vczoo.run import CONFIG, LARGEST_METRICS, METRICS, MODEL, VOICES, Run, config_of, load_run, outline_of
 from vczoo.run_config import RunConfig
 from vczoo.tensor_file import LARGEST_HEADER, layout_of
 
 __all__ = [
-    "HubName",
     "Pulled",
     "digest_faults",
     "fetch_config",
     "git_digest",
-    "is_hub_name",
     "list_files",
     "load_from_hub",
     "pull",
@@ -42,40 +40,6 @@ __all__ = [
 RUN_FILES = (CONFIG, MODEL, VOICES, METRICS)
 LARGEST_VOICES = 4_000_000_000  # bytes: eleven hours of a kNN reference
 MEGABYTE = 1_000_000
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_REVISION = re.compile(r"[A-Za-z0-9_][\w./-]*", re.ASCII)
-
-
-@dataclass(frozen=True)
-class HubName:
-    """`owner/name`, or `owner/name@revision`.
-
-    Attributes:
-        repository: owner/name.
-        revision: a branch, tag or commit; "" for the default branch.
-    """
-
-    repository: str
-    revision: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> HubName:
-        """Read it from text.
-
-        Raises:
-            HubError: it is no such name.
-        """
-        repository, at, revision = text.partition("@")
-        fits = _NAME.fullmatch(repository) and ".." not in text and len(text) <= 200
-        if not fits or (at and not _REVISION.fullmatch(revision)):
-            raise HubError(
-                f"{text!r} names no speaker on the Hub: that is owner/name or owner/name@revision, "
-                "of letters, digits, . _ and -"
-            )
-        return cls(repository, revision)
-
-    def __str__(self) -> str:
-        return f"{self.repository}@{self.revision}" if self.revision else self.repository
 
 
 @dataclass(frozen=True)
@@ -96,14 +60,6 @@ class Pulled:
     def label(self) -> str:
         """Names this very state of the speaker."""
         return f"{self.name.repository}@{self.commit[:12]}"
-
-
-def is_hub_name(text: str) -> bool:
-    """Whether a text has the form owner/name or owner/name@revision."""
-    try:
-        return bool(HubName.parse(text))
-    except HubError:
-        return False
 
 
 def load_from_hub(text: str) -> Run:

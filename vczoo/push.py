@@ -13,8 +13,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Mo
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from vczoo.errors import HubError
-from vczoo.hub import HubName, digest_faults
+from vczoo.hub import digest_faults
 from vczoo.hub_errors import status_of, told
+from vczoo.hub_name import HubName
 from vczoo.run_config import CONFIG
 
 __all__ = ["Published", "publish"]

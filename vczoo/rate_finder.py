@@ -20,7 +20,7 @@ from vczoo.activations import frozen_depth
 from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.batch import Batch
 from vczoo.clips import Clips
-from vczoo.converter import read_name
+from vczoo.converter import read_name, read_run
 from vczoo.corpus import read_corpus
 from vczoo.drawing import BLUE, GREEN, GREY, ORANGE, head, one_axes, save
 from vczoo.errors import RecipeError, RunError, VczooError
@@ -31,7 +31,6 @@ from vczoo.loop import run_frozen, seed_of
 from vczoo.model import Model
 from vczoo.progress import Bar, Silent
 from vczoo.recipe import Training
-from vczoo.run import load_run
 from vczoo.steps import Step, make_optimizer, set_rates, train_step, trainable
 from vczoo.team import Team
 
@@ -149,7 +148,7 @@ def find_learning_rate(
             raise RunError(f"{out} exists; choose another file, or remove it")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, place = read_name(name)
-    start = load_run(Path(place)) if kind == "run" else None
+    start = read_run(kind, place)
     recipe = recipe_of_run(start.recipe, False, overrides) if start else checked_recipe(place, overrides)
     corpus = read_corpus(data)
     speakers = tuple(sorted({utterance.speaker for utterance in corpus.split("train")}))

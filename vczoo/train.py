@@ -12,7 +12,7 @@ import torch
 
 from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.checkpoint import CHECKPOINT
-from vczoo.converter import Converter, read_name
+from vczoo.converter import Converter, read_name, read_run
 from vczoo.corpus import Corpus, read_corpus
 from vczoo.criterion import check_criterion, listens
 from vczoo.curves import draw_curves
@@ -90,7 +90,7 @@ def finetune(
     folder = Path(out)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, place = read_name(name)
-    start = load_run(Path(place)) if kind == "run" else None
+    start = read_run(kind, place)
     recipe = recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
     settings = recipe.training
     check_trackers(log)
@@ -188,7 +188,10 @@ def finetune(
             voices = {speaker: voice_of(features, corpus, speaker) for speaker in speakers}
             features.flush()
             minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
-            run = Run(recipe, model, speakers, voices, metrics, {"fingerprint": fingerprint, "minutes": minutes})
+            kept = {"fingerprint": fingerprint, "minutes": minutes}
+            # What it was tuned from keeps its terms, and what is not the model's own of the base.
+            terms, base = (start.licence, start.base) if start else ("", {})
+            run = Run(recipe, model, speakers, voices, metrics, kept, licence=terms, base=dict(base))
             save_run(run, folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
             return run
@@ -198,8 +201,9 @@ def finetune(
 
 
 def _check_out(folder: Path, resume: bool) -> None:
+    place = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
     if is_run(folder):
-        raise RunError(f"{folder}: a finished run is here; choose another --out, or load it with ./{folder.name}")
+        raise RunError(f"{folder}: a finished run is here; choose another --out, or load it with {place}")
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose a folder for the run")
