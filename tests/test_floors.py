@@ -20,7 +20,7 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress",
+    "errors files progress mark",
     "launch criterion sound_file resampling pieces",
     "sound_writer",
     "specs entry plain waveform frames extras mix cache",  # what flows between parts

@@ -53,6 +53,7 @@ class Run:
         voices: targets of conversion, by name.
         metrics: figures of the fine-tune.
         data: what is kept of the training data: `fingerprint`, and `minutes` by speaker.
+        label: what a converted file calls it by.
     """
 
     recipe: Recipe
@@ -61,6 +62,7 @@ class Run:
     voices: dict[str, Voice]
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
 
 
 def is_run(path: Path) -> bool:
