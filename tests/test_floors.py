@@ -20,7 +20,7 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress hub_name",
+    "errors files progress hub_name mark",
     "launch criterion sound_file resampling pieces",
     "sound_writer hub_errors",
     "specs entry plain waveform frames extras mix cache tensor_file outline",  # what flows between parts

@@ -126,7 +126,7 @@ def test_a_run_stores_only_what_differs_from_its_base(
     other = load_file(weights)
     other["stem.0.weight"][0, 0, 0] += 1e-3
     save_file(other, weights)
-    with pytest.raises(RunError, match="stages backbone.stem differ"):
+    with pytest.raises(RunError, match=r"stages backbone\.stem differ"):
         load_run(tmp_path / "run")
     weights.unlink()
     with pytest.raises(VczooError, match="no such file or folder of weights"):

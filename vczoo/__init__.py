@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vczoo.interfaces import Vocoder as Vocoder
     from vczoo.interfaces import Voice as Voice
     from vczoo.interfaces import VoiceHead as VoiceHead
+    from vczoo.mark import Mark as Mark
     from vczoo.measuring import Measures as Measures
     from vczoo.measuring import load_measures as load_measures
     from vczoo.mel import LogMel as LogMel
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from vczoo.report import Report as Report
     from vczoo.report import Scores as Scores
     from vczoo.run_evaluation import evaluate as evaluate
+    from vczoo.sound_file import read_mark as read_mark
     from vczoo.specs import FrameSpec as FrameSpec
     from vczoo.specs import MelSpec as MelSpec
     from vczoo.stream import Stream as Stream
@@ -85,6 +87,7 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "image": ("mel_image",),
     "interfaces": ("Backbone", "Freezing", "Loss", "Source", "SpeakerHead", "Stage", "Vocoder", "Voice", "VoiceHead"),
+    "mark": ("Mark",),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
     "rate_finder": ("RateSearch", "find_learning_rate"),
@@ -92,6 +95,7 @@ _HOMES = {
     "references": ("References", "place_manifest", "read_references"),
     "report": ("Report", "Scores"),
     "run_evaluation": ("evaluate",),
+    "sound_file": ("read_mark",),
     "specs": ("FrameSpec", "MelSpec"),
     "stream": ("Stream",),
     "train": ("finetune",),

@@ -208,33 +208,75 @@ def convert(
     jobs: Annotated[int, typer.Option(help="From a folder: processes at a time.")] = 1,
     suffix: Annotated[str, typer.Option(help="From a folder: .wav, .flac, .ogg, .mp3, or keep: as it was.")] = ".wav",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out names if it exists.")] = False,
+    mark: Annotated[
+        bool, typer.Option(help="Say in each file's metadata that it is synthetic; `vczoo provenance` reads it.")
+    ] = True,
 ) -> None:
-    """Say in a voice what a recording says, or every recording below a folder."""
+    """Say in a voice what a recording says, or every recording below a folder.
+
+    Each file is marked as synthetic in its metadata, with recipe, run and voice; --no-mark leaves that out.
+    """
     if source.is_file() and out.exists() and not overwrite:
         raise VczooError(f"{out} exists; choose another --out, or give --overwrite")
     try:
         shift = None if semitones == "auto" else float(semitones)
     except ValueError:
         raise VczooError(f"--semitones is a number or auto, got {semitones!r}") from None
+    told = ", marked as synthetic" if mark else ""
     try:
         if source.is_dir():
             from vczoo.folder import convert_folder
 
             made = convert_folder(
-                _load(run), source, out, voice, semitones=shift, suffix=suffix, jobs=jobs, overwrite=overwrite
+                _load(run),
+                source,
+                out,
+                voice,
+                semitones=shift,
+                suffix=suffix,
+                jobs=jobs,
+                overwrite=overwrite,
+                mark=mark,
             )
-            _print(f"{out}: {len(made)} recordings, {sum(one.seconds for one in made):.1f} s in the voice of {voice}")
+            seconds = sum(one.seconds for one in made)
+            _print(f"{out}: {len(made)} recordings, {seconds:.1f} s in the voice of {voice}{told}")
             return
         from vczoo.progress import FileBar
         from vczoo.sound_file import SoundReader
 
         converter, reader = _load(run), SoundReader(source)
         with FileBar(reader.seconds, "s") as bar:
-            seconds = converter.convert_file(source, out, voice, semitones=shift, overwrite=overwrite, watch=bar.reach)
-        _print(f"{out}: {seconds:.1f} s in the voice of {voice}")
+            seconds = converter.convert_file(
+                source, out, voice, semitones=shift, overwrite=overwrite, mark=mark, watch=bar.reach
+            )
+        _print(f"{out}: {seconds:.1f} s in the voice of {voice}{told}")
     except KeyboardInterrupt:
         _print("interrupted; what was finished stays, and no half file was left", to_stderr=True)
         raise typer.Exit(130) from None
+
+
+@app.command()
+def provenance(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files (WAV, FLAC, OGG or MP3).")],
+) -> None:
+    """Say whether files are marked as synthetic, and what made them.
+
+    Exit status: 0 if every file has a mark, 1 if one has none, 2 if one cannot be read.
+    """
+    from vczoo.errors import AudioError
+    from vczoo.sound_file import read_mark
+
+    status = 0
+    for file in files:
+        try:
+            mark = read_mark(file)
+        except AudioError as error:
+            _print(f"error: {error}", to_stderr=True)
+            status = 2
+            continue
+        _print(f"{file}: {mark or 'no mark of vczoo, which proves nothing: marks are easily lost and removed'}")
+        status = max(status, int(mark is None))
+    raise typer.Exit(status)
 
 
 @app.command()

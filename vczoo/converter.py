@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from vczoo.assembly import build, checked_recipe
 from vczoo.errors import AudioError, RunError, UnknownNameError, VoiceError
 from vczoo.hub_name import is_hub_name
 from vczoo.interfaces import Voice
+from vczoo.mark import Mark
 from vczoo.mix import read_mix
 from vczoo.piecewise import Blocks, convert_blocks
 from vczoo.recipe import Recipe
@@ -72,7 +74,12 @@ class Converter:
         return self.run.metrics
 
     def convert(
-        self, source: Recording, voice: str | Mapping[str, float], *, semitones: float | None = None
+        self,
+        source: Recording,
+        voice: str | Mapping[str, float],
+        *,
+        semitones: float | None = None,
+        mark: bool = True,
     ) -> Waveform:
         """Say what a recording says in a voice; one of more than half a minute piece by piece.
 
@@ -80,6 +87,7 @@ class Converter:
             source: a file or waveform of any rate.
             voice: one of `voices`, or a mix by shares: "alice:0.7,bob:0.3" or `{"alice": 0.7, "bob": 0.3}`.
             semitones: how far pitch is moved; None moves its mean to the voice's.
+            mark: whether it says that it is synthetic, in this recipe and voice; `save` writes that into the file.
 
         Returns:
             (1, S) at the model's rate, as long as the source.
@@ -89,12 +97,13 @@ class Converter:
             AudioError: the source cannot be read, or is a batch of several.
             ContractError: `semitones` is NaN or infinite.
         """
-        voices = self._voices(voice)
-        blocks = self._blocks(source)
+        voices, blocks = self._voices(voice), self._blocks(source)
         if blocks.seconds <= WHOLE_SECONDS:
-            return self.run.model.convert(self._read(source), voices, semitones=semitones).to("cpu")
-        made = convert_blocks(self.run.model, blocks, voices, semitones=semitones, device=self.device)
-        return Waveform.of(torch.cat(list(made)), self.run.model.sample_rate_hz)
+            wave = self.run.model.convert(self._read(source), voices, semitones=semitones).to("cpu")
+        else:
+            made = convert_blocks(self.run.model, blocks, voices, semitones=semitones, device=self.device)
+            wave = Waveform.of(torch.cat(list(made)), self.run.model.sample_rate_hz)
+        return replace(wave, mark=self._mark(voice) if mark else None)
 
     def convert_file(
         self,
@@ -104,6 +113,7 @@ class Converter:
         *,
         semitones: float | None = None,
         overwrite: bool = False,
+        mark: bool = True,
         watch: Callable[[float], None] | None = None,
     ) -> float:
         """As `convert`, straight into a file, in memory that does not grow with the recording's length.
@@ -111,6 +121,7 @@ class Converter:
         Args:
             out: the file to make; it appears whole or not at all.
             overwrite: whether a file that is there is replaced.
+            mark: whether the file's metadata say that it is synthetic, in this recipe and voice.
             watch: called now and then with the seconds that are written.
 
         Returns:
@@ -121,7 +132,9 @@ class Converter:
                 a file, or the disk refuses.
         """
         voices, model = self._voices(voice), self.run.model
-        writer = SoundWriter(out, model.sample_rate_hz, overwrite=overwrite)  # its faults come before the work
+        told = self._mark(voice) if mark else None
+        # Made first, since its faults come before the work.
+        writer = SoundWriter(out, model.sample_rate_hz, overwrite=overwrite, mark=told)
         blocks = self._blocks(source)
         if blocks.seconds <= WHOLE_SECONDS:
             made = iter([self.convert(source, voice, semitones=semitones).samples[0]])
@@ -158,7 +171,8 @@ class Converter:
             lookahead_seconds: that are heard before a block is made.
 
         Returns:
-            The blocks (S',) at the model's rate, together as long as what came in; and `latency_seconds`.
+            The blocks (S',) at the model's rate, together as long as what came in; and `latency_seconds`. They are bare
+            tensors and carry no mark: who writes or sends them says that they are synthetic.
 
         Raises:
             VoiceError: as `convert`.
@@ -234,6 +248,10 @@ class Converter:
     def _voices(self, voice: str | Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
         shares = read_mix(voice, self.voices)
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
+
+    def _mark(self, voice: str | Mapping[str, float]) -> Mark:
+        shares = {name: float(f"{share:.4g}") for name, share in read_mix(voice, self.voices).items()}
+        return Mark(self.recipe.name, shares, self.run.label)
 
     def _blocks(self, recording: Recording) -> Blocks:
         source = recording if isinstance(recording, Waveform) else SoundReader(recording)

@@ -49,6 +49,7 @@ def convert_folder(
     suffix: str = ".wav",
     jobs: int = 1,
     overwrite: bool = False,
+    mark: bool = True,
     progress: bool = True,
 ) -> tuple[Converted, ...]:
     """Convert every recording below a folder; a faulty one does not stop the others.
@@ -62,6 +63,7 @@ def convert_folder(
         suffix: of the files that are made, or "keep" for each recording's own.
         jobs: processes, each with the run in its memory and its share of torch's threads.
         overwrite: whether files that are there are replaced.
+        mark: whether each file's metadata say that it is synthetic, as with `Converter.convert_file`.
         progress: whether a bar is drawn on a terminal.
 
     Returns:
@@ -86,7 +88,7 @@ def convert_folder(
     pairs = _pairs(folder, out, suffix)
     _refuse_blocked(target for _, target in pairs)
     _refuse_taken(pairs, overwrite)
-    work = [Job(source, target, shares, semitones, overwrite) for source, target in pairs]
+    work = [Job(source, target, shares, semitones, overwrite, mark) for source, target in pairs]
     made: list[Converted] = []
     faults: dict[Path, str] = {}
     with FileBar(len(work)) if progress else nullcontext() as bar:
@@ -110,9 +112,10 @@ def _outcomes(converter: Converter, work: list[Job], jobs: int) -> Iterator[tupl
             yield job, job.run(converter)
         return
     with TemporaryDirectory(prefix="vczoo-run-") as place:
+        label = converter.run.label  # a copy's could be another
         # As it is in memory, with voices that were enrolled since it was loaded.
         run = converter.save(Path(place) / "run")
-        with Workers(run, str(converter.device), jobs) as workers:
+        with Workers(run, str(converter.device), jobs, label) as workers:
             yield from workers.map(work)
 
 

@@ -113,7 +113,7 @@ def describe_speaker(text: str) -> dict[str, Any]:
         "page": f"{constants.ENDPOINT}/{name.repository}",
         "megabytes": {path: round(info.size / MEGABYTE, 3) for path, info in sorted(listing.items())},
     }
-    return described | _told(config)
+    return {**described, **_told(config)}
 
 
 def _told(config: RunConfig) -> Mapping[str, Any]:
@@ -123,7 +123,7 @@ def _told(config: RunConfig) -> Mapping[str, Any]:
 
 
 def _speaker(model: ModelInfo) -> Speaker:
-    card = model.card_data.to_dict() if model.card_data else {}
+    card = dict(model.card_data.to_dict()) if model.card_data else {}  # type: ignore[no-untyped-call]
     recipes = [tag.removeprefix(RECIPE_TAG) for tag in model.tags or () if tag.startswith(RECIPE_TAG)]
     return Speaker(
         model.id,

@@ -1,4 +1,4 @@
-"""A sound file in, blocks of mono samples out.
+"""A sound file in, blocks of mono samples out, and the mark that it carries.
 
 Formats are those of libsndfile (WAV, FLAC, OGG, MP3), any rate and channel count; channels are averaged.
 """
@@ -14,8 +14,9 @@ import numpy as np
 import soundfile
 
 from vczoo.errors import AudioError
+from vczoo.mark import Mark
 
-__all__ = ["AUDIO_SUFFIXES", "BLOCK_SAMPLES", "Samples", "SoundReader"]
+__all__ = ["AUDIO_SUFFIXES", "BLOCK_SAMPLES", "Samples", "SoundReader", "read_mark"]
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST_SECONDS = 0.02  # one analysis window of speech; less holds no frame of anything
@@ -32,6 +33,7 @@ class SoundReader:
         path: of the file.
         sample_rate_hz: samples a second.
         promised: samples by the file's header, which MP3 and a pipe's WAV only estimate.
+        mark: what its comment says of synthetic speech; None where it says nothing of it.
 
     Raises:
         AudioError: the file is absent, is not audio or its container is truncated.
@@ -52,6 +54,7 @@ class SoundReader:
                 raise AudioError(f"{self.path}: truncated, {promised}; copy or export it again")
             with self._open() as file:
                 self.promised, self.sample_rate_hz = int(file.frames), int(file.samplerate)
+                self.mark = Mark.parse(file.comment)
         except (soundfile.SoundFileError, RuntimeError, OSError) as error:
             raise self._not_audio(error) from error
 
@@ -114,6 +117,18 @@ class SoundReader:
         return AudioError(
             f"{self.path}: not audio that libsndfile can read ({error}); WAV, FLAC, OGG and MP3 can be read"
         )
+
+
+def read_mark(path: str | os.PathLike[str]) -> Mark | None:
+    """Read what a sound file says of itself; torch is not loaded for it.
+
+    Returns:
+        The mark that a conversion by vczoo carries. None proves nothing: a mark is easily lost or removed.
+
+    Raises:
+        AudioError: the file is absent, is not audio or its container is truncated.
+    """
+    return SoundReader(path).mark
 
 
 def _truncation(path: Path, size: int) -> str:

@@ -13,6 +13,7 @@ import soundfile
 
 from vczoo.errors import AudioError
 from vczoo.files import file_above, write_beside
+from vczoo.mark import Mark
 from vczoo.sound_file import AUDIO_SUFFIXES, BLOCK_SAMPLES, Samples
 
 __all__ = ["SoundWriter"]
@@ -30,14 +31,17 @@ class SoundWriter:
         path: of the file.
         sample_rate_hz: samples a second.
         overwrite: whether a file that is there is replaced.
+        mark: what the file's own metadata says: a WAV's RIFF INFO, a FLAC's or OGG's Vorbis comment, an MP3's ID3.
 
     Raises:
         AudioError: the suffix is not a known format, the path exists and `overwrite` is false, it would lie in a file,
             or the disk refuses.
     """
 
-    def __init__(self, path: str | os.PathLike[str], sample_rate_hz: int, *, overwrite: bool = False) -> None:
-        self.path, self.sample_rate_hz, self.overwrite = Path(path), sample_rate_hz, overwrite
+    def __init__(
+        self, path: str | os.PathLike[str], sample_rate_hz: int, *, overwrite: bool = False, mark: Mark | None = None
+    ) -> None:
+        self.path, self.sample_rate_hz, self.overwrite, self.mark = Path(path), sample_rate_hz, overwrite, mark
         self.written = 0
         file_format = _FORMATS.get(self.path.suffix.lower())
         if file_format is None:
@@ -57,6 +61,10 @@ class SoundWriter:
             self._open.callback(self._sink.close)
             self._file = soundfile.SoundFile(self._sink, "w", self.sample_rate_hz, 1, format=self.format)
             self._open.callback(self._file.close)
+            if self.mark:  # before the samples: FLAC, OGG and MP3 take none after them
+                # libsndfile writes ID3 without its flag of UTF-8, so that other programs would read Latin-1 there.
+                self._file.comment = self.mark.line(ascii_only=self.format == "MP3")
+                self._file.software = f"vczoo {self.mark.vczoo}"
         except (OSError, soundfile.SoundFileError) as error:
             self._open.__exit__(type(error), error, error.__traceback__)
             raise self._refused(error) from error

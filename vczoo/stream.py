@@ -22,7 +22,7 @@ FADE_SECONDS, LAG_SECONDS = 0.01, 0.004
 
 
 class Stream(Iterator[Tensor]):
-    """An iterator of converted blocks (S',), float32; together they are as long as what went in.
+    """An iterator of converted blocks (S',), float32; together they are as long as what went in. They carry no mark.
 
     A block goes out when `block` new seconds and `lookahead` seconds after them have come in; it is made with `history`
     seconds before them. What comes out depends on the samples alone and not on how they were split into blocks. A

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vczoo.errors import AudioError
+from vczoo.mark import Mark
 from vczoo.resampling import resampler, whole_rate
 from vczoo.sound_file import AUDIO_SUFFIXES, SoundReader
 from vczoo.sound_writer import SoundWriter
@@ -34,11 +35,13 @@ class Waveform:
         samples: (B, S) float32 in [-1, 1]; past an item's length there is silence.
         sample_rate_hz: samples a second.
         lengths: (B,) int64, valid samples of each item.
+        mark: what made it, where it was converted or read from a file that says so; `save` writes it into the file.
     """
 
     samples: Tensor
     sample_rate_hz: int
     lengths: Tensor
+    mark: Mark | None = None
 
     @classmethod
     def of(cls, samples: Tensor, sample_rate_hz: int) -> Waveform:
@@ -56,7 +59,7 @@ class Waveform:
 
     @classmethod
     def batch(cls, waves: Sequence[Waveform]) -> Waveform:
-        """Stack waveforms of one rate, the shorter ones followed by silence.
+        """Stack waveforms of one rate, the shorter ones followed by silence; a mark that all of them have stays.
 
         Raises:
             AudioError: when there is none, or when the rates differ.
@@ -70,7 +73,9 @@ class Waveform:
             torch.nn.functional.pad(wave.samples[:, :longest], (0, max(0, longest - wave.samples.shape[1])))
             for wave in waves
         ]
-        return cls(torch.cat(rows), rates.pop(), lengths)
+        first = waves[0].mark
+        mark = first if all(wave.mark == first for wave in waves) else None
+        return cls(torch.cat(rows), rates.pop(), lengths, mark)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], sample_rate_hz: int | None = None) -> Waveform:
@@ -81,7 +86,7 @@ class Waveform:
                 infinity, is silent throughout, or its rate has too small a factor in common with the wanted one.
         """
         reader = SoundReader(path)
-        wave = cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz)
+        wave = replace(cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz), mark=reader.mark)
         try:
             return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
         except AudioError as error:
@@ -93,7 +98,7 @@ class Waveform:
     def __getitem__(self, index: int) -> Waveform:
         """One item, (1, length), without its padding."""
         length = int(self.lengths[index])
-        return Waveform.of(self.samples[index, :length], self.sample_rate_hz)
+        return self._cut(self.samples[index, :length])
 
     @property
     def seconds(self) -> float:
@@ -102,7 +107,7 @@ class Waveform:
 
     def to(self, device: torch.device | str) -> Waveform:
         """The same waveform on another device."""
-        return Waveform(self.samples.to(device), self.sample_rate_hz, self.lengths.to(device))
+        return replace(self, samples=self.samples.to(device), lengths=self.lengths.to(device))
 
     def resample(self, sample_rate_hz: int) -> Waveform:
         """Resample with a windowed sinc (torchaudio); each item keeps its duration.
@@ -121,7 +126,7 @@ class Waveform:
         )
         # The filter rings on past an item's end; there is silence there, as when the item is resampled alone.
         valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
-        return Waveform(samples * valid, sample_rate_hz, lengths)
+        return Waveform(samples * valid, sample_rate_hz, lengths, self.mark)
 
     def parts(self, longest_seconds: float = LONGEST_SECONDS) -> list[Waveform]:
         """Every item, (1, length); in parts of equal duration where it is longer than that."""
@@ -130,7 +135,11 @@ class Waveform:
 
     def _parts(self, count: int) -> list[Waveform]:
         parts = self.samples.tensor_split(max(1, count), dim=1)
-        return [Waveform.of(part, self.sample_rate_hz) for part in parts]
+        return [self._cut(part) for part in parts]
+
+    def _cut(self, samples: Tensor) -> Waveform:
+        """A part of this one, all of it valid."""
+        return replace(Waveform.of(samples, self.sample_rate_hz), mark=self.mark)
 
     def trim(self, below_peak_db: float = 40.0, frame_seconds: float = 0.02) -> Waveform:
         """Cut silence from both ends of each item: frames whose RMS is `below_peak_db` under the loudest frame."""
@@ -143,11 +152,11 @@ class Waveform:
             rms = padded.view(count, frame).square().mean(dim=1).sqrt()
             loud = torch.nonzero(rms >= rms.max() * 10 ** (-below_peak_db / 20)).flatten()
             start, stop = int(loud[0]) * frame, min((int(loud[-1]) + 1) * frame, samples.numel())
-            items.append(Waveform.of(samples[start:stop], self.sample_rate_hz))
+            items.append(self._cut(samples[start:stop]))
         return Waveform.batch(items)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the one item to a file, 16-bit, in the format of its suffix; return the path.
+        """Write the one item to a file, 16-bit, in the format of its suffix, with its mark; return the path.
 
         The file appears whole or not at all. Samples outside [-1, 1] are clipped.
 
@@ -158,6 +167,6 @@ class Waveform:
         path = Path(path)
         if len(self) != 1:
             raise AudioError(f"{path}: one file holds one waveform, this batch has {len(self)}; save wave[i]")
-        with SoundWriter(path, self.sample_rate_hz, overwrite=overwrite) as file:
+        with SoundWriter(path, self.sample_rate_hz, overwrite=overwrite, mark=self.mark) as file:
             file.write(self[0].samples[0].detach().clamp(-1.0, 1.0).cpu().numpy())
         return path

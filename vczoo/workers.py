@@ -35,6 +35,7 @@ class Job:
         shares: of each voice.
         semitones: how far pitch is moved; None for the voice's mean.
         overwrite: whether `out` is replaced.
+        mark: whether `out` says that it is synthetic.
     """
 
     source: Path
@@ -42,12 +43,18 @@ class Job:
     shares: Mapping[str, float]
     semitones: float | None
     overwrite: bool
+    mark: bool = True
 
     def run(self, converter: Converter) -> float | str:
         """The seconds made, or what was wrong."""
         try:
             return converter.convert_file(
-                self.source, self.out, self.shares, semitones=self.semitones, overwrite=self.overwrite
+                self.source,
+                self.out,
+                self.shares,
+                semitones=self.semitones,
+                overwrite=self.overwrite,
+                mark=self.mark,
             )
         except VczooError as error:
             return str(error)
@@ -64,10 +71,11 @@ class Workers:
         run: a run's folder.
         device: where they compute.
         count: processes, which share torch's threads.
+        label: what converted files call the run by.
     """
 
-    def __init__(self, run: Path, device: str, count: int) -> None:
-        self.run, self.device, self.count = run, device, count
+    def __init__(self, run: Path, device: str, count: int, label: str = "") -> None:
+        self.run, self.device, self.count, self.label = run, device, count, label
 
     def __enter__(self) -> Self:
         context = multiprocessing.get_context("spawn")
@@ -77,7 +85,8 @@ class Workers:
             with _no_interrupts():  # what a process blocks, its children block
                 for _ in range(self.count):
                     here, there = context.Pipe()
-                    process = context.Process(target=_work, args=(there, self.run, self.device, threads), daemon=True)
+                    told = (there, self.run, self.device, threads, self.label)
+                    process = context.Process(target=_work, args=told, daemon=True)
                     process.start()
                     there.close()
                     self._processes[here] = process
@@ -137,7 +146,7 @@ class _Unloadable:
     reason: str
 
 
-def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
+def _work(connection: Connection, run: Path, device: str, threads: int, label: str) -> None:
     """A worker's life: None when it is ready, or why it cannot be; then an outcome for each job."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, which has nothing to block
     signal.signal(signal.SIGTERM, _leave)
@@ -145,6 +154,7 @@ def _work(connection: Connection, run: Path, device: str, threads: int) -> None:
     with suppress(EOFError, OSError):  # the parent is gone
         try:
             converter = load(run, device=device)
+            converter.run.label = label
         except VczooError as error:
             connection.send(_Unloadable(str(error)))
             return
