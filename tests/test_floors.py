@@ -24,6 +24,7 @@ FLOORS = (
     "launch criterion sound_file resampling pieces",
     "sound_writer",
     "specs entry plain waveform frames extras mix cache",  # what flows between parts
+    "origin",
     "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching augment team sharding",
     "drawing tracking",
     "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
