@@ -24,6 +24,7 @@ FLOORS = (
     "launch criterion sound_file resampling pieces",
     "sound_writer hub_errors",
     "specs entry plain waveform frames extras mix cache tensor_file outline",  # what flows between parts
+    "origin",
     "interfaces hookspecs weights run_config mel image pitch promises manifest synthesis convnext matching augment "
     "team sharding",
     "drawing tracking",

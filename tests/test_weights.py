@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ KNOWN = [
     Weights("IMAGENET1K_V1", "https://example.org/v1", size_bytes=528_000_000),
     Weights("IMAGENET1K_V2", "https://example.org/v2"),
 ]
+HUB = [
+    Weights("a1_in1k", "timm/resnet18.a1_in1k", "Apache-2.0"),
+    Weights("mel-24khz", "charactr/vocos-mel-24khz", "MIT", sha256="97ec", revision="0" * 40),
+    Weights("of-model", "what `model` names"),
+]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def network() -> nn.Sequential:
@@ -44,7 +51,8 @@ def test_offline_obeys_the_environment(monkeypatch, value, expected) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.safetensors", True), ("./folder/a", True), ("pretrained", False), ("IMAGENET1K_V1", False)],
+    [("a.safetensors", True), ("./folder/a", True), ("pretrained", False), ("IMAGENET1K_V1", False)]
+    + [(f"pretrained@{COMMIT}", False), ("me@home/a", True), ("me@home.safetensors", True)],
 )
 def test_is_weights_file(name, expected) -> None:
     assert is_weights_file(name) is expected
@@ -61,6 +69,42 @@ def test_choose_weights_lists_the_valid_names() -> None:
     with pytest.raises(WeightsError) as caught:
         choose_weights("mine", "pretrained", [])
     assert "expected one of: random, a path to a .safetensors file" in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "which"), [("pretrained", 0), ("a1_in1k", 0), ("mel-24khz", 1)])
+def test_choose_weights_at_a_commit(name, which) -> None:
+    found = choose_weights("timm/resnet18", f"{name}@{COMMIT}", HUB)
+    assert found == replace(HUB[which], revision=COMMIT)  # a registered checksum holds at another commit, too
+    assert choose_weights("timm/resnet18", name, HUB) is HUB[which]
+
+
+@pytest.mark.parametrize("revision", ["", "main", COMMIT[:7], COMMIT + "0", COMMIT.upper(), COMMIT + "\n", "v1@x"])
+def test_a_revision_that_is_no_whole_commit_is_refused(revision) -> None:
+    with pytest.raises(
+        WeightsError, match=r"after the @ a commit of timm/resnet18\.a1_in1k was expected, all 40 digits"
+    ):
+        choose_weights("timm/resnet18", f"a1_in1k@{revision}", HUB)
+
+
+@pytest.mark.parametrize(("name", "known"), [("pretrained", KNOWN), ("IMAGENET1K_V2", KNOWN), ("of-model", HUB)])
+def test_only_repositories_of_the_hub_have_commits(name, known) -> None:
+    with pytest.raises(WeightsError, match=f"is no repository of the Hugging Face Hub.*write weights: {name}"):
+        choose_weights("vgg16", f"{name}@{COMMIT}", known)
+
+
+def test_an_unknown_name_with_a_commit_lists_the_valid_names() -> None:
+    with pytest.raises(WeightsError, match=r"pretrained, a1_in1k, .*or NAME@COMMIT; did you mean 'a1_in1k'"):
+        choose_weights("timm/resnet18", f"a2_in1k@{COMMIT}", HUB)
+    with pytest.raises(WeightsError, match="'random@"):
+        choose_weights("timm/resnet18", f"random@{COMMIT}", HUB)
+
+
+def test_a_commit_is_told_where_weights_are_fetched_or_missed(capsys) -> None:
+    weights = choose_weights("timm/resnet18", f"pretrained@{COMMIT}", HUB)
+    announce_download("timm/resnet18", weights)
+    place = f"timm/resnet18.a1_in1k@{COMMIT} on the Hugging Face Hub"
+    assert place in capsys.readouterr().err
+    assert place in str(unavailable("timm/resnet18", weights, "no route to host"))
 
 
 def test_a_download_says_its_size_and_source(capsys) -> None:

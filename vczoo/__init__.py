@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from vczoo.measuring import Measures as Measures
     from vczoo.measuring import load_measures as load_measures
     from vczoo.mel import LogMel as LogMel
+    from vczoo.origin import Origin as Origin
     from vczoo.rate_finder import RateSearch as RateSearch
     from vczoo.rate_finder import find_learning_rate as find_learning_rate
     from vczoo.recipe import Recipe as Recipe
@@ -90,6 +91,7 @@ _HOMES = {
     "mark": ("Mark",),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
+    "origin": ("Origin",),
     "rate_finder": ("RateSearch", "find_learning_rate"),
     "recipe": ("Recipe",),
     "references": ("References", "place_manifest", "read_references"),

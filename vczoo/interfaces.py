@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
+from vczoo.origin import Origin
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 
@@ -76,10 +77,12 @@ class Backbone(nn.Module, ABC):
     """Turns a waveform into frames, stage by stage.
 
     `forward` is `collect(run(prepare(wave)))`. Every parameter and buffer that weights define stands in exactly
-    one stage. A prefix of the stages can be run alone, which is what makes a cache of it possible.
+    one stage. A prefix of the stages can be run alone, which is what makes a cache of it possible. Who loads
+    pretrained weights into it sets `origin`; it stays None for random ones.
     """
 
     spec: FrameSpec
+    origin: Origin | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -257,9 +260,10 @@ class VoiceHead(nn.Module, ABC):
 
 
 class Vocoder(nn.Module, ABC):
-    """Turns acoustic frames into a waveform."""
+    """Turns acoustic frames into a waveform. Its `origin` is as a backbone's."""
 
     accepts: MelSpec | FrameSpec
+    origin: Origin | None = None
 
     @abstractmethod
     def forward(self, frames: Frames) -> Waveform:

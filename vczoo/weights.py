@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from vczoo.entry import Weights
 from vczoo.errors import WeightsError, nearest
+from vczoo.origin import REVISION
 from vczoo.tensor_file import read_layout, some_names
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 MEGABYTE = 1_000_000
+REPOSITORY = re.compile(r"([\w.-]+/)?[\w.-]+")  # of the Hub; some old ones have no owner
 
 
 def offline() -> bool:
@@ -45,20 +49,42 @@ def is_weights_file(weights: str) -> bool:
 
 
 def choose_weights(entry_name: str, weights: str, known: Iterable[Weights]) -> Weights:
-    """Find registered weights by name; "pretrained" is the first.
+    """Find registered weights by name, or by NAME@COMMIT of their Hub repository; "pretrained" is the first.
+
+    A commit takes the place of the one that is registered. A registered checksum stays: another commit may hold the
+    same file, and no other file passes for it.
 
     Raises:
-        WeightsError: no such name; the message lists the valid ones.
+        WeightsError: no such name, and the message lists the valid ones; or the commit is none, or the weights come
+            from elsewhere.
     """
     by_name = {candidate.name: candidate for candidate in known}
-    if weights == "pretrained" and by_name:
-        return next(iter(by_name.values()))
-    if weights in by_name:
-        return by_name[weights]
-    valid = ["random", "a path to a .safetensors file", *(["pretrained"] if by_name else []), *by_name]
+    aliases = {"pretrained": next(iter(by_name.values()))} if by_name else {}
+    if found := (aliases | by_name).get(weights):
+        return found
+    name, at, revision = weights.partition("@")
+    if at and (found := (aliases | by_name).get(name)):
+        return _at_revision(entry_name, name, found, revision)
+    valid = ["random", "a path to a .safetensors file", *aliases, *by_name]
+    commit = ", or NAME@COMMIT" if any(REPOSITORY.fullmatch(found.source) for found in by_name.values()) else ""
     raise WeightsError(
-        f"{entry_name}: weights are {weights!r}, expected one of: {', '.join(valid)}" + nearest(weights, valid)
+        f"{entry_name}: weights are {weights!r}, expected one of: {', '.join(valid)}{commit}" + nearest(name, valid)
     )
+
+
+def _at_revision(entry_name: str, name: str, weights: Weights, revision: str) -> Weights:
+    if not REPOSITORY.fullmatch(weights.source):
+        raise WeightsError(
+            f"{entry_name}: weights {name}@{revision}: {weights.source} is no repository of the Hugging Face Hub, and "
+            f"has no revisions; write weights: {name}"
+        )
+    if not REVISION.fullmatch(revision):
+        raise WeightsError(
+            f"{entry_name}: weights {name}@{revision}: after the @ a commit of {weights.source} was expected, all 40 "
+            f"digits of it in lower case, 0-9 and a-f; got {len(revision)} characters. Its page on the Hub shows it "
+            "under History"
+        )
+    return replace(weights, revision=revision)
 
 
 def announce_download(entry_name: str, weights: Weights) -> None:
@@ -201,4 +227,7 @@ def _size(weights: Weights) -> str:
 
 
 def _place(weights: Weights) -> str:
-    return weights.source if "://" in weights.source else f"{weights.source} on the Hugging Face Hub"
+    if "://" in weights.source:
+        return weights.source
+    revision = f"@{weights.revision}" if weights.revision else ""
+    return f"{weights.source}{revision} on the Hugging Face Hub"

@@ -11,6 +11,7 @@ from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, Stage
 from vczoo.mel import LogMel
+from vczoo.origin import Origin
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 from vczoo.weights import choose_weights, is_weights_file, load_strictly, read_tensors
@@ -52,6 +53,7 @@ class MelConv(Backbone):
         self.spec = FrameSpec(self.mel_spec.sample_rate_hz, self.mel_spec.hop_length * MEL_FRAMES_PER_FRAME, width)
         if is_weights_file(weights):
             load_strictly(self.trunk, read_tensors(weights), where=weights)
+            self.origin = Origin.of_path(weights)
         elif weights != "random":
             choose_weights("mel-conv", weights, ())
 

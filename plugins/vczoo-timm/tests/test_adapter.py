@@ -1,5 +1,6 @@
 """The backbones: frames, strides, weights and their errors, on the CPU and offline."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vczoo_timm import checkpoint, models, weights_of
 from vczoo_timm.adapter import build, build_coarse
 
 LITE0 = Path(__file__).parents[4] / "shared/models/timm-tf_efficientnet_lite0.in1k/model.safetensors"
+FIRST, SECOND = "a1" * 20, "b2" * 20  # commits
 SMALL = ("resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224")
 
 
@@ -170,7 +172,7 @@ def test_an_unknown_tag_lists_the_nearest() -> None:
 
 def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(checkpoint, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(checkpoint, "try_to_load_from_cache", lambda *_, **__: None)
     with pytest.raises(
         vczoo.WeightsError,
         match=r"a1_in1k \(47 MB, timm/resnet18\.a1_in1k on the Hugging Face Hub\).*HF_HUB_OFFLINE is set[\s\S]*random",
@@ -181,22 +183,66 @@ def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_refused_download_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(repository: str, file: str) -> str:
-        raise ConnectionError(f"no route to {repository}, {file}")
+    def refuse(repository: str, file: str, revision: str | None) -> str:
+        raise ConnectionError(f"no route to {repository}, {file}, {revision}")
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(checkpoint, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(checkpoint, "try_to_load_from_cache", lambda *_, **__: None)
     monkeypatch.setattr(checkpoint, "hf_hub_download", refuse)
-    with pytest.raises(vczoo.WeightsError, match=r"no route to timm/resnet18\.a1_in1k, model\.safetensors"):
+    with pytest.raises(vczoo.WeightsError, match=r"no route to timm/resnet18\.a1_in1k, model\.safetensors, None"):
         build("resnet18")
-    assert "downloading weights a1_in1k (47 MB) from timm/resnet18.a1_in1k" in capsys.readouterr().err
+    assert "downloading weights a1_in1k (47 MB) from timm/resnet18.a1_in1k on" in capsys.readouterr().err
+    with pytest.raises(vczoo.WeightsError, match=rf"model\.safetensors, {FIRST}"):
+        build("resnet18", weights=f"pretrained@{FIRST}")
+    assert f"from timm/resnet18.a1_in1k@{FIRST} on" in capsys.readouterr().err
+
+
+def into_cache(cache: Path, repository: str, commit: str, tensors: dict[str, Tensor]) -> Path:
+    """Put weights into a cache of the Hub, as its client does, as what `main` is at."""
+    folder = cache / ("models--" + repository.replace("/", "--"))
+    path = folder / "snapshots" / commit / "model.safetensors"
+    for part in (path, folder / "blobs" / commit, folder / "refs" / "main"):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "blobs" / commit)
+    path.symlink_to(f"../../blobs/{commit}")
+    (folder / "refs" / "main").write_text(commit)
+    return path
+
+
+def test_weights_stay_those_of_their_commit_when_main_moves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    name = "trunk.layer1.1.0.conv1.weight"
+    states = [timm.create_model("resnet10t").state_dict() for _ in range(2)]
+    path = into_cache(tmp_path, "timm/resnet10t.c3_in1k", FIRST, states[0])
+    origin = build("resnet10t").origin
+    assert origin is not None
+    assert origin == vczoo.Origin(
+        "timm/resnet10t.c3_in1k", "Apache-2.0", (path,), FIRST, pins={"weights": f"c3_in1k@{FIRST}"}
+    )
+    assert origin.sha256 == {"model.safetensors": hashlib.sha256(path.read_bytes()).hexdigest()}
+    into_cache(tmp_path, "timm/resnet10t.c3_in1k", SECOND, states[1])
+    moved, pinned = build("resnet10t"), build("resnet10t", **origin.pins)
+    assert moved.origin is not None
+    assert moved.origin.revision == SECOND
+    assert pinned.origin == origin
+    assert torch.equal(moved.state_dict()[name], states[1]["layer1.0.conv1.weight"])
+    assert torch.equal(pinned.state_dict()[name], states[0]["layer1.0.conv1.weight"])
+    with pytest.raises(vczoo.WeightsError, match=rf"timm/resnet10t\.c3_in1k@{'0' * 40} on .*HF_HUB_OFFLINE is set"):
+        build("resnet10t", weights=f"c3_in1k@{'0' * 40}")
+
+
+def test_a_file_tells_its_name_alone(tmp_path: Path) -> None:
+    path = save(timm.create_model("resnet10t").state_dict(), tmp_path)
+    assert build("resnet10t", weights=path).origin == vczoo.Origin.of_path(path)
+    assert build("resnet10t", weights="random").origin is None
 
 
 def test_a_tag_brings_its_own_normalisation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     model = "vit_tiny_patch16_224"
     path = save(timm.create_model(model).state_dict(), tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(checkpoint, "try_to_load_from_cache", lambda *_: path)
+    monkeypatch.setattr(checkpoint, "try_to_load_from_cache", lambda *_, **__: path)
     tag = weights_of(model)[0].name
     backbone = build(model, weights=tag)
     assert backbone.mean == timm.get_pretrained_cfg(f"{model}.{tag}").mean == (0.5, 0.5, 0.5)

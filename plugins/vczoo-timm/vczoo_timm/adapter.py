@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vczoo import (
     ContractError,
+    Origin,
     VisionBackbone,
     choose_weights,
     is_weights_file,
@@ -12,6 +13,7 @@ from vczoo import (
 from vczoo_timm import models, weights_of
 from vczoo_timm.checkpoint import config_of, fetch, load_checkpoint
 from vczoo_timm.network import create, cut
+from vczoo_timm.outline import on_meta, outlined, settle
 
 __all__ = ["build", "build_coarse"]
 
@@ -28,8 +30,8 @@ def build(
 
     Args:
         model: timm's name, without a tag.
-        weights: pretrained (timm's default), one of timm's tags, random, or a path to a .safetensors file in
-            timm's naming, with or without its classifier.
+        weights: pretrained (timm's default), one of timm's tags, either with @COMMIT of its repository, random, or
+            a path to a .safetensors file in timm's naming, with or without its classifier.
         out_stage: how many stages are kept, counted from the input; None keeps all.
         time_stride: mel frames (10 ms) to one frame; 1, 2, 4, 8, 16 or 32.
         num_mels: bands of the mel, the image's height.
@@ -39,29 +41,37 @@ def build(
         WeightsError: no such weights, or they cannot be had, or they do not fit.
     """
     name, line = f"timm/{model}", models()[model]
-    tag = ""
+    tag, origin = "", None
     if is_weights_file(weights):
-        tensors = read_tensors(weights)
+        tensors, origin = read_tensors(weights), Origin.of_path(weights)
     elif weights != "random":
         chosen = choose_weights(name, weights, weights_of(model))
-        tag, weights = chosen.name, str(fetch(name, chosen))
-        tensors = read_tensors(weights)
-    network = create(model, line["staging"], line.get("settings", {}))
+        file = fetch(name, chosen)
+        tag, weights = chosen.name, str(file)
+        tensors, origin = read_tensors(file), Origin.registered(chosen, [file])
+    with outlined():
+        network = create(model, line["staging"], line.get("settings", {}))
+    settle(network)
     if weights != "random":
         load_checkpoint(network, model, tensors, where=weights)
-    try:
-        stages = cut(
-            network,
-            line["staging"],
-            num_mels=num_mels,
-            out_stage=out_stage,
-            row_multiple=line.get("row_multiple", 1),
-        )
-    except (RuntimeError, AssertionError) as error:  # what timm raises for an image that a model cannot read
-        raise ContractError(f"{name} cannot read an image of {num_mels} mels ({error})") from error
     # A file does not say how its images were normalised: then it is as for the model's default weights.
     trained = config_of(f"{model}.{tag}" if tag else model)
-    return VisionBackbone(stages, time_stride=time_stride, num_mels=num_mels, mean=trained.mean, deviation=trained.std)
+    with on_meta(network):
+        try:
+            stages = cut(
+                network,
+                line["staging"],
+                num_mels=num_mels,
+                out_stage=out_stage,
+                row_multiple=line.get("row_multiple", 1),
+            )
+        except (RuntimeError, AssertionError) as error:  # what timm raises for an image that a model cannot read
+            raise ContractError(f"{name} cannot read an image of {num_mels} mels ({error})") from error
+        backbone = VisionBackbone(
+            stages, time_stride=time_stride, num_mels=num_mels, mean=trained.mean, deviation=trained.std
+        )
+    backbone.origin = origin
+    return backbone
 
 
 def build_coarse(

@@ -24,19 +24,20 @@ NEVER_USED = ("attn_pool.",)
 
 
 def fetch(entry_name: str, weights: Weights) -> Path:
-    """The file of registered weights, from the Hub's cache or the Hub.
+    """The file of registered weights, from the Hub's cache or the Hub, at their revision where they have one.
 
     Raises:
         WeightsError: it is not in the cache, and offline or the Hub does not give it.
     """
-    cached = try_to_load_from_cache(weights.source, FILE)
+    revision = weights.revision or None
+    cached = try_to_load_from_cache(weights.source, FILE, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
     if offline():
         raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
     announce_download(entry_name, weights)
     try:
-        return Path(hf_hub_download(weights.source, FILE))
+        return Path(hf_hub_download(weights.source, FILE, revision=revision))
     except Exception as error:  # the Hub's client raises its own, its transport's and the system's errors
         raise unavailable(entry_name, weights, error) from error
 

@@ -1,5 +1,6 @@
 """Options, weights and their errors: offline, with files that the tests write."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torchaudio import pipelines
 from torchaudio.models import wav2vec2_model, wavlm_model
 
 import vczoo
+from vczoo_torchaudio import weights_of
 from vczoo_torchaudio.adapter import build
 
 
@@ -90,6 +92,7 @@ def test_a_file_of_weights_with_classifier_and_later_layers(tmp_path: Path, old_
         tensors["encoder.transformer.pos_conv_embed.conv.parametrizations.weight.original1"],
     )
     assert not any(".layers.1." in name for name in mine)
+    assert backbone.origin == vczoo.Origin.of_path(tmp_path / "weights.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -170,13 +173,21 @@ def test_cached_weights_load_offline(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     tensors = whole("wavlm")
-    torch.save(tensors, cache(tmp_path, "wavlm_base.pth"))
+    path = cache(tmp_path, "wavlm_base.pth")
+    torch.save(tensors, path)
     backbone = build("wavlm-base", layer=2)
     name = "attention.rel_attn_embed.weight"
     assert torch.equal(
         backbone.state_dict()[f"trunk.layers1to2.layers.0.{name}"], tensors[f"encoder.transformer.layers.0.{name}"]
     )
     assert capsys.readouterr().err == ""
+    origin = backbone.origin
+    assert origin is not None
+    assert origin.source == "https://download.pytorch.org/torchaudio/models/wavlm_base.pth"
+    assert (origin.files, origin.revision, origin.local) == ((path,), "", False)
+    assert origin.licence == weights_of("wavlm-base")[0].licence != "unknown"
+    assert origin.pins == {"weights": "WAVLM_BASE"}
+    assert origin.sha256 == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_a_cached_file_with_another_checksum_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

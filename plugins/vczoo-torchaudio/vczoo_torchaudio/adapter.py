@@ -16,6 +16,7 @@ from torchaudio.models import wav2vec2_model, wavlm_model
 
 from vczoo import (
     ContractError,
+    Origin,
     Weights,
     announce_download,
     choose_weights,
@@ -59,18 +60,22 @@ def build(model: str, *, weights: str = "pretrained", layer: int = 6, stage_laye
     if stage_layers < 1:
         raise ContractError(f"stage_layers, the transformer layers to a stage, is 1 or more, got {stage_layers}")
     bundle = getattr(pipelines, BUNDLES[model])
+    origin = None
     if is_weights_file(weights):
-        tensors = read_tensors(weights)
+        tensors, origin = read_tensors(weights), Origin.of_path(weights)
     elif weights != "random":
         chosen = choose_weights(name, weights, weights_of(model))
         bundle = getattr(pipelines, chosen.name)  # bundles of one architecture differ in their dropout
         tensors, weights = fetch(name, chosen), chosen.source
+        origin = Origin.registered(chosen, [cached(chosen)])
     # torchaudio has no public way to build a bundle's model without its weights, nor to ask for its normalisation.
     params = bundle._params | {"encoder_num_layers": layer, "aux_num_out": None}
     network = (wavlm_model if bundle._model_type == "WavLM" else wav2vec2_model)(**params)
     if weights != "random":
         load(network, tensors, where=weights, most=most)
-    return assemble(network, stage_layers=stage_layers, normalise=bundle._normalize_waveform)
+    backbone = assemble(network, stage_layers=stage_layers, normalise=bundle._normalize_waveform)
+    backbone.origin = origin
+    return backbone
 
 
 def assemble(network: Any, *, stage_layers: int = 4, normalise: bool = False) -> SpeechBackbone:
@@ -92,6 +97,11 @@ def load(network: Any, tensors: dict[str, Tensor], *, where: str, most: int) -> 
     load_strictly(network, named, where=where, unused=(CLASSIFIER, *cut))
 
 
+def cached(weights: Weights) -> Path:
+    """Where torch keeps the file of an address."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.source).path).name)
+
+
 def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
     """The tensors of registered weights, from torch's cache or torchaudio's server.
 
@@ -102,22 +112,22 @@ def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
         WeightsError: they are not in the cache, and offline or the server does not give them; or they are not those
             that are registered.
     """
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.source).path).name)
+    file = cached(weights)
     try:
-        if not cached.is_file():
+        if not file.is_file():
             if offline():
                 raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
             announce_download(entry_name, weights)
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(weights.source, str(cached), hash_prefix=weights.sha256 or None)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.source, str(file), hash_prefix=weights.sha256 or None)
         elif weights.sha256:
-            with cached.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            with file.open("rb") as content:
+                found = hashlib.file_digest(content, "sha256").hexdigest()
             if not found.startswith(weights.sha256):
                 raise unavailable(
-                    entry_name, weights, f"{cached} has SHA-256 {found}, expected {weights.sha256}; remove it"
+                    entry_name, weights, f"{file} has SHA-256 {found}, expected {weights.sha256}; remove it"
                 )
-        tensors: dict[str, Tensor] = torch.load(cached, map_location="cpu", weights_only=True)
+        tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError) as error:
         raise unavailable(entry_name, weights, error) from error
     return tensors

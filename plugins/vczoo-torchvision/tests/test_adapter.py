@@ -1,5 +1,6 @@
 """The backbones: stages, strides, weights and their errors, on random weights and the CPU."""
 
+import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +171,13 @@ def test_a_file_of_weights(tmp_path: Path, whole: bool) -> None:
     backbone = build("resnet18", weights=save(tensors, tmp_path))
     assert torch.equal(backbone.trunk["stem"][0].weight, network.conv1.weight)
     assert torch.equal(backbone.trunk["layer4"][1].conv2.weight, network.layer4[1].conv2.weight)
+    assert backbone.origin == vczoo.Origin.of_path(tmp_path / "weights.safetensors")
+    assert build("resnet18", weights="random").origin is None
+
+
+def test_an_address_has_no_commits() -> None:
+    with pytest.raises(vczoo.WeightsError, match=r"resnet18-f37072fd\.pth is no repository of the Hugging Face Hub"):
+        build("resnet18", weights=f"pretrained@{'0' * 40}")
 
 
 @pytest.mark.parametrize(
@@ -234,6 +242,13 @@ def test_cached_weights_load_offline_with_their_own_normalisation(
     assert backbone.mean == pytest.approx((0.48235, 0.45882, 0.40784))
     assert backbone.deviation == pytest.approx((1 / 255,) * 3)
     assert capsys.readouterr().err == ""
+    origin = backbone.origin
+    assert origin is not None
+    path = cache / "vgg16_features-amdegroot-88682ab5.pth"
+    assert origin.source == "https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth"
+    assert (origin.licence, origin.revision, origin.files, origin.local) == ("unknown", "", (path,), False)
+    assert origin.pins == {"weights": "IMAGENET1K_FEATURES"}
+    assert origin.sha256 == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_round_trip(tmp_path: Path, wave: vczoo.Waveform) -> None:

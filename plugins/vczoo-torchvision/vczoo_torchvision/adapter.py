@@ -17,6 +17,7 @@ from torchvision.models import get_model, get_model_weights
 
 from vczoo import (
     ContractError,
+    Origin,
     Stage,
     VisionBackbone,
     Weights,
@@ -59,13 +60,15 @@ def build(
     """
     name = f"torchvision/{model}"
     transforms = get_model_weights(model).DEFAULT.transforms()
+    origin = None
     if is_weights_file(weights):
-        tensors = read_tensors(weights)
+        tensors, origin = read_tensors(weights), Origin.of_path(weights)
     elif weights != "random":
         chosen = choose_weights(name, weights, weights_of(model))
         # Normalisation goes with the weights: IMAGENET1K_FEATURES has another.
         transforms = get_model_weights(model)[chosen.name].transforms()
         tensors, weights = fetch(name, chosen), chosen.source
+        origin = Origin.registered(chosen, [cached(chosen)])
     network = headless(model)
     if weights != "random":
         load_strictly(network, tensors, where=weights, unused=HEADS, may_miss=("num_batches_tracked",))
@@ -74,13 +77,15 @@ def build(
         raise ContractError(
             f"out_stage is how many of the {len(stages)} stages are kept, 1 to {len(stages)}; got {out_stage}"
         )
-    return VisionBackbone(
+    backbone = VisionBackbone(
         stages[:out_stage],
         time_stride=time_stride,
         num_mels=num_mels,
         mean=transforms.mean,
         deviation=transforms.std,
     )
+    backbone.origin = origin
+    return backbone
 
 
 def headless(model: str) -> nn.Module:
@@ -116,6 +121,11 @@ def cut(network: Any) -> tuple[Stage, ...]:
     return tuple(Stage(f"block{i}", nn.Sequential(*modules)) for i, modules in enumerate(blocks[:-1], start=1))
 
 
+def cached(weights: Weights) -> Path:
+    """Where torch keeps the file of an address."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.source).path).name)
+
+
 def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
     """The tensors of registered weights, from torch's cache or torchvision's server, without the classifier.
 
@@ -124,8 +134,7 @@ def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
     Raises:
         WeightsError: they are not in the cache, and offline or the server does not give them.
     """
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.source).path).name)
-    if not cached.is_file():
+    if not cached(weights).is_file():
         if offline():
             raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
         announce_download(entry_name, weights)

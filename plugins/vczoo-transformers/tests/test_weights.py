@@ -224,7 +224,7 @@ def test_a_repository_is_fetched_once(
     (folder / "pytorch_model.bin").write_bytes(b"is not asked for")
     first = build_auto("owner/name@v2").state_dict()
     assert fake_hub.asked == [("owner/name", "v2")]
-    assert "downloading weights pretrained (0 MB) from owner/name on the Hugging Face Hub" in capsys.readouterr().err
+    assert "downloading weights pretrained (0 MB) from owner/name@v2 on the Hugging Face Hub" in capsys.readouterr().err
     assert not (fake_hub.cache / "snapshot" / "pytorch_model.bin").exists()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     again = build_auto("owner/name@v2").state_dict()
@@ -300,7 +300,9 @@ def test_a_pickle_that_holds_something_else(tmp_path: Path) -> None:
     torch.save({"model": {"weight": torch.zeros(1)}}, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(vczoo.WeightsError, match="a mapping of names to tensors was expected"):
-        load_checkpoint(torch.nn.Linear(1, 1), Checkpoint("it", (path,), digest), landmark="weight")
+        load_checkpoint(
+            torch.nn.Linear(1, 1), Checkpoint("it", vczoo.Origin.of_path(path), (path,), digest), landmark="weight"
+        )
 
 
 def test_a_repository_without_weights(fake_hub: FakeHub, folder: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vczoo import WeightsError
+from vczoo import Origin, WeightsError
 from vczoo_transformers import models, weights_of
 from vczoo_transformers.checkpoint import Checkpoint, load_checkpoint
 from vczoo_transformers.encoder import EncoderBackbone, check_layer
 from vczoo_transformers.families import family_of
-from vczoo_transformers.folder import make_config, read_config, tensor_files, wants_normalised
+from vczoo_transformers.folder import CONFIG, PREPROCESSOR, make_config, read_config, tensor_files, wants_normalised
 from vczoo_transformers.hub import fetch, fetch_config, fetched, locate, parse_repository
 
 __all__ = ["build", "build_auto"]
@@ -24,7 +25,8 @@ def build(
 
     Args:
         model: a name of `models.json`.
-        weights: pretrained, random, a folder in transformers' layout, or a .safetensors file in its naming.
+        weights: pretrained, or pretrained@COMMIT of the repository; random; a folder in transformers' layout; or a
+            .safetensors file in its naming.
         layer: the hidden layer that is read: 0 is what enters the first transformer layer, n what leaves the n-th;
             None the last. Layers after it are neither made nor loaded.
         stage_layers: transformer layers in a stage.
@@ -63,17 +65,26 @@ def build_auto(
     if Path(model).is_dir():
         folder = Path(model)
         if weights == "pretrained":
-            checkpoint = Checkpoint(model, tensor_files(folder))
+            files = tensor_files(folder)
+            checkpoint = Checkpoint(model, Origin.of_path(model, files + _settings(folder)), files)
     else:
         known = parse_repository(model)
         folder = (fetch if weights == "pretrained" else fetch_config)("transformers/auto", known)
         if weights == "pretrained":
             checkpoint = fetched(folder, known)
+            origin = Origin.registered(known, checkpoint.files + _settings(folder))
+            pins = {"model": f"{origin.source}@{origin.revision}"} if origin.revision else {}
+            checkpoint = replace(checkpoint, origin=replace(origin, pins=pins))
     values = read_config(folder)
     normalise = wants_normalised(folder)
     if normalise is None:
         normalise = values.get("feat_extract_norm") == "layer"  # as those that were published are
     return _make(model, values, checkpoint, layer, stage_layers, normalise)
+
+
+def _settings(folder: Path) -> tuple[Path, ...]:
+    """What beside the tensors decides what an encoder is that only its folder knows."""
+    return tuple(folder / name for name in (CONFIG, PREPROCESSOR) if (folder / name).is_file())
 
 
 def _make(
@@ -91,4 +102,6 @@ def _make(
     encoder = family.make(config, layer)
     if checkpoint:
         load_checkpoint(encoder, checkpoint, landmark=family.landmark, num_layers=layer)
-    return family.wrap(encoder, stage_layers, layer == num_layers, normalise)
+    backbone = family.wrap(encoder, stage_layers, layer == num_layers, normalise)
+    backbone.origin = checkpoint.origin if checkpoint else None
+    return backbone

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from vczoo import WeightsError, load_strictly
+from vczoo import Origin, WeightsError, load_strictly
 
 __all__ = ["Checkpoint", "load_checkpoint"]
 
@@ -48,11 +48,13 @@ class Checkpoint:
 
     Attributes:
         where: what to call them in an error.
+        origin: where they came from.
         files: of safetensors, one or shards; or one pytorch_model.bin.
         sha256: of that pytorch_model.bin; empty for safetensors.
     """
 
     where: str
+    origin: Origin
     files: tuple[Path, ...]
     sha256: str = ""
 

@@ -19,6 +19,7 @@ from huggingface_hub import (
 
 from vczoo import (
     ContractError,
+    Origin,
     VczooError,
     Weights,
     WeightsError,
@@ -53,7 +54,8 @@ def locate(
 
     Args:
         name: of the entry.
-        weights: the option: pretrained or a registered name, random, a folder, a .safetensors file.
+        weights: the option: pretrained or a registered name, either with @COMMIT; random; a folder; a .safetensors
+            file.
         known: what is registered.
         values: the configuration that the entry is known by, which a folder must agree with.
         part: where in a recipe the entry stands.
@@ -67,13 +69,14 @@ def locate(
     if weights.endswith(".safetensors"):
         if not Path(weights).is_file():
             raise WeightsError(f"{weights}: no such file of weights; check the path (it is relative to {Path.cwd()})")
-        return Checkpoint(weights, (Path(weights),))
+        return Checkpoint(weights, Origin.of_path(weights), (Path(weights),))
     if is_weights_file(weights):
         folder = Path(weights)
         if not folder.is_dir():
             raise WeightsError(f"{weights}: no such folder of weights; check the path (it is relative to {Path.cwd()})")
         _check_same(name, values, folder)
-        return Checkpoint(weights, tensor_files(folder))
+        files = tensor_files(folder)
+        return Checkpoint(weights, Origin.of_path(weights, files), files)
     chosen = choose_weights(name, weights, known)
     folder = fetch(name, chosen, part)
     _check_same(name, values, folder)
@@ -87,11 +90,12 @@ def fetched(folder: Path, weights: Weights) -> Checkpoint:
         WeightsError: the checksum is not known here.
     """
     try:
-        return Checkpoint(weights.source, tensor_files(folder))
+        files, sha256 = tensor_files(folder), ""
     except WeightsError:
         if not (folder / PICKLE).is_file():
             raise
-    return Checkpoint(weights.source, (folder / PICKLE,), checksum(folder / PICKLE, weights))
+        files, sha256 = (folder / PICKLE,), checksum(folder / PICKLE, weights)
+    return Checkpoint(weights.source, Origin.registered(weights, files), files, sha256)
 
 
 def parse_repository(model: str) -> Weights:

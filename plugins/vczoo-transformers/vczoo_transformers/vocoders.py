@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, SpeechT5HifiGan, UnivNetModel
 
-from vczoo import Frames, MelSpec, Vocoder, Waveform
+from vczoo import Frames, MelSpec, Origin, Vocoder, Waveform
 from vczoo_transformers import VOCODERS, weights_of
 from vczoo_transformers.checkpoint import load_checkpoint
 from vczoo_transformers.folder import make_config
@@ -113,13 +113,17 @@ def build_hifigan(weights: str = "pretrained") -> HifiGanVocoder:
     `weights_only`.
 
     Args:
-        weights: pretrained, random, a folder in transformers' layout, or a .safetensors file in its naming.
+        weights: pretrained, or pretrained@COMMIT of the repository; random; a folder in transformers' layout; or a
+            .safetensors file in its naming.
 
     Raises:
         ContractError: the folder is of another model.
         WeightsError: the weights cannot be had, or do not fit.
     """
-    return HifiGanVocoder(_network("speecht5-hifigan", SpeechT5HifiGan, weights))
+    network, origin = _network("speecht5-hifigan", SpeechT5HifiGan, weights)
+    vocoder = HifiGanVocoder(network)
+    vocoder.origin = origin
+    return vocoder
 
 
 def build_univnet(weights: str = "pretrained") -> UnivNetVocoder:
@@ -127,13 +131,16 @@ def build_univnet(weights: str = "pretrained") -> UnivNetVocoder:
 
     Args, Raises: as `build_hifigan`.
     """
-    return UnivNetVocoder(_network("univnet", UnivNetModel, weights))
+    network, origin = _network("univnet", UnivNetModel, weights)
+    vocoder = UnivNetVocoder(network)
+    vocoder.origin = origin
+    return vocoder
 
 
-def _network(model: str, kind: type[Any], weights: str) -> Any:
+def _network(model: str, kind: type[Any], weights: str) -> tuple[Any, Origin | None]:
     name, values = f"transformers/{model}", VOCODERS[model]["config"]
     network = kind(make_config(name, values))
     checkpoint = locate(name, weights, weights_of(model), values, part="vocoder")
     if checkpoint:
         load_checkpoint(network, checkpoint, landmark=LANDMARK)
-    return network
+    return network, checkpoint.origin if checkpoint else None

@@ -49,7 +49,11 @@ def same(vocoder: Any, tensors: dict[str, Tensor]) -> bool:
 def test_a_safetensors_file_or_its_folder(tmp_path: Path, published: dict[str, Tensor], folder: bool) -> None:
     path = tmp_path / "model.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in published.items()}, path)
-    assert same(build_published(weights=str(tmp_path if folder else path)), published)
+    given = tmp_path if folder else path
+    vocoder = build_published(weights=str(given))
+    assert same(vocoder, published)
+    assert vocoder.origin == vczoo.Origin.of_path(given, [path])
+    assert build_published(weights="random").origin is None
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -59,7 +63,10 @@ def test_a_copy_of_the_published_pickle(
     path = tmp_path / "pytorch_model.bin"
     torch.save(published, path)
     pin(monkeypatch, path)
-    assert same(build_published(weights=str(tmp_path if folder else path)), published)
+    given = tmp_path if folder else path
+    vocoder = build_published(weights=str(given))
+    assert same(vocoder, published)
+    assert vocoder.origin == vczoo.Origin.of_path(given, [path], "MIT")
 
 
 def test_any_other_pickle_is_not_opened(tmp_path: Path, published: dict[str, Tensor]) -> None:
@@ -167,4 +174,34 @@ def test_the_cache_serves_offline_and_is_checked(
             build_published()
         return
     pin(monkeypatch, folder / "pytorch_model.bin")
-    assert same(build_published(), published)
+    vocoder = build_published()
+    assert same(vocoder, published)
+    assert vocoder.origin == vczoo.Origin(
+        MEL_24KHZ.source,
+        "MIT",
+        (folder / "pytorch_model.bin",),
+        MEL_24KHZ.revision,
+        pins={"weights": f"mel-24khz@{MEL_24KHZ.revision}"},
+    )
+
+
+@pytest.mark.parametrize("same_file", [True, False])
+def test_another_commit_is_read_where_it_holds_the_same_file(
+    monkeypatch: pytest.MonkeyPatch, hub_cache: Path, published: dict[str, Tensor], same_file: bool
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    commit = "c3" * 20
+    path = hub_cache / "models--charactr--vocos-mel-24khz" / "snapshots" / commit / "pytorch_model.bin"
+    path.parent.mkdir(parents=True)
+    torch.save(published, path)
+    if not same_file:
+        with pytest.raises(vczoo.WeightsError, match=f"is not charactr/vocos-mel-24khz@{commit[:7]}: its SHA-256"):
+            build_published(weights=f"pretrained@{commit}")
+        return
+    pin(monkeypatch, path)
+    vocoder = build_published(weights=f"pretrained@{commit}")
+    assert same(vocoder, published)
+    assert vocoder.origin is not None
+    assert vocoder.origin.revision == commit
+    with pytest.raises(vczoo.WeightsError, match=rf"@{MEL_24KHZ.revision} on .*HF_HUB_OFFLINE is set"):
+        build_published()

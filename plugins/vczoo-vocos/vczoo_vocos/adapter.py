@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vczoo import (
     MelSpec,
+    Origin,
     Weights,
     WeightsError,
     announce_download,
@@ -38,8 +39,9 @@ def build_published(*, weights: str = "pretrained") -> Vocos:
     """Build charactr/vocos-mel-24khz.
 
     Args:
-        weights: pretrained; random; a path to a .safetensors file in its naming, to a copy of its
-            pytorch_model.bin, or to a folder that holds either.
+        weights: pretrained, or pretrained@COMMIT of the repository where that commit holds the same file; random; a
+            path to a .safetensors file in its naming, to a copy of its pytorch_model.bin, or to a folder that holds
+            either.
 
     Raises:
         WeightsError: no such weights, or they cannot be had, or they do not fit.
@@ -96,24 +98,30 @@ def _loaded(vocoder: Vocos, name: str, weights: str, known: tuple[Weights, ...])
     if weights == "random":
         return vocoder
     if is_weights_file(weights) or weights.endswith(".bin"):
-        tensors, where = _read(Path(weights), known), weights
+        tensors, origin = _read(Path(weights), known)
+        where = weights
     else:
         chosen = choose_weights(name, weights, known)
-        tensors, where = _read_pickle(fetch(name, chosen), chosen), chosen.source
+        file = fetch(name, chosen)
+        tensors, origin = _read_pickle(file, chosen), Origin.registered(chosen, [file])
+        where = chosen.source
     load_strictly(vocoder, tensors, where=where, unused=UNUSED)
+    vocoder.origin = origin
     return vocoder
 
 
-def _read(path: Path, known: tuple[Weights, ...]) -> dict[str, Tensor]:
-    """The tensors of a file or of a folder that holds one."""
+def _read(path: Path, known: tuple[Weights, ...]) -> tuple[dict[str, Tensor], Origin]:
+    """The tensors of a file or of a folder that holds one, and that they are from there."""
+    given = path
     if path.is_dir():
         found = next((path / name for name in (SAFE, PICKLE) if (path / name).is_file()), None)
         if found is None:
             raise WeightsError(f"{path}: a folder without {SAFE} and without {PICKLE}; give the path of the file")
         path = found
     if path.name.endswith(".bin") and path.is_file() and known:
-        return _read_pickle(path, known[0])
-    return read_tensors(path)
+        # By its checksum it is the published file, whose licence is known.
+        return _read_pickle(path, known[0]), Origin.of_path(given, [path], known[0].licence)
+    return read_tensors(path), Origin.of_path(given, [path])
 
 
 def _read_pickle(path: Path, weights: Weights) -> dict[str, Tensor]:
