@@ -11,6 +11,7 @@ __all__ = [
     "ContractError",
     "CorpusError",
     "FolderError",
+    "LicenceError",
     "PluginError",
     "RecipeError",
     "RunError",
@@ -54,6 +55,10 @@ class FolderError(VczooError):
         self.made, self.faults = tuple(made), dict(faults)
         lines = "".join(f"\n  {faults[path]}" for path in sorted(faults))
         super().__init__(f"{folder}: {len(faults)} of {count} recordings could not be converted:{lines}")
+
+
+class LicenceError(VczooError):
+    """A licence or a statement of consent under which something cannot be shared."""
 
 
 class RunError(VczooError):
