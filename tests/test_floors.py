@@ -20,17 +20,17 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress",
-    "launch criterion sound_file resampling pieces",
-    "sound_writer",
+    "errors files progress markup licence_terms",
+    "launch criterion sound_file resampling pieces licences consent",
+    "sound_writer card_facts",
     "specs entry plain waveform frames extras mix cache",  # what flows between parts
     "interfaces hookspecs weights mel image pitch promises manifest synthesis convnext matching augment team sharding",
-    "drawing tracking",
+    "drawing tracking front_matter",
     "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
     "curves",
     "zoo corpus testing trials measuring report discriminators resynthesis piecewise",
-    "recipe_text features batch material plots excerpts held_out stream",
-    "recipe listing evaluation clips",
+    "recipe_text features batch material plots excerpts held_out stream card_figures",
+    "recipe listing evaluation clips card",
     "options kinship provenance",
     "lesson",
     "assembly",

@@ -110,9 +110,7 @@ def _refusal(name: str, conflicts: Sequence[str], of: Sequence[Ingredient]) -> s
     fitting = [one for one in names if one not in ("other", "cc") and not any(_conflicts(one, t) for t in known)]
     if all(terms.derivatives for terms in known):
         some = ", ".join(fitting[:_OFFERED])
-        way = (
-            f"These would do: {some}." if fitting else "No licence of the Hub's list would do: leave one of these out."
-        )
+        way = f"These would do: {some}." if fitting else "No licence of the Hub's list would do: leave one of them out."
     else:
         way = "No licence would do: train without what may not be changed."
     count = "a conflict" if len(conflicts) == 1 else f"{len(conflicts)} conflicts"
