@@ -332,6 +332,23 @@ def test_escaped_text_has_no_structure_and_code_stays_in_its_block(text) -> None
     assert "\r" not in block
 
 
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("- a", "&#45; a"),
+        ("=", "&#61;"),
+        ("12) a", "&#49;2) a"),
+        ("3.", "&#51;."),
+        ("1.5 kHz, a-b", "1.5 kHz, a-b"),
+        ("A: b", "A: b"),
+        (":joy:", "&#58;joy:"),
+        (" Müller's\t김 ", "Müller's 김"),
+    ],
+)
+def test_text_at_the_start_of_a_line_makes_no_list(text, safe) -> None:
+    assert escaped(text) == safe
+
+
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//evil.example", "ftp://x", "", "http://"])
 def test_only_addresses_of_the_web_are_linked(url) -> None:
     assert web_address(url) == ""

@@ -11,7 +11,8 @@ __all__ = ["code", "escaped", "fenced", "link", "one_line", "table", "web_addres
 
 LONGEST = 300
 _JOINERS = "\u200c\u200d"  # invisible, but words of Persian and Hindi and many emoji are spelt with them
-_SPECIAL = re.compile(r"""[\\`*_{}\[\]<>#!|&"~$@]|:(?=\S)""")  # a colon: of an address, or of :joy:
+# Punctuation anywhere; a colon of an address or of :joy:; and what begins a list or underlines a heading.
+_SPECIAL = re.compile(r"""[\\`*_{}\[\]<>#!|&"~$@]|:(?=\S)|^[-+=]|^[0-9](?=[0-9]{0,8}[.)](?:\s|$))""")
 
 
 def one_line(text: str, limit: int = LONGEST) -> str:
@@ -22,7 +23,7 @@ def one_line(text: str, limit: int = LONGEST) -> str:
 
 
 def escaped(text: str, limit: int = LONGEST) -> str:
-    """Text for the middle of a line of Markdown, of a table's cell, of HTML, or of an attribute in double quotes.
+    """Text for a line of Markdown, a cell of a table, HTML, or an attribute in double quotes.
 
     Punctuation that has a meaning in any of them becomes a numeric reference, which is never structure (CommonMark
     0.31, section 2.5); so one function serves all of them.
