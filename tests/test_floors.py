@@ -20,19 +20,19 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress hub_name mark",
-    "launch criterion sound_file resampling pieces",
-    "sound_writer hub_errors",
+    "errors files progress hub_name mark markup licence_terms",
+    "launch criterion sound_file resampling pieces licences consent",
+    "sound_writer hub_errors card_facts",
     "specs entry plain waveform frames extras mix cache tensor_file outline",  # what flows between parts
     "origin",
     "interfaces hookspecs weights run_config mel image pitch promises manifest synthesis convnext matching augment "
     "team sharding",
-    "drawing tracking",
+    "drawing tracking front_matter",
     "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
     "curves",
     "zoo corpus voice_file base testing trials measuring report discriminators resynthesis piecewise",
-    "recipe_text features batch material plots excerpts held_out stream",
-    "recipe listing evaluation clips",
+    "recipe_text features batch material plots excerpts held_out stream card_figures",
+    "recipe listing evaluation clips card",
     "options kinship provenance portable",
     "lesson",
     "assembly",

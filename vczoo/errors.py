@@ -12,6 +12,7 @@ __all__ = [
     "CorpusError",
     "FolderError",
     "HubError",
+    "LicenceError",
     "PluginError",
     "RecipeError",
     "RunError",
@@ -59,6 +60,10 @@ class FolderError(VczooError):
 
 class HubError(VczooError):
     """A speaker on the Hub that cannot be found, read, trusted or published."""
+
+
+class LicenceError(VczooError):
+    """A licence or a statement of consent under which something cannot be shared."""
 
 
 class RunError(VczooError):
