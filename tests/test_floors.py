@@ -20,8 +20,8 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress hub_name mark markup licence_terms",
-    "launch criterion sound_file resampling pieces licences consent",
+    "errors files progress mark markup licence_terms",
+    "launch terminal criterion hub_name sound_file resampling pieces licences consent",
     "sound_writer hub_errors card_facts",
     "specs entry plain waveform frames extras mix cache tensor_file outline",  # what flows between parts
     "origin",
@@ -39,11 +39,13 @@ FLOORS = (
     "run",
     "hub",
     "push hub_search",
+    "sharing verify",
     "converter checkpoint vocoder_checkpoint",
     "steps run_evaluation workers",
     "loop folder",
     "train vocoder_loop",
     "demo vocoder_training rate_finder",
+    "hub_commands",
     "cli",
     "__main__",
 )

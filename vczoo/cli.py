@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vczoo.errors import VczooError
+from vczoo.files import is_folder_with
+from vczoo.hub_commands import COMMANDS
 from vczoo.launch import launch, launched, leads, leave
 from vczoo.listing import part_rows, plugin_rows, recipe_rows
+from vczoo.terminal import as_run as _as_run
+from vczoo.terminal import print_line as _print
+from vczoo.terminal import print_table as _table
 
 app = typer.Typer(
     name="vczoo",
@@ -26,7 +29,7 @@ app = typer.Typer(
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or owner/name[@revision] on the Hub.")]
 
 
 @app.command("list")
@@ -51,6 +54,8 @@ def show(
     from vczoo.recipe import read_recipe
 
     kind, place = read_name(_as_run(name))
+    if kind == "hub":
+        raise VczooError(f"{place} is a speaker on the Hub; `vczoo info {place}` shows what it is")
     if kind == "run":
         from vczoo.run import describe_run
 
@@ -196,7 +201,7 @@ def train_vocoder(
 
 @app.command()
 def convert(
-    run: RunFolder,
+    run: RunName,
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="A recording (WAV, FLAC, OGG or MP3), or a folder of them.")
     ],
@@ -281,21 +286,24 @@ def provenance(
 
 @app.command()
 def enroll(
-    run: RunFolder,
+    run: RunName,
     name: Annotated[str, typer.Argument(metavar="VOICE", help="Name of the new voice.")],
     recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of it.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it is there.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the run with that voice; else it is RUN.")] = None,
 ) -> None:
     """Add a voice to a run from recordings of it, with no training."""
+    if out is None and not is_folder_with(Path(run), "vczoo.yaml"):
+        raise VczooError(f"{run} is no run's folder, to which a voice could be added; --out names a new one")
     converter = _load(run)
     converter.enroll(name, recordings, overwrite=overwrite)
-    converter.save(run, overwrite=True)
-    _print(f"{run}: voices {', '.join(converter.voices)}")
+    converter.save(out or run, overwrite=out is None)
+    _print(f"{out or run}: voices {', '.join(converter.voices)}")
 
 
 @app.command()
 def identify(
-    run: RunFolder, recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="Who speaks in it?")]
+    run: RunName, recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="Who speaks in it?")]
 ) -> None:
     """Compare a recording with each voice: cosine of the speaker embeddings, the nearest first."""
     scores = _load(run).identify(recording)
@@ -364,6 +372,10 @@ def demo(
         _print(str(file))
 
 
+for command in COMMANDS:
+    app.command()(command)
+
+
 def main() -> NoReturn:
     """Run the command line; a caller's mistake becomes one message and exit status 1."""
     status = 0
@@ -379,31 +391,7 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
-def _load(run: Path) -> Any:
+def _load(run: str) -> Any:
     from vczoo.converter import load
 
-    return load(run)
-
-
-def _as_run(name: str) -> str | Path:
-    """On the command line an existing run's folder needs no ./ before it."""
-    from vczoo.files import is_folder_with
-
-    return Path(name) if is_folder_with(Path(name), "vczoo.yaml") else name
-
-
-def _table(rows: list[dict[str, str]]) -> None:
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in rows[0]:
-        table.add_column(name, overflow="fold", no_wrap=not console.is_terminal)
-    for row in rows:
-        table.add_row(*row.values())
-    if not console.is_terminal:  # for other programs: whole lines, however long
-        console = Console(width=max(80, *(sum(len(value) + 2 for value in row.values()) + 80 for row in rows)))
-    console.print(table, highlight=False)
-
-
-def _print(text: str, *, to_stderr: bool = False) -> None:
-    stream = sys.stderr if to_stderr else sys.stdout
-    stream.write(text.rstrip("\n") + "\n")
+    return load(_as_run(run))

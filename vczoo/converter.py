@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -28,10 +29,14 @@ from vczoo.stream import Stream
 from vczoo.waveform import Waveform
 from vczoo.zoo import the_zoo
 
+if TYPE_CHECKING:
+    from vczoo.push import Published
+
 __all__ = ["Converter", "Kind", "load", "read_name", "read_run"]
 
 Recording = str | os.PathLike[str] | Waveform
 
+SAMPLED_VOICES = 4  # of a run with many, whose samples a card shows
 WHOLE_SECONDS = 30.0  # longer recordings are converted piece by piece
 
 Kind = Literal["recipe", "run", "hub"]
@@ -244,6 +249,68 @@ class Converter:
         if path.exists() and not (overwrite and is_run(path)):
             raise RunError(f"{path} exists; choose another folder, or overwrite a run on purpose")
         return save_run(self.run, path)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        license: str,  # noqa: A002 - as the Hub calls it
+        consent: str,
+        private: bool = False,
+        tag: str = "",
+        whole: bool = False,
+        languages: Sequence[str] = (),
+        data_license: str = "",
+        samples: Sequence[Recording] = (),
+        share_frames: bool = False,
+        message: str = "",
+        dry_run: bool = False,
+    ) -> Published:
+        """Publish it on the Hugging Face Hub, in one commit, with a generated card. No recording leaves the machine.
+
+        Args:
+            name: owner/name.
+            license: identifier of the Hub, cc-by-4.0; it must go with those of the base weights and the data.
+            consent: by what right its voices are shared: own-voice, written-consent, public-dataset:<name>, synthetic.
+            private: whether only its owner sees it.
+            tag: a name for this version, v1.
+            whole: whether the base's tensors are published, too, so that nobody needs the base to load it.
+            languages: that its voices speak, by their codes.
+            data_license: of the recordings, where it is known.
+            samples: recordings that are converted into its first voices, for the card; these conversions are published.
+            share_frames: whether voices may be published that hold their recordings frame by frame, as kNN's do.
+            message: of the commit.
+            dry_run: whether all is made and checked, and nothing is sent.
+
+        Raises:
+            LicenceError: the licence or the statement of consent is none, or does not go with what it is made of.
+            HubError: it means nothing on another machine, or cannot be published, and why.
+            AudioError, VoiceError: a sample cannot be converted.
+        """
+        from vczoo.sharing import push  # imports the Hub's client, which nothing else needs
+
+        with TemporaryDirectory(prefix="vczoo-samples-") as place:
+            made: list[tuple[str, Path]] = []
+            for voice in self.voices[:SAMPLED_VOICES] if samples else ():
+                for sample in samples:
+                    file = Path(place) / f"{len(made)}.wav"
+                    self.convert_file(sample, file, voice)
+                    made.append((voice, file))
+            return push(
+                self.run,
+                name,
+                licence=license,
+                consent=consent,
+                private=private,
+                tag=tag,
+                whole=whole,
+                languages=languages,
+                data_licence=data_license,
+                samples=made,
+                share_frames=share_frames,
+                message=message,
+                dry_run=dry_run,
+            )
 
     def _voices(self, voice: str | Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
         shares = read_mix(voice, self.voices)

@@ -35,6 +35,7 @@ __all__ = [
     "load_from_hub",
     "pull",
     "resolve",
+    "sha256_of",
 ]
 
 RUN_FILES = (CONFIG, MODEL, VOICES, METRICS)
@@ -142,7 +143,7 @@ def list_files(name: HubName, commit: str) -> dict[str, RepoFile]:
 def digest_faults(path: Path, info: RepoFile) -> str:
     """How a file differs from what the Hub says of it, or ""."""
     if info.lfs:
-        found, wanted = _sha256(path), info.lfs.sha256
+        found, wanted = sha256_of(path), info.lfs.sha256
     else:
         found, wanted = git_digest(path.read_bytes()), info.blob_id
     return "" if found == wanted else f"its digest is {found}, the Hub says {wanted}"
@@ -186,7 +187,7 @@ def _fetch(name: HubName, commit: str, info: RepoFile, limit: int, wanted: str =
     with told(name.repository, commit):
         path = Path(hf_hub_download(name.repository, info.path, revision=commit))
     fault = digest_faults(path, info)
-    if not fault and wanted and _sha256(path) != wanted:
+    if not fault and wanted and sha256_of(path) != wanted:
         fault = f"it is not the file that {CONFIG} was written with"
     if fault:
         _evict(path)
@@ -200,7 +201,8 @@ def _fetch(name: HubName, commit: str, info: RepoFile, limit: int, wanted: str =
 def _evict_damaged(pulled: Pulled) -> list[str]:
     """Take files out of the cache that are not what the configuration says; their names."""
     config = config_of(pulled.folder, foreign=True)
-    damaged = [pulled.folder / file for file, digest in config.files.items() if _sha256(pulled.folder / file) != digest]
+    wanted = {pulled.folder / file: digest for file, digest in config.files.items()}
+    damaged = [path for path, digest in wanted.items() if sha256_of(path) != digest]
     for path in damaged:
         _evict(path)
     return [path.name for path in damaged]
@@ -212,7 +214,12 @@ def _evict(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file; it is read in pieces.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -48,6 +48,7 @@ __all__ = [
     "MODEL",
     "VOICES",
     "Run",
+    "build_on_base",
     "config_of",
     "describe_run",
     "is_run",
@@ -209,6 +210,21 @@ def outline_of(config: RunConfig) -> Model:
     return _build(config, PLACES)
 
 
+def build_on_base(config: RunConfig) -> Model:
+    """The model of a run with what its pretrained base gives it; the rest is an outline.
+
+    Raises:
+        RecipeError: it cannot be built.
+        WeightsError: the pretrained weights cannot be had, or do not fit.
+    """
+    taken = stages_taken(config.base)
+    random = [place for place in PLACES if not (place in config.base and config.base[place].stages)]
+    model = _build(config, random)
+    if any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
+        model = _build(config, random, outline=False)  # a plugin's own way of loading weights knows no outlines
+    return model
+
+
 def describe_run(path: Path) -> str:
     """A run's configuration and figures as YAML, without building its model.
 
@@ -227,11 +243,7 @@ def describe_run(path: Path) -> str:
 
 def _model_of(config: RunConfig, path: Path) -> Model:
     """Build the model and fill it with what the run holds, and with the base's where it holds nothing."""
-    taken = stages_taken(config.base)
-    random = [place for place in PLACES if not (place in config.base and config.base[place].stages)]
-    model = _build(config, random)
-    if any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
-        model = _build(config, random, outline=False)  # a plugin's own way of loading weights knows no outlines
+    model, taken = build_on_base(config), stages_taken(config.base)
     slots, layout = layout_of(model.tensors()), read_layout(path / MODEL)
     if faults := layout_faults(layout, slots, may_miss=[name for name in slots if stage_of(name) in taken]):
         raise WeightsError(f"{path / MODEL} does not fit: " + "; ".join(faults) + ". Is it from another model?")

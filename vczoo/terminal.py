@@ -1,0 +1,43 @@
+"""Rows and lines in; text on a terminal, or for other programs, out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from vczoo.files import is_folder_with
+
+__all__ = ["as_run", "print_line", "print_table"]
+
+
+def as_run(name: str) -> str | Path:
+    """On the command line an existing run's folder needs no ./ before it."""
+    return Path(name) if is_folder_with(Path(name), "vczoo.yaml") else name
+
+
+def print_table(rows: list[dict[str, str]]) -> None:
+    """Print rows, at least one, under the names of their columns."""
+    console = Console(markup=False, emoji=False)  # names may be anybody's
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*(_harmless(value) for value in row.values()))
+    if not console.is_terminal:  # for other programs: whole lines, however long
+        width = max(80, *(sum(len(value) + 2 for value in row.values()) + 80 for row in rows))
+        console = Console(width=width, markup=False, emoji=False)
+    console.print(table, highlight=False)
+
+
+def print_line(text: str, *, to_stderr: bool = False) -> None:
+    """Print text that ends with one line break."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream.write(_harmless(text.rstrip("\n"), "\n\t") + "\n")
+
+
+def _harmless(text: str, kept: str = "") -> str:
+    """Text whose characters all print: others would steer the terminal, and some of it comes from elsewhere."""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
