@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
@@ -33,10 +33,10 @@ UNFILLED = {
     torch.randn_like,
     torch.Tensor.new_empty,
 }
+# By name: transformers puts functions of its own in the place of torch.nn.init's.
 FILLS = {
-    *(torch.Tensor.fill_, torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.zero_),
-    *(nn.init.constant_, nn.init.kaiming_normal_, nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_),
-    *(nn.init.ones_, nn.init.trunc_normal_, nn.init.xavier_normal_, nn.init.xavier_uniform_, nn.init.zeros_),
+    *("constant_", "fill_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "trunc_normal_"),
+    *("uniform_", "xavier_normal_", "xavier_uniform_", "zero_", "zeros_"),
 }
 CONSTANT = {
     torch.arange,
@@ -87,9 +87,9 @@ class _Outline(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in FILLS:
-            filled = args[0] if args else kwargs["tensor"]
-            if filled.is_meta:  # torch would work out, in Python, what becomes of nothing
+        if getattr(func, "__name__", "") in FILLS:
+            filled = args[0] if args else kwargs.get("tensor")
+            if isinstance(filled, Tensor) and filled.is_meta:  # torch would work out in Python what becomes of nothing
                 return filled
         elif func in UNFILLED:
             outline = func(*args, **{**kwargs, "device": "meta"})
@@ -97,13 +97,20 @@ class _Outline(TorchFunctionMode):
                 return outline
             # torch.load begins each tensor as an empty one, which it then gives what the file holds.
         elif func in CONSTANT:
-            count = func(*args, **{**kwargs, "device": "meta"}).numel()
+            count = _count(func, args, kwargs)
             if count > LARGEST_CONSTANT:
                 raise ContractError(
                     f"it needs a constant of {count} values, at most {LARGEST_CONSTANT} are made; "
                     "make its options smaller"
                 )
         return func(*args, **kwargs)
+
+
+def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """The elements of what a function of `CONSTANT` would make."""
+    if func is torch.hann_window:  # whose outline torch works out in Python, in 2 ms
+        return int(args[0] if args else kwargs["window_length"])
+    return int(func(*args, **{**kwargs, "device": "meta"}).numel())
 
 
 def unfilled(module: nn.Module) -> list[str]:

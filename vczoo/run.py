@@ -220,7 +220,7 @@ def build_on_base(config: RunConfig) -> Model:
     taken = stages_taken(config.base)
     random = [place for place in PLACES if not (place in config.base and config.base[place].stages)]
     model = _build(config, random, taken)
-    if any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
+    if taken and any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
         model = _build(config, random, taken, outline=False)  # a plugin's own way of loading weights knows no outlines
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import sys
@@ -137,7 +138,7 @@ def finite(tensor: Tensor) -> bool:
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     low, high = torch.aminmax(tensor)  # which NaN passes through, and which need no mask of the tensor's size
-    return bool(low.isfinite() & high.isfinite())
+    return math.isfinite(low.item()) and math.isfinite(high.item())
 
 
 def load_strictly(
