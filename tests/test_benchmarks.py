@@ -295,7 +295,7 @@ def test_the_share_that_is_pushed_is_of_the_model_and_of_the_base_with_its_heads
 
 def test_loads_are_timed_in_turn_without_the_first_round(benchmark_module) -> None:
     hub, called = benchmark_module("hub"), []
-    times = iter([0, 9, 0, 9] + [0, 1, 0, 5] + [0, 3, 0, 4] + [0, 2, 0, 6])  # begin and end of a, then of b
+    times = iter([0, 9, 0, 9, 0, 1, 0, 5, 0, 3, 0, 4, 0, 2, 0, 6])  # begin and end of a, then of b
     calls = {name: lambda name=name: called.append(name) for name in "ab"}
     seconds = hub.in_turn(calls, 3, clock=lambda: next(times))
     assert seconds == {"a": 2, "b": 5}

@@ -93,9 +93,9 @@ class _Outline(TorchFunctionMode):
                 return filled
         elif func in UNFILLED:
             outline = func(*args, **{**kwargs, "device": "meta"})
-            if outline.numel():
+            if outline.numel() or kwargs.get("device") is None:
                 return outline
-            # torch.load begins each tensor as an empty one, which it then gives what the file holds.
+            # torch.load begins each tensor as an empty one on its device, which it then gives what the file holds.
         elif func in CONSTANT:
             count = _count(func, args, kwargs)
             if count > LARGEST_CONSTANT:
