@@ -1,4 +1,4 @@
-"""Publishing: what is sent is whole, once, and nothing but what was asked for; what goes wrong is said and loses nothing."""
+"""Publishing: what is sent is whole, once, and nothing but what was asked for; what goes wrong loses nothing."""
 
 from __future__ import annotations
 
