@@ -39,7 +39,7 @@ FLOORS = (
     "run",
     "hub",
     "push hub_search",
-    "sharing verify",
+    "sharing authenticity",
     "converter checkpoint vocoder_checkpoint",
     "steps run_evaluation workers",
     "loop folder",

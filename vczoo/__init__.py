@@ -12,6 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vczoo.authenticity import Check as Check
+    from vczoo.authenticity import verify as verify
     from vczoo.converter import Converter as Converter
     from vczoo.converter import load as load
     from vczoo.corpus import Corpus as Corpus
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from vczoo.entry import Weights as Weights
     from vczoo.errors import ContractError as ContractError
     from vczoo.errors import FolderError as FolderError
+    from vczoo.errors import HubError as HubError
+    from vczoo.errors import LicenceError as LicenceError
     from vczoo.errors import RecipeError as RecipeError
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
     from vczoo.folder import convert_folder as convert_folder
     from vczoo.frames import Frames as Frames
     from vczoo.hookspecs import hookimpl as hookimpl
+    from vczoo.hub import Pulled as Pulled
+    from vczoo.hub import pull as pull
+    from vczoo.hub_search import Speaker as Speaker
+    from vczoo.hub_search import search as search
     from vczoo.image import mel_image as mel_image
     from vczoo.interfaces import Backbone as Backbone
     from vczoo.interfaces import Freezing as Freezing
@@ -45,6 +53,7 @@ if TYPE_CHECKING:
     from vczoo.measuring import load_measures as load_measures
     from vczoo.mel import LogMel as LogMel
     from vczoo.origin import Origin as Origin
+    from vczoo.push import Published as Published
     from vczoo.rate_finder import RateSearch as RateSearch
     from vczoo.rate_finder import find_learning_rate as find_learning_rate
     from vczoo.recipe import Recipe as Recipe
@@ -78,20 +87,33 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "authenticity": ("Check", "verify"),
     "converter": ("Converter", "load"),
     "corpus": ("Corpus", "read_corpus"),
     "entry": ("Entry", "Weights"),
-    "errors": ("ContractError", "FolderError", "RecipeError", "UnknownNameError", "VczooError", "WeightsError"),
+    "errors": (
+        "ContractError",
+        "FolderError",
+        "HubError",
+        "LicenceError",
+        "RecipeError",
+        "UnknownNameError",
+        "VczooError",
+        "WeightsError",
+    ),
     "evaluation": ("Conversion", "Evaluation"),
     "folder": ("Converted", "convert_folder"),
     "frames": ("Frames",),
     "hookspecs": ("hookimpl",),
+    "hub": ("Pulled", "pull"),
+    "hub_search": ("Speaker", "search"),
     "image": ("mel_image",),
     "interfaces": ("Backbone", "Freezing", "Loss", "Source", "SpeakerHead", "Stage", "Vocoder", "Voice", "VoiceHead"),
     "mark": ("Mark",),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
     "origin": ("Origin",),
+    "push": ("Published",),
     "rate_finder": ("RateSearch", "find_learning_rate"),
     "recipe": ("Recipe",),
     "references": ("References", "place_manifest", "read_references"),

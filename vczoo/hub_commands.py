@@ -108,7 +108,7 @@ def verify(
     target: Annotated[str, typer.Argument(metavar="RUN|OWNER/NAME", help="A run's folder, or a speaker on the Hub.")],
 ) -> None:
     """Check a run's checksums, its pretrained base and its tensors. Exit status 1 where something fails."""
-    from vczoo.verify import verify as check
+    from vczoo.authenticity import verify as check
 
     checks = check(as_run(target))
     print_table([{"check": one.what, "state": one.state, "detail": one.detail} for one in checks])
