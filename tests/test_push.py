@@ -127,6 +127,19 @@ def test_a_name_that_is_none_is_refused(hub: HubServer, converter: Converter, na
     assert hub.requests == []
 
 
+def test_what_has_no_voice_is_not_published(hub: HubServer, small: tuple[str, ...]) -> None:
+    with pytest.raises(HubError, match="demo has no voice yet: fine-tune it"):
+        vczoo.load("demo", small).push_to_hub(NAME, **TERMS)
+    assert hub.requests == []
+
+
+def test_offline_nothing_is_published(hub: HubServer, converter: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="cannot be published while HF_HUB_OFFLINE"):
+        converter.push_to_hub(NAME, **TERMS)
+    assert hub.requests == []
+
+
 def test_voices_that_hold_frames_are_not_published_unless_asked_for(
     hub: HubServer, voices_folder: Path, small: tuple[str, ...]
 ) -> None:
