@@ -51,8 +51,14 @@ def test_offline_obeys_the_environment(monkeypatch, value, expected) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.safetensors", True), ("./folder/a", True), ("pretrained", False), ("IMAGENET1K_V1", False)]
-    + [(f"pretrained@{COMMIT}", False), ("me@home/a", True), ("me@home.safetensors", True)],
+    [
+        ("a.safetensors", True),
+        ("./folder/a", True),
+        ("me@home/a", True),
+        ("pretrained", False),
+        ("IMAGENET1K_V1", False),
+        (f"pretrained@{COMMIT}", False),
+    ],
 )
 def test_is_weights_file(name, expected) -> None:
     assert is_weights_file(name) is expected
