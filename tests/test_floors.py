@@ -32,7 +32,7 @@ FLOORS = (
     "recipe_text features batch material plots excerpts held_out stream",
     "recipe listing evaluation clips",
     "options kinship provenance",
-    "lesson",
+    "lesson watermark",
     "assembly",
     "run",
     "converter checkpoint vocoder_checkpoint",
