@@ -34,7 +34,7 @@ FLOORS = (
     "recipe_text features batch material plots excerpts held_out stream card_figures",
     "recipe listing evaluation clips card",
     "options kinship provenance portable",
-    "lesson",
+    "lesson watermark",
     "assembly",
     "run",
     "hub",

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from vczoo.interfaces import Vocoder as Vocoder
     from vczoo.interfaces import Voice as Voice
     from vczoo.interfaces import VoiceHead as VoiceHead
+    from vczoo.interfaces import Watermark as Watermark
     from vczoo.mark import Mark as Mark
     from vczoo.measuring import Measures as Measures
     from vczoo.measuring import load_measures as load_measures
@@ -73,6 +74,8 @@ if TYPE_CHECKING:
     from vczoo.vision import VisionBackbone as VisionBackbone
     from vczoo.vocoder_training import TrainedVocoder as TrainedVocoder
     from vczoo.vocoder_training import train_vocoder as train_vocoder
+    from vczoo.watermark import detect_watermark as detect_watermark
+    from vczoo.watermark import load_watermark as load_watermark
     from vczoo.waveform import Waveform as Waveform
     from vczoo.weights import announce_download as announce_download
     from vczoo.weights import choose_weights as choose_weights
@@ -108,7 +111,18 @@ _HOMES = {
     "hub": ("Pulled", "pull"),
     "hub_search": ("Speaker", "search"),
     "image": ("mel_image",),
-    "interfaces": ("Backbone", "Freezing", "Loss", "Source", "SpeakerHead", "Stage", "Vocoder", "Voice", "VoiceHead"),
+    "interfaces": (
+        "Backbone",
+        "Freezing",
+        "Loss",
+        "Source",
+        "SpeakerHead",
+        "Stage",
+        "Vocoder",
+        "Voice",
+        "VoiceHead",
+        "Watermark",
+    ),
     "mark": ("Mark",),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
@@ -126,6 +140,7 @@ _HOMES = {
     "trials": ("Trial", "read_trials"),
     "vision": ("VisionBackbone",),
     "vocoder_training": ("TrainedVocoder", "train_vocoder"),
+    "watermark": ("detect_watermark", "load_watermark"),
     "waveform": ("Waveform",),
     "weights": (
         "announce_download",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -35,10 +36,12 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or 
 @app.command("list")
 def list_(
     pattern: Annotated[str, typer.Argument(help="Names to show, as in a shell: 'vgg16*'.")] = "*",
-    parts: Annotated[str, typer.Option(help="Show parts: backbone, freezing, head, vocoder or all.")] = "",
+    parts: Annotated[str, typer.Option(help="Show parts: backbone, freezing, head, vocoder, watermark or all.")] = "",
 ) -> None:
     """List recipes, or with --parts what recipes are made of."""
     rows = part_rows(parts, pattern) if parts else recipe_rows(pattern)
+    if not rows and parts and pattern == "*":
+        raise VczooError(f"no {parts} is installed; `vczoo plugins` lists the plugins")
     if not rows:
         raise VczooError(f"nothing is called {pattern!r}; `vczoo list{f' --parts {parts}' if parts else ''}` lists all")
     _table(rows)
@@ -216,6 +219,7 @@ def convert(
     mark: Annotated[
         bool, typer.Option(help="Say in each file's metadata that it is synthetic; `vczoo provenance` reads it.")
     ] = True,
+    watermark: Annotated[str, typer.Option(metavar="NAME", help="Embed this plugin's inaudible watermark, too.")] = "",
 ) -> None:
     """Say in a voice what a recording says, or every recording below a folder.
 
@@ -227,7 +231,7 @@ def convert(
         shift = None if semitones == "auto" else float(semitones)
     except ValueError:
         raise VczooError(f"--semitones is a number or auto, got {semitones!r}") from None
-    told = ", marked as synthetic" if mark else ""
+    told = ", marked as synthetic" * mark + f", with the watermark {watermark}" * bool(watermark)
     try:
         if source.is_dir():
             from vczoo.folder import convert_folder
@@ -242,6 +246,7 @@ def convert(
                 jobs=jobs,
                 overwrite=overwrite,
                 mark=mark,
+                watermark=watermark,
             )
             seconds = sum(one.seconds for one in made)
             _print(f"{out}: {len(made)} recordings, {seconds:.1f} s in the voice of {voice}{told}")
@@ -252,7 +257,14 @@ def convert(
         converter, reader = _load(run), SoundReader(source)
         with FileBar(reader.seconds, "s") as bar:
             seconds = converter.convert_file(
-                source, out, voice, semitones=shift, overwrite=overwrite, mark=mark, watch=bar.reach
+                source,
+                out,
+                voice,
+                semitones=shift,
+                overwrite=overwrite,
+                mark=mark,
+                watermark=watermark,
+                watch=bar.reach,
             )
         _print(f"{out}: {seconds:.1f} s in the voice of {voice}{told}")
     except KeyboardInterrupt:
@@ -263,24 +275,29 @@ def convert(
 @app.command()
 def provenance(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files (WAV, FLAC, OGG or MP3).")],
+    watermark: Annotated[str, typer.Option(metavar="NAME", help="Look for this plugin's watermark, too.")] = "",
 ) -> None:
     """Say whether files are marked as synthetic, and what made them.
 
-    Exit status: 0 if every file has a mark, 1 if one has none, 2 if one cannot be read.
+    Exit status: 0 if every file has a mark (or the watermark, with 0.5 or more), 1 if one has none, 2 if one cannot be
+    read.
     """
     from vczoo.errors import AudioError
     from vczoo.sound_file import read_mark
 
+    detect = _detector(watermark) if watermark else None
     status = 0
     for file in files:
         try:
-            mark = read_mark(file)
+            mark, probability = read_mark(file), detect(file) if detect else 0.0
         except AudioError as error:
             _print(f"error: {error}", to_stderr=True)
             status = 2
             continue
         _print(f"{file}: {mark or 'no mark of vczoo, which proves nothing: marks are easily lost and removed'}")
-        status = max(status, int(mark is None))
+        if detect:
+            _print(f"{file}: watermark {watermark} with probability {probability:.3f}")
+        status = max(status, int(mark is None and probability < 0.5))
     raise typer.Exit(status)
 
 
@@ -395,3 +412,12 @@ def _load(run: str) -> Any:
     from vczoo.converter import load
 
     return load(_as_run(run))
+
+
+def _detector(name: str) -> Callable[[Path], float]:
+    """The probability of a watermark by file; it is loaded once."""
+    from vczoo.watermark import detect_watermark, load_watermark
+    from vczoo.waveform import Waveform
+
+    watermark = load_watermark(name)
+    return lambda file: detect_watermark(watermark, Waveform.read(file))

@@ -18,6 +18,7 @@ from vczoo.pitch import log_ratio
 from vczoo.progress import FileBar
 from vczoo.sound_file import AUDIO_SUFFIXES
 from vczoo.workers import Job, Workers
+from vczoo.zoo import the_zoo
 
 __all__ = ["Converted", "convert_folder"]
 
@@ -50,6 +51,7 @@ def convert_folder(
     jobs: int = 1,
     overwrite: bool = False,
     mark: bool = True,
+    watermark: str = "",
     progress: bool = True,
 ) -> tuple[Converted, ...]:
     """Convert every recording below a folder; a faulty one does not stop the others.
@@ -64,6 +66,7 @@ def convert_folder(
         jobs: processes, each with the run in its memory and its share of torch's threads.
         overwrite: whether files that are there are replaced.
         mark: whether each file's metadata say that it is synthetic, as with `Converter.convert_file`.
+        watermark: as for `Converter.convert`.
         progress: whether a bar is drawn on a terminal.
 
     Returns:
@@ -74,7 +77,7 @@ def convert_folder(
         AudioError: there is no such folder, no recording below it, a file to make exists, or a file is where a folder
             is to be made; nothing was made then.
         FolderError: some recordings could not be converted: all of them, with reasons, and what was made.
-        VczooError: `suffix`, `jobs` or `semitones` is out of range.
+        VczooError: `suffix`, `jobs` or `semitones` is out of range, or there is no such watermark.
     """
     folder, out = Path(folder), Path(out)
     if suffix != KEEP and suffix not in AUDIO_SUFFIXES:
@@ -85,10 +88,12 @@ def convert_folder(
     converter.run.model.check_converts()
     if semitones is not None:
         log_ratio(semitones)
+    if watermark:
+        the_zoo().find("watermark", watermark)
     pairs = _pairs(folder, out, suffix)
     _refuse_blocked(target for _, target in pairs)
     _refuse_taken(pairs, overwrite)
-    work = [Job(source, target, shares, semitones, overwrite, mark) for source, target in pairs]
+    work = [Job(source, target, shares, semitones, overwrite, mark, watermark) for source, target in pairs]
     made: list[Converted] = []
     faults: dict[Path, str] = {}
     with FileBar(len(work)) if progress else nullcontext() as bar:

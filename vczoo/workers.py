@@ -36,6 +36,7 @@ class Job:
         semitones: how far pitch is moved; None for the voice's mean.
         overwrite: whether `out` is replaced.
         mark: whether `out` says that it is synthetic.
+        watermark: name of the one to embed; none where it is empty.
     """
 
     source: Path
@@ -44,6 +45,7 @@ class Job:
     semitones: float | None
     overwrite: bool
     mark: bool = True
+    watermark: str = ""
 
     def run(self, converter: Converter) -> float | str:
         """The seconds made, or what was wrong."""
@@ -55,6 +57,7 @@ class Job:
                 semitones=self.semitones,
                 overwrite=self.overwrite,
                 mark=self.mark,
+                watermark=self.watermark,
             )
         except VczooError as error:
             return str(error)
