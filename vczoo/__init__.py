@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from vczoo.authenticity import Check as Check
     from vczoo.authenticity import verify as verify
     from vczoo.converter import Converter as Converter
-    from vczoo.converter import load as load
     from vczoo.corpus import Corpus as Corpus
     from vczoo.corpus import read_corpus as read_corpus
     from vczoo.entry import Entry as Entry
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from vczoo.interfaces import Voice as Voice
     from vczoo.interfaces import VoiceHead as VoiceHead
     from vczoo.interfaces import Watermark as Watermark
+    from vczoo.loading import load as load
     from vczoo.mark import Mark as Mark
     from vczoo.measuring import Measures as Measures
     from vczoo.measuring import load_measures as load_measures
@@ -91,7 +91,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "authenticity": ("Check", "verify"),
-    "converter": ("Converter", "load"),
+    "converter": ("Converter",),
     "corpus": ("Corpus", "read_corpus"),
     "entry": ("Entry", "Weights"),
     "errors": (
@@ -123,6 +123,7 @@ _HOMES = {
         "VoiceHead",
         "Watermark",
     ),
+    "loading": ("load",),
     "mark": ("Mark",),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),

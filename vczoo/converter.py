@@ -8,39 +8,34 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vczoo.assembly import build, checked_recipe
-from vczoo.errors import AudioError, RunError, UnknownNameError, VoiceError
-from vczoo.hub_name import is_hub_name
+from vczoo.errors import AudioError, RunError, VoiceError
 from vczoo.interfaces import Voice, Watermark
 from vczoo.mark import Mark
 from vczoo.mix import read_mix
 from vczoo.piecewise import Blocks, convert_blocks
 from vczoo.recipe import Recipe
-from vczoo.run import Run, is_run, load_run, save_run
+from vczoo.run import Run, is_run, save_run
 from vczoo.sound_file import SoundReader
 from vczoo.sound_writer import SoundWriter
 from vczoo.stream import Stream
 from vczoo.watermark import embed_watermark, load_watermark
 from vczoo.waveform import Waveform
-from vczoo.zoo import the_zoo
 
 if TYPE_CHECKING:
     from vczoo.push import Published
 
-__all__ = ["Converter", "Kind", "load", "read_name", "read_run"]
+__all__ = ["Converter"]
 
 Recording = str | os.PathLike[str] | Waveform
 
 SAMPLED_VOICES = 4  # of a run with many, whose samples a card shows
 WHOLE_SECONDS = 30.0  # longer recordings are converted piece by piece
-
-Kind = Literal["recipe", "run", "hub"]
 
 
 class Converter:
@@ -348,74 +343,3 @@ class Converter:
         rate = self.run.model.sample_rate_hz
         wave = recording.resample(rate) if isinstance(recording, Waveform) else Waveform.read(recording, rate)
         return wave.to(self.device)
-
-
-def load(
-    name: str | os.PathLike[str],
-    overrides: Iterable[str] | Mapping[str, Any] = (),
-    *,
-    device: torch.device | str | None = None,
-) -> Converter:
-    """Load a recipe (`vgg16-partialfreeze`), a run (`./runs/mine`) or a speaker from the Hub (`owner/name@v1`).
-
-    A recipe comes with its pretrained backbone and fresh heads: `enroll` a voice, or `finetune` it.
-
-    Args:
-        name: as above; a recipe's .yaml file, too.
-        overrides: of a recipe, `["backbone.weights=random"]` or a mapping of the same.
-        device: where it computes; a GPU where there is one.
-
-    Raises:
-        UnknownNameError, RecipeError, RunError, WeightsError: it cannot be loaded, and why.
-    """
-    kind, place = read_name(name)
-    if run := read_run(kind, place):
-        if overrides:
-            raise RunError(f"{place}: overrides are for recipes; a run is what it was trained as")
-        return Converter(run, device)
-    recipe = checked_recipe(place, overrides)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.training.seed)
-        model = build(recipe, num_speakers=1)
-    return Converter(Run(recipe, model, (), {}), device)
-
-
-def read_run(kind: Kind, place: str) -> Run | None:
-    """The run that `read_name` found, None where it found a recipe.
-
-    Raises:
-        HubError, RunError, PluginError, RecipeError, WeightsError: it cannot be read.
-    """
-    if kind == "recipe":
-        return None
-    if kind == "run":
-        return load_run(Path(place))
-    from vczoo.hub import load_from_hub  # imports the Hub's client, which nothing else needs
-
-    return load_from_hub(place)
-
-
-def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Tell what a name means: ("recipe", name or file), ("run", folder) or ("hub", owner/name[@revision]).
-
-    Raises:
-        UnknownNameError: it means nothing here, or two things.
-    """
-    text = os.fspath(name)
-    path = Path(text).expanduser()
-    if path.suffix in {".yaml", ".yml"}:
-        return "recipe", str(path)
-    explicit = isinstance(name, os.PathLike) or path.is_absolute() or text.startswith((".", "~"))
-    if explicit:
-        return "run", str(path)
-    if is_hub_name(text):
-        if path.is_dir():
-            raise UnknownNameError(
-                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder, "
-                f"{text}@main for the Hub"
-            )
-        return "hub", text
-    if "/" in text or os.sep in text:
-        return "run", str(path)
-    the_zoo().recipe(text)
-    return "recipe", text

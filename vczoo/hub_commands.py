@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def push(
     ] = False,
 ) -> None:
     """Publish a run on the Hugging Face Hub, in one commit. Its recordings stay here."""
-    from vczoo.converter import load
+    from vczoo.loading import load
 
     published = load(as_run(run)).push_to_hub(
         name,
@@ -116,4 +117,10 @@ def verify(
         raise typer.Exit(1)
 
 
-COMMANDS = (push, pull, search, info, verify)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "push": push,
+    "pull": pull,
+    "search": search,
+    "info": info,
+    "verify": verify,
+}

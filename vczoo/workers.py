@@ -17,8 +17,9 @@ from typing import Self, cast
 
 import torch
 
-from vczoo.converter import Converter, load
+from vczoo.converter import Converter
 from vczoo.errors import VczooError
+from vczoo.loading import load
 
 __all__ = ["Job", "Workers"]
 
