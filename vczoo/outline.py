@@ -83,7 +83,10 @@ class _Outline(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in UNFILLED:
-            kwargs = {**kwargs, "device": "meta"}
+            outline = func(*args, **{**kwargs, "device": "meta"})
+            if outline.numel():
+                return outline
+            # torch.load begins each tensor as an empty one, which it then gives what the file holds.
         elif func in CONSTANT:
             count = func(*args, **{**kwargs, "device": "meta"}).numel()
             if count > LARGEST_CONSTANT:

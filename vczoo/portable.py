@@ -33,7 +33,8 @@ def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
 
     Args:
         model: that was built from it.
-        whole: whether the run will hold every tensor itself: what a file gave is then no longer asked for.
+        whole: whether the run will hold every tensor itself: what a file gave is then no longer asked for. It always
+            holds those of a vocoder that came from a file.
     """
     changed: dict[str, Part] = {}
     for place in ("backbone", "vocoder"):
@@ -42,7 +43,7 @@ def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
             continue
         origin = getattr(getattr(model, place), "origin", None)
         options = dict(origin.pins) if origin else {}
-        if whole and is_weights_file(str(part.options.get("weights", ""))):
+        if (whole or place == "vocoder") and is_weights_file(str(part.options.get("weights", ""))):
             options["weights"] = "random"
         if options:
             changed[place] = part.model_copy(update=options)
