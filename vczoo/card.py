@@ -65,15 +65,22 @@ def _right(facts: CardFacts) -> str:
 def _samples(facts: CardFacts) -> str:
     if not facts.samples:
         return ""
+    shown = facts.samples[:MOST_SAMPLES]
+    known = any(sample.words or sample.speaker for sample in shown)
     rows = [
         (
             code(sample.voice),
-            escaped(sample.words) + (f" (said by {escaped(sample.speaker)})" if sample.speaker else ""),
+            *(
+                [escaped(sample.words) + (f" (said by {escaped(sample.speaker)})" * bool(sample.speaker))]
+                if known
+                else []
+            ),
             f'<audio controls preload="none" src="{facts.url(sample.path)}"></audio>',
         )
-        for sample in facts.samples[:MOST_SAMPLES]
+        for sample in shown
     ]
-    return "## Listen\n\n" + table(("in the voice of", "what is said", "conversion"), rows, left=3)
+    header = ("in the voice of", *(["what is said"] if known else []), "conversion")
+    return "## Listen\n\n" + table(header, rows, left=len(header))
 
 
 def _use(facts: CardFacts) -> str:
