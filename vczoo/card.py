@@ -83,6 +83,10 @@ def _samples(facts: CardFacts) -> str:
     return "## Listen\n\n" + table(header, rows, left=len(header))
 
 
+def _player(url: str) -> str:
+    return f'<audio controls preload="none" src="{url}"></audio>'
+
+
 def _use(facts: CardFacts) -> str:
     name = one_line(facts.repository) + (f"@{one_line(facts.revision)}" if facts.revision else "")
     voice = next((v.name for v in facts.voices if v.name.isprintable() and len(v.name) <= 60), "NAME")
