@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vczoo.base import stage_of
 from vczoo.criterion import criterion_faults
 from vczoo.entry import Kind
 from vczoo.errors import RecipeError, WeightsError
@@ -63,12 +64,15 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(recipe.name, faults)
 
 
-def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) -> Model:
+def build(
+    recipe: Recipe, num_speakers: int, *, random: Collection[str] = (), stages: Collection[str] | None = None
+) -> Model:
     """Build a recipe's model; the random state of the caller decides what is fresh in it.
 
     Args:
         num_speakers: of the training data, at least 1.
         random: whose pretrained weights are left out, since a run's are put in: backbone, vocoder.
+        stages: the keys of those whose pretrained weights are told by `Model.base`; None tells all.
 
     Raises:
         RecipeError: with every fault.
@@ -89,7 +93,9 @@ def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) ->
     )
     own = model.tensors() if pretrained else {}
     model.base = {
-        name: digest(tensor) for name, tensor in own.items() if name.startswith(pretrained) and not tensor.is_meta
+        name: digest(tensor)
+        for name, tensor in own.items()
+        if name.startswith(pretrained) and not tensor.is_meta and (stages is None or stage_of(name) in stages)
     }
     return model
 

@@ -219,9 +219,9 @@ def build_on_base(config: RunConfig) -> Model:
     """
     taken = stages_taken(config.base)
     random = [place for place in PLACES if not (place in config.base and config.base[place].stages)]
-    model = _build(config, random)
+    model = _build(config, random, taken)
     if any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
-        model = _build(config, random, outline=False)  # a plugin's own way of loading weights knows no outlines
+        model = _build(config, random, taken, outline=False)  # a plugin's own way of loading weights knows no outlines
     return model
 
 
@@ -256,9 +256,9 @@ def _model_of(config: RunConfig, path: Path) -> Model:
     return model.eval()
 
 
-def _build(config: RunConfig, random: Collection[str], *, outline: bool = True) -> Model:
+def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
     with torch.random.fork_rng(devices=[]), outlined() if outline else nullcontext():
-        return build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random)
+        return build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random, stages=stages)
 
 
 def _put(model: Model, tensors: Mapping[str, Tensor]) -> None:
