@@ -66,20 +66,14 @@ def _samples(facts: CardFacts) -> str:
     if not facts.samples:
         return ""
     shown = facts.samples[:MOST_SAMPLES]
-    known = any(sample.words or sample.speaker for sample in shown)
-    rows = [
-        (
-            code(sample.voice),
-            *(
-                [escaped(sample.words) + (f" (said by {escaped(sample.speaker)})" * bool(sample.speaker))]
-                if known
-                else []
-            ),
-            f'<audio controls preload="none" src="{facts.url(sample.path)}"></audio>',
-        )
-        for sample in shown
+    said = [
+        escaped(sample.words) + (f" (said by {escaped(sample.speaker)})" if sample.speaker else "") for sample in shown
     ]
-    header = ("in the voice of", *(["what is said"] if known else []), "conversion")
+    rows = [
+        (code(sample.voice), *([words] if any(said) else []), _player(facts.url(sample.path)))
+        for sample, words in zip(shown, said, strict=True)
+    ]
+    header = ("in the voice of", *(["what is said"] if any(said) else []), "conversion")
     return "## Listen\n\n" + table(header, rows, left=len(header))
 
 
