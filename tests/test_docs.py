@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub_server import HubServer
 from vczoo.assembly import checked_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,8 +25,8 @@ def blocks(page: Path, language: str, note: str = "") -> list[str]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the recordings that the examples speak of."""
+def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch, hub: HubServer) -> Path:
+    """A folder with the recordings that the examples speak of, and a Hub where they are `me`."""
     shutil.copytree(voices_folder, tmp_path / "voices", ignore=shutil.ignore_patterns("carol"))
     shutil.copytree(voices_folder / "carol", tmp_path / "more-voices" / "carla")
     for name, source in {

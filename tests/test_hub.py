@@ -182,7 +182,7 @@ def test_a_file_that_changes_between_two_reads_is_noticed(speaker: HubServer) ->
     speaker.faults.add(
         Fault("GET", "*/model.safetensors", before=lambda *_: head.tamper("model.safetensors", other), times=None)
     )
-    with pytest.raises(HubError, match="model.safetensors is damaged or was tampered with"):
+    with pytest.raises(HubError, match=r"model\.safetensors is damaged or was tampered with"):
         vczoo.load(NAME)
     assert "model.safetensors" not in cache_of(speaker)
 
@@ -207,9 +207,7 @@ def test_what_is_damaged_in_the_cache_goes_and_comes_again(speaker: HubServer) -
 def test_files_that_are_too_large_are_not_downloaded(speaker: HubServer) -> None:
     change(speaker, model_safetensors=b"\0" * 40_000_000)
     speaker.requests.clear()
-    with pytest.raises(
-        HubError, match=r"model.safetensors has 40000000 bytes, no more than \d+ can belong to such a run"
-    ):
+    with pytest.raises(HubError, match=r"model.safetensors has 40000000 bytes, no more than \d+ can belong"):
         vczoo.load(NAME)
     assert not speaker.seen("GET", "*/model.safetensors")
 

@@ -1,4 +1,4 @@
-"""Publishing: what is sent is whole, once, and nothing but what was asked for; what goes wrong is said and loses nothing."""
+"""Publishing: what is sent is whole, once, and nothing but what was asked for; what goes wrong loses nothing."""
 
 from __future__ import annotations
 
@@ -124,6 +124,19 @@ def test_terms_that_do_not_hold_are_refused_before_anything_is_sent(
 def test_a_name_that_is_none_is_refused(hub: HubServer, converter: Converter, name: str) -> None:
     with pytest.raises(HubError, match=r"names no speaker|named by its tag"):
         converter.push_to_hub(name, **TERMS)
+    assert hub.requests == []
+
+
+def test_what_has_no_voice_is_not_published(hub: HubServer, small: tuple[str, ...]) -> None:
+    with pytest.raises(HubError, match="demo has no voice yet: fine-tune it"):
+        vczoo.load("demo", small).push_to_hub(NAME, **TERMS)
+    assert hub.requests == []
+
+
+def test_offline_nothing_is_published(hub: HubServer, converter: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="cannot be published while HF_HUB_OFFLINE"):
+        converter.push_to_hub(NAME, **TERMS)
     assert hub.requests == []
 
 

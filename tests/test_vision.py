@@ -114,6 +114,25 @@ def test_parallel_branches_meet() -> None:
     assert network(image).shape == (1, 5, 20, 32)
 
 
+class Scaled(nn.Module):
+    """A stage that shares a module, and its parameter, with others."""
+
+    def __init__(self, shared: nn.Module, scale: nn.Parameter) -> None:
+        super().__init__()
+        self.convolution, self.shared, self.scale = convolution(3, 3), shared, scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.shared(self.convolution(image)) * self.scale
+
+
+def test_what_stages_share_stays_real_and_shared() -> None:
+    shared, scale = nn.BatchNorm2d(3), nn.Parameter(torch.tensor(2.0))
+    backbone = VisionBackbone([Stage(name, Scaled(shared, scale)) for name in ("first", "second")], time_stride=4)
+    assert not any(tensor.is_meta for tensor in (*backbone.parameters(), *backbone.buffers()))
+    assert all(stage.module.scale is scale for stage in backbone.stages())
+    assert backbone.eval()(noise(0.5)).values.isfinite().all()
+
+
 def test_the_network_keeps_its_mode_and_statistics() -> None:
     network = nn.Sequential(convolution(3, 4), nn.BatchNorm2d(4)).train()
     limit_time_stride(network, torch.rand(1, 3, 80, 64), 1)

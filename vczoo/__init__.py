@@ -12,14 +12,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vczoo.authenticity import Check as Check
+    from vczoo.authenticity import verify as verify
     from vczoo.converter import Converter as Converter
-    from vczoo.converter import load as load
     from vczoo.corpus import Corpus as Corpus
     from vczoo.corpus import read_corpus as read_corpus
     from vczoo.entry import Entry as Entry
     from vczoo.entry import Weights as Weights
     from vczoo.errors import ContractError as ContractError
     from vczoo.errors import FolderError as FolderError
+    from vczoo.errors import HubError as HubError
+    from vczoo.errors import LicenceError as LicenceError
     from vczoo.errors import RecipeError as RecipeError
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
     from vczoo.folder import convert_folder as convert_folder
     from vczoo.frames import Frames as Frames
     from vczoo.hookspecs import hookimpl as hookimpl
+    from vczoo.hub import Pulled as Pulled
+    from vczoo.hub import pull as pull
+    from vczoo.hub_search import Speaker as Speaker
+    from vczoo.hub_search import search as search
     from vczoo.image import mel_image as mel_image
     from vczoo.interfaces import Backbone as Backbone
     from vczoo.interfaces import Freezing as Freezing
@@ -40,11 +47,14 @@ if TYPE_CHECKING:
     from vczoo.interfaces import Vocoder as Vocoder
     from vczoo.interfaces import Voice as Voice
     from vczoo.interfaces import VoiceHead as VoiceHead
+    from vczoo.interfaces import Watermark as Watermark
+    from vczoo.loading import load as load
     from vczoo.mark import Mark as Mark
     from vczoo.measuring import Measures as Measures
     from vczoo.measuring import load_measures as load_measures
     from vczoo.mel import LogMel as LogMel
     from vczoo.origin import Origin as Origin
+    from vczoo.push import Published as Published
     from vczoo.rate_finder import RateSearch as RateSearch
     from vczoo.rate_finder import find_learning_rate as find_learning_rate
     from vczoo.recipe import Recipe as Recipe
@@ -64,6 +74,8 @@ if TYPE_CHECKING:
     from vczoo.vision import VisionBackbone as VisionBackbone
     from vczoo.vocoder_training import TrainedVocoder as TrainedVocoder
     from vczoo.vocoder_training import train_vocoder as train_vocoder
+    from vczoo.watermark import detect_watermark as detect_watermark
+    from vczoo.watermark import load_watermark as load_watermark
     from vczoo.waveform import Waveform as Waveform
     from vczoo.weights import announce_download as announce_download
     from vczoo.weights import choose_weights as choose_weights
@@ -78,20 +90,45 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "converter": ("Converter", "load"),
+    "authenticity": ("Check", "verify"),
+    "converter": ("Converter",),
     "corpus": ("Corpus", "read_corpus"),
     "entry": ("Entry", "Weights"),
-    "errors": ("ContractError", "FolderError", "RecipeError", "UnknownNameError", "VczooError", "WeightsError"),
+    "errors": (
+        "ContractError",
+        "FolderError",
+        "HubError",
+        "LicenceError",
+        "RecipeError",
+        "UnknownNameError",
+        "VczooError",
+        "WeightsError",
+    ),
     "evaluation": ("Conversion", "Evaluation"),
     "folder": ("Converted", "convert_folder"),
     "frames": ("Frames",),
     "hookspecs": ("hookimpl",),
+    "hub": ("Pulled", "pull"),
+    "hub_search": ("Speaker", "search"),
     "image": ("mel_image",),
-    "interfaces": ("Backbone", "Freezing", "Loss", "Source", "SpeakerHead", "Stage", "Vocoder", "Voice", "VoiceHead"),
+    "interfaces": (
+        "Backbone",
+        "Freezing",
+        "Loss",
+        "Source",
+        "SpeakerHead",
+        "Stage",
+        "Vocoder",
+        "Voice",
+        "VoiceHead",
+        "Watermark",
+    ),
+    "loading": ("load",),
     "mark": ("Mark",),
     "measuring": ("Measures", "load_measures"),
     "mel": ("LogMel",),
     "origin": ("Origin",),
+    "push": ("Published",),
     "rate_finder": ("RateSearch", "find_learning_rate"),
     "recipe": ("Recipe",),
     "references": ("References", "place_manifest", "read_references"),
@@ -104,6 +141,7 @@ _HOMES = {
     "trials": ("Trial", "read_trials"),
     "vision": ("VisionBackbone",),
     "vocoder_training": ("TrainedVocoder", "train_vocoder"),
+    "watermark": ("detect_watermark", "load_watermark"),
     "waveform": ("Waveform",),
     "weights": (
         "announce_download",

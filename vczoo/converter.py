@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vczoo.assembly import build, checked_recipe
-from vczoo.errors import AudioError, RunError, UnknownNameError, VoiceError
-from vczoo.hub_name import is_hub_name
-from vczoo.interfaces import Voice
+from vczoo.errors import AudioError, RunError, VoiceError
+from vczoo.interfaces import Voice, Watermark
 from vczoo.mark import Mark
 from vczoo.mix import read_mix
 from vczoo.piecewise import Blocks, convert_blocks
 from vczoo.recipe import Recipe
-from vczoo.run import Run, is_run, load_run, save_run
+from vczoo.run import Run, is_run, save_run
 from vczoo.sound_file import SoundReader
 from vczoo.sound_writer import SoundWriter
 from vczoo.stream import Stream
+from vczoo.watermark import embed_watermark, load_watermark
 from vczoo.waveform import Waveform
-from vczoo.zoo import the_zoo
 
 if TYPE_CHECKING:
     from vczoo.push import Published
 
-__all__ = ["Converter", "Kind", "load", "read_name", "read_run"]
+__all__ = ["Converter"]
 
 Recording = str | os.PathLike[str] | Waveform
 
 SAMPLED_VOICES = 4  # of a run with many, whose samples a card shows
 WHOLE_SECONDS = 30.0  # longer recordings are converted piece by piece
-
-Kind = Literal["recipe", "run", "hub"]
 
 
 class Converter:
@@ -54,6 +50,7 @@ class Converter:
         self.run = run
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         run.model.to(self.device).eval()
+        self._watermarks: dict[str, Watermark] = {}
 
     def __repr__(self) -> str:
         return f"<Converter {self.recipe.name}: {len(self.voices)} voices>"
@@ -85,6 +82,7 @@ class Converter:
         *,
         semitones: float | None = None,
         mark: bool = True,
+        watermark: str = "",
     ) -> Waveform:
         """Say what a recording says in a voice; one of more than half a minute piece by piece.
 
@@ -93,6 +91,7 @@ class Converter:
             voice: one of `voices`, or a mix by shares: "alice:0.7,bob:0.3" or `{"alice": 0.7, "bob": 0.3}`.
             semitones: how far pitch is moved; None moves its mean to the voice's.
             mark: whether it says that it is synthetic, in this recipe and voice; `save` writes that into the file.
+            watermark: name of a registered watermark to embed, inaudibly; nothing by default.
 
         Returns:
             (1, S) at the model's rate, as long as the source.
@@ -101,13 +100,10 @@ class Converter:
             VoiceError: no such voice, shares that do not add up to 1, or the recipe only recognises.
             AudioError: the source cannot be read, or is a batch of several.
             ContractError: `semitones` is NaN or infinite.
+            VczooError: no such watermark.
         """
-        voices, blocks = self._voices(voice), self._blocks(source)
-        if blocks.seconds <= WHOLE_SECONDS:
-            wave = self.run.model.convert(self._read(source), voices, semitones=semitones).to("cpu")
-        else:
-            made = convert_blocks(self.run.model, blocks, voices, semitones=semitones, device=self.device)
-            wave = Waveform.of(torch.cat(list(made)), self.run.model.sample_rate_hz)
+        made = self._made(source, voice, semitones, watermark)
+        wave = Waveform.of(torch.cat(list(made)), self.run.model.sample_rate_hz)
         return replace(wave, mark=self._mark(voice) if mark else None)
 
     def convert_file(
@@ -119,6 +115,7 @@ class Converter:
         semitones: float | None = None,
         overwrite: bool = False,
         mark: bool = True,
+        watermark: str = "",
         watch: Callable[[float], None] | None = None,
     ) -> float:
         """As `convert`, straight into a file, in memory that does not grow with the recording's length.
@@ -127,31 +124,28 @@ class Converter:
             out: the file to make; it appears whole or not at all.
             overwrite: whether a file that is there is replaced.
             mark: whether the file's metadata say that it is synthetic, in this recipe and voice.
+            watermark: as for `convert`.
             watch: called now and then with the seconds that are written.
 
         Returns:
             The seconds that were written.
 
         Raises:
-            VoiceError, AudioError, ContractError: as `convert`, and `out` exists, is of no known format or would lie in
-                a file, or the disk refuses.
+            VoiceError, AudioError, ContractError, VczooError: as `convert`, and `out` exists, is of no known format or
+                would lie in a file, or the disk refuses.
         """
-        voices, model = self._voices(voice), self.run.model
+        rate = self.run.model.sample_rate_hz
         told = self._mark(voice) if mark else None
         # Made first, since its faults come before the work.
-        writer = SoundWriter(out, model.sample_rate_hz, overwrite=overwrite, mark=told)
-        blocks = self._blocks(source)
-        if blocks.seconds <= WHOLE_SECONDS:
-            made = iter([self.convert(source, voice, semitones=semitones).samples[0]])
-        else:
-            made = convert_blocks(model, blocks, voices, semitones=semitones, device=self.device)
+        writer = SoundWriter(out, rate, overwrite=overwrite, mark=told)
+        made = self._made(source, voice, semitones, watermark)
         first = next(made)  # the recording was read once then, and has no fault
         with writer as file:
             for block in chain([first], made):
                 file.write(block.numpy())
                 if watch:
-                    watch(file.written / model.sample_rate_hz)
-        return file.written / model.sample_rate_hz
+                    watch(file.written / rate)
+        return file.written / rate
 
     def stream(
         self,
@@ -239,8 +233,12 @@ class Converter:
             raise VoiceError("this recipe has no speaker head; load one that has, see `vczoo list`")
         return next(iter(self.run.model.embed(self._read(recording)).values()))[0].cpu()
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, whole: bool = False) -> Path:
         """Write it as a run folder, which `load` reads.
+
+        Args:
+            overwrite: whether a run that is there is replaced.
+            whole: whether what is the pretrained base's is kept, too, so that nobody needs the base to load it.
 
         Raises:
             RunError: the path exists (and `overwrite` is false or it is no run), or the disk refuses.
@@ -248,7 +246,7 @@ class Converter:
         path = Path(path)
         if path.exists() and not (overwrite and is_run(path)):
             raise RunError(f"{path} exists; choose another folder, or overwrite a run on purpose")
-        return save_run(self.run, path)
+        return save_run(self.run, path, whole=whole)
 
     def push_to_hub(
         self,
@@ -316,6 +314,25 @@ class Converter:
         shares = read_mix(voice, self.voices)
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
 
+    def _made(
+        self, source: Recording, voice: str | Mapping[str, float], semitones: float | None, watermark: str
+    ) -> Iterator[Tensor]:
+        """Blocks (S,) on the CPU of what `convert` gives; a short recording is one."""
+        model, voices, blocks = self.run.model, self._voices(voice), self._blocks(source)
+        part = self._watermark(watermark) if watermark else None
+        if blocks.seconds <= WHOLE_SECONDS:
+            made = iter([model.convert(self._read(source), voices, semitones=semitones).to("cpu").samples[0]])
+        else:
+            made = convert_blocks(model, blocks, voices, semitones=semitones, device=self.device)
+        if part is None:
+            return made
+        return (embed_watermark(part, Waveform.of(block, model.sample_rate_hz)).samples[0] for block in made)
+
+    def _watermark(self, name: str) -> Watermark:
+        if name not in self._watermarks:
+            self._watermarks[name] = load_watermark(name)
+        return self._watermarks[name]
+
     def _mark(self, voice: str | Mapping[str, float]) -> Mark:
         shares = {name: float(f"{share:.4g}") for name, share in read_mix(voice, self.voices).items()}
         return Mark(self.recipe.name, shares, self.run.label)
@@ -330,74 +347,3 @@ class Converter:
         rate = self.run.model.sample_rate_hz
         wave = recording.resample(rate) if isinstance(recording, Waveform) else Waveform.read(recording, rate)
         return wave.to(self.device)
-
-
-def load(
-    name: str | os.PathLike[str],
-    overrides: Iterable[str] | Mapping[str, Any] = (),
-    *,
-    device: torch.device | str | None = None,
-) -> Converter:
-    """Load a recipe (`vgg16-partialfreeze`), a run (`./runs/mine`) or a speaker from the Hub (`owner/name@v1`).
-
-    A recipe comes with its pretrained backbone and fresh heads: `enroll` a voice, or `finetune` it.
-
-    Args:
-        name: as above; a recipe's .yaml file, too.
-        overrides: of a recipe, `["backbone.weights=random"]` or a mapping of the same.
-        device: where it computes; a GPU where there is one.
-
-    Raises:
-        UnknownNameError, RecipeError, RunError, WeightsError: it cannot be loaded, and why.
-    """
-    kind, place = read_name(name)
-    if run := read_run(kind, place):
-        if overrides:
-            raise RunError(f"{place}: overrides are for recipes; a run is what it was trained as")
-        return Converter(run, device)
-    recipe = checked_recipe(place, overrides)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.training.seed)
-        model = build(recipe, num_speakers=1)
-    return Converter(Run(recipe, model, (), {}), device)
-
-
-def read_run(kind: Kind, place: str) -> Run | None:
-    """The run that `read_name` found, None where it found a recipe.
-
-    Raises:
-        HubError, RunError, PluginError, RecipeError, WeightsError: it cannot be read.
-    """
-    if kind == "recipe":
-        return None
-    if kind == "run":
-        return load_run(Path(place))
-    from vczoo.hub import load_from_hub  # imports the Hub's client, which nothing else needs
-
-    return load_from_hub(place)
-
-
-def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Tell what a name means: ("recipe", name or file), ("run", folder) or ("hub", owner/name[@revision]).
-
-    Raises:
-        UnknownNameError: it means nothing here, or two things.
-    """
-    text = os.fspath(name)
-    path = Path(text).expanduser()
-    if path.suffix in {".yaml", ".yml"}:
-        return "recipe", str(path)
-    explicit = isinstance(name, os.PathLike) or path.is_absolute() or text.startswith((".", "~"))
-    if explicit:
-        return "run", str(path)
-    if is_hub_name(text):
-        if path.is_dir():
-            raise UnknownNameError(
-                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder, "
-                f"{text}@main for the Hub"
-            )
-        return "hub", text
-    if "/" in text or os.sep in text:
-        return "run", str(path)
-    the_zoo().recipe(text)
-    return "recipe", text

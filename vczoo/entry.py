@@ -11,7 +11,7 @@ from vczoo.errors import PluginError
 
 __all__ = ["Entry", "Kind", "Weights"]
 
-Kind = Literal["backbone", "freezing", "head", "vocoder"]
+Kind = Literal["backbone", "freezing", "head", "vocoder", "watermark"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Entry:
 
     Attributes:
         name: as in `use: NAME`; plugins prefix theirs, `timm/resnet18`.
-        kind: backbone, freezing, head or vocoder.
+        kind: backbone, freezing, head, vocoder or watermark.
         factory: "module:attribute", imported on use; called with `arguments`, the recipe's options and those
             of `vczoo.options.CONTEXT` that its signature names.
         summary: one line.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,8 +16,10 @@ from vczoo.manifest import some
 from vczoo.mix import read_mix
 from vczoo.pitch import log_ratio
 from vczoo.progress import FileBar
+from vczoo.run import save_run
 from vczoo.sound_file import AUDIO_SUFFIXES
 from vczoo.workers import Job, Workers
+from vczoo.zoo import the_zoo
 
 __all__ = ["Converted", "convert_folder"]
 
@@ -50,6 +52,7 @@ def convert_folder(
     jobs: int = 1,
     overwrite: bool = False,
     mark: bool = True,
+    watermark: str = "",
     progress: bool = True,
 ) -> tuple[Converted, ...]:
     """Convert every recording below a folder; a faulty one does not stop the others.
@@ -64,6 +67,7 @@ def convert_folder(
         jobs: processes, each with the run in its memory and its share of torch's threads.
         overwrite: whether files that are there are replaced.
         mark: whether each file's metadata say that it is synthetic, as with `Converter.convert_file`.
+        watermark: as for `Converter.convert`.
         progress: whether a bar is drawn on a terminal.
 
     Returns:
@@ -74,7 +78,7 @@ def convert_folder(
         AudioError: there is no such folder, no recording below it, a file to make exists, or a file is where a folder
             is to be made; nothing was made then.
         FolderError: some recordings could not be converted: all of them, with reasons, and what was made.
-        VczooError: `suffix`, `jobs` or `semitones` is out of range.
+        VczooError: `suffix`, `jobs` or `semitones` is out of range, or there is no such watermark.
     """
     folder, out = Path(folder), Path(out)
     if suffix != KEEP and suffix not in AUDIO_SUFFIXES:
@@ -85,10 +89,12 @@ def convert_folder(
     converter.run.model.check_converts()
     if semitones is not None:
         log_ratio(semitones)
+    if watermark:
+        the_zoo().find("watermark", watermark)
     pairs = _pairs(folder, out, suffix)
     _refuse_blocked(target for _, target in pairs)
     _refuse_taken(pairs, overwrite)
-    work = [Job(source, target, shares, semitones, overwrite, mark) for source, target in pairs]
+    work = [Job(source, target, shares, semitones, overwrite, mark, watermark) for source, target in pairs]
     made: list[Converted] = []
     faults: dict[Path, str] = {}
     with FileBar(len(work)) if progress else nullcontext() as bar:
@@ -112,10 +118,9 @@ def _outcomes(converter: Converter, work: list[Job], jobs: int) -> Iterator[tupl
             yield job, job.run(converter)
         return
     with TemporaryDirectory(prefix="vczoo-run-") as place:
-        label = converter.run.label  # a copy's could be another
-        # As it is in memory, with voices that were enrolled since it was loaded.
-        run = converter.save(Path(place) / "run")
-        with Workers(run, str(converter.device), jobs, label) as workers:
+        # As it is in memory, with voices that were enrolled since it was loaded; the run itself stays where it is.
+        run = save_run(replace(converter.run), Path(place) / "run")
+        with Workers(run, str(converter.device), jobs, converter.run.label) as workers:
             yield from workers.map(work)
 
 

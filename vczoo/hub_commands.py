@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def push(
     ] = False,
 ) -> None:
     """Publish a run on the Hugging Face Hub, in one commit. Its recordings stay here."""
-    from vczoo.converter import load
+    from vczoo.loading import load
 
     published = load(as_run(run)).push_to_hub(
         name,
@@ -108,7 +109,7 @@ def verify(
     target: Annotated[str, typer.Argument(metavar="RUN|OWNER/NAME", help="A run's folder, or a speaker on the Hub.")],
 ) -> None:
     """Check a run's checksums, its pretrained base and its tensors. Exit status 1 where something fails."""
-    from vczoo.verify import verify as check
+    from vczoo.authenticity import verify as check
 
     checks = check(as_run(target))
     print_table([{"check": one.what, "state": one.state, "detail": one.detail} for one in checks])
@@ -116,4 +117,10 @@ def verify(
         raise typer.Exit(1)
 
 
-COMMANDS = (push, pull, search, info, verify)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "push": push,
+    "pull": pull,
+    "search": search,
+    "info": info,
+    "verify": verify,
+}

@@ -44,7 +44,7 @@ def told(repository: str, revision: str = "", *, writing: bool = False) -> Itera
     except HFValidationError as error:
         raise HubError(f"{repository!r} is no name of a repository; one is owner/name ({error})") from error
     except (RevisionResolutionError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise HubError(_not_here(repository, revision, error)) from error
+        raise HubError(_not_here(repository, revision, error, writing)) from error
     except HfHubHTTPError as error:
         raise HubError(_answered(repository, revision, error, writing)) from error
     except httpx2.HTTPError as error:
@@ -63,8 +63,10 @@ def status_of(error: HfHubHTTPError) -> int:
     return int(error.response.status_code)
 
 
-def _not_here(repository: str, revision: str, error: Exception) -> str:
+def _not_here(repository: str, revision: str, error: Exception, writing: bool) -> str:
     what = f"{repository}@{revision}" if revision else repository
+    if writing and constants.HF_HUB_OFFLINE:
+        return f"{what} cannot be published while HF_HUB_OFFLINE forbids the network; unset it"
     if constants.HF_HUB_OFFLINE:
         return (
             f"{what} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids the network; "

@@ -1,8 +1,8 @@
-"""The five interfaces that parts implement: Backbone, Freezing, SpeakerHead and VoiceHead, Vocoder.
+"""The interfaces that parts implement: Backbone, Freezing, SpeakerHead and VoiceHead, Vocoder; and Watermark.
 
 Waveform -> Backbone (stage by stage) -> Frames -+-> SpeakerHead -> embedding, logits
                                                  +-> VoiceHead (Frames, pitch, voice) -> acoustic Frames
-                                                         acoustic Frames -> Vocoder -> Waveform
+                                                         acoustic Frames -> Vocoder -> Waveform [-> Watermark]
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "Vocoder",
     "Voice",
     "VoiceHead",
+    "Watermark",
 ]
 
 
@@ -278,3 +279,15 @@ class Vocoder(nn.Module, ABC):
         """
         made: Waveform = self(frames)
         return made
+
+
+class Watermark(nn.Module, ABC):
+    """Hides in a recording that it is synthetic, where nobody hears it, and finds that again."""
+
+    @abstractmethod
+    def embed(self, wave: Waveform) -> Waveform:
+        """(1, S) at any rate -> (1, S) at the same. A long recording comes piece by piece, of any lengths from 1 on."""
+
+    @abstractmethod
+    def detect(self, wave: Waveform) -> float:
+        """The probability, 0 to 1, that some of a recording, (1, S) of up to 30 s, carries this watermark."""

@@ -20,13 +20,13 @@ from vczoo.activations import frozen_depth
 from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.batch import Batch
 from vczoo.clips import Clips
-from vczoo.converter import read_name, read_run
 from vczoo.corpus import read_corpus
 from vczoo.drawing import BLUE, GREEN, GREY, ORANGE, head, one_axes, save
 from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.extras import require
 from vczoo.freezing import apply_freezing
 from vczoo.lesson import check_versions, clips_of, features_of, recipe_of_run
+from vczoo.loading import read_name, read_run
 from vczoo.loop import run_frozen, seed_of
 from vczoo.model import Model
 from vczoo.progress import Bar, Silent

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from vczoo.converter import Converter, load, read_name
+from vczoo.converter import Converter
 from vczoo.errors import CorpusError, PluginError, RunError, VoiceError
 from vczoo.evaluation import Conversion, Evaluation
 from vczoo.extras import require
 from vczoo.kinship import kin_notes, shares_asr
+from vczoo.loading import load, read_name
 from vczoo.measuring import DEFAULT_ASR, DEFAULT_SPEAKER, Measures, load_measures
 from vczoo.plots import plot_contours, plot_mels, plot_similarity
 from vczoo.references import References, read_references

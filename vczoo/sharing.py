@@ -63,7 +63,7 @@ def push(
     """Publish a run as a speaker, in one commit.
 
     Args:
-        run: with at least one voice or speaker.
+        run: with at least one voice.
         name: owner/name.
         licence: identifier of the Hub, cc-by-4.0; it must go with those of the base weights and the data.
         consent: by what right its voices are shared: own-voice, written-consent, public-dataset:<name> or synthetic.
@@ -86,6 +86,8 @@ def push(
     target = HubName.parse(f"{name}@{tag}" if tag else name)
     if target.revision != tag:
         raise HubError(f"{name!r}: a version is named by its tag; push to {target.repository} with a tag")
+    if not run.voices:
+        raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it, or enroll one from recordings, then push")
     right = parse_consent(consent)
     licence = hub_licence(licence)
     recipe = pinned(run.recipe, run.model, whole=whole)

@@ -1,16 +1,22 @@
-"""Rows and lines in; text on a terminal, or for other programs, out."""
+"""What commands share: names and settings off a command line in; rows and lines for people, or programs, out."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from vczoo.files import is_folder_with
 
-__all__ = ["as_run", "print_line", "print_table"]
+__all__ = ["Overrides", "as_run", "print_line", "print_table"]
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
+]
 
 
 def as_run(name: str) -> str | Path:

@@ -22,12 +22,12 @@ from vczoo.entry import Entry
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.freezing import Partial, apply_freezing
-from vczoo.interfaces import Backbone, Freezing, Loss, Source, SpeakerHead, Vocoder, VoiceHead
+from vczoo.interfaces import Backbone, Freezing, Loss, Source, SpeakerHead, Vocoder, VoiceHead, Watermark
 from vczoo.promises import expect, expect_gradients, expect_kind, expect_same, expect_shape, noise, padded_with_nan
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 
-__all__ = ["check_backbone", "check_entry", "check_freezing", "check_head", "check_vocoder"]
+__all__ = ["check_backbone", "check_entry", "check_freezing", "check_head", "check_vocoder", "check_watermark"]
 
 # What a recipe would say to a factory that asks for it.
 CONTEXT: dict[str, Any] = {
@@ -36,6 +36,7 @@ CONTEXT: dict[str, Any] = {
     "num_speakers": 3,
     "embedding_width": 16,
 }
+LEAST_SNR_DB = 20.0  # of a watermark that is not heard, against the recording
 RECORDINGS = (0.01, 1.0, 1.01, 15.99, 16.0, 24.3)  # their lengths, in frames of the part
 
 
@@ -60,8 +61,10 @@ def check_entry(entry: Entry, **options: Any) -> None:
             check_freezing(part)
         elif entry.kind == "head":
             check_head(part, **{name: CONTEXT[name] for name in ("frames", "acoustic", "embedding_width")})
-        else:
+        elif entry.kind == "vocoder":
             check_vocoder(part)
+        else:
+            check_watermark(part, trained=options.get("weights") != "random")
 
 
 def check_backbone(backbone: Backbone) -> None:
@@ -166,6 +169,40 @@ def check_vocoder(vocoder: Vocoder) -> None:
                 after.samples, (1, int(wave.lengths[0])), f"`follow` after {count} samples is as `forward` long"
             )
             expect(bool(after.samples.isfinite().all()), f"`follow` after {count} samples is finite")
+
+
+def check_watermark(watermark: Watermark, *, trained: bool = True) -> None:
+    """Check that a recording keeps shape and rate, that what is embedded is quiet, and that it is detected.
+
+    Args:
+        trained: whether its weights are; random ones keep their shape, and neither hide nor find anything.
+
+    Raises:
+        ContractError: which promise is broken.
+    """
+    expect_kind(watermark, Watermark, "the part")
+    watermark = copy.deepcopy(watermark).eval()
+    for seed, (samples, rate) in enumerate(((1, 16000), (400, 24000), (48000, 16000), (72000, 24000), (96000, 48000))):
+        clean = noise(FrameSpec(rate, 1, 1), samples, seed)
+        before = clean.samples.clone()
+        with torch.inference_mode():
+            made = watermark.embed(clean)
+            again = watermark.embed(clean).samples
+            found = [watermark.detect(wave) for wave in (clean, made)]
+        where = f"of {samples} samples at {rate} Hz"
+        expect_shape(made.samples, (1, samples), f"a recording {where} keeps its shape")
+        expect(made.sample_rate_hz == rate, f"a recording {where} keeps its rate, got {made.sample_rate_hz} Hz")
+        expect(bool(made.samples.isfinite().all()), f"a recording {where} with a watermark is finite")
+        expect(torch.equal(clean.samples, before), "`embed` leaves what it is given as it is")
+        expect(torch.equal(made.samples, again), "the same recording gives the same")
+        expect(all(0 <= value <= 1 for value in found), f"`detect` gives a probability, got {found} {where}")
+        if trained:
+            noise_db = 10 * math.log10(float((made.samples - before).square().mean() / before.square().mean()) + 1e-12)
+            quiet = f"a watermark is {LEAST_SNR_DB:g} dB below the recording, got {-noise_db:.1f} dB {where}"
+            expect(-noise_db >= LEAST_SNR_DB, quiet)
+        if trained and samples >= rate:
+            apart = f"`detect` tells a recording {where} with the watermark (0.5 or more) from one without"
+            expect(found[0] < 0.5 <= found[1], f"{apart}, got {found[1]:.3f} and {found[0]:.3f}")
 
 
 def _check_stages(backbone: Backbone) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.checkpoint import CHECKPOINT
-from vczoo.converter import Converter, read_name, read_run
+from vczoo.converter import Converter
 from vczoo.corpus import Corpus, read_corpus
 from vczoo.criterion import check_criterion, listens
 from vczoo.curves import draw_curves
@@ -21,6 +21,7 @@ from vczoo.files import write_text
 from vczoo.held_out import HeldOut, load_ears
 from vczoo.kinship import kin_notes
 from vczoo.lesson import accuracy_by_age, check_versions, clips_of, features_of, recipe_of_run, unmasked_note, voice_of
+from vczoo.loading import read_name, read_run
 from vczoo.loop import LOG, fit, run_frozen
 from vczoo.measuring import Measures
 from vczoo.model import Model
@@ -129,6 +130,9 @@ def finetune(
             speakers=speakers,
             validated={utterance.speaker for utterance in corpus.split("validation")},
         )
+        for part in (model.backbone, model.vocoder):
+            if part and part.origin:
+                part.origin.sha256  # noqa: B018 - of the file as it is now; in an hour it may be another
         freezing = build_freezing(recipe)
         listen: Callable[[], dict[str, float]] | None = None
         flattered: Sequence[str] = ()

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
@@ -215,13 +214,22 @@ def _shape_of(network: nn.Module, image: Tensor) -> tuple[int, int, int]:
 
 def _shapes_through(network: nn.Module, image: Tensor) -> Tensor:
     """What a network gives in eval mode, on torch's meta device: its shape without its values, in no time."""
-    own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    # Not torch.func.functional_call: where stages share a module, it puts a meta tensor back for a buffer of it.
+    own = [
+        (module, name, tensor)
+        for module in network.modules()
+        for kind in (module.named_parameters, module.named_buffers)
+        for name, tensor in kind(recurse=False, remove_duplicate=False)
+    ]
     training = network.training
     try:
+        for module, name, tensor in own:
+            outline = tensor.detach().to("meta")
+            setattr(module, name, nn.Parameter(outline, False) if isinstance(tensor, nn.Parameter) else outline)
         with torch.no_grad():
-            found: Tensor = functional_call(
-                network.eval(), {name: tensor.to("meta") for name, tensor in own.items()}, (image.to("meta"),)
-            )
+            found: Tensor = network.eval()(image.to("meta"))
     finally:
+        for module, name, tensor in own:
+            setattr(module, name, tensor)
         network.train(training)
     return found

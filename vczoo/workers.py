@@ -17,8 +17,9 @@ from typing import Self, cast
 
 import torch
 
-from vczoo.converter import Converter, load
+from vczoo.converter import Converter
 from vczoo.errors import VczooError
+from vczoo.loading import load
 
 __all__ = ["Job", "Workers"]
 
@@ -36,6 +37,7 @@ class Job:
         semitones: how far pitch is moved; None for the voice's mean.
         overwrite: whether `out` is replaced.
         mark: whether `out` says that it is synthetic.
+        watermark: name of the one to embed; none where it is empty.
     """
 
     source: Path
@@ -44,6 +46,7 @@ class Job:
     semitones: float | None
     overwrite: bool
     mark: bool = True
+    watermark: str = ""
 
     def run(self, converter: Converter) -> float | str:
         """The seconds made, or what was wrong."""
@@ -55,6 +58,7 @@ class Job:
                 semitones=self.semitones,
                 overwrite=self.overwrite,
                 mark=self.mark,
+                watermark=self.watermark,
             )
         except VczooError as error:
             return str(error)

@@ -156,7 +156,7 @@ class Zoo:
         for plugin in self.plugins:
             if plugin.fault and (plugin.distribution == distribution or plugin.name == prefix):
                 return f"{kind} {name!r} comes with {plugin.distribution}, which does not load ({plugin.fault})"
-        few = f" Registered: {', '.join(sorted(known))}." if len(known) <= 12 else ""
+        few = f" Registered: {', '.join(sorted(known)) or 'none'}." if len(known) <= 12 else ""
         return f"no {kind} is called {name!r}{nearest(name, known)}{few} `vczoo list --parts {kind}` lists all"
 
     def recipes(self, pattern: str = "*") -> list[RecipeFile]:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import vczoo
+from vczoo.assembly import checked_recipe
 from vczoo_timm import checkpoint, models, weights_of
 from vczoo_timm.adapter import build, build_coarse
 
@@ -230,6 +231,16 @@ def test_weights_stay_those_of_their_commit_when_main_moves(monkeypatch: pytest.
     assert torch.equal(pinned.state_dict()[name], states[0]["layer1.0.conv1.weight"])
     with pytest.raises(vczoo.WeightsError, match=rf"timm/resnet10t\.c3_in1k@{'0' * 40} on .*HF_HUB_OFFLINE is set"):
         build("resnet10t", weights=f"c3_in1k@{'0' * 40}")
+
+
+@pytest.mark.parametrize("use", ["timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite0.in1k"])
+def test_a_commit_is_checked_with_the_recipe_and_nothing_is_fetched(use: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "fetch", None)
+    backbone = [f"backbone.use={use}", "backbone.out_stage=2", "backbone.time_stride=32"]
+    recipe = checked_recipe("efficientnet-speaker", [*backbone, f"backbone.weights=in1k@{FIRST}"])
+    assert recipe.backbone.options["weights"] == f"in1k@{FIRST}"
+    with pytest.raises(vczoo.RecipeError, match=r"backbone\.weights: .*weights in1k@main: after the @ a commit"):
+        checked_recipe("efficientnet-speaker", [*backbone, "backbone.weights=in1k@main"])
 
 
 def test_a_file_tells_its_name_alone(tmp_path: Path) -> None:

@@ -54,10 +54,8 @@ def build(
     settle(network)
     if weights != "random":
         load_checkpoint(network, model, tensors, where=weights)
-    # A file does not say how its images were normalised: then it is as for the model's default weights.
-    trained = config_of(f"{model}.{tag}" if tag else model)
-    with on_meta(network):
-        try:
+    try:
+        with on_meta(network):
             stages = cut(
                 network,
                 line["staging"],
@@ -65,11 +63,13 @@ def build(
                 out_stage=out_stage,
                 row_multiple=line.get("row_multiple", 1),
             )
-        except (RuntimeError, AssertionError) as error:  # what timm raises for an image that a model cannot read
-            raise ContractError(f"{name} cannot read an image of {num_mels} mels ({error})") from error
-        backbone = VisionBackbone(
-            stages, time_stride=time_stride, num_mels=num_mels, mean=trained.mean, deviation=trained.std
-        )
+    except (RuntimeError, AssertionError) as error:  # what timm raises for an image that a model cannot read
+        raise ContractError(f"{name} cannot read an image of {num_mels} mels ({error})") from error
+    # A file does not say how its images were normalised: then it is as for the model's default weights.
+    trained = config_of(f"{model}.{tag}" if tag else model)
+    backbone = VisionBackbone(
+        stages, time_stride=time_stride, num_mels=num_mels, mean=trained.mean, deviation=trained.std
+    )
     backbone.origin = origin
     return backbone
 
