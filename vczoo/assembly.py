@@ -21,7 +21,7 @@ from vczoo.recipe_text import read_values
 from vczoo.specs import FrameSpec, check_contract
 from vczoo.weights import digest, is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
 
 
 def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -81,12 +81,7 @@ def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) ->
     model = _assemble(recipe, ready, num_speakers=num_speakers, faults=faults, random=random)
     if model is None or faults:
         raise RecipeError(recipe.name, faults)
-    pretrained = tuple(
-        place
-        for place in ("backbone", "vocoder")
-        if place in ready and place not in random
-        if _has_base(place, str(ready[place].options.get("weights", "random")))
-    )
+    pretrained = tuple(place for place in _with_base(ready) if place not in random)
     own = model.tensors() if pretrained else {}
     model.base = {
         name: digest(tensor) for name, tensor in own.items() if name.startswith(pretrained) and not tensor.is_meta
@@ -94,9 +89,27 @@ def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) ->
     return model
 
 
-def _has_base(place: str, weights: str) -> bool:
-    """Whether somebody else could have the weights: a vocoder's file is of this machine, a run keeps it."""
-    return weights != "random" and not (place == "vocoder" and is_weights_file(weights))
+def pretrained_places(recipe: Recipe) -> list[str]:
+    """Which of backbone and vocoder start from weights that somebody else could have.
+
+    Raises:
+        RecipeError: with every fault of their names and options.
+    """
+    faults: list[str] = []
+    ready = _prepare(recipe, faults, ("backbone", "vocoder"))
+    if faults:
+        raise RecipeError(recipe.name, faults)
+    return _with_base(ready)
+
+
+def _with_base(ready: Mapping[str, Ready]) -> list[str]:
+    """A vocoder's file is of this machine, a run keeps it."""
+    weights = {place: str(ready[place].options.get("weights", "random")) for place in ("backbone", "vocoder") if place in ready}
+    return [
+        place
+        for place, name in weights.items()
+        if name != "random" and not (place == "vocoder" and is_weights_file(name))
+    ]
 
 
 def build_freezing(recipe: Recipe) -> Freezing:

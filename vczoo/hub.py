@@ -19,12 +19,14 @@ from pathlib import Path
 from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download, try_to_load_from_cache
 
 from vczoo.errors import HubError, RunError
+from vczoo.files import open_file
 from vczoo.hub_errors import told
 from vczoo.hub_name import HubName
 from vczoo.plain import LARGEST_TEXT
 from vczoo.run import CONFIG, LARGEST_METRICS, METRICS, MODEL, VOICES, Run, config_of, load_run, outline_of
 from vczoo.run_config import RunConfig
 from vczoo.tensor_file import LARGEST_HEADER, layout_of
+from vczoo.voice_file import LARGEST_VOICES
 
 __all__ = [
     "Pulled",
@@ -39,7 +41,6 @@ __all__ = [
 ]
 
 RUN_FILES = (CONFIG, MODEL, VOICES, METRICS)
-LARGEST_VOICES = 4_000_000_000  # bytes: eleven hours of a kNN reference
 MEGABYTE = 1_000_000
 
 
@@ -220,7 +221,7 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -22,7 +22,7 @@ from vczoo.errors import ContractError
 __all__ = ["outlined", "unfilled"]
 
 MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have some 2,000
-LARGEST_CONSTANT = 2**28  # elements; the largest of the zoo has 2**20
+MOST_CONSTANTS = 2**28  # elements, all together; a model of the zoo has some 2**21
 UNFILLED = {
     torch.empty,
     torch.empty_like,
@@ -53,7 +53,8 @@ def outlined() -> Iterator[None]:
     """While it lasts, modules that this thread makes are outlines.
 
     Raises:
-        ContractError: from what is made inside: it has more parts, or a larger constant, than any model should.
+        ContractError: from what is made inside: it has more parts, or more constants, than any model should, or a
+            tensor of impossible size.
     """
     count, thread = 0, threading.get_ident()
 
@@ -78,23 +79,35 @@ def outlined() -> Iterator[None]:
 class _Outline(TorchFunctionMode):
     """Sends unfilled tensors to the meta device, and refuses constants that are too large."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.constants = 0  # elements so far
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in UNFILLED:
+        if func not in UNFILLED and func not in CONSTANT:
+            return func(*args, **kwargs)
+        try:
             outline = func(*args, **{**kwargs, "device": "meta"})
-            if outline.numel():
-                return outline
-            # torch.load begins each tensor as an empty one, which it then gives what the file holds.
-        elif func in CONSTANT:
-            count = func(*args, **{**kwargs, "device": "meta"}).numel()
-            if count > LARGEST_CONSTANT:
-                raise ContractError(
-                    f"it needs a constant of {count} values, at most {LARGEST_CONSTANT} are made; "
-                    "make its options smaller"
-                )
-        return func(*args, **kwargs)
+        except (RuntimeError, OverflowError, TypeError) as error:  # of sizes that are no 64-bit numbers, or negative
+            raise ContractError(f"it needs a tensor of impossible size: {_first_line(error)}") from error
+        # torch.load begins each tensor as an empty one, which it then gives what the file holds.
+        if func in UNFILLED and outline.numel():
+            return outline
+        if self.constants + outline.numel() > MOST_CONSTANTS:
+            raise ContractError(
+                f"it needs constants of {self.constants + outline.numel()} values, at most {MOST_CONSTANTS} are made; "
+                "make its options smaller"
+            )
+        made = func(*args, **kwargs)
+        self.constants += 0 if made.is_meta else made.numel()
+        return made
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def unfilled(module: nn.Module) -> list[str]:
