@@ -123,6 +123,10 @@ def test_a_run_stores_only_what_differs_from_its_base(
     again = load_run(tmp_path / "run")
     assert fingerprint(again.model.state_dict()) == fingerprint(converter.run.model.state_dict())
 
+    whole = converter.save(tmp_path / "whole", whole=True)
+    stored = {name.split(".")[1] for name in load_file(whole / "model.safetensors") if name[0] == "b"}
+    assert stored == {"stem", "block1"}
+
     other = load_file(weights)
     other["stem.0.weight"][0, 0, 0] += 1e-3
     save_file(other, weights)
@@ -131,6 +135,7 @@ def test_a_run_stores_only_what_differs_from_its_base(
     weights.unlink()
     with pytest.raises(VczooError, match="no such file or folder of weights"):
         load_run(tmp_path / "run")
+    assert fingerprint(load_run(whole).model.state_dict()) == fingerprint(converter.run.model.state_dict())
 
 
 FULL_DISK = """

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vczoo.base import stage_of
 from vczoo.criterion import criterion_faults
 from vczoo.entry import Kind
 from vczoo.errors import RecipeError, WeightsError
@@ -63,12 +64,15 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(recipe.name, faults)
 
 
-def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) -> Model:
+def build(
+    recipe: Recipe, num_speakers: int, *, random: Collection[str] = (), stages: Collection[str] | None = None
+) -> Model:
     """Build a recipe's model; the random state of the caller decides what is fresh in it.
 
     Args:
         num_speakers: of the training data, at least 1.
         random: whose pretrained weights are left out, since a run's are put in: backbone, vocoder.
+        stages: the keys of those whose pretrained weights are told by `Model.base`; None tells all.
 
     Raises:
         RecipeError: with every fault.
@@ -84,7 +88,9 @@ def build(recipe: Recipe, num_speakers: int, *, random: Collection[str] = ()) ->
     pretrained = tuple(place for place in _with_base(ready) if place not in random)
     own = model.tensors() if pretrained else {}
     model.base = {
-        name: digest(tensor) for name, tensor in own.items() if name.startswith(pretrained) and not tensor.is_meta
+        name: digest(tensor)
+        for name, tensor in own.items()
+        if name.startswith(pretrained) and not tensor.is_meta and (stages is None or stage_of(name) in stages)
     }
     return model
 
@@ -104,7 +110,9 @@ def pretrained_places(recipe: Recipe) -> list[str]:
 
 def _with_base(ready: Mapping[str, Ready]) -> list[str]:
     """A vocoder's file is of this machine, a run keeps it."""
-    weights = {place: str(ready[place].options.get("weights", "random")) for place in ("backbone", "vocoder") if place in ready}
+    weights = {
+        place: str(ready[place].options.get("weights", "random")) for place in ("backbone", "vocoder") if place in ready
+    }
     return [
         place
         for place, name in weights.items()

@@ -65,15 +65,20 @@ def _right(facts: CardFacts) -> str:
 def _samples(facts: CardFacts) -> str:
     if not facts.samples:
         return ""
-    rows = [
-        (
-            code(sample.voice),
-            escaped(sample.words) + (f" (said by {escaped(sample.speaker)})" if sample.speaker else ""),
-            f'<audio controls preload="none" src="{facts.url(sample.path)}"></audio>',
-        )
-        for sample in facts.samples[:MOST_SAMPLES]
+    shown = facts.samples[:MOST_SAMPLES]
+    said = [
+        escaped(sample.words) + (f" (said by {escaped(sample.speaker)})" if sample.speaker else "") for sample in shown
     ]
-    return "## Listen\n\n" + table(("in the voice of", "what is said", "conversion"), rows, left=3)
+    rows = [
+        (code(sample.voice), *([words] if any(said) else []), _player(facts.url(sample.path)))
+        for sample, words in zip(shown, said, strict=True)
+    ]
+    header = ("in the voice of", *(["what is said"] if any(said) else []), "conversion")
+    return "## Listen\n\n" + table(header, rows, left=len(header))
+
+
+def _player(url: str) -> str:
+    return f'<audio controls preload="none" src="{url}"></audio>'
 
 
 def _use(facts: CardFacts) -> str:

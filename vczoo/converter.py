@@ -233,8 +233,12 @@ class Converter:
             raise VoiceError("this recipe has no speaker head; load one that has, see `vczoo list`")
         return next(iter(self.run.model.embed(self._read(recording)).values()))[0].cpu()
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, whole: bool = False) -> Path:
         """Write it as a run folder, which `load` reads.
+
+        Args:
+            overwrite: whether a run that is there is replaced.
+            whole: whether what is the pretrained base's is kept, too, so that nobody needs the base to load it.
 
         Raises:
             RunError: the path exists (and `overwrite` is false or it is no run), or the disk refuses.
@@ -242,7 +246,7 @@ class Converter:
         path = Path(path)
         if path.exists() and not (overwrite and is_run(path)):
             raise RunError(f"{path} exists; choose another folder, or overwrite a run on purpose")
-        return save_run(self.run, path)
+        return save_run(self.run, path, whole=whole)
 
     def push_to_hub(
         self,

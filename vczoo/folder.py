@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +16,7 @@ from vczoo.manifest import some
 from vczoo.mix import read_mix
 from vczoo.pitch import log_ratio
 from vczoo.progress import FileBar
+from vczoo.run import save_run
 from vczoo.sound_file import AUDIO_SUFFIXES
 from vczoo.workers import Job, Workers
 from vczoo.zoo import the_zoo
@@ -117,10 +118,9 @@ def _outcomes(converter: Converter, work: list[Job], jobs: int) -> Iterator[tupl
             yield job, job.run(converter)
         return
     with TemporaryDirectory(prefix="vczoo-run-") as place:
-        label = converter.run.label  # a copy's could be another
-        # As it is in memory, with voices that were enrolled since it was loaded.
-        run = converter.save(Path(place) / "run")
-        with Workers(run, str(converter.device), jobs, label) as workers:
+        # As it is in memory, with voices that were enrolled since it was loaded; the run itself stays where it is.
+        run = save_run(replace(converter.run), Path(place) / "run")
+        with Workers(run, str(converter.device), jobs, converter.run.label) as workers:
             yield from workers.map(work)
 
 

@@ -33,6 +33,11 @@ UNFILLED = {
     torch.randn_like,
     torch.Tensor.new_empty,
 }
+FILLS = {
+    *(torch.Tensor.fill_, torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.zero_),
+    *(nn.init.constant_, nn.init.kaiming_normal_, nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_),
+    *(nn.init.ones_, nn.init.trunc_normal_, nn.init.xavier_normal_, nn.init.xavier_uniform_, nn.init.zeros_),
+}
 CONSTANT = {
     torch.arange,
     torch.eye,
@@ -87,6 +92,10 @@ class _Outline(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in FILLS:
+            filled = args[0] if args else kwargs["tensor"]
+            if filled.is_meta:  # torch would work out, in Python, what becomes of nothing
+                return filled
         if func not in UNFILLED and func not in CONSTANT:
             return func(*args, **kwargs)
         try:

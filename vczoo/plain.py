@@ -113,6 +113,7 @@ def _refuse(node: yaml.Node | None, where: str, seen: set[int]) -> None:
     """Refuse what a plain document does not have: aliases, tags of its own, keys twice or not text."""
     if node is None:
         return
+
     def place_of(node: yaml.Node) -> str:
         return f"{where}, line {node.start_mark.line + 1}"
 

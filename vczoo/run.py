@@ -223,9 +223,9 @@ def build_on_base(config: RunConfig) -> Model:
     random = [place for place in PLACES if place not in based]
     if unbased := set(based) - set(pretrained_places(Recipe.parse(config.recipe))):
         raise WeightsError(f"the run leaves tensors to the base of its {' and '.join(unbased)}, which has none")
-    model = _build(config, random)
+    model = _build(config, random, taken)
     if any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
-        model = _build(config, random, outline=False)  # a plugin's own way of loading weights knows no outlines
+        model = _build(config, random, taken, outline=False)  # a plugin's own way of loading weights knows no outlines
     return model
 
 
@@ -260,9 +260,9 @@ def _model_of(config: RunConfig, path: Path) -> Model:
     return model.eval()
 
 
-def _build(config: RunConfig, random: Collection[str], *, outline: bool = True) -> Model:
+def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
     with torch.random.fork_rng(devices=[]), outlined() if outline else nullcontext():
-        model = build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random)
+        model = build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random, stages=stages)
     if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
         raise WeightsError(f"its tensors take {size >> 30} GiB, at most {LARGEST_MODEL >> 30} GiB are loaded")
     return model

@@ -130,6 +130,9 @@ def finetune(
             speakers=speakers,
             validated={utterance.speaker for utterance in corpus.split("validation")},
         )
+        for part in (model.backbone, model.vocoder):
+            if part and part.origin:
+                part.origin.sha256  # noqa: B018 - of the file as it is now; in an hour it may be another
         freezing = build_freezing(recipe)
         listen: Callable[[], dict[str, float]] | None = None
         flattered: Sequence[str] = ()

@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 MEGABYTE = 1_000_000
-ALIGNMENT = 64  # bytes; what torch's allocator on the CPU gives
 REPOSITORY = re.compile(r"([\w.-]+/)?[\w.-]+")  # of the Hub; some old ones have no owner
 
 
@@ -213,9 +212,9 @@ def digest(tensor: Tensor) -> str:
 
 def _place_tensor(module: nn.Module, name: str, tensor: Tensor, placed: dict[int, nn.Parameter]) -> None:
     """Put a tensor where an outline has none yet."""
-    if tensor.data_ptr() % ALIGNMENT:
-        # A part of a mapped file: sums over it are rounded otherwise than over what torch allocated.
-        tensor = tensor.clone()
+    # It may lie in a mapped file, which may change, and where sums are rounded otherwise: a file's tensors are not
+    # aligned as those that torch allocates.
+    tensor = tensor.clone()
     place, _, leaf = name.rpartition(".")
     owner = module.get_submodule(place)
     if leaf in owner._buffers:

@@ -27,6 +27,7 @@ __all__ = ["describe", "main"]
 
 NUM_MELS = 80
 OTHER_WIDTH = 160  # mel frames; the constructor of VisionBackbone has run 128
+FAULTY = ("mvitv2_",)
 SETTINGS: tuple[dict[str, bool], ...] = ({}, {"dynamic_img_size": True}, {"strict_img_size": False})
 ROW_MULTIPLES = (1, 32)
 TIME_STRIDES = (2, 32)  # the usual default, and the one that leaves every stride as it is
@@ -86,6 +87,8 @@ def probe(model: str, staging: str, settings: dict[str, bool], row_multiple: int
 
 def describe(model: str) -> tuple[str, dict[str, Any] | str]:
     """A model's line of the file, or why it is left out."""
+    if model.startswith(FAULTY):
+        return model, "it looks up positions that images of another size do not have, which shapes alone do not show"
     try:
         with torch.device("meta"):
             features = timm.create_model(model, features_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
@@ -127,7 +128,10 @@ def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
                 raise unavailable(
                     entry_name, weights, f"{file} has SHA-256 {found}, expected {weights.sha256}; remove it"
                 )
-        tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        # Files of before torch 1.6 are no archives, and cannot be mapped.
+        tensors: dict[str, Tensor] = torch.load(
+            file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
+        )
     except (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError) as error:
         raise unavailable(entry_name, weights, error) from error
     return tensors

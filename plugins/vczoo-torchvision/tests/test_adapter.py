@@ -220,7 +220,7 @@ def test_a_refused_download_is_one_clear_error(
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(vczoo.WeightsError, match="no route to host"):
         build("resnet18")
     assert "downloading weights IMAGENET1K_V1 (47 MB) from https://" in capsys.readouterr().err
@@ -249,6 +249,21 @@ def test_cached_weights_load_offline_with_their_own_normalisation(
     assert (origin.licence, origin.revision, origin.files, origin.local) == ("unknown", "", (path,), False)
     assert origin.pins == {"weights": "IMAGENET1K_FEATURES"}
     assert origin.sha256 == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def test_published_files_of_both_kinds_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of before torch 1.6, most VGGs, are no archives."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    path.parent.mkdir(parents=True)
+    trunk = headless("resnet18").state_dict()
+    for archive in (True, False):
+        torch.save(trunk, path, _use_new_zipfile_serialization=archive)
+        backbone = build("resnet18")
+        assert torch.equal(backbone.trunk["layer4"][1].conv2.weight, trunk["layer4.1.conv2.weight"])
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(vczoo.WeightsError, match="IMAGENET1K_V1"):
+        build("resnet18")
 
 
 def test_round_trip(tmp_path: Path, wave: vczoo.Waveform) -> None:

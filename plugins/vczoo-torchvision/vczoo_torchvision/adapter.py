@@ -5,6 +5,7 @@ Stages of a VGG: block1 to block5, each up to a max-pool. Of a ResNet: stem, lay
 
 from __future__ import annotations
 
+import zipfile
 from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
@@ -134,14 +135,18 @@ def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
     Raises:
         WeightsError: they are not in the cache, and offline or the server does not give them.
     """
-    if not cached(weights).is_file():
-        if offline():
-            raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
-        announce_download(entry_name, weights)
+    file = cached(weights)
     try:
-        tensors: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            weights.source, map_location="cpu", check_hash=True, weights_only=True, progress=True
+        if not file.is_file():
+            if offline():
+                raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
+            announce_download(entry_name, weights)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.source, str(file), hash_prefix=weights.sha256)
+        # Of a VGG nine tenths are the classifier. Files of before torch 1.6 are no archives, and cannot be mapped.
+        tensors: dict[str, Tensor] = torch.load(
+            file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
         )
-    except (OSError, HTTPException, RuntimeError, UnpicklingError) as error:  # no server, wrong checksum, damaged
+    except (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError) as error:  # no server, wrong checksum …
         raise unavailable(entry_name, weights, error) from error
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)}
