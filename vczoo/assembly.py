@@ -109,15 +109,13 @@ def pretrained_places(recipe: Recipe) -> list[str]:
 
 
 def _with_base(ready: Mapping[str, Ready]) -> list[str]:
-    """A vocoder's file is of this machine, a run keeps it."""
-    weights = {
-        place: str(ready[place].options.get("weights", "random")) for place in ("backbone", "vocoder") if place in ready
-    }
-    return [
-        place
-        for place, name in weights.items()
-        if name != "random" and not (place == "vocoder" and is_weights_file(name))
-    ]
+    """As `pretrained_places`; a vocoder's file is of this machine, a run keeps it."""
+    found = []
+    for place in ("backbone", "vocoder"):
+        weights = str(ready[place].options.get("weights", "random")) if place in ready else "random"
+        if weights != "random" and not (place == "vocoder" and is_weights_file(weights)):
+            found.append(place)
+    return found
 
 
 def build_freezing(recipe: Recipe) -> Freezing:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 PREFIX_CHARACTERS = 50  # of a temporary file's name, each of 4 bytes at most: a name has no more than 255
 
@@ -27,7 +27,7 @@ def is_folder_with(path: Path, name: str) -> bool:
     return (path / name).is_file()
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
     """Open a file to be read. A pipe would be waited for, a device may never end, and neither is opened.
 
     Raises:

@@ -136,7 +136,7 @@ def _refuse(node: yaml.Node | None, where: str, seen: set[int]) -> None:
                 raise VczooError(f"{place_of(key)}: key {_short(key.value)!r} is not text; quote it")
             if len(key.value) > LONGEST_KEY or not key.value.isprintable():
                 raise VczooError(
-                    f"{place_of(key)}: key {_short(key.value)!r} is no printable text of at most {LONGEST_KEY} characters"
+                    f"{place_of(key)}: key {_short(key.value)!r} does not print, or has over {LONGEST_KEY} characters"
                 )
             if key.value in keys:
                 raise VczooError(f"{place_of(key)}: key {_short(key.value)!r} stands twice")

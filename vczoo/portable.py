@@ -31,7 +31,8 @@ def foreign_faults(recipe: Recipe) -> list[str]:
             faults.append(f"{place[:LONGEST_TEXT]}: {size}")
             continue
         faults += [
-            f"{place}: {text!r} may be a path; registered weights, or owner/name@<full commit>, mean the same everywhere"
+            f"{place}: {text!r} may be a path; registered weights, or owner/name@<full commit>, mean the same "
+            "everywhere"
             for text in items
             if isinstance(text, str) and _may_be_path(place, text)
         ]

@@ -129,8 +129,8 @@ def _plots(run: Run) -> dict[str, Path]:
 
 
 def _is_own(file: Path, run: Run) -> bool:
-    """Whether a file is there and of the run: in a folder of somebody else's it may be a link to a file of the user's."""
-    return bool(run.folder) and file.is_file() and file.resolve().is_relative_to(run.folder.resolve())
+    """Whether a file is there and in the run's folder: in somebody else's it may be a link to a file of the user's."""
+    return run.folder is not None and file.is_file() and file.resolve().is_relative_to(run.folder.resolve())
 
 
 def _named(samples: Sequence[tuple[str, Path]]) -> dict[str, Path]:

@@ -74,8 +74,8 @@ class KNN(VoiceHead):
             raise VoiceError("this voice has no reference frames; enrol it with recordings: vc.enroll(name, files)")
         if len(voice["keys"]) != len(voice["acoustic"]):
             raise VoiceError(
-                f"this voice is damaged: {len(voice['keys'])} frames to match, {len(voice['acoustic'])} to say; enrol it "
-                "with recordings again: vc.enroll(name, files)"
+                f"this voice is damaged: {len(voice['keys'])} frames to match, {len(voice['acoustic'])} to say; "
+                "enrol it with recordings again: vc.enroll(name, files)"
             )
         queries = source.content.resize(source.pitch, self.content_per_acoustic, self.first)
         values = queries.values
