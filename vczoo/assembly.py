@@ -22,7 +22,7 @@ from vczoo.recipe_text import read_values
 from vczoo.specs import FrameSpec, check_contract
 from vczoo.weights import digest, is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
 
 
 def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -85,12 +85,7 @@ def build(
     model = _assemble(recipe, ready, num_speakers=num_speakers, faults=faults, random=random)
     if model is None or faults:
         raise RecipeError(recipe.name, faults)
-    pretrained = tuple(
-        place
-        for place in ("backbone", "vocoder")
-        if place in ready and place not in random
-        if _has_base(place, str(ready[place].options.get("weights", "random")))
-    )
+    pretrained = tuple(place for place in _with_base(ready) if place not in random)
     own = model.tensors() if pretrained else {}
     model.base = {
         name: digest(tensor)
@@ -100,9 +95,27 @@ def build(
     return model
 
 
-def _has_base(place: str, weights: str) -> bool:
-    """Whether somebody else could have the weights: a vocoder's file is of this machine, a run keeps it."""
-    return weights != "random" and not (place == "vocoder" and is_weights_file(weights))
+def pretrained_places(recipe: Recipe) -> list[str]:
+    """Which of backbone and vocoder start from weights that somebody else could have.
+
+    Raises:
+        RecipeError: with every fault of their names and options.
+    """
+    faults: list[str] = []
+    ready = _prepare(recipe, faults, ("backbone", "vocoder"))
+    if faults:
+        raise RecipeError(recipe.name, faults)
+    return _with_base(ready)
+
+
+def _with_base(ready: Mapping[str, Ready]) -> list[str]:
+    """As `pretrained_places`; a vocoder's file is of this machine, a run keeps it."""
+    found = []
+    for place in ("backbone", "vocoder"):
+        weights = str(ready[place].options.get("weights", "random")) if place in ready else "random"
+        if weights != "random" and not (place == "vocoder" and is_weights_file(weights)):
+            found.append(place)
+    return found
 
 
 def build_freezing(recipe: Recipe) -> Freezing:

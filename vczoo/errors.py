@@ -21,7 +21,11 @@ __all__ = [
     "VoiceError",
     "WeightsError",
     "nearest",
+    "shortened",
 ]
+
+MOST_FAULTS, LONGEST_FAULT = 50, 2000  # of a recipe, which may be anybody's, in one message
+LONGEST_NAME = 200  # characters; what is longer is like no name
 
 
 class VczooError(Exception):
@@ -89,15 +93,23 @@ class RecipeError(VczooError):
         self.name = name
         self.faults = tuple(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        lines = "\n".join(f"  - {fault}" for fault in self.faults)
-        super().__init__(f"recipe {name!r} has {count}:\n{lines}")
+        lines = "\n".join(f"  - {shortened(fault, LONGEST_FAULT)}" for fault in self.faults[:MOST_FAULTS])
+        more = f"\n  and {len(self.faults) - MOST_FAULTS} more" if len(self.faults) > MOST_FAULTS else ""
+        super().__init__(f"recipe {shortened(name, 200)!r} has {count}:\n{lines}{more}")
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     """End a sentence with the known names close to `name`: "; did you mean 'a' or 'b'?", or a full stop."""
+    if len(name) > LONGEST_NAME:
+        return "."
     names = sorted(set(known))
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.5)
     if not close:
         return "."
     return "; did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"
+
+
+def shortened(text: str, limit: int) -> str:
+    """Text that somebody else may have written, for a message: its beginning, where it is longer than `limit`."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from pathlib import Path
 
 PREFIX_CHARACTERS = 50  # of a temporary file's name, each of 4 bytes at most: a name has no more than 255
 
-__all__ = ["file_above", "is_folder_with", "write_beside", "write_bytes", "write_text"]
+__all__ = ["file_above", "is_folder_with", "open_file", "write_beside", "write_bytes", "write_text"]
 
 
 def file_above(path: Path) -> Path | None:
@@ -22,6 +25,21 @@ def file_above(path: Path) -> Path | None:
 def is_folder_with(path: Path, name: str) -> bool:
     """Whether a path is a folder that holds a file of this name."""
     return (path / name).is_file()
+
+
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a file to be read. A pipe would be waited for, a device may never end, and neither is opened.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if stat.S_ISREG(path.stat().st_mode):  # and below again, since it may be another by then
+        file = os.fdopen(os.open(path, flags), "rb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise OSError(errno.EINVAL, "no regular file", str(path))
 
 
 @contextmanager

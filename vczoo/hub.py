@@ -19,12 +19,15 @@ from pathlib import Path
 from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download, try_to_load_from_cache
 
 from vczoo.errors import HubError, RunError
+from vczoo.files import open_file
 from vczoo.hub_errors import told
 from vczoo.hub_name import HubName
+from vczoo.origin import REVISION
 from vczoo.plain import LARGEST_TEXT
 from vczoo.run import CONFIG, LARGEST_METRICS, METRICS, MODEL, VOICES, Run, config_of, load_run, outline_of
 from vczoo.run_config import RunConfig
 from vczoo.tensor_file import LARGEST_HEADER, layout_of
+from vczoo.voice_file import LARGEST_VOICES
 
 __all__ = [
     "Pulled",
@@ -39,7 +42,6 @@ __all__ = [
 ]
 
 RUN_FILES = (CONFIG, MODEL, VOICES, METRICS)
-LARGEST_VOICES = 4_000_000_000  # bytes: eleven hours of a kNN reference
 MEGABYTE = 1_000_000
 
 
@@ -111,7 +113,10 @@ def resolve(name: HubName) -> str:
         HubError: there is no such repository or revision, or it cannot be seen or reached.
     """
     with told(name.repository, name.revision):
-        return HfApi().resolve_revision(name.repository, revision=name.revision or None).resolved
+        commit = HfApi().resolve_revision(name.repository, revision=name.revision or None).resolved
+    if not REVISION.fullmatch(commit):  # it becomes a folder's name
+        raise HubError(f"{name}: {constants.ENDPOINT} says that its commit is {commit[:200]!r}, which is none")
+    return commit
 
 
 def fetch_config(name: HubName, commit: str, listing: Mapping[str, RepoFile]) -> tuple[Path, RunConfig]:
@@ -137,7 +142,10 @@ def list_files(name: HubName, commit: str) -> dict[str, RepoFile]:
     """
     with told(name.repository, commit):
         infos = HfApi().get_paths_info(name.repository, list(RUN_FILES), revision=commit)
-    return {info.path: info for info in infos if isinstance(info, RepoFile)}
+    listing = {info.path: info for info in infos if isinstance(info, RepoFile)}
+    if wrong := [path for path, info in listing.items() if type(info.size) is not int or info.size < 0]:
+        raise HubError(f"{name}: {constants.ENDPOINT} says that {wrong[0]!r} has {listing[wrong[0]].size!r:.40} bytes")
+    return listing
 
 
 def digest_faults(path: Path, info: RepoFile) -> str:
@@ -187,6 +195,8 @@ def _fetch(name: HubName, commit: str, info: RepoFile, limit: int, wanted: str =
     with told(name.repository, commit):
         path = Path(hf_hub_download(name.repository, info.path, revision=commit))
     fault = digest_faults(path, info)
+    if path.stat().st_size != info.size:
+        fault = f"it has {path.stat().st_size} bytes, the Hub says {info.size}"
     # What is in LFS was just found to have the checksum that the Hub says.
     if not fault and wanted and (info.lfs.sha256 if info.lfs else sha256_of(path)) != wanted:
         fault = f"it is not the file that {CONFIG} was written with"
@@ -210,9 +220,11 @@ def _evict_damaged(pulled: Pulled) -> list[str]:
 
 
 def _evict(path: Path) -> None:
-    """Take a file out of the cache: the link in the snapshot, and what it leads to."""
-    path.resolve().unlink(missing_ok=True)
+    """Take a file out of the cache: the link in the snapshot, and what it leads to, unless that is elsewhere."""
+    content, cache = path.resolve(), Path(constants.HF_HUB_CACHE).resolve()
     path.unlink(missing_ok=True)
+    if content.is_relative_to(cache):  # the Hub's client lets a server name it
+        content.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:
@@ -221,7 +233,7 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

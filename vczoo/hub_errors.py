@@ -52,6 +52,13 @@ def told(repository: str, revision: str = "", *, writing: bool = False) -> Itera
             f"{repository}: {constants.ENDPOINT} cannot be reached ({type(error).__name__}: {error}); "
             "check the network and try again: what was downloaded already is kept"
         ) from error
+    except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # What the Hub's client raises in for an answer that is none, and for one that names places outside the cache.
+        said = (str(error).splitlines() or [""])[0]
+        raise HubError(
+            f"{repository}: {constants.ENDPOINT} does not answer as a Hub does ({type(error).__name__}: {said[:200]}); "
+            "is HF_ENDPOINT right?"
+        ) from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
         way = "free some space, or set HF_HOME to another disk" if full else "check its permissions, or set HF_HOME"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,7 +48,7 @@ class Ready:
         """Call the factory with what it asks for of the context.
 
         Raises:
-            ContractError: it asks for what the recipe does not have.
+            ContractError: it asks for what the recipe does not have, or it does not bear its options.
         """
         missing = [name for name in CONTEXT if self.asks_for(name) and context.get(name) is None]
         if missing:
@@ -56,7 +56,14 @@ class Ready:
                 f"{self.entry.kind} {self.entry.name!r} needs {_NEEDS[missing[0]]}, which this recipe does not have"
             )
         given = {name: context[name] for name in CONTEXT if self.asks_for(name)}
-        return self.factory(**self.entry.arguments, **self.options, **given)
+        try:
+            return self.factory(**self.entry.arguments, **self.options, **given)
+        except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+            said = (str(error).splitlines() or [""])[0]
+            raise ContractError(
+                f"{self.entry.kind} {self.entry.name!r} cannot be made of these options ({type(error).__name__}: "
+                f"{said[:200]}); if they are in order, report it to the author of its plugin"
+            ) from error
 
 
 def ready_part(faults: list[str], place: str, kind: Kind, part: Part, *, weights_needed: bool = True) -> Ready | None:
@@ -123,7 +130,7 @@ def _check_weights(entry: Entry, weights: Any) -> None:
     if weights == "random":
         return
     if is_weights_file(str(weights)):
-        if not Path(weights).exists():
+        if not os.path.exists(weights):  # which Path raises for, where a name is too long to be one
             raise VczooError(f"no such file or folder of weights: {weights}")
         return
     choose_weights(entry.name, str(weights), entry.weights)

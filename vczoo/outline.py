@@ -22,7 +22,7 @@ from vczoo.errors import ContractError
 __all__ = ["outlined", "unfilled"]
 
 MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have some 2,000
-LARGEST_CONSTANT = 2**28  # elements; the largest of the zoo has 2**20
+MOST_CONSTANTS = 2**28  # elements, all together; a model of the zoo has some 2**21
 UNFILLED = {
     torch.empty,
     torch.empty_like,
@@ -58,7 +58,8 @@ def outlined() -> Iterator[None]:
     """While it lasts, modules that this thread makes are outlines.
 
     Raises:
-        ContractError: from what is made inside: it has more parts, or a larger constant, than any model should.
+        ContractError: from what is made inside: it has more parts, or more constants, than any model should, or a
+            tensor of impossible size.
     """
     count, thread = 0, threading.get_ident()
 
@@ -83,6 +84,10 @@ def outlined() -> Iterator[None]:
 class _Outline(TorchFunctionMode):
     """Sends unfilled tensors to the meta device, and refuses constants that are too large."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.constants = 0  # elements so far
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -91,19 +96,26 @@ class _Outline(TorchFunctionMode):
             filled = args[0] if args else kwargs.get("tensor")
             if isinstance(filled, Tensor) and filled.is_meta:  # torch would work out in Python what becomes of nothing
                 return filled
-        elif func in UNFILLED:
-            outline = func(*args, **{**kwargs, "device": "meta"})
-            if outline.numel() or kwargs.get("device") is None:
-                return outline
-            # torch.load begins each tensor as an empty one on its device, which it then gives what the file holds.
-        elif func in CONSTANT:
+        if func not in UNFILLED and func not in CONSTANT:
+            return func(*args, **kwargs)
+        try:
+            if func in UNFILLED:
+                outline = func(*args, **{**kwargs, "device": "meta"})
+                if outline.numel() or kwargs.get("device") is None:
+                    return outline
+                # torch.load begins each tensor as an empty one on its device, which it then gives what the file holds.
+                return func(*args, **kwargs)
             count = _count(func, args, kwargs)
-            if count > LARGEST_CONSTANT:
-                raise ContractError(
-                    f"it needs a constant of {count} values, at most {LARGEST_CONSTANT} are made; "
-                    "make its options smaller"
-                )
-        return func(*args, **kwargs)
+        except (RuntimeError, OverflowError, TypeError) as error:  # of sizes that are no 64-bit numbers, or negative
+            raise ContractError(f"it needs a tensor of impossible size: {_first_line(error)}") from error
+        if self.constants + count > MOST_CONSTANTS:
+            raise ContractError(
+                f"it needs constants of {self.constants + count} values, at most {MOST_CONSTANTS} are made; "
+                "make its options smaller"
+            )
+        made = func(*args, **kwargs)
+        self.constants += 0 if made.is_meta else count
+        return made
 
 
 def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
@@ -111,6 +123,10 @@ def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     if func is torch.hann_window:  # whose outline torch works out in Python, in 2 ms
         return int(args[0] if args else kwargs["window_length"])
     return int(func(*args, **{**kwargs, "device": "meta"}).numel())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def unfilled(module: nn.Module) -> list[str]:

@@ -24,10 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vczoo.assembly import build
+from vczoo.assembly import build, pretrained_places
 from vczoo.base import PLACES, Place, check_base, describe_base, stage_of, stages_taken
 from vczoo.errors import RunError, WeightsError
-from vczoo.files import write_beside
+from vczoo.files import open_file, write_beside
 from vczoo.interfaces import Voice
 from vczoo.model import Model
 from vczoo.outline import outlined, unfilled
@@ -62,6 +62,7 @@ VOICES: File = "voices.safetensors"
 METRICS: File = "metrics.json"
 MANIFEST = "manifest.jsonl"
 LARGEST_METRICS = 16_000_000  # bytes
+LARGEST_MODEL = 2**35  # bytes; the largest of the zoo takes half of that
 LABEL_DIGITS = 12
 
 
@@ -218,7 +219,10 @@ def build_on_base(config: RunConfig) -> Model:
         WeightsError: the pretrained weights cannot be had, or do not fit.
     """
     taken = stages_taken(config.base)
-    random = [place for place in PLACES if not (place in config.base and config.base[place].stages)]
+    based = [place for place in PLACES if place in config.base and config.base[place].stages]
+    random = [place for place in PLACES if place not in based]
+    if unbased := set(based) - set(pretrained_places(Recipe.parse(config.recipe))):
+        raise WeightsError(f"the run leaves tensors to the base of its {' and '.join(unbased)}, which has none")
     model = _build(config, random, taken)
     if taken and any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
         model = _build(config, random, taken, outline=False)  # a plugin's own way of loading weights knows no outlines
@@ -258,7 +262,10 @@ def _model_of(config: RunConfig, path: Path) -> Model:
 
 def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
     with torch.random.fork_rng(devices=[]), outlined() if outline else nullcontext():
-        return build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random, stages=stages)
+        model = build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random, stages=stages)
+    if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
+        raise WeightsError(f"its tensors take {size >> 30} GiB, at most {LARGEST_MODEL >> 30} GiB are loaded")
+    return model
 
 
 def _put(model: Model, tensors: Mapping[str, Tensor]) -> None:
@@ -273,7 +280,7 @@ def _put(model: Model, tensors: Mapping[str, Tensor]) -> None:
 
 def _check_files(config: RunConfig, path: Path) -> None:
     for name in (MODEL, VOICES, METRICS):
-        with (path / name).open("rb") as file:
+        with open_file(path / name) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != config.files.get(name):
             raise WeightsError(
@@ -283,11 +290,12 @@ def _check_files(config: RunConfig, path: Path) -> None:
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
-    size = (path / METRICS).stat().st_size
-    if size > LARGEST_METRICS:
-        raise ValueError(f"{METRICS} has {size} bytes, at most {LARGEST_METRICS} are read")
+    with open_file(path / METRICS) as file:
+        content = file.read(LARGEST_METRICS + 1)
+    if len(content) > LARGEST_METRICS:
+        raise ValueError(f"{METRICS} has more than {LARGEST_METRICS} bytes")
     try:
-        metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
+        metrics = json.loads(content.decode())
     except RecursionError:
         raise ValueError(f"{METRICS} is nested too deep") from None
     if not isinstance(metrics, dict):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from vczoo.errors import RunError
+from vczoo.files import open_file
 from vczoo.plain import LARGEST_TEXT, dump_plain, parse_plain
 
 __all__ = ["CONFIG", "FORMAT", "BasePart", "Data", "File", "RunConfig", "parse_config", "read_config", "speakable"]
@@ -22,10 +23,10 @@ def speakable(name: str) -> str:
     """A name of a speaker or voice, if it is fit for one.
 
     Raises:
-        ValueError: it is blank, too long, has a slash, or does not print.
+        ValueError: it is blank, too long, only dots, has a slash, or does not print.
     """
-    if not name.strip() or len(name) > LONGEST_NAME or "/" in name or not name.isprintable():
-        raise ValueError(f"a name is printable text without '/', of at most {LONGEST_NAME} characters")
+    if not name.strip(" .") or len(name) > LONGEST_NAME or set(name) & set("/\\") or not name.isprintable():
+        raise ValueError(f"a name is printable text without '/' and \\, of at most {LONGEST_NAME} characters")
     return name
 
 
@@ -123,9 +124,11 @@ def read_config(path: Path) -> RunConfig:
         VczooError: it is no plain YAML: it holds tags, aliases, keys twice, or is too large or deep.
     """
     try:
-        if path.stat().st_size > 4 * LARGEST_TEXT:  # a character has at most 4 bytes
-            raise RunError(f"{path}: {path.stat().st_size} bytes; no configuration is that large")
-        text = path.read_text(encoding="utf-8")
+        with open_file(path) as file:
+            content = file.read(4 * LARGEST_TEXT + 1)  # a character has at most 4 bytes
+        if len(content) > 4 * LARGEST_TEXT:
+            raise RunError(f"{path}: more than {4 * LARGEST_TEXT} bytes; no configuration is that large")
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: cannot be read ({error})") from error
     return parse_config(text, str(path))

@@ -125,7 +125,12 @@ def _ingredients(run: Run, consent: Consent, data_licence: str) -> Iterable[Ingr
 
 def _plots(run: Run) -> dict[str, Path]:
     there = {path: run.folder / path for path in PLOTS} if run.folder else {}
-    return {path: file for path, file in there.items() if file.is_file()}
+    return {path: file for path, file in there.items() if _is_own(file, run)}
+
+
+def _is_own(file: Path, run: Run) -> bool:
+    """Whether a file is there and in the run's folder: in somebody else's it may be a link to a file of the user's."""
+    return run.folder is not None and file.is_file() and file.resolve().is_relative_to(run.folder.resolve())
 
 
 def _named(samples: Sequence[tuple[str, Path]]) -> dict[str, Path]:
@@ -207,7 +212,7 @@ def _parts(run: Run, config: RunConfig) -> Iterator[PartFacts]:
 def _evaluation(run: Run) -> dict[str, Any] | None:
     """What `vczoo evaluate` found of a run, without where on this machine its trials are."""
     path = run.folder / EVALUATED / EVALUATION if run.folder else None
-    if path is None or not path.is_file() or path.stat().st_size > LARGEST_METRICS:
+    if path is None or not _is_own(path, run) or path.stat().st_size > LARGEST_METRICS:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

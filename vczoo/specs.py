@@ -12,6 +12,16 @@ from vczoo.errors import ContractError
 
 __all__ = ["FrameSpec", "MelSpec", "check_contract", "mismatches"]
 
+# What some vocoder might need, and a filter bank of a few seconds at most to compute.
+LARGEST = {
+    "sample_rate_hz": 768_000,
+    "num_mels": 512,
+    "fft_length": 16_384,
+    "hop_length": 768_000,
+    "channels": 2**20,
+}
+MOST_FRAMES_A_SECOND = 4000
+
 
 @dataclass(frozen=True)
 class FrameSpec:
@@ -30,9 +40,8 @@ class FrameSpec:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ContractError(f"{field.name} must be a positive whole number, got {value!r}")
+            _check_size(field.name, getattr(self, field.name))
+        _check_rate(self.sample_rate_hz, self.hop_length)
 
     @property
     def frame_rate_hz(self) -> float:
@@ -84,9 +93,8 @@ class MelSpec:
             if valid and getattr(self, name) not in valid:
                 raise ContractError(f"{name} is one of {', '.join(valid)}, got {getattr(self, name)!r}")
         for name in ("sample_rate_hz", "num_mels", "fft_length", "hop_length"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ContractError(f"{name} must be a positive whole number, got {value!r}")
+            _check_size(name, getattr(self, name))
+        _check_rate(self.sample_rate_hz, self.hop_length)
         if not 0 <= self.min_hz < self.max_hz <= self.sample_rate_hz / 2:
             raise ContractError(
                 f"0 <= min_hz < max_hz <= {self.sample_rate_hz / 2:g} Hz (half the sample rate) must hold, "
@@ -142,4 +150,19 @@ def check_contract(maker: str, made: MelSpec | FrameSpec, reader: str, wanted: M
     if faults:
         raise ContractError(
             f"{maker} does not fit {reader}: " + "; ".join(faults) + f". Give both the same {type(wanted).__name__}."
+        )
+
+
+def _check_size(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ContractError(f"{name} must be a positive whole number, got {value!r}")
+    if value > LARGEST[name]:
+        raise ContractError(f"{name} is at most {LARGEST[name]}, got {value}")
+
+
+def _check_rate(sample_rate_hz: int, hop_length: int) -> None:
+    if not hop_length <= sample_rate_hz <= MOST_FRAMES_A_SECOND * hop_length:
+        raise ContractError(
+            f"hop_length {hop_length} at {sample_rate_hz} Hz makes {sample_rate_hz / hop_length:.4g} frames a second, "
+            f"1 to {MOST_FRAMES_A_SECOND} are possible"
         )

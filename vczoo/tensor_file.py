@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vczoo.errors import WeightsError
-from vczoo.files import write_bytes
+from vczoo.files import open_file, write_bytes
 
 __all__ = [
     "LARGEST_HEADER",
@@ -33,6 +34,7 @@ __all__ = [
 
 LARGEST_HEADER = 16_000_000  # bytes; 10,000 voices take a quarter of it
 METADATA = "__metadata__"
+MOST_DIMENSIONS = 16
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -83,8 +85,8 @@ def read_layout(path: Path) -> dict[str, Slot]:
             tensor twice, a type that is not known, or something else under this name.
     """
     try:
-        with path.open("rb") as file:
-            return _layout(file, path.stat().st_size)
+        with open_file(path) as file:
+            return _layout(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     except _FaultyError as fault:
@@ -155,13 +157,14 @@ def _layout(file: BinaryIO, size: int) -> dict[str, Slot]:
     if length > LARGEST_HEADER:
         raise _FaultyError(f"its header has {length} bytes, at most {LARGEST_HEADER} are read")
     try:
-        header = json.loads(file.read(length), object_pairs_hook=_once)
+        # As text: of bytes json would guess the encoding, and read UTF-16, too.
+        header = json.loads(file.read(length).decode(), object_pairs_hook=_once, parse_int=_count)
     except (ValueError, RecursionError) as error:
         raise _FaultyError(f"its header is not JSON: {str(error)[:200]}") from None
     if not isinstance(header, dict):
         raise _FaultyError("its header is no mapping")
     metadata = header.pop(METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(_is_text(value) for value in metadata.values()):
         raise _FaultyError(f"{METADATA} is no mapping of text to text")
     found = {name: _slot(name, value) for name, value in header.items()}
     _check_gapless(((name, *span) for name, (_, span) in found.items()), size - 8 - length)
@@ -172,9 +175,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _FaultyError(f"{key!r} stands twice in its header")
+            raise _FaultyError(f"{_short(key)} stands twice in its header")
+        if not key.isascii():
+            key.encode()  # half a surrogate pair, which JSON can escape, is no text
         found[key] = value
     return found
+
+
+def _count(digits: str) -> int:
+    """A whole number as safetensors takes it; Python takes -0, too."""
+    if digits.startswith("-") or len(digits) > 20:
+        raise _FaultyError(f"the number {_short(digits)} is in its header")
+    return int(digits)
 
 
 def _slot(name: str, value: Any) -> tuple[Slot, tuple[int, int]]:
@@ -184,7 +196,7 @@ def _slot(name: str, value: Any) -> tuple[Slot, tuple[int, int]]:
     dtype, shape, span = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise _FaultyError(f"tensor {_short(name)} is of type {_short(dtype)}; known are {', '.join(DTYPES)}")
-    if not _are_counts(shape) or len(shape) > 16 or not _are_counts(span) or len(span) != 2:
+    if not _are_counts(shape) or not _are_counts(span) or len(span) != 2 or not _fits_memory(shape):
         raise _FaultyError(f"tensor {_short(name)} has the shape {_short(shape)} at {_short(span)}")
     slot = Slot(DTYPES[dtype], tuple(shape))
     if span[1] - span[0] != slot.size_bytes:
@@ -200,6 +212,18 @@ def _check_gapless(spans: Iterable[tuple[str, int, int]], size: int) -> None:
         reached = end
     if reached != size:
         raise _FaultyError(f"its tensors have {reached} bytes, the file holds {size}: cut off, or damaged")
+
+
+def _fits_memory(shape: list[int]) -> bool:
+    """Whether no dimension after another makes a tensor of more bytes than there are addresses, one of 0 or not."""
+    return len(shape) <= MOST_DIMENSIONS and math.prod(max(1, size) for size in shape) < 2**60
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
 
 
 def _are_counts(value: Any) -> bool:

@@ -15,13 +15,14 @@ from vczoo.model import Model
 from vczoo.tensor_file import Slot, read_layout
 from vczoo.weights import read_tensors
 
-__all__ = ["read_voices", "voice_slots", "voice_tensors"]
+__all__ = ["LARGEST_VOICES", "read_voices", "voice_slots", "voice_tensors"]
 
 PITCH = "pitch"
 PROBES_SECONDS = (2.0, 3.0)
 SHOWN = 8
+LARGEST_VOICES = 4_000_000_000  # bytes: eleven hours of a kNN reference
 
-Shape = tuple[int | None, ...]  # None where it grows with the recordings
+Shape = tuple[int | None, ...]  # None where it grows with the recordings, all of a voice's by as much
 
 
 def voice_tensors(voices: Mapping[str, Voice]) -> dict[str, Tensor]:
@@ -41,6 +42,8 @@ def read_voices(path: Path, names: Sequence[str], model: Model) -> dict[str, Voi
         WeightsError: the file is damaged, or a voice has not exactly the tensors that this model keeps of one.
     """
     layout = read_layout(path)
+    if (size := sum(slot.size_bytes for slot in layout.values())) > LARGEST_VOICES:
+        raise WeightsError(f"{path}: {size} bytes of voices, at most {LARGEST_VOICES} are read")
     found: dict[str, dict[str, Slot]] = {name: {} for name in names}
     for key, slot in layout.items():
         name, _, tensor_name = key.rpartition("/")

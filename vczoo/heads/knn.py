@@ -68,10 +68,15 @@ class KNN(VoiceHead):
         """(B, T, C) -> (B, T', acoustic channels).
 
         Raises:
-            VoiceError: the voice was not enrolled with this head.
+            VoiceError: the voice was not enrolled with this head, or is damaged.
         """
         if "keys" not in voice:
             raise VoiceError("this voice has no reference frames; enrol it with recordings: vc.enroll(name, files)")
+        if len(voice["keys"]) != len(voice["acoustic"]):
+            raise VoiceError(
+                f"this voice is damaged: {len(voice['keys'])} frames to match, {len(voice['acoustic'])} to say; "
+                "enrol it with recordings again: vc.enroll(name, files)"
+            )
         queries = source.content.resize(source.pitch, self.content_per_acoustic, self.first)
         values = queries.values
         if self.centre:
