@@ -254,7 +254,7 @@ def _model_of(config: RunConfig, path: Path) -> Model:
     if len(layout) != config.tensors:
         raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, {CONFIG} says {config.tensors}")
     check_base(config.base, model)
-    _put(model, read_tensors(path / MODEL))
+    _put(model, read_tensors(path / MODEL, layout))
     if rest := unfilled(model):
         raise WeightsError(f"nothing gives values to {some_names(rest)}; report it to the author of the plugin")
     return model.eval()

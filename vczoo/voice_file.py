@@ -54,7 +54,7 @@ def read_voices(path: Path, names: Sequence[str], model: Model) -> dict[str, Voi
     for name, slots in found.items():
         if faults := _faults(slots, expected):
             raise WeightsError(f"{path}, voice {name!r}: " + "; ".join(faults[:SHOWN]))
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, layout)
     kept: dict[str, dict[str, Tensor]] = {name: {} for name in names}
     for key, tensor in tensors.items():
         name, _, tensor_name = key.rpartition("/")
