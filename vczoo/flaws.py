@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from vczoo.errors import VczooError
-from vczoo.offer import Offer
+from collections.abc import Iterable
+
+from vczoo.errors import PluginError, VczooError
+from vczoo.offer import Offer, Plugin
 from vczoo.plain import parse_plain
 from vczoo.plugin_loading import locate
 
-__all__ = ["flaws"]
+__all__ = ["flaws", "require_whole"]
 
 
 def flaws(offer: Offer | None) -> list[str]:
@@ -31,3 +33,20 @@ def flaws(offer: Offer | None) -> list[str]:
         except VczooError as error:
             found.append(str(error))
     return found
+
+
+def require_whole(plugins: Iterable[Plugin]) -> None:
+    """See that every plugin that is asked for works, and every part of it as far as can be told without importing it.
+
+    Raises:
+        PluginError: with everything that does not.
+    """
+    faults = [
+        f"{plugin.label}: {fault}"
+        for plugin in plugins
+        for fault in ([plugin.fault] if plugin.fault else flaws(plugin.offer))
+        if plugin.state != "left out"
+    ]
+    if faults:
+        lines = "".join(f"\n  - {fault}" for fault in faults)
+        raise PluginError(f"VCZOO_STRICT: {len(faults)} fault{'s' * (len(faults) > 1)} of plugins:{lines}")

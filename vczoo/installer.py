@@ -93,6 +93,7 @@ def uninstall(name: str, say: Say) -> str:
 def _run(verb: Sequence[str], names: Sequence[str], say: Say, doing: str) -> None:
     command, called = _installer(verb)
     say(f"{doing} {sys.prefix} (Python {platform.python_version()}, {sys.executable}), with {called}")
+    sys.stdout.flush()  # what was said comes before what the installer says
     done = subprocess.run([*command, *names], check=False)
     importlib.invalidate_caches()
     if done.returncode:

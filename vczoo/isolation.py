@@ -18,12 +18,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pluggy
+
 from vczoo.errors import PluginError
 
 __all__ = ["is_isolated", "isolated"]
 
 _TURN = threading.Lock()  # sys.stdout is everybody's
-_PASSED = ("importlib", "pluggy", "threading.py", Path(__file__).name)  # whose frames say nothing of a plugin
+# Frames that say nothing of a plugin: vczoo's own, and those of what imports it and calls its hooks.
+_PASSED = (str(Path(__file__).parent) + os.sep, threading.__file__, "<frozen", os.path.dirname(pluggy.__file__))
 
 
 def is_isolated() -> bool:
@@ -129,7 +132,7 @@ def _lines(frames: traceback.StackSummary) -> list[str]:
     return [
         f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno}"
         for frame in frames
-        if not any(word in frame.filename for word in _PASSED) and not frame.filename.startswith("<frozen")
+        if not frame.filename.startswith(_PASSED) and "importlib" not in Path(frame.filename).parts
     ]
 
 

@@ -9,9 +9,9 @@ from vczoo.discovery import CORE
 from vczoo.entry import Kind
 from vczoo.errors import VczooError, nearest
 from vczoo.flaws import flaws
-from vczoo.offer import Offer
+from vczoo.offer import Offer, tell_faults
 from vczoo.recipe_text import resolve
-from vczoo.zoo import Zoo, tell_faults, the_zoo
+from vczoo.zoo import Zoo, the_zoo
 
 __all__ = ["part_rows", "plugin_facts", "plugin_row", "recipe_rows"]
 
@@ -19,7 +19,7 @@ __all__ = ["part_rows", "plugin_facts", "plugin_row", "recipe_rows"]
 def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
     """A row a recipe: name, what it is made of, licence, where it comes from, and what it needs that is absent."""
     zoo = the_zoo()
-    tell_faults(zoo)
+    tell_faults(zoo.plugins)
     rows = []
     for file in zoo.recipes(pattern):
         try:
@@ -43,7 +43,7 @@ def part_rows(kind: str, pattern: str = "*") -> list[dict[str, str]]:
         valid = (*kinds, "all")
         raise VczooError(f"{kind!r} is no kind of part{nearest(kind, valid)} Kinds: {', '.join(valid)}")
     zoo = the_zoo()
-    tell_faults(zoo)
+    tell_faults(zoo.plugins)
     return [
         {
             "part": zoo.use_of(entry, distribution),

@@ -1,19 +1,24 @@
-"""An imported plugin in; the entries and recipes that it registers, or what is wrong with its hooks, out."""
+"""An imported plugin in; what it registers, or what is wrong with its hooks, out; and the two as one line."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pluggy
 
 from vczoo import hookspecs
+from vczoo.discovery import Candidate
 from vczoo.entry import Entry
 from vczoo.errors import PluginError, VczooError, nearest
 
-__all__ = ["Offer", "RecipeFile", "offer_of"]
+__all__ = ["Offer", "Plugin", "RecipeFile", "is_strict", "offer_of", "tell_faults"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,34 @@ class Offer:
     api: str = hookspecs.API
     remarks: tuple[str, ...] = ()
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point of the group `vczoo`, loaded or not.
+
+    Attributes:
+        name: of the entry point.
+        distribution: that declares it.
+        version: of the distribution.
+        fault: why it could not be loaded; empty when it was.
+        state: loaded, broken, left out by `VCZOO_PLUGINS`, or absent though that names it.
+        offer: what it registers, None unless it is loaded.
+        candidate: what its metadata say; None of the core, and of what is absent.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    fault: str = ""
+    state: Literal["loaded", "broken", "left out", "absent"] = "loaded"
+    offer: Offer | None = None
+    candidate: Candidate | None = None
+
+    @property
+    def label(self) -> str:
+        """Name, distribution and version, for messages."""
+        return f"{self.name} ({self.distribution} {self.version})"
 
 
 def offer_of(plugin: Any, distribution: str) -> Offer:
@@ -95,3 +128,20 @@ def offer_of(plugin: Any, distribution: str) -> Offer:
                 raise PluginError(f"recipe {name!r}: a name stands once, and without a colon")
             recipes[name] = RecipeFile(name, file, distribution)
     return Offer(tuple(entries.values()), tuple(recipes.values()))
+
+
+@cache
+def _tell(fault: str) -> None:
+    sys.stderr.write(f"vczoo: plugin {fault}\n")
+
+
+def tell_faults(plugins: Iterable[Plugin]) -> None:
+    """Write a line to standard error for every plugin that is asked for and does not load; the same line only once."""
+    for plugin in plugins:
+        if plugin.state in ("broken", "absent"):
+            _tell(f"{plugin.label} does not load: {plugin.fault}")
+
+
+def is_strict() -> bool:
+    """Whether `VCZOO_STRICT` makes every failure of a plugin fatal."""
+    return os.environ.get("VCZOO_STRICT", "0") not in ("", "0")

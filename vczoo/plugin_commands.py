@@ -22,8 +22,10 @@ def plugins(
     """List the plugins: where they come from, whether they load, and why not. Installs and uninstalls them."""
     if context.invoked_subcommand:
         return
+    from vczoo.flaws import require_whole
     from vczoo.listing import plugin_facts, plugin_row
-    from vczoo.zoo import Zoo, is_strict
+    from vczoo.offer import is_strict
+    from vczoo.zoo import Zoo
 
     zoo = Zoo()  # not the process's, which `VCZOO_STRICT` may refuse: this command says what is wrong with it
     facts = plugin_facts(zoo)
@@ -32,7 +34,7 @@ def plugins(
     else:
         print_table([plugin_row(one) for one in facts])
     if is_strict():
-        zoo.require_whole()
+        require_whole(zoo.plugins)
 
 
 @app.command()

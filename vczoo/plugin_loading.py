@@ -50,14 +50,14 @@ def load_plugin(candidate: Candidate, core_version: str, patience_seconds: float
     began = time.perf_counter()
     label = f"{candidate.name} ({candidate.distribution} {candidate.version})"
     outcome, remarks = isolated(load, label, patience_seconds)
-    offer, declared = outcome
+    offer: Offer = outcome[0]
     seconds = time.perf_counter() - began
     heavy = [name for name in HEAVY if name in light and name in sys.modules]
     if heavy:
         remarks.insert(0, f"imports {' and '.join(heavy)}, which makes every listing slow")
     if candidate.remark:
         remarks.append(candidate.remark)
-    return replace(offer, api=declared, remarks=tuple(remarks), seconds=seconds)
+    return replace(offer, api=outcome[1], remarks=tuple(remarks), seconds=seconds)
 
 
 def locate(module: str) -> ModuleSpec | None:

@@ -4,49 +4,25 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from vczoo import builtin
 from vczoo.discovery import CORE, KNOWN_PLUGINS, Candidate, candidates, normalised, select
 from vczoo.entry import Entry, Kind
 from vczoo.errors import PluginError, UnknownNameError, VczooError, nearest
 from vczoo.isolation import is_isolated
-from vczoo.offer import Offer, RecipeFile, offer_of
+from vczoo.offer import Offer, Plugin, RecipeFile, is_strict, offer_of, tell_faults
 from vczoo.plugin_loading import load_plugin
 
-__all__ = ["KNOWN_PLUGINS", "Plugin", "RecipeFile", "Zoo", "list_models", "list_parts", "tell_faults", "the_zoo"]
+__all__ = ["KNOWN_PLUGINS", "Plugin", "RecipeFile", "Zoo", "list_models", "list_parts", "the_zoo"]
 
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """One entry point of the group `vczoo`, loaded or not.
-
-    Attributes:
-        name: of the entry point.
-        distribution: that declares it.
-        version: of the distribution.
-        fault: why it could not be loaded; empty when it was.
-        state: loaded, broken, left out by `VCZOO_PLUGINS`, or absent though that names it.
-        offer: what it registers, None unless it is loaded.
-        candidate: what its metadata say; None of the core, and of what is absent.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    fault: str = ""
-    state: Literal["loaded", "broken", "left out", "absent"] = "loaded"
-    offer: Offer | None = None
-    candidate: Candidate | None = None
 
 
 class Zoo:
@@ -66,7 +42,6 @@ class Zoo:
         self.plugins: list[Plugin] = []
         self._entries: dict[tuple[Kind, str], dict[str, Entry]] = {}
         self._recipes: dict[str, dict[str, RecipeFile]] = {}
-        self._told = False
         core_version = metadata.version(CORE)
         self.register(builtin, CORE, CORE, core_version)
         patience = _patience_seconds()
@@ -161,24 +136,6 @@ class Zoo:
             if len(having) > 1
         ]
 
-    def require_whole(self) -> None:
-        """See that every plugin that is asked for works, and every part of it as far as can be told by its names.
-
-        Raises:
-            PluginError: with everything that does not.
-        """
-        from vczoo.flaws import flaws
-
-        faults = [
-            f"{plugin.name} ({plugin.distribution} {plugin.version}): {fault}"
-            for plugin in self.plugins
-            for fault in ([plugin.fault] if plugin.fault else flaws(plugin.offer))
-            if plugin.state != "left out"
-        ]
-        if faults:
-            lines = "".join(f"\n  - {fault}" for fault in faults)
-            raise PluginError(f"VCZOO_STRICT: {len(faults)} fault{'s' * (len(faults) > 1)} of plugins:{lines}")
-
     def _add(
         self, name: str, distribution: str, version: str, offer: Offer, candidate: Candidate | None = None
     ) -> None:
@@ -244,35 +201,22 @@ def the_zoo() -> Zoo:
     """
     zoo = Zoo()
     if is_strict():
-        zoo.require_whole()
+        from vczoo.flaws import require_whole  # imports yaml
+
+        require_whole(zoo.plugins)
     return zoo
-
-
-def is_strict() -> bool:
-    """Whether `VCZOO_STRICT` makes every failure of a plugin fatal."""
-    return os.environ.get("VCZOO_STRICT", "0") not in ("", "0")
-
-
-def tell_faults(zoo: Zoo) -> None:
-    """Write a line to standard error for every plugin that is asked for and does not load; once for a zoo."""
-    faulty = [plugin for plugin in zoo.plugins if plugin.state in ("broken", "absent")]
-    for plugin in faulty if not zoo._told else ():
-        sys.stderr.write(
-            f"vczoo: plugin {plugin.name} ({plugin.distribution} {plugin.version}) does not load: {plugin.fault}\n"
-        )
-    zoo._told = True
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of recipes that `load` and `finetune` take; `pattern` as in a shell. Imports no torch."""
-    tell_faults(the_zoo())
+    tell_faults(the_zoo().plugins)
     return [recipe.name for recipe in the_zoo().recipes(pattern)]
 
 
 def list_parts(kind: Kind | None = None, pattern: str = "*") -> list[str]:
     """Names of parts that a recipe can `use`, of one kind or of all; `pattern` as in a shell. Imports no torch."""
     zoo = the_zoo()
-    tell_faults(zoo)
+    tell_faults(zoo.plugins)
     return [zoo.use_of(entry, distribution) for entry, distribution in zoo.entries(kind, pattern)]
 
 
