@@ -102,7 +102,7 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "unknown hook": (
         code(HOOKS.replace("vczoo_entries", "vczoo_entrys")),
         "broken",
-        "no hook is called 'vczoo_entrys'; did you mean 'vczoo_entries' or 'vczoo_recipes'? Hooks: vczoo_entries, vczoo_recipes",
+        "no hook is called 'vczoo_entrys'; did you mean 'vczoo_entries' or 'vczoo_recipes'? Hooks: vczoo_entries",
     ),
     "unmarked hook": (
         code(HOOKS.replace("@vczoo.hookimpl", "")),
@@ -525,3 +525,18 @@ def test_an_unknown_name_says_that_plugins_do_not_load(site: Path, run: Run) -> 
 def test_names_are_compared_as_installers_do() -> None:
     assert normalised("Vczoo_Timm..x") == "vczoo-timm-x"
     assert issubclass(UnknownNameError, vczoo.VczooError)
+
+
+def test_two_hundred_plugins_are_listed_without_torch(site: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "benchmarks" / "many_plugins.py", site, "200"], check=True)
+    script = (
+        f"import sys; sys.path.append({str(site)!r}); from vczoo.cli import app\n"
+        "app(['list', 'many*'], standalone_mode=False)\n"
+        "app(['list', 'many*', '--parts', 'backbone'], standalone_mode=False)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("many")]
+    assert len(set(rows)) == len(rows) == 200 + 1000

@@ -82,7 +82,8 @@ def test_entries_of_plugins_keep_their_promises(name) -> None:
 def test_listing_imports_neither_torch_nor_a_wrapped_library() -> None:
     script = (
         "import sys, vczoo; assert 'vgg16-partialfreeze' in vczoo.list_models(); assert vczoo.list_parts('head'); "
-        "from vczoo.listing import recipe_rows, part_rows, plugin_facts; recipe_rows(); part_rows('all'); plugin_facts(vczoo.zoo.the_zoo());"
+        "from vczoo.listing import recipe_rows, part_rows, plugin_facts; recipe_rows(); part_rows('all'); "
+        "plugin_facts(vczoo.zoo.the_zoo()); "
         "print(sorted({'torch', 'torchvision', 'torchaudio', 'timm', 'pydantic', 'numpy'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
