@@ -119,9 +119,10 @@ def _use(part: Any) -> str:
 
 def _lacking(zoo: Zoo, values: dict[str, Any]) -> str:
     """The plugin that a recipe's backbone needs and that is not installed, in brackets."""
+    use = _use(values.get("backbone"))
     try:
-        zoo.find("backbone", _use(values.get("backbone")))
+        zoo.find("backbone", use)
     except VczooError:
-        prefix = _use(values.get("backbone")).partition("/")[0]
-        return f" (needs vczoo-{prefix})"
+        prefix = use.rpartition(":")[2].partition("/")[0]
+        return f" (needs vczoo-{prefix})" if "/" in use else ""
     return ""

@@ -100,7 +100,7 @@ def offer_of(plugin: Any, distribution: str) -> Offer:
     try:
         manager.register(plugin)
     except pluggy.PluginValidationError as error:
-        raise PluginError(f"a hook has a wrong signature: {error}") from error
+        raise PluginError(f"a hook has a wrong signature: {' '.join(str(error).split())}") from error
     hooks = [caller.name for caller in manager.get_hookcallers(plugin) or ()]
     for name in hooks:
         if name not in known and not all(one.optionalhook for one in getattr(manager.hook, name).get_hookimpls()):
