@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import safe_open
+
+from vczoo.errors import VczooError
+from vczoo.tensor_file import DTYPES, read_layout
+from vczoo.weights import read_tensors
 
 PATHS = (
     "/etc/passwd",
@@ -116,10 +121,20 @@ def listing(*folders: Path) -> set[tuple[str, int]]:
 
 def outcome(action: Callable[[], Any]) -> str:
     """ "" where it succeeds; the message where it ends in an error of ours. Any other error goes through."""
-    from vczoo.errors import VczooError
-
     try:
         action()
     except VczooError as error:
         return str(error)
     return ""
+
+
+def check_agreement(path: Path) -> None:
+    """An error of ours, or what safetensors itself says of a file."""
+    layout = {}
+    if outcome(lambda: layout.update(read_layout(path))):
+        return
+    with safe_open(path, "pt") as opened:
+        found = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  it is no mapping
+        theirs = {name: (DTYPES[part.get_dtype()], tuple(part.get_shape())) for name, part in found.items()}
+    assert theirs == {name: (slot.dtype, slot.shape) for name, slot in layout.items()}
+    assert set(read_tensors(path)) == set(theirs)
