@@ -14,6 +14,7 @@ __all__ = ["ConvDecoder", "mean_absolute_error"]
 
 DILATIONS = (1, 1, 2, 2)  # of the blocks, and again
 KERNEL = 7
+MOST_BLOCKS = 256
 LOUDNESS = -6.0  # log-mels of quiet speech: a better place to start than 0, which is as loud as they get
 
 
@@ -32,7 +33,7 @@ class ConvDecoder(nn.Module):
         fine_blocks: at the mel's frame rate, after them.
 
     Raises:
-        ContractError: a size below 1.
+        ContractError: a size below 1, or more than 256 blocks.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class ConvDecoder(nn.Module):
         super().__init__()
         if min(width, blocks, fine_blocks) < 1:
             raise ContractError(f"width, blocks and fine_blocks are 1 or more, got {width}, {blocks} and {fine_blocks}")
+        if max(blocks, fine_blocks) > MOST_BLOCKS:
+            raise ContractError(f"blocks and fine_blocks are at most {MOST_BLOCKS}, got {blocks} and {fine_blocks}")
         self.content_per_acoustic = frames.frame_rate_hz / acoustic.frame_rate_hz
         self.first = acoustic.first_frame
         self.enter = nn.Linear(channels + 2, width)

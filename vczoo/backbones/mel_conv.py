@@ -19,6 +19,7 @@ from vczoo.weights import choose_weights, is_weights_file, load_strictly, read_t
 __all__ = ["MelConv"]
 
 MEL_FRAMES_PER_FRAME = 2
+MOST_BLOCKS = 256
 WIDTH_MULTIPLE = 32  # mel frames that an utterance is padded to, so that similar lengths share a batch
 
 
@@ -32,7 +33,7 @@ class MelConv(Backbone):
         num_mels: bands of the mel that it reads.
 
     Raises:
-        ContractError: a size below 1.
+        ContractError: a size below 1, or more than 256 blocks.
         WeightsError: weights that are neither random nor a file that fits.
     """
 
@@ -40,6 +41,8 @@ class MelConv(Backbone):
         super().__init__()
         if min(width, blocks, num_mels) < 1:
             raise ContractError(f"width, blocks and num_mels are 1 or more, got {width}, {blocks} and {num_mels}")
+        if blocks > MOST_BLOCKS:
+            raise ContractError(f"blocks is at most {MOST_BLOCKS}, got {blocks}")
         self.mel_spec = MelSpec(num_mels=num_mels)
         self.mel = LogMel(self.mel_spec)
         stem = nn.Sequential(

@@ -17,6 +17,8 @@ from vczoo.specs import FrameSpec
 
 __all__ = ["SpeakerAAM", "SpeakerClassifier"]
 
+MOST_LAYERS = 64
+
 
 class SpeakerClassifier(SpeakerHead):
     """MLP over mean and deviation of the frames in time; its last hidden layer is the speaker embedding.
@@ -30,7 +32,7 @@ class SpeakerClassifier(SpeakerHead):
         dropout: share of units dropped after each hidden layer in training.
 
     Raises:
-        ContractError: no hidden layer, or a dropout outside [0, 1).
+        ContractError: no hidden layer or more than 64, or a dropout outside [0, 1).
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class SpeakerClassifier(SpeakerHead):
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
-            raise ContractError(f"hidden needs at least one width of 1 or more, got {list(hidden)}")
+            raise ContractError(f"hidden needs at least one width of 1 or more, got {list(hidden)[:20]}")
+        if len(hidden) > MOST_LAYERS:
+            raise ContractError(f"hidden has at most {MOST_LAYERS} widths, got {len(hidden)}")
         if not 0 <= dropout < 1:
             raise ContractError(f"dropout is a share in [0, 1), got {dropout}")
         widths = (2 * frames.channels, *hidden)

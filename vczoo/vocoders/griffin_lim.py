@@ -18,6 +18,7 @@ __all__ = ["GriffinLim", "peak_advance"]
 
 CACHED_FRAMES = 128  # so many at a time stay in a core's cache: twice as fast as a minute at once
 TINY = 1e-30
+MOST_ITERATIONS = 10_000
 
 
 class GriffinLim(Vocoder):
@@ -33,7 +34,7 @@ class GriffinLim(Vocoder):
         num_mels, fft_length, hop_length, sample_rate_hz: of the mel that it reads.
 
     Raises:
-        ContractError: iterations below 1, momentum out of range, windows that do not overlap by half, or no such mel.
+        ContractError: iterations below 1 or above 10,000, momentum out of range, windows that do not overlap by half, or no such mel.
     """
 
     window: Tensor
@@ -50,9 +51,10 @@ class GriffinLim(Vocoder):
         sample_rate_hz: int = 16000,
     ) -> None:
         super().__init__()
-        if iterations < 1 or not 0 <= momentum < 1:
+        if not 1 <= iterations <= MOST_ITERATIONS or not 0 <= momentum < 1:
             raise ContractError(
-                f"iterations is 1 or more and momentum in [0, 1), got iterations={iterations}, momentum={momentum}"
+                f"iterations is 1 to {MOST_ITERATIONS} and momentum in [0, 1), got iterations={iterations}, "
+                f"momentum={momentum}"
             )
         self.accepts: MelSpec = MelSpec(
             sample_rate_hz=sample_rate_hz,

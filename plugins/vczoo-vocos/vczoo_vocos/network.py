@@ -15,6 +15,7 @@ __all__ = ["Vocos"]
 
 LARGEST_MAGNITUDE = 100.0  # the exponential of an untrained or badly trained network may be anything
 NORM_EPSILON = 1e-6
+MOST_BLOCKS = 256
 
 
 class Vocos(Vocoder):
@@ -27,7 +28,7 @@ class Vocos(Vocoder):
         blocks: how many.
 
     Raises:
-        ContractError: a size is below 1, or the windows of the mel do not overlap by half.
+        ContractError: a size is below 1, blocks above 256, or the windows of the mel do not overlap by half.
     """
 
     window: Tensor
@@ -36,6 +37,8 @@ class Vocos(Vocoder):
         super().__init__()
         if min(width, hidden, blocks) < 1:
             raise ContractError(f"width and blocks are 1 or more, got width={width}, blocks={blocks}")
+        if blocks > MOST_BLOCKS:
+            raise ContractError(f"blocks is at most {MOST_BLOCKS}, got {blocks}")
         if accepts.hop_length > accepts.fft_length // 2:
             raise ContractError(
                 f"hop_length is at most half of fft_length {accepts.fft_length}, or the windows leave gaps in the "
