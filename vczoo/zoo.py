@@ -169,20 +169,21 @@ class Zoo:
             raise UnknownNameError(
                 f"{kind} {stem!r} has no weights {tag!r}{nearest(tag, tags)} It has: {', '.join(tags) or 'none'}"
             )
-        raise UnknownNameError(self._unknown(kind, bare))
+        raise UnknownNameError(self._unknown(kind, name))
 
-    def _unknown(self, kind: Kind, name: str) -> str:
+    def _unknown(self, kind: Kind, full: str) -> str:
+        name = full.rpartition(":")[2]
         known = [known_name for known_kind, known_name in self._entries if known_kind == kind]
         prefix = name.partition("/")[0] if "/" in name else ""
         distribution = KNOWN_PLUGINS.get(prefix)
         if distribution and distribution not in {plugin.distribution for plugin in self.plugins}:
-            return f"{kind} {name!r} comes with a plugin that is not installed: pip install {distribution}"
+            return f"{kind} {full!r} comes with a plugin that is not installed: pip install {distribution}"
         for plugin in self.plugins:
             if plugin.fault and (plugin.distribution == distribution or plugin.name == prefix):
-                return f"{kind} {name!r} comes with {plugin.distribution}, which does not load ({plugin.fault})"
+                return f"{kind} {full!r} comes with {plugin.distribution}, which does not load ({plugin.fault})"
         few = f" Registered: {', '.join(sorted(known)) or 'none'}." if len(known) <= 12 else ""
         return (
-            f"no {kind} is called {name!r}{nearest(name, known)}{few} `vczoo list --parts {kind}` lists all"
+            f"no {kind} is called {full!r}{nearest(name, known)}{few} `vczoo list --parts {kind}` lists all"
             + self._broken()
         )
 
