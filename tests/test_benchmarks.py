@@ -281,3 +281,55 @@ def test_layouts_are_compared_at_every_batch_size(benchmark_module) -> None:
     # Two tasks, two layouts; two thread counts, compiled, and the other batch size.
     assert len(found) == len(set(found)) == 2 * 2 * (2 + 1 + 1)
     assert {variant.batch for variant in found if variant.compiled or variant.threads == 2} == {16}
+
+
+def test_the_share_that_is_pushed_is_of_the_model_and_of_the_base_with_its_heads(benchmark_module) -> None:
+    hub = benchmark_module("hub")
+    row = {"recipe": "r", "pushed": 12.0, "heads": 10.0, "whole": 48.0, "base": 90.0}
+    assert hub.shares(row) == {"of_whole": 0.25, "of_base": 0.12}
+    assert hub.shares({**row, "base": None})["of_base"] is None
+    head, line = hub.lines("sizes", [row | hub.shares(row)])
+    assert head.split() == ["MB", "pushed", "heads", "whole", "share", "base", "share"]
+    assert line.split() == ["r", "12.00", "10.00", "48.00", "0.250", "90.0", "0.120"]
+
+
+def test_loads_are_timed_in_turn_without_the_first_round(benchmark_module) -> None:
+    hub, called = benchmark_module("hub"), []
+    times = iter([0, 9, 0, 9, 0, 1, 0, 5, 0, 3, 0, 4, 0, 2, 0, 6])  # begin and end of a, then of b
+    calls = {name: lambda name=name: called.append(name) for name in "ab"}
+    seconds = hub.in_turn(calls, 3, clock=lambda: next(times))
+    assert seconds == {"a": 2, "b": 5}
+    assert "".join(called) == "abababab"
+    rows = [{"megabytes": 20, "seconds": {"push": 3.0, "upload_folder": 2.0, "pull": 1.0, "snapshot_download": 4.0}}]
+    assert [line.split()[-1] for line in hub.lines("transfer", rows)] == ["ratio", "1.50", "0.25"]
+
+
+def test_noise_moves_what_the_recipe_trains_and_no_more(benchmark_module, tmp_path) -> None:
+    pytest.importorskip("vczoo_torchvision")
+    from vczoo.assembly import build, checked_recipe
+    from vczoo.run import Run
+
+    move = benchmark_module("hub_speakers").move
+    small = ["backbone.weights=random", "backbone.num_mels=32", "backbone.out_stage=2"]
+    for recipe, free in (("resnet18-partialfreeze", "backbone.layer1."), ("resnet18-norms", "bn"), ("demo", "")):
+        chosen = checked_recipe(recipe, small if recipe != "demo" else ["backbone.width=8"])
+        model = build(chosen, 2)
+        before = {name: tensor.clone() for name, tensor in model.tensors().items()}
+        move(Run(chosen, model, (), {}))
+        moved = {name for name, tensor in model.tensors().items() if not tensor.equal(before[name])}
+        backbone = {name for name in before if name.startswith("backbone.")}
+        norms = {name for name in backbone if "bn" in name or name.startswith("backbone.stem.1.")}
+        assert moved == (norms if free == "bn" else {name for name in backbone if name.startswith(free)})
+
+
+def test_both_sides_of_a_load_give_the_same_tensors(benchmark_module, tmp_path) -> None:
+    import torch
+
+    import vczoo
+
+    hub, speakers = benchmark_module("hub"), benchmark_module("hub_speakers").Speakers(tmp_path)
+    run = vczoo.load(speakers.run("demo", "backbone.width=8")).run
+    assert (len(run.speakers), len(run.voices)) == (6, 2)
+    torch.save(run.model.state_dict(), tmp_path / "whole.pt")
+    plain = hub.by_torch(run, tmp_path / "whole.pt")().state_dict()
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in run.model.state_dict().items())

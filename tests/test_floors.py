@@ -22,14 +22,15 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 FLOORS = (
     "errors files progress mark markup licence_terms",
     "launch terminal criterion hub_name sound_file resampling pieces licences consent",
-    "sound_writer hub_errors card_facts",
-    "specs entry plain waveform frames extras mix cache tensor_file outline",  # what flows between parts
+    "sound_writer hub_errors card_facts isolation",
+    "specs entry plain discovery waveform frames extras mix cache tensor_file outline",  # what flows between parts
     "origin",
     "interfaces hookspecs weights run_config mel image pitch promises manifest synthesis convnext matching augment "
     "team sharding",
-    "drawing tracking front_matter",
-    "backbones freezing heads vocoders vision builtin model splits references measures spectral_losses activations",
-    "curves",
+    "drawing tracking front_matter offer installer",
+    "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
+    "activations",
+    "curves flaws",
     "zoo corpus voice_file base testing trials measuring report discriminators resynthesis piecewise",
     "recipe_text features batch material plots excerpts held_out stream card_figures",
     "recipe listing evaluation clips card",
@@ -46,7 +47,7 @@ FLOORS = (
     "loop folder",
     "train vocoder_loop",
     "demo vocoder_training rate_finder",
-    "hub_commands train_commands voice_commands",
+    "hub_commands plugin_commands train_commands voice_commands",
     "cli",
     "__main__",
 )

@@ -145,9 +145,10 @@ def test_there_and_back(
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == pushed[name], name
     stored = set(load_file(folder / "model.safetensors"))
-    left, kept = set(pulled.run.model.base) - stored, set(pulled.run.model.base) & stored
+    pretrained = set(converter.run.model.base)
+    left, kept = pretrained - stored, pretrained & stored
     assert set(pulled.run.model.tensors()) - left == stored
-    free = what_trains(pulled) if pulled.run.model.base else set()
+    free = what_trains(pulled) if pretrained else set()
     assert kept <= free
     assert bool(kept) == bool(free)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vczoo.entry import Weights
 from vczoo.errors import WeightsError
+from vczoo.tensor_file import read_layout
 from vczoo.weights import (
     announce_download,
     choose_weights,
@@ -247,3 +248,14 @@ def test_fingerprint_reads_values_and_not_memory() -> None:
 def test_fingerprint_takes_every_dtype_scalars_and_empty_tensors(dtype) -> None:
     scalar, empty = torch.tensor(1, dtype=dtype), torch.zeros(0, dtype=dtype)
     assert fingerprint({"a": scalar}) != fingerprint({"a": empty})
+
+
+def test_a_file_that_changes_between_header_and_tensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.zeros(3)}, path)
+    layout = read_layout(path)
+    assert read_tensors(path, layout)["a"].tolist() == [0, 0, 0]
+    for changed in ({"a": torch.zeros(4)}, {"b": torch.zeros(3)}, {"a": torch.zeros(3, dtype=torch.float64)}):
+        save_file(changed, path)
+        with pytest.raises(WeightsError, match="changed while it was read"):
+            read_tensors(path, layout)

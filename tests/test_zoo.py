@@ -4,12 +4,12 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from vczoo import zoo as zoo_module
+from vczoo.discovery import Candidate
 from vczoo.entry import Entry, Weights
 from vczoo.errors import PluginError, UnknownNameError
 from vczoo.hookspecs import hookimpl
@@ -44,12 +44,12 @@ class PluginWithRecipes(Plugin):
         return self.recipes
 
 
-class FakePoint:
-    """An entry point of a distribution that is not installed."""
+class FakePoint(Candidate):
+    """A plugin of a distribution that is not installed."""
 
     def __init__(self, name: str, distribution: str, plugin: Any) -> None:
-        self.name, self.plugin = name, plugin
-        self.dist = SimpleNamespace(name=distribution, version="1.2")
+        super().__init__(name, "example_of_nothing", distribution, "1.2")
+        object.__setattr__(self, "plugin", plugin)
 
     def load(self) -> Any:
         if isinstance(self.plugin, Exception):
@@ -58,11 +58,13 @@ class FakePoint:
 
 
 def net(name: str, **more: Any) -> Entry:
-    return Entry(name, "backbone", "example.adapter:build", "an example", "MIT", **more)
+    return Entry(
+        **{"licence": "MIT", **more}, name=name, kind="backbone", factory="example.adapter:build", summary="an example"
+    )
 
 
 def zoo(*points: FakePoint) -> Zoo:
-    return Zoo(points)  # type: ignore[arg-type]
+    return Zoo(points)
 
 
 @pytest.mark.parametrize("entry", [entry for entry, _ in Zoo([]).entries()], ids=lambda entry: entry.name)
@@ -80,7 +82,8 @@ def test_entries_of_plugins_keep_their_promises(name) -> None:
 def test_listing_imports_neither_torch_nor_a_wrapped_library() -> None:
     script = (
         "import sys, vczoo; assert 'vgg16-partialfreeze' in vczoo.list_models(); assert vczoo.list_parts('head'); "
-        "from vczoo.listing import recipe_rows, part_rows, plugin_rows; recipe_rows(); part_rows('all'); plugin_rows();"
+        "from vczoo.listing import recipe_rows, part_rows, plugin_facts; recipe_rows(); part_rows('all'); "
+        "plugin_facts(vczoo.zoo.the_zoo()); "
         "print(sorted({'torch', 'torchvision', 'torchaudio', 'timm', 'pydantic', 'numpy'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -121,7 +124,7 @@ def test_entries_and_recipes_of_a_plugin(tmp_path) -> None:
     [
         (ImportError("no module named 'wrapped'"), "ImportError: no module named 'wrapped'"),
         (Plugin(RuntimeError("boom")), "RuntimeError: boom"),
-        (Plugin(["example/net"]), "PluginError: vczoo_entries gave a str, expected vczoo.Entry"),
+        (Plugin(["example/net"]), "vczoo_entries gave a str, expected vczoo.Entry"),
         (Plugin(7), "TypeError: 'int' object is not iterable"),
         (PluginWithRecipes([], Path("no/such/folder")), "FileNotFoundError"),
     ],
@@ -147,6 +150,10 @@ def test_a_broken_plugin_is_set_apart_with_its_reason(plugin, reason) -> None:
         ({"name": ""}, "name, summary and licence are required"),
         ({"summary": ""}, "name, summary and licence are required"),
         ({"licence": ""}, "name, summary and licence are required"),
+        ({"name": 7}, "name is 7, expected text"),
+        ({"name": "vczoo:net"}, "a colon separates a distribution from a name"),
+        ({"weights": ("v1",)}, "weights are vczoo.Weights"),
+        ({"arguments": [1]}, "arguments are a mapping"),
     ],
 )
 def test_an_entry_with_wrong_fields_cannot_be_made(fields, part) -> None:
@@ -171,31 +178,60 @@ def test_a_factory_that_cannot_be_had(factory, part) -> None:
 
 
 def test_a_name_of_two_distributions_goes_to_neither_silently(tmp_path) -> None:
-    first = FakePoint("a", "vczoo-first", Plugin([net("example/net")]))
-    second = FakePoint("b", "vczoo-second", PluginWithRecipes([net("example/other"), net("example/net")], tmp_path))
+    weights = (Weights("v1", "there"),)
+    mine, theirs = net("example/net", weights=weights), net("example/net", licence="BSD-3-Clause")
     (tmp_path / "tiny.yaml").write_text("summary: tiny\n", encoding="utf-8")
+    first = FakePoint("example", "vczoo-first", PluginWithRecipes([mine], tmp_path))
+    second = FakePoint("example", "vczoo_second", PluginWithRecipes([net("example/other"), theirs], tmp_path))
     found = zoo(second, first)
-    fault = found.plugins[-1].fault
-    assert "backbone 'example/net' of vczoo-second is registered by vczoo-first already" in fault
-    assert found.distribution("backbone", "example/net") == "vczoo-first"
-    with pytest.raises(UnknownNameError):  # nothing of the second is half-registered
-        found.find("backbone", "example/other")
-    with pytest.raises(UnknownNameError):
+    assert [plugin.state for plugin in found.plugins] == ["loaded"] * 3
+    both = r"is registered by vczoo-first and vczoo_second; write vczoo-first:{0} or vczoo_second:{0}, or name in VCZOO"
+    for name in ("example/net", "example/net.v1"):
+        with pytest.raises(UnknownNameError, match="backbone 'example/net' " + both.format("example/net")):
+            found.find("backbone", name)
+    with pytest.raises(UnknownNameError, match="recipe 'tiny' " + both.format("tiny")):
         found.recipe("tiny")
+    assert found.find("backbone", "example/other")
+    assert found.find("backbone", "vczoo-first:example/net.v1") == (mine, "v1")
+    assert found.find("backbone", "vczoo-second:example/net") == (theirs, "")  # as installers compare names
+    assert found.distribution("backbone", "vczoo-second:example/net") == "vczoo_second"
+    assert found.recipe("vczoo-first:tiny").distribution == "vczoo-first"
+    assert found.recipe("vczoo-first:tiny").name == "tiny"
+    with pytest.raises(UnknownNameError, match="'vczoo-third' has no backbone 'example/net'; vczoo-first and vczoo_s"):
+        found.find("backbone", "vczoo-third:example/net")
+    assert [recipe.name for recipe in found.recipes("*tiny")] == ["vczoo-first:tiny", "vczoo_second:tiny"]
+    assert [found.use_of(*pair) for pair in found.entries("backbone", "example/*")] == [
+        "vczoo-first:example/net",
+        "vczoo_second:example/net",
+        "example/other",
+    ]
+    assert found.clashes(found.plugins[-1])[0] == (
+        "backbone 'example/net' is vczoo_second's, too: write vczoo-first:example/net"
+    )
 
 
-def test_a_recipe_of_two_distributions(tmp_path) -> None:
+@pytest.mark.parametrize("name", ["demo", "knn"])
+def test_what_is_the_cores_own_is_nobody_elses(name, tmp_path) -> None:
     (tmp_path / "demo.yaml").write_text("summary: mine\n", encoding="utf-8")
-    found = zoo(FakePoint("b", "vczoo-second", PluginWithRecipes([net("example/net")], tmp_path)))
-    assert "recipe 'demo' of vczoo-second is registered by vczoo already" in found.plugins[-1].fault
+    head = Entry("knn", "head", "a:b", "s", "MIT")
+    plugin = PluginWithRecipes([net("x/net")], tmp_path) if name == "demo" else Plugin([net("x/net"), head])
+    found = zoo(FakePoint("b", "vczoo-second", plugin))
+    assert f"{name!r} is vczoo's own, which no plugin replaces" in found.plugins[-1].fault
     assert found.recipe("demo").distribution == "vczoo"
-    with pytest.raises(UnknownNameError):
-        found.find("backbone", "example/net")
+    assert found.distribution("head", "vczoo:knn") == "vczoo"
+    with pytest.raises(UnknownNameError):  # nothing of the second is half-registered
+        found.find("backbone", "x/net")
+
+
+def test_a_name_of_two_plugins_of_one_distribution() -> None:
+    found = zoo(FakePoint("a", "vczoo-b", Plugin([net("b/net")])), FakePoint("b", "vczoo-b", Plugin([net("b/net")])))
+    assert [plugin.state for plugin in found.plugins] == ["loaded", "loaded", "broken"]
+    assert "is registered by vczoo-b already" in found.plugins[-1].fault
 
 
 def test_a_name_twice_in_one_plugin() -> None:
     found = zoo(FakePoint("b", "vczoo-b", Plugin([net("b/net"), net("b/net")])))
-    assert "backbone 'b/net' is registered twice by vczoo-b" in found.plugins[-1].fault
+    assert "backbone 'b/net' is registered twice" in found.plugins[-1].fault
 
 
 def test_a_head_and_a_backbone_may_share_a_name() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vczoo.errors import FolderError as FolderError
     from vczoo.errors import HubError as HubError
     from vczoo.errors import LicenceError as LicenceError
+    from vczoo.errors import PluginError as PluginError
     from vczoo.errors import RecipeError as RecipeError
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
@@ -99,6 +100,7 @@ _HOMES = {
         "FolderError",
         "HubError",
         "LicenceError",
+        "PluginError",
         "RecipeError",
         "UnknownNameError",
         "VczooError",

@@ -8,10 +8,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vczoo import hub_commands, train_commands, voice_commands
+from vczoo import hub_commands, plugin_commands, train_commands, voice_commands
 from vczoo.errors import VczooError
 from vczoo.launch import launched, leave
-from vczoo.listing import part_rows, plugin_rows, recipe_rows
+from vczoo.listing import part_rows, recipe_rows
 from vczoo.terminal import Overrides, as_run, print_line, print_table
 
 app = typer.Typer(
@@ -93,12 +93,6 @@ def check(
 
 
 @app.command()
-def plugins() -> None:
-    """List the plugins, where they come from and whether they load."""
-    print_table(plugin_rows())
-
-
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("vczoo-demo"),
 ) -> None:
@@ -112,6 +106,7 @@ def demo(
         print_line(str(file))
 
 
+app.add_typer(plugin_commands.app, name="plugins")
 for command_name, command in {**train_commands.COMMANDS, **voice_commands.COMMANDS, **hub_commands.COMMANDS}.items():
     app.command(command_name)(command)
 

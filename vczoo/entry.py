@@ -63,6 +63,13 @@ class Entry:
     weights: tuple[Weights, ...] = ()
 
     def __post_init__(self) -> None:
+        texts = {name: getattr(self, name) for name in ("name", "factory", "summary", "licence", "paper", "source")}
+        if wrong := [name for name, value in texts.items() if not isinstance(value, str)]:
+            raise PluginError(f"entry {self.name!r}: {wrong[0]} is {texts[wrong[0]]!r}, expected text")
+        if not isinstance(self.arguments, Mapping) or not all(isinstance(one, Weights) for one in self.weights):
+            raise PluginError(f"entry {self.name!r}: arguments are a mapping, and weights are vczoo.Weights")
+        if ":" in self.name:
+            raise PluginError(f"entry {self.name!r}: a colon separates a distribution from a name; leave it out")
         if self.kind not in get_args(Kind):
             raise PluginError(f"entry {self.name!r}: kind is {self.kind!r}, expected one of {get_args(Kind)}")
         module, _, attribute = self.factory.partition(":")

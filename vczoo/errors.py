@@ -83,7 +83,7 @@ class WeightsError(VczooError):
 
 
 class UnknownNameError(VczooError):
-    """A name that nothing is registered under; the message lists the nearest ones."""
+    """A name that nothing is registered under, or two things; the message lists the nearest ones, or both."""
 
 
 class RecipeError(VczooError):

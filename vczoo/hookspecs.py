@@ -3,11 +3,14 @@
     # pyproject.toml                             # vczoo_example/__init__.py
     [project.entry-points.vczoo]                 import vczoo
     example = "vczoo_example"
+                                                 vczoo_api = "1"
+
                                                  @vczoo.hookimpl
                                                  def vczoo_entries():
                                                      return [vczoo.Entry(name="example/net", kind="backbone", …)]
 
-That module holds names and metadata alone: it imports neither torch nor the library that it wraps.
+That module holds names and metadata alone: it imports neither torch nor the library that it wraps. The line `vczoo_api`
+says for which version of this page it was written; it is read before the module is imported.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ from pathlib import Path
 
 import pluggy
 
+from vczoo.discovery import GROUP
 from vczoo.entry import Entry
 
-__all__ = ["GROUP", "hookimpl", "hookspec"]
+__all__ = ["API", "GROUP", "hookimpl", "hookspec"]
 
-GROUP = "vczoo"
+API = "1"  # it changes where a plugin that worked would no longer work
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 

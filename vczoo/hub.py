@@ -197,7 +197,8 @@ def _fetch(name: HubName, commit: str, info: RepoFile, limit: int, wanted: str =
     fault = digest_faults(path, info)
     if path.stat().st_size != info.size:
         fault = f"it has {path.stat().st_size} bytes, the Hub says {info.size}"
-    if not fault and wanted and sha256_of(path) != wanted:
+    # What is in LFS was just found to have the checksum that the Hub says.
+    if not fault and wanted and (info.lfs.sha256 if info.lfs else sha256_of(path)) != wanted:
         fault = f"it is not the file that {CONFIG} was written with"
     if fault:
         _evict(path)

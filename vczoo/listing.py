@@ -1,20 +1,25 @@
-"""What the zoo holds, as rows of text for people. Imports no torch."""
+"""What the zoo holds, as rows of text for people and plain values for programs. Imports no torch."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
+from vczoo.discovery import CORE
 from vczoo.entry import Kind
 from vczoo.errors import VczooError, nearest
+from vczoo.flaws import flaws
+from vczoo.offer import Offer, tell_faults
 from vczoo.recipe_text import resolve
 from vczoo.zoo import Zoo, the_zoo
 
-__all__ = ["part_rows", "plugin_rows", "recipe_rows"]
+__all__ = ["part_rows", "plugin_facts", "plugin_row", "recipe_rows"]
 
 
 def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
     """A row a recipe: name, what it is made of, licence, where it comes from, and what it needs that is absent."""
     zoo = the_zoo()
+    tell_faults(zoo.plugins)
     rows = []
     for file in zoo.recipes(pattern):
         try:
@@ -37,39 +42,72 @@ def part_rows(kind: str, pattern: str = "*") -> list[dict[str, str]]:
     if kind != "all" and kind not in kinds:
         valid = (*kinds, "all")
         raise VczooError(f"{kind!r} is no kind of part{nearest(kind, valid)} Kinds: {', '.join(valid)}")
+    zoo = the_zoo()
+    tell_faults(zoo.plugins)
     return [
         {
-            "part": entry.name,
+            "part": zoo.use_of(entry, distribution),
             "kind": entry.kind,
             "what": entry.summary,
             "weights": ", ".join(weights.name for weights in entry.weights),
             "licence": entry.licence,
             "from": distribution,
         }
-        for entry, distribution in the_zoo().entries(pattern=pattern)
+        for entry, distribution in zoo.entries(pattern=pattern)
         if kind in ("all", entry.kind)
     ]
 
 
-def plugin_rows() -> list[dict[str, str]]:
-    """A row a plugin: name, distribution, version, and whether it loads."""
-    return [
-        {
-            "plugin": plugin.name,
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-            "state": plugin.fault or "loaded",
-        }
-        for plugin in the_zoo().plugins
-    ]
+def plugin_facts(zoo: Zoo) -> list[dict[str, Any]]:
+    """Plain values on each plugin, for programs: provenance, what it registers, state and reasons."""
+    rows = []
+    for plugin in zoo.plugins:
+        offer = plugin.offer
+        path, editable = plugin.candidate.place() if plugin.candidate else ("", False)
+        reasons = [plugin.fault] if plugin.fault else [*flaws(offer), *zoo.clashes(plugin), *_remarks(offer)]
+        rows.append(
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "path": path or (str(Path(__file__).parents[1]) if plugin.distribution == CORE else ""),
+                "editable": editable,
+                "api": offer.api if offer else "",
+                "entries": len(offer.entries) if offer else 0,
+                "recipes": len(offer.recipes) if offer else 0,
+                "seconds": round(offer.seconds, 4) if offer else 0.0,
+                "state": "loaded, but" if plugin.state == "loaded" and reasons else plugin.state,
+                "reasons": reasons,
+            }
+        )
+    return rows
+
+
+def plugin_row(facts: dict[str, Any]) -> dict[str, str]:
+    """The same of one plugin for people."""
+    return {
+        "plugin": facts["name"],
+        "distribution": facts["distribution"],
+        "version": facts["version"],
+        "api": facts["api"] or "?",
+        "parts": str(facts["entries"]),
+        "recipes": str(facts["recipes"]),
+        "state": facts["state"],
+        "reason": "; ".join(facts["reasons"]),
+        "where": facts["path"] + (" (editable)" if facts["editable"] else ""),
+    }
+
+
+def _remarks(offer: Offer | None) -> tuple[str, ...]:
+    return offer.remarks if offer else ()
 
 
 def _made_of(values: dict[str, Any]) -> str:
-    heads = values.get("heads") or {}
+    heads = values.get("heads")
     uses = [
         _use(values.get("backbone")),
         _use(values.get("freezing")),
-        " + ".join(_use(head) for head in heads.values()),
+        " + ".join(_use(head) for head in heads.values()) if isinstance(heads, dict) else "",
         _use(values.get("vocoder")),
     ]
     return ", ".join(use for use in uses if use)
@@ -81,9 +119,10 @@ def _use(part: Any) -> str:
 
 def _lacking(zoo: Zoo, values: dict[str, Any]) -> str:
     """The plugin that a recipe's backbone needs and that is not installed, in brackets."""
+    use = _use(values.get("backbone"))
     try:
-        zoo.find("backbone", _use(values.get("backbone")))
+        zoo.find("backbone", use)
     except VczooError:
-        prefix = _use(values.get("backbone")).partition("/")[0]
-        return f" (needs vczoo-{prefix})"
+        prefix = use.rpartition(":")[2].partition("/")[0]
+        return f" (needs vczoo-{prefix})" if "/" in use else ""
     return ""

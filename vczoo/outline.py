@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
@@ -33,10 +33,10 @@ UNFILLED = {
     torch.randn_like,
     torch.Tensor.new_empty,
 }
+# By name: transformers puts functions of its own in the place of torch.nn.init's.
 FILLS = {
-    *(torch.Tensor.fill_, torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.zero_),
-    *(nn.init.constant_, nn.init.kaiming_normal_, nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_),
-    *(nn.init.ones_, nn.init.trunc_normal_, nn.init.xavier_normal_, nn.init.xavier_uniform_, nn.init.zeros_),
+    *("constant_", "fill_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "trunc_normal_"),
+    *("uniform_", "xavier_normal_", "xavier_uniform_", "zero_", "zeros_"),
 }
 CONSTANT = {
     torch.arange,
@@ -92,27 +92,37 @@ class _Outline(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in FILLS:
-            filled = args[0] if args else kwargs["tensor"]
-            if filled.is_meta:  # torch would work out, in Python, what becomes of nothing
+        if getattr(func, "__name__", "") in FILLS:
+            filled = args[0] if args else kwargs.get("tensor")
+            if isinstance(filled, Tensor) and filled.is_meta:  # torch would work out in Python what becomes of nothing
                 return filled
         if func not in UNFILLED and func not in CONSTANT:
             return func(*args, **kwargs)
         try:
-            outline = func(*args, **{**kwargs, "device": "meta"})
+            if func in UNFILLED:
+                outline = func(*args, **{**kwargs, "device": "meta"})
+                if outline.numel() or kwargs.get("device") is None:
+                    return outline
+                # torch.load begins each tensor as an empty one on its device, which it then gives what the file holds.
+                return func(*args, **kwargs)
+            count = _count(func, args, kwargs)
         except (RuntimeError, OverflowError, TypeError) as error:  # of sizes that are no 64-bit numbers, or negative
             raise ContractError(f"it needs a tensor of impossible size: {_first_line(error)}") from error
-        # torch.load begins each tensor as an empty one, which it then gives what the file holds.
-        if func in UNFILLED and outline.numel():
-            return outline
-        if self.constants + outline.numel() > MOST_CONSTANTS:
+        if self.constants + count > MOST_CONSTANTS:
             raise ContractError(
-                f"it needs constants of {self.constants + outline.numel()} values, at most {MOST_CONSTANTS} are made; "
+                f"it needs constants of {self.constants + count} values, at most {MOST_CONSTANTS} are made; "
                 "make its options smaller"
             )
         made = func(*args, **kwargs)
-        self.constants += 0 if made.is_meta else made.numel()
+        self.constants += 0 if made.is_meta else count
         return made
+
+
+def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """The elements of what a function of `CONSTANT` would make."""
+    if func is torch.hann_window:  # whose outline torch works out in Python, in 2 ms
+        return int(args[0] if args else kwargs["window_length"])
+    return int(func(*args, **{**kwargs, "device": "meta"}).numel())
 
 
 def _first_line(error: Exception) -> str:

@@ -38,8 +38,8 @@ def resolve(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise VczooError(f"{path}: cannot be read as UTF-8 text ({error}); a recipe is a YAML file") from error
     else:
-        label = str(name)
-        text = the_zoo().recipe(label).read()
+        file = the_zoo().recipe(str(name))
+        text, label = file.read(), file.name  # of distribution:name the name alone
     values = parse_plain(text, f"recipe {name}")
     parent = values.pop("extends", None)
     values["name"] = label

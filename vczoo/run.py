@@ -224,7 +224,7 @@ def build_on_base(config: RunConfig) -> Model:
     if unbased := set(based) - set(pretrained_places(Recipe.parse(config.recipe))):
         raise WeightsError(f"the run leaves tensors to the base of its {' and '.join(unbased)}, which has none")
     model = _build(config, random, taken)
-    if any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
+    if taken and any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
         model = _build(config, random, taken, outline=False)  # a plugin's own way of loading weights knows no outlines
     return model
 
@@ -254,7 +254,7 @@ def _model_of(config: RunConfig, path: Path) -> Model:
     if len(layout) != config.tensors:
         raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, {CONFIG} says {config.tensors}")
     check_base(config.base, model)
-    _put(model, read_tensors(path / MODEL))
+    _put(model, read_tensors(path / MODEL, layout))
     if rest := unfilled(model):
         raise WeightsError(f"nothing gives values to {some_names(rest)}; report it to the author of the plugin")
     return model.eval()

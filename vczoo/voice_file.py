@@ -54,11 +54,11 @@ def read_voices(path: Path, names: Sequence[str], model: Model) -> dict[str, Voi
     for name, slots in found.items():
         if faults := _faults(slots, expected):
             raise WeightsError(f"{path}, voice {name!r}: " + "; ".join(faults[:SHOWN]))
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, layout)
     kept: dict[str, dict[str, Tensor]] = {name: {} for name in names}
     for key, tensor in tensors.items():
         name, _, tensor_name = key.rpartition("/")
-        kept[name][tensor_name] = tensor
+        kept[name][tensor_name] = tensor.clone()  # out of the mapped file, as a model's tensors are
     for own in kept.values():
         if PITCH in expected:
             own.setdefault(PITCH, torch.full((1,), torch.nan))

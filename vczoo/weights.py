@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from vczoo.entry import Weights
 from vczoo.errors import WeightsError, nearest
 from vczoo.origin import REVISION
-from vczoo.tensor_file import read_layout, some_names
+from vczoo.tensor_file import Slot, layout_of, read_layout, some_names
 
 __all__ = [
     "announce_download",
@@ -107,11 +108,14 @@ def unavailable(entry_name: str, weights: Weights, cause: BaseException | str, p
     )
 
 
-def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+def read_tensors(path: str | os.PathLike[str], layout: Mapping[str, Slot] | None = None) -> dict[str, Tensor]:
     """Read a safetensors file.
 
+    Args:
+        layout: what `read_layout` gave for it, where it was asked before.
+
     Raises:
-        WeightsError: it is absent, not a safetensors file, or holds NaN or infinity.
+        WeightsError: it is absent, not a safetensors file, holds NaN or infinity, or changes while it is read.
     """
     path = Path(path)
     if not path.is_file():
@@ -121,11 +125,13 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             f"{path}: weights are read from .safetensors alone, since a {path.suffix or 'file without suffix'} may "
             "run code when it is opened; convert it with safetensors.torch.save_file"
         )
-    read_layout(path)
+    layout = read_layout(path) if layout is None else layout
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); download or export it again") from error
+    if layout_of(tensors) != layout:
+        raise WeightsError(f"{path}: it changed while it was read; see what writes to it, then read it again")
     broken = [name for name, tensor in tensors.items() if not finite(tensor)]
     if broken:
         raise WeightsError(f"{path}: NaN or infinity in {some_names(broken)}; the file is damaged or training diverged")
@@ -137,7 +143,7 @@ def finite(tensor: Tensor) -> bool:
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     low, high = torch.aminmax(tensor)  # which NaN passes through, and which need no mask of the tensor's size
-    return bool(low.isfinite() & high.isfinite())
+    return math.isfinite(low.item()) and math.isfinite(high.item())
 
 
 def load_strictly(

@@ -11,6 +11,8 @@ import vczoo
 
 __all__ = ["generated_with", "models", "vczoo_entries", "weights_of"]
 
+vczoo_api = "1"
+
 BYTES_PER_PARAMETER = 4  # almost all of timm's files are float32; their true sizes are known on the Hub alone
 
 

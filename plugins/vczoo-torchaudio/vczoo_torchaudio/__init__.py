@@ -11,6 +11,8 @@ import vczoo
 
 __all__ = ["BUNDLES", "layers_of", "vczoo_entries", "weights_of"]
 
+vczoo_api = "1"
+
 # Each model with torchaudio's bundle that is its default; `generate` adds those of the same architecture.
 BUNDLES = {
     "wavlm-base": "WAVLM_BASE",

@@ -251,19 +251,34 @@ def test_cached_weights_load_offline_with_their_own_normalisation(
     assert origin.sha256 == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def test_published_files_of_both_kinds_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Those of before torch 1.6, most VGGs, are no archives."""
+@pytest.mark.parametrize("archive", [True, False])
+def test_published_files_of_both_kinds_are_read(archive: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """VGG16 and VGG19 are no archives: torch wrote such files before 1.6."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
     path.parent.mkdir(parents=True)
     trunk = headless("resnet18").state_dict()
-    for archive in (True, False):
-        torch.save(trunk, path, _use_new_zipfile_serialization=archive)
-        backbone = build("resnet18")
-        assert torch.equal(backbone.trunk["layer4"][1].conv2.weight, trunk["layer4.1.conv2.weight"])
+    for values in (1, 2):  # then another file of that name
+        tensors = {name: tensor * values for name, tensor in trunk.items()} | {"fc.weight": torch.rand(1000, 512)}
+        torch.save(tensors, path, _use_new_zipfile_serialization=archive)
+        for _ in range(2):  # the second time from the copy
+            backbone = build("resnet18")
+            assert torch.equal(backbone.trunk["layer4"][1].conv2.weight, values * trunk["layer4.1.conv2.weight"])
+    copies = [other for other in path.parent.iterdir() if other != path]
+    assert [copy.name for copy in copies] == ([] if archive else ["resnet18-f37072fd-trunk.pth"])
+    assert all(copy.stat().st_size < path.stat().st_size - 2_000_000 for copy in copies)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_damaged_file_is_one_clear_error(archive: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(headless("resnet18").state_dict(), path, _use_new_zipfile_serialization=archive)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(vczoo.WeightsError, match="IMAGENET1K_V1"):
         build("resnet18")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_round_trip(tmp_path: Path, wave: vczoo.Waveform) -> None:

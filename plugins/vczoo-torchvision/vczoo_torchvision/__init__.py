@@ -10,6 +10,8 @@ import vczoo
 
 __all__ = ["MODELS", "vczoo_entries", "weights_of"]
 
+vczoo_api = "1"
+
 PAPERS = {"vgg": "1409.1556", "resnet": "1512.03385"}
 MODELS = (
     *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")),

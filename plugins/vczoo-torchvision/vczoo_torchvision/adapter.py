@@ -6,9 +6,11 @@ Stages of a VGG: block1 to block5, each up to a max-pool. Of a ResNet: stem, lay
 from __future__ import annotations
 
 import zipfile
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlparse
 
@@ -143,10 +145,30 @@ def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
             announce_download(entry_name, weights)
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(weights.source, str(file), hash_prefix=weights.sha256)
-        # Of a VGG nine tenths are the classifier. Files of before torch 1.6 are no archives, and cannot be mapped.
-        tensors: dict[str, Tensor] = torch.load(
-            file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
-        )
+        tensors = read_trunk(file)
     except (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError) as error:  # no server, wrong checksum …
         raise unavailable(entry_name, weights, error) from error
+    return tensors
+
+
+def read_trunk(file: Path) -> dict[str, Tensor]:
+    """The tensors of a .pth file but the classifier's, which are nine tenths of a VGG.
+
+    An archive is mapped, so that nothing else of it is read. VGG16 and VGG19 are published as torch wrote files before
+    1.6, which can only be read whole: of such a file a copy is kept beside it that is an archive without classifier.
+
+    Raises:
+        OSError, RuntimeError, EOFError, UnpicklingError: the file is damaged, or is none of torch's.
+    """
+    copy = file.with_name(f"{file.stem}-trunk{file.suffix}")
+    if zipfile.is_zipfile(file):
+        copy = file
+    elif not copy.is_file() or copy.stat().st_mtime_ns < file.stat().st_mtime_ns:
+        whole: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        trunk = {name: tensor for name, tensor in whole.items() if not name.startswith(HEADS)}
+        with suppress(OSError, RuntimeError), TemporaryDirectory(dir=file.parent) as place:  # a disk that is full, say
+            torch.save(trunk, Path(place, copy.name))
+            Path(place, copy.name).replace(copy)
+        return trunk
+    tensors: dict[str, Tensor] = torch.load(copy, map_location="cpu", weights_only=True, mmap=True)
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)}

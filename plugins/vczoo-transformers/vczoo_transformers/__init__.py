@@ -11,6 +11,8 @@ import vczoo
 
 __all__ = ["VOCODERS", "models", "vczoo_entries", "weights_of"]
 
+vczoo_api = "1"
+
 SOURCE = "https://github.com/huggingface/transformers"
 VOCODERS: dict[str, dict[str, Any]] = {
     "speecht5-hifigan": {

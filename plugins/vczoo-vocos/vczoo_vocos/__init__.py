@@ -8,6 +8,8 @@ import vczoo
 
 __all__ = ["MEL_24KHZ", "vczoo_entries"]
 
+vczoo_api = "1"
+
 # The repository holds a pickle alone. Its revision and checksum are recorded alike by many public projects.
 MEL_24KHZ = vczoo.Weights(
     name="mel-24khz",

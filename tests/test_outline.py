@@ -1,0 +1,54 @@
+"""Outlines: no memory for what a file will give, real values for what none gives, and no more of these than is sane."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from vczoo.errors import ContractError
+from vczoo.outline import outlined, unfilled
+
+
+def test_parameters_are_outlines_and_constants_are_real() -> None:
+    with outlined():
+        layer, window = nn.Linear(3, 2), torch.hann_window(8)
+        nn.init.normal_(layer.weight)
+        layer.weight.data.fill_(1.0)
+        real = nn.init.ones_(torch.zeros(3))
+        assert torch.empty(0).is_meta  # how a plugin tells
+    assert unfilled(layer) == ["weight", "bias"]
+    assert torch.equal(window, torch.hann_window(8))
+    assert real.tolist() == [1, 1, 1]
+
+
+def test_what_is_filled_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device torch does that in Python, a large part of the time that a load takes."""
+    monkeypatch.setattr(nn.init, "_no_grad_normal_", None)
+    with outlined():
+        weight = torch.empty(2, 2)
+        assert nn.init.normal_(weight, std=0.1) is weight
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_files_of_torch_are_read_in_full(tmp_path: Path, archive: bool) -> None:
+    torch.save({"a": torch.arange(3.0)}, tmp_path / "a.pt", _use_new_zipfile_serialization=archive)
+    with outlined():
+        found = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert found["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.hann_window(2**40),
+        lambda: torch.hann_window(window_length=2**40),
+        lambda: torch.zeros(2**20, 2**20),
+        lambda: torch.arange(2**40),
+    ],
+)
+def test_a_constant_of_a_terabyte_is_refused(make) -> None:
+    with outlined(), pytest.raises(ContractError, match="at most 268435456 are made"):
+        make()
