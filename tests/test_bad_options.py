@@ -77,12 +77,12 @@ def test_ranges(make: Callable[[], object], message: str) -> None:
         (lambda: nn.Linear(10**12, 10**12), "a tensor of impossible size"),
         (lambda: nn.Linear(2**63, 1), "a tensor of impossible size"),
         (lambda: torch.zeros(10**30), "a tensor of impossible size"),
-        (lambda: torch.zeros(2**28 + 1), "constants of 268435457 values, at most 268435456"),
-        (lambda: [nn.BatchNorm1d(10**8) for _ in range(3)], "constants of 300000"),
+        (lambda: torch.zeros(2**26 + 1), "constants of 67108865 values, at most 67108864"),
+        (lambda: [nn.BatchNorm1d(3 * 10**7) for _ in range(2)], "constants of 900000"),
     ],
 )
 def test_what_an_outline_refuses(make: Callable[[], object], message: str) -> None:
-    """BatchNorm's statistics are real: two of a hundred million values are made, the third is one too many."""
+    """BatchNorm's statistics are real: two of thirty million values are made, the third is one too many."""
     with outlined(), pytest.raises(ContractError, match=message):
         make()
 

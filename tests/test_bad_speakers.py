@@ -22,7 +22,7 @@ Lie = Callable[[Request, Answer], None]
 
 @pytest.fixture
 def served(hub: HubServer, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A Hub with the run as me/x. At the end nothing but its cache has changed: not home, working or temporary folder."""
+    """A Hub with the run as me/x, whose cache is elsewhere than the folders that are to stay as they were."""
     hub.put("me/x", {name: (run_folder / name).read_bytes() for name in FILES})
     outside = [tmp_path / name for name in ("home", "working", "temporary")]
     for path, variable in zip(outside, ("HOME", "PWD", "TMPDIR"), strict=True):

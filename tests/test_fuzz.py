@@ -63,7 +63,7 @@ def test_a_run_of_any_configuration_loads_or_ends_in_one_error(
 @pytest.mark.parametrize("target", ["config", "header"])
 def test_atheris_finds_nothing(tmp_path: Path, target: str) -> None:
     if importlib.util.find_spec("atheris") is None:
-        pytest.skip("atheris is not installed: it is for Python below 3.14 on Linux")
+        pytest.skip("atheris is not installed: it is for Python below 3.14 on Linux, x86-64")
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.fuzz_run", target, tmp_path / target, f"-runs={ATHERIS_RUNS}", "-seed=1"],
         capture_output=True,

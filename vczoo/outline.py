@@ -22,7 +22,7 @@ from vczoo.errors import ContractError
 __all__ = ["outlined", "unfilled"]
 
 MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have some 2,000
-MOST_CONSTANTS = 2**28  # elements, all together; a model of the zoo has some 2**21
+MOST_CONSTANTS = 2**26  # elements, all together; those of the zoo have at most 2**23
 UNFILLED = {
     torch.empty,
     torch.empty_like,

@@ -34,7 +34,8 @@ class GriffinLim(Vocoder):
         num_mels, fft_length, hop_length, sample_rate_hz: of the mel that it reads.
 
     Raises:
-        ContractError: iterations below 1 or above 10,000, momentum out of range, windows that do not overlap by half, or no such mel.
+        ContractError: iterations below 1 or above 10,000, momentum out of range, windows that do not overlap by half,
+            or no such mel.
     """
 
     window: Tensor
