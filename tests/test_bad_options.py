@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 import vczoo
+from vczoo.assembly import check
 from vczoo.backbones.mel_conv import MelConv
 from vczoo.convnext import ConvDecoder
 from vczoo.entry import Entry
-from vczoo.errors import ContractError
+from vczoo.errors import ContractError, RecipeError, nearest
 from vczoo.heads.speaker import SpeakerClassifier
 from vczoo.options import Ready
 from vczoo.outline import outlined
@@ -130,3 +131,14 @@ def test_what_a_factory_raises_names_the_part(error: Exception) -> None:
     entry = Entry("example/x", "backbone", "a:b", "x", "MIT")
     with pytest.raises(ContractError, match=rf"backbone 'example/x' cannot be made .*{type(error).__name__}.*plugin"):
         Ready(entry, factory, {}).make({})
+
+
+def test_a_path_too_long_to_be_one_is_told_as_any_that_is_not_there() -> None:
+    with pytest.raises(RecipeError, match="no such file or folder of weights: /xxx"):
+        check(recipe(weights="/" + "x" * 300))
+
+
+def test_a_name_longer_than_any_is_compared_with_none() -> None:
+    """Comparing a megabyte with every name takes minutes."""
+    assert nearest("n" * 200, ["n" * 199]) == f"; did you mean {'n' * 199!r}?"
+    assert nearest("n" * 201, ["n" * 200]) == "."
