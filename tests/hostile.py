@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from safetensors import safe_open
+from torch import Tensor
 
 from vczoo.errors import VczooError
 from vczoo.tensor_file import DTYPES, read_layout
@@ -137,4 +138,6 @@ def check_agreement(path: Path) -> None:
         found = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  it is no mapping
         theirs = {name: (DTYPES[part.get_dtype()], tuple(part.get_shape())) for name, part in found.items()}
     assert theirs == {name: (slot.dtype, slot.shape) for name, slot in layout.items()}
-    assert set(read_tensors(path)) == set(theirs)
+    tensors: dict[str, Tensor] = {}
+    told = outcome(lambda: tensors.update(read_tensors(path)))
+    assert "NaN or infinity" in told or set(tensors) == set(theirs)
