@@ -183,7 +183,7 @@ def check_watermark(watermark: Watermark, *, trained: bool = True) -> None:
     expect_kind(watermark, Watermark, "the part")
     watermark = copy.deepcopy(watermark).eval()
     for seed, (samples, rate) in enumerate(((1, 16000), (400, 24000), (48000, 16000), (72000, 24000), (96000, 48000))):
-        clean = noise(FrameSpec(rate, 1, 1), samples, seed)
+        clean = noise(FrameSpec(rate, 100, 1), samples / 100, seed)
         before = clean.samples.clone()
         with torch.inference_mode():
             made = watermark.embed(clean)
