@@ -79,7 +79,10 @@ def main() -> None:
     for number, seed in enumerate(SEEDS[sys.argv[1]]):
         (folder / "corpus" / f"seed{number}").write_bytes(seed)
     path = folder / "fuzzed.safetensors"
-    atheris.Setup([sys.argv[0], *sys.argv[3:], str(folder / "corpus")], lambda data: target(data, path))
+    atheris.Setup(
+        [sys.argv[0], f"-artifact_prefix={folder}/", *sys.argv[3:], str(folder / "corpus")],
+        lambda data: target(data, path),
+    )
     atheris.Fuzz()
 
 
