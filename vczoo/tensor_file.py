@@ -93,13 +93,16 @@ def read_layout(path: Path) -> dict[str, Slot]:
         raise WeightsError(f"{path}: not a safetensors file ({fault}); download or export it again") from None
 
 
-def layout_faults(given: Mapping[str, Slot], wanted: Mapping[str, Slot], may_miss: Collection[str] = ()) -> list[str]:
+def layout_faults(
+    given: Mapping[str, Slot], wanted: Mapping[str, Slot], may_miss: Collection[str] = (), *, cast: bool = False
+) -> list[str]:
     """How what is given differs from what is wanted, a sentence each.
 
     Args:
         given: of a file.
         wanted: of a model.
         may_miss: names that need not be given.
+        cast: whether one floating type will do for another, and one of whole numbers for another.
     """
     faults = []
     if missing := [name for name in wanted if name not in given and name not in may_miss]:
@@ -115,6 +118,7 @@ def layout_faults(given: Mapping[str, Slot], wanted: Mapping[str, Slot], may_mis
         f"{name} has dtype {slot.dtype}, expected {wanted[name].dtype}"
         for name, slot in given.items()
         if name in wanted and slot.dtype != wanted[name].dtype
+        if not cast or slot.dtype.is_floating_point != wanted[name].dtype.is_floating_point
     ][:8]
     return faults
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vczoo.entry import Weights
 from vczoo.errors import WeightsError, nearest
 from vczoo.origin import REVISION
-from vczoo.tensor_file import Slot, layout_of, read_layout, some_names
+from vczoo.tensor_file import Slot, layout_faults, layout_of, read_layout, some_names
 
 __all__ = [
     "announce_download",
@@ -166,21 +166,8 @@ def load_strictly(
     """
     wanted = module.state_dict()
     given = {name: tensor for name, tensor in tensors.items() if name in wanted or not name.startswith(unused or "\0")}
-    faults = []
-    if missing := [name for name in wanted if name not in given and not name.endswith(may_miss or "\0")]:
-        faults.append(f"missing {some_names(missing)}")
-    if extra := [name for name in given if name not in wanted]:
-        faults.append(f"not expected {some_names(extra)}")
-    faults += [
-        f"{name} has shape {tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
-        for name, tensor in given.items()
-        if name in wanted and tensor.shape != wanted[name].shape
-    ][:8]
-    faults += [
-        f"{name} has dtype {tensor.dtype}, expected {wanted[name].dtype}"
-        for name, tensor in given.items()
-        if name in wanted and tensor.is_floating_point() != wanted[name].is_floating_point()
-    ][:8]
+    missed = [name for name in wanted if name.endswith(may_miss or "\0")]
+    faults = layout_faults(layout_of(given), layout_of(wanted), missed, cast=True)
     if faults:
         raise WeightsError(f"{where} does not fit: " + "; ".join(faults) + ". Is it from another model?")
     put_tensors(module, given)
