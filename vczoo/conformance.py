@@ -21,22 +21,11 @@ from vczoo.head_checks import HEAD_CHECKS
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead, Watermark
 from vczoo.module_checks import MODULE_CHECKS
 from vczoo.promises import expect, expect_kind
-from vczoo.specimen import CONTEXT, Specimen, UnsupportedError, missing_options
-from vczoo.specs import FrameSpec, MelSpec
+from vczoo.specimen import Specimen, UnsupportedError, missing_options
 from vczoo.vocoder_checks import VOCODER_CHECKS
 from vczoo.watermark_checks import WATERMARK_CHECKS
 
-__all__ = [
-    "Conformance",
-    "Result",
-    "check_backbone",
-    "check_entry",
-    "check_freezing",
-    "check_head",
-    "check_vocoder",
-    "check_watermark",
-    "conformance",
-]
+__all__ = ["CLASSES", "Conformance", "Result", "check_entry", "conformance"]
 
 LONGEST = 500  # characters of an error that is not ours
 Outcome = Literal["passed", "failed", "skipped"]
@@ -192,72 +181,7 @@ def check_entry(entry: Entry, **options: Any) -> None:
             suite.run(name)
 
 
-def check_backbone(backbone: Backbone) -> None:
-    """Check what backbones promise: shapes, lengths, batches, stages, freezing, gradients.
-
-    Raises:
-        ContractError: which promise is broken.
-    """
-    _check_part(Specimen("backbone", backbone), BACKBONE_CHECKS)
-
-
-def check_freezing(freezing: Freezing) -> None:
-    """Check a freezing strategy: its multipliers, that what is frozen keeps its bits, and `finish`.
-
-    Raises:
-        ContractError: which promise is broken.
-    """
-    _check_part(Specimen("freezing", freezing), FREEZING_CHECKS)
-
-
-def check_head(
-    head: SpeakerHead | VoiceHead,
-    *,
-    frames: FrameSpec,
-    acoustic: MelSpec | FrameSpec | None = None,
-    embedding_width: int = 16,
-) -> None:
-    """Check a head that was built for these specs: shapes, padding, the loss and its gradients, growth.
-
-    Raises:
-        ContractError: which promise is broken.
-    """
-    if isinstance(head, VoiceHead) and acoustic is None:
-        raise ContractError("a voice head is checked with the acoustic spec that it was built for")
-    context = CONTEXT | {"frames": frames, "acoustic": acoustic, "embedding_width": embedding_width}
-    _check_part(Specimen("head", head, context), HEAD_CHECKS)
-
-
-def check_vocoder(vocoder: Vocoder) -> None:
-    """Check a vocoder: rate, length, batch against single, `follow`, gradients.
-
-    Raises:
-        ContractError: which promise is broken.
-    """
-    _check_part(Specimen("vocoder", vocoder), VOCODER_CHECKS)
-
-
-def check_watermark(watermark: Watermark, *, trained: bool = True) -> None:
-    """Check that a recording keeps shape and rate, that what is embedded is quiet, and that it is detected.
-
-    Args:
-        trained: whether its weights are; random ones keep their shape, and neither hide nor find anything.
-
-    Raises:
-        ContractError: which promise is broken.
-    """
-    _check_part(Specimen("watermark", watermark, trained=trained), WATERMARK_CHECKS)
-
-
 PartCheck = Callable[[Specimen], None]
-
-
-def _check_part(specimen: Specimen, checks: tuple[PartCheck, ...]) -> None:
-    expect_kind(specimen.part, CLASSES[specimen.kind], "the part")
-    for check in checks:
-        with torch.random.fork_rng(devices=[]), suppress(UnsupportedError):
-            torch.manual_seed(0)
-            check(specimen)
 
 
 def _part_checks(kind: Kind) -> tuple[PartCheck, ...]:

@@ -1,8 +1,9 @@
-"""A part that says so goes through `torch.export`, a file and back: a `Specimen` in; nothing out, or a `ContractError`."""
+"""`torch.export`, a file and back, of a part that says it can: a `Specimen` in; nothing out, or a `ContractError`."""
 
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
@@ -33,7 +34,8 @@ def export(specimen: Specimen) -> None:
     with torch.no_grad():
         wanted = whole(given)
         program = torch.export.export(whole.eval(), (given,), strict=False)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about its own file
             torch.export.save(program, Path(folder) / "part.pt2")
             read = torch.export.load(Path(folder) / "part.pt2")
         expect_same(read.module()(given), wanted, "what was exported gives what the part gives")

@@ -52,7 +52,7 @@ def frozen(specimen: Specimen) -> None:
 
 
 def finish(specimen: Specimen) -> None:
-    """After `prepare`, a step and `finish` there are the tensors that were there, and `finish` keeps what was learnt."""
+    """`prepare` changes no output, `finish` keeps what was learnt, and the tensors are those that there were."""
     backbone, freezing = _Probe().eval(), copy.deepcopy(specimen.part)
     wave = noise(backbone.spec, 20, 1)
     names = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
@@ -93,7 +93,7 @@ class _Probe(Backbone):
 
     def prepare(self, wave: Waveform) -> Tensor:
         samples = nn.functional.pad(wave.samples, (0, -wave.samples.shape[1] % HOP))
-        return samples.unflatten(1, (-1, HOP))
+        return samples.view(len(samples), -1, HOP)
 
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
         return Frames(activation, lengths)

@@ -30,8 +30,6 @@ def gradients(specimen: Specimen) -> None:
     (_speaker_gradients if isinstance(specimen.part, SpeakerHead) else _voice_gradients)(specimen)
 
 
-
-
 def grow(specimen: Specimen) -> None:
     """`grow` keeps what is known of the old speakers; `restart` keeps the embedding."""
     if not isinstance(specimen.part, SpeakerHead):

@@ -93,7 +93,7 @@ def float64(specimen: Specimen) -> None:
 
 
 def devices(specimen: Specimen) -> None:
-    """`to` takes every tensor along: none hides in a plain attribute. Where there is a GPU, it gives nearly the same there."""
+    """`to` takes every tensor along: none hides in a plain attribute. On a GPU, where there is one, it does the same."""
     moved = specimen.copy().to("meta")
     hidden = [name for name, tensor in _all_tensors(moved) if not tensor.is_meta]
     expect(not hidden, f"`to` takes every tensor along; {some(hidden)} stay behind: register them as buffers")
@@ -137,7 +137,7 @@ def _slots(module: nn.Module) -> dict[str, tuple[torch.Size, torch.dtype]]:
 
 def _state(part: object) -> Mapping[str, Tensor]:
     assert isinstance(part, nn.Module)
-    return {name: tensor for name, tensor in (*part.named_parameters(), *part.named_buffers())}
+    return dict((*part.named_parameters(), *part.named_buffers()))
 
 
 def _all_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

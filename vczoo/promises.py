@@ -60,13 +60,16 @@ def expect_bits(first: Mapping[str, Tensor], second: Mapping[str, Tensor], promi
     apart = [
         name
         for name, tensor in first.items()
-        if tensor.dtype != second[name].dtype or tensor.shape != second[name].shape or _bytes(tensor) != _bytes(second[name])
+        if tensor.dtype != second[name].dtype
+        or tensor.shape != second[name].shape
+        or _bytes(tensor) != _bytes(second[name])
     ]
     expect(not apart, f"{promise}; {some(apart)} differ")
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def _bytes(tensor: Tensor) -> tuple[torch.dtype, torch.Size, bytes]:
+    values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return tensor.dtype, tensor.shape, values.numpy().tobytes()
 
 
 def some(names: Iterable[str]) -> str:

@@ -11,10 +11,10 @@ nothing is downloaded. pytest loads this module at its start: torch is imported 
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,13 @@ from vczoo.errors import VczooError
 if TYPE_CHECKING:
     from vczoo.conformance import Conformance as Conformance
     from vczoo.conformance import Result as Result
-    from vczoo.conformance import check_backbone as check_backbone
     from vczoo.conformance import check_entry as check_entry
-    from vczoo.conformance import check_freezing as check_freezing
-    from vczoo.conformance import check_head as check_head
-    from vczoo.conformance import check_vocoder as check_vocoder
-    from vczoo.conformance import check_watermark as check_watermark
     from vczoo.conformance import conformance as conformance
+    from vczoo.part_checks import check_backbone as check_backbone
+    from vczoo.part_checks import check_freezing as check_freezing
+    from vczoo.part_checks import check_head as check_head
+    from vczoo.part_checks import check_vocoder as check_vocoder
+    from vczoo.part_checks import check_watermark as check_watermark
     from vczoo.specimen import CONTEXT as CONTEXT
 
 __all__ = [
@@ -48,13 +48,18 @@ __all__ = [
 ]
 
 MARK = "conformance"
-_HOMES = {name: "specimen" if name == "CONTEXT" else "conformance" for name in __all__ if name != "conformance_tests"}
+_HOMES = {
+    "conformance": ("Result", "check_entry", "conformance"),
+    "part_checks": ("check_backbone", "check_freezing", "check_head", "check_vocoder", "check_watermark"),
+    "specimen": ("CONTEXT",),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'vczoo.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"vczoo.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"vczoo.{_MODULE_OF[name]}"), name)
 
 
 def conformance_tests(
@@ -73,7 +78,9 @@ def conformance_tests(
     import pytest
 
     items = [item for item in _items(importlib.import_module(plugin)) if _matches(item[0], entries)]
-    if unknown := [name for name in (*entries, *(options or {})) if not any(_matches(item[0], [name]) for item in items)]:
+    if unknown := [
+        name for name in (*entries, *(options or {})) if not any(_matches(item[0], [name]) for item in items)
+    ]:
         raise VczooError(f"{plugin} registers nothing that is called {', '.join(unknown)}")
     suites: dict[str, Conformance] = {}  # the last entry's: its part is built once for all of its checks
 
@@ -83,7 +90,7 @@ def conformance_tests(
         label = f"{entry.kind} {entry.name}"
         if label not in suites:
             suites.clear()
-            given = [dict(values) for name, values in (options or {}).items() if fnmatchcase(entry.name, name)]
+            given = [dict(values) for name, values in (options or {}).items() if fnmatch.fnmatchcase(entry.name, name)]
             suites[label] = Conformance(entry, {key: value for values in given for key, value in values.items()})
         return suites[label]
 
@@ -121,7 +128,7 @@ def _items(module: Any) -> Iterator[tuple[str, Entry | Path, Sequence[str]]]:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def pytest_configure(config: Any) -> None:
