@@ -13,7 +13,7 @@ import torch
 from vczoo.backbone_checks import BACKBONE_CHECKS
 from vczoo.check_names import OF_ENTRIES, checks_of
 from vczoo.entry import Entry, Kind
-from vczoo.entry_checks import ENTRY_CHECKS
+from vczoo.entry_checks import check_about, check_light
 from vczoo.errors import ContractError, PluginError, VczooError, nearest
 from vczoo.export_check import EXPORT_CHECKS
 from vczoo.freezing_checks import FREEZING_CHECKS
@@ -72,10 +72,11 @@ class Conformance:
     Args:
         entry: to be checked.
         options: for its factory, beside its own `check_with`.
+        module: that registers it, which is to be light; not checked if empty.
     """
 
-    def __init__(self, entry: Entry, options: Mapping[str, Any] | None = None) -> None:
-        self.entry, self.options = entry, dict(options or {})
+    def __init__(self, entry: Entry, options: Mapping[str, Any] | None = None, module: str = "") -> None:
+        self.entry, self.options, self.module = entry, dict(options or {}), module
         self._specimen: Specimen | Exception | None = None
         self._build_seconds = 0.0
 
@@ -143,7 +144,12 @@ class Conformance:
 
     def _run(self, name: str) -> None:
         if name in OF_ENTRIES:
-            dict(zip(OF_ENTRIES, ENTRY_CHECKS, strict=True))[name](self.entry)
+            if name == "about":
+                check_about(self.entry)
+            elif self.module:
+                check_light(self.module)
+            else:
+                raise UnsupportedError("which module registers it is not known here")
             return
         specimen = self.specimen()
         expect_kind(specimen.part, CLASSES[self.entry.kind], "the part")

@@ -11,7 +11,7 @@ from functools import cache
 from vczoo.entry import Entry
 from vczoo.errors import ContractError
 
-__all__ = ["ENTRY_CHECKS", "check_light"]
+__all__ = ["check_about", "check_light"]
 
 LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
 REVISION = re.compile(r"[0-9a-f]{40}")
@@ -33,8 +33,12 @@ print(*sorted(after - before - set(sys.stdlib_module_names) - {sys.argv[1].parti
 """
 
 
-def about(entry: Entry) -> None:
-    """Licence and source are there, of the weights too, and what pins them is well-formed."""
+def check_about(entry: Entry) -> None:
+    """Check that licence and source are there, of the weights too, and that what pins them is well-formed.
+
+    Raises:
+        ContractError: which is missing or malformed.
+    """
     _expect(
         LICENCE.fullmatch(entry.licence) is not None and entry.licence.lower() != "unknown",
         f"`licence` is an SPDX identifier of the code, got {entry.licence!r}",
@@ -55,11 +59,6 @@ def about(entry: Entry) -> None:
             not weights.revision or REVISION.fullmatch(weights.revision) is not None,
             f"`revision` of weights {weights.name!r} is a commit of 40 digits, got {weights.revision!r}",
         )
-
-
-def light(entry: Entry) -> None:
-    """The module that registers it imports neither torch nor a library."""
-    check_light(entry.factory.partition(":")[0].partition(".")[0])
 
 
 def check_light(module: str) -> None:
@@ -97,6 +96,3 @@ def _heavy(module: str) -> str:
 def _expect(holds: bool, promise: str) -> None:
     if not holds:
         raise ContractError(promise)
-
-
-ENTRY_CHECKS = (about, light)

@@ -93,7 +93,7 @@ def float64(specimen: Specimen) -> None:
 
 
 def devices(specimen: Specimen) -> None:
-    """`to` takes every tensor along: none hides in a plain attribute. On a GPU, where there is one, it does the same."""
+    """`to` takes every tensor along: none hides in a plain attribute. On a GPU it does the same."""
     moved = specimen.copy().to("meta")
     hidden = [name for name, tensor in _all_tensors(moved) if not tensor.is_meta]
     expect(not hidden, f"`to` takes every tensor along; {some(hidden)} stay behind: register them as buffers")

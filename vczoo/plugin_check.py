@@ -143,7 +143,7 @@ def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None
                 tell(check_recipe(check, subject, module.partition(":")[0]).to_plain())
         else:
             tell({"name": name, "kind": subject.kind})
-            for result in Conformance(subject).results():
+            for result in Conformance(subject, module=module.partition(":")[0]).results():
                 tell(result.to_plain())
 
 

@@ -91,7 +91,9 @@ def conformance_tests(
         if label not in suites:
             suites.clear()
             given = [dict(values) for name, values in (options or {}).items() if fnmatch.fnmatchcase(entry.name, name)]
-            suites[label] = Conformance(entry, {key: value for values in given for key, value in values.items()})
+            suites[label] = Conformance(
+                entry, {key: value for values in given for key, value in values.items()}, plugin
+            )
         return suites[label]
 
     def find(subject: Entry | Path, check: str) -> Result:

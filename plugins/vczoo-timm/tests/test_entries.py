@@ -17,7 +17,8 @@ SAME_TIMM = timm.__version__ == vczoo_timm.generated_with()
 
 # A few that stand for more than a thousand, one of each staging; `vczoo plugin check timm --all` checks all.
 test_conformance = conformance_tests(
-    "vczoo_timm", entries=["*/resnet10t", "*/tf_efficientnet_lite0", "*/mobilenetv3_small_050", "*/hrnet_w18_small"]
+    "vczoo_timm",
+    entries=["*/resnet10t", "*/tf_efficientnet_lite0", "*/mobilenetv3_small_050", "*/vit_tiny_patch16_224"],
 )
 
 
