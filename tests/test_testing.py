@@ -109,7 +109,7 @@ class Cut(Small):
     [
         (NoSpec, "`spec` is a FrameSpec, got tuple"),
         (Wider, "give (1, num_frames(3), spec.channels): (1, 1, 5) was expected, got (1, 1, 4)"),
-        (Promising, "made 16 frames of 7776 samples, where its num_frames promises 65"),
+        (Promising, "made 16 frames of 3 samples, where its num_frames promises 41"),
         (PadsNothing, "a batch gives what each recording gives alone"),
         (Homeless, "every parameter and persistent buffer is in a stage; scale are in none"),
         (HomelessBuffer, "every parameter and persistent buffer is in a stage; mean are in none"),

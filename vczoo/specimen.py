@@ -111,7 +111,7 @@ class Specimen:
                 found: Tensor = part(noise(part.spec, 12 + 5 * seed, seed, dtype).to(device)).values
                 return found
             if isinstance(part, Vocoder):
-                values = random_frames(part.accepts.channels, seed, dtype)[:1] - 5
+                values = random_frames(part.accepts.channels, seed, dtype, 6 + 3 * seed)[:1] - 5
                 sound: Tensor = part(Frames.of(values.to(device))).samples
                 return sound
             if isinstance(part, SpeakerHead):
@@ -133,7 +133,7 @@ class Specimen:
             frames: Frames = part(noise(part.spec, 25, 3))
             return frames.values.square().mean()
         if isinstance(part, Vocoder):
-            sound: Tensor = part(Frames.of(random_frames(part.accepts.channels, 0)[0] - 5)).samples
+            sound: Tensor = part(Frames.of(random_frames(part.accepts.channels, 0)[:1] - 5)).samples
             return sound.square().mean()
         if isinstance(part, SpeakerHead):
             content = Frames.of(random_frames(self.context["frames"].channels, 0))

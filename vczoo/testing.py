@@ -90,10 +90,10 @@ def conformance_tests(
         label = f"{entry.kind} {entry.name}"
         if label not in suites:
             suites.clear()
-            given = [dict(values) for name, values in (options or {}).items() if fnmatch.fnmatchcase(entry.name, name)]
-            suites[label] = Conformance(
-                entry, {key: value for values in given for key, value in values.items()}, plugin
-            )
+            given: dict[str, Any] = {}
+            for pattern, values in (options or {}).items():
+                given |= values if fnmatch.fnmatchcase(entry.name, pattern) else {}
+            suites[label] = Conformance(entry, given, plugin)
         return suites[label]
 
     def find(subject: Entry | Path, check: str) -> Result:

@@ -12,7 +12,7 @@ from vczoo.waveform import Waveform
 
 __all__ = ["VOCODER_CHECKS"]
 
-COUNTS = (24, 5, 1)  # frames of the items of a batch
+COUNTS = (16, 5, 1)  # frames of the items of a batch
 MANY = (1, 2, 3, 7, 12)
 
 
@@ -62,7 +62,7 @@ def gradients(specimen: Specimen) -> None:
     """A finite gradient reaches every parameter."""
     vocoder = specimen.copy().train().requires_grad_(True)
     if any(True for _ in vocoder.parameters()):
-        expect_gradients(vocoder, vocoder(_frames(specimen)[0]).samples.square().mean())
+        expect_gradients(vocoder, vocoder(_frames(specimen)[1]).samples.square().mean())
 
 
 def _frames(specimen: Specimen) -> Frames:
