@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import vczoo
 from vczoo.errors import PluginError, VczooError
+from vczoo.plugin_check import _sample as sample
 from vczoo.plugin_check import check_plugin
 from vczoo.plugin_new import KINDS, new_plugin
 from vczoo.plugin_source import find_plugin
@@ -80,9 +83,7 @@ def test_what_is_written_works_as_a_folder_and_as_a_wheel(kind: str, tmp_path: P
     assert " A. Person\n" in (folder / "LICENSE").read_text()
     for path in folder.rglob("*"):
         assert "@" not in path.name
-        assert path.is_dir() or not {"@plugin@", "@package@", "@author@", "@distribution@"} & {
-            word for word in ("@plugin@", "@package@", "@author@", "@distribution@") if word in path.read_text()
-        }
+        assert path.is_dir() or not re.search("@(plugin|package|distribution|author|year)@", path.read_text())
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["check"], ["format", "--check"]):
         assert subprocess.run([*ruff, *command, "."], cwd=folder, check=False).returncode == 0
@@ -184,6 +185,14 @@ def test_of_very_many_entries_a_sample_is_checked_and_said(tmp_path: Path) -> No
     assert "56 checks of 8 entries" in done.stdout
     assert "(a sample: 50 entries are registered; --all checks all" in done.stdout
     assert len(check_plugin(find_plugin(many), everything=True).checked) == 50
+
+
+def test_a_sample_leaves_out_what_is_very_large() -> None:
+    sizes = [10**10, *[10**6] * 60, 10**10]
+    subjects = [(str(size), SimpleNamespace(weights=[SimpleNamespace(size_bytes=size)]), "m") for size in sizes]
+    assert {name for name, _, _ in sample(subjects)} == {"1000000"}
+    assert len(sample(subjects)) == 8
+    assert len(sample(subjects[:1])) == 1
 
 
 def test_what_is_no_plugin(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from vczoo.plugin_source import PluginSource
 __all__ = ["Checked", "PluginReport", "check_plugin"]
 
 MANY, SAMPLE = 40, 8  # entries beyond which, unless all are asked for, so many stand for all
+LARGEST_BYTES = 200 * 10**6  # of the weights of those that do
 LAST_LINES = 3  # of what a process that crashed said
 
 
@@ -69,7 +70,8 @@ def check_plugin(source: PluginSource, pattern: str = "*", *, everything: bool =
 
     Args:
         pattern: names of entries, as in a shell.
-        everything: all of them, where there are more than 40; else 8, evenly spaced, stand for them.
+        everything: all of them, where there are more than 40; else 8, evenly spaced among those of at most 200 MB,
+            stand for them.
     """
     report = PluginReport(source.distribution, source.version)
     with tempfile.TemporaryDirectory() as place:
@@ -150,7 +152,15 @@ def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None
 def _sample(subjects: Sequence[Any]) -> Sequence[Any]:
     if len(subjects) <= MANY:
         return subjects
+    # A network of a billion parameters takes this machine's memory several times over, and stands for no other.
+    subjects = [subject for subject in subjects if _size_bytes(subject[1]) <= LARGEST_BYTES] or subjects
     return [subjects[index * (len(subjects) - 1) // (SAMPLE - 1)] for index in range(SAMPLE)]
+
+
+def _size_bytes(subject: Any) -> int:
+    """Of its default weights; 0 where nobody says."""
+    weights = getattr(subject, "weights", ())
+    return weights[0].size_bytes if weights else 0
 
 
 if __name__ == "__main__":
