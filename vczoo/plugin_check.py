@@ -80,21 +80,24 @@ def check_plugin(source: PluginSource, pattern: str = "*", *, everything: bool =
         if source.folder:
             source.write_metadata(folder / "installed")
             path = [str(folder / "installed"), *path]
-        asked = {"points": source.points, "pattern": pattern, "everything": everything}
-        lines = folder / "lines"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, *(part for part in sys.path if part)])}
-        done = subprocess.run(
-            [sys.executable, "-m", "vczoo.plugin_check", json.dumps(asked), str(lines)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
-        for line in lines.read_text(encoding="utf-8").splitlines() if lines.is_file() else ():
-            _take(report, json.loads(line))
-    if done.returncode:
-        report.faults.append(_crash(report, done))
-    elif not report.registered and not report.faults:
+        asked = {"points": source.points, "pattern": pattern, "everything": everything}
+        while True:
+            begun, lines = len(report.checked), folder / "lines"
+            done = subprocess.run(
+                [sys.executable, "-m", "vczoo.plugin_check", json.dumps(asked | {"begun": begun}), str(lines)],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment,
+            )
+            for line in lines.read_text(encoding="utf-8").splitlines() if lines.is_file() else ():
+                _take(report, json.loads(line))
+            if done.returncode:
+                report.faults.append(_crash(report, done))
+            if not done.returncode or len(report.checked) == begun:  # else what is left goes on in another process
+                break
+    if not report.registered and not report.faults:
         report.faults.append(f"{source.distribution} registers nothing that is called {pattern!r}")
     return report
 
@@ -135,10 +138,13 @@ def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None
                 files = sorted(Path(str(plugin.vczoo_recipes())).glob("*.yaml"))
                 subjects += [(file.stem, file, value) for file in files]
         except Exception as error:
-            tell({"fault": f"entry point {name!r} ({value}) does not load: {type(error).__name__}: {error}"})
+            if not asked["begun"]:
+                tell({"fault": f"entry point {name!r} ({value}) does not load: {type(error).__name__}: {error}"})
     subjects = [subject for subject in subjects if fnmatch.fnmatchcase(subject[0], asked["pattern"])]
-    tell({"registered": len(subjects)})
-    for name, subject, module in subjects if asked["everything"] else _sample(subjects):
+    if not asked["begun"]:
+        tell({"registered": len(subjects)})
+    chosen = subjects if asked["everything"] else _sample(subjects)
+    for name, subject, module in chosen[asked["begun"] :]:
         if isinstance(subject, Path):
             tell({"name": name, "kind": "recipe"})
             for check in OF_RECIPES:
@@ -153,7 +159,7 @@ def _sample(subjects: Sequence[Any]) -> Sequence[Any]:
     if len(subjects) <= MANY:
         return subjects
     # A network of a billion parameters takes this machine's memory several times over, and stands for no other.
-    subjects = [subject for subject in subjects if _size_bytes(subject[1]) <= LARGEST_BYTES] or subjects
+    subjects = [subject for subject in subjects if 0 < _size_bytes(subject[1]) <= LARGEST_BYTES] or subjects
     return [subjects[index * (len(subjects) - 1) // (SAMPLE - 1)] for index in range(SAMPLE)]
 
 
