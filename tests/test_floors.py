@@ -24,21 +24,22 @@ FLOORS = (
     "launch terminal criterion hub_name sound_file resampling pieces licences consent",
     "sound_writer hub_errors card_facts isolation",
     "specs entry plain discovery waveform frames extras mix cache tensor_file outline",  # what flows between parts
-    "origin",
+    "origin check_names entry_checks network_watch",
     "interfaces hookspecs weights run_config mel image pitch promises manifest synthesis convnext matching augment "
     "team sharding",
-    "drawing tracking front_matter offer installer",
+    "drawing tracking front_matter offer installer specimen plugin_source",
     "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
     "activations",
-    "curves flaws",
-    "zoo corpus voice_file base testing trials measuring report discriminators resynthesis piecewise",
-    "recipe_text features batch material plots excerpts held_out stream card_figures",
+    "curves flaws backbone_checks freezing_checks head_checks vocoder_checks watermark_checks module_checks "
+    "export_check",
+    "zoo corpus voice_file base conformance trials measuring report discriminators resynthesis piecewise",
+    "recipe_text features batch material plots excerpts held_out stream card_figures plugin_new part_checks",
     "recipe listing evaluation clips card",
     "options kinship provenance portable",
     "lesson watermark",
     "assembly",
-    "run",
-    "hub",
+    "run recipe_check",
+    "hub testing plugin_check",
     "push hub_search",
     "sharing authenticity",
     "converter checkpoint vocoder_checkpoint",
@@ -47,7 +48,7 @@ FLOORS = (
     "loop folder",
     "train vocoder_loop",
     "demo vocoder_training rate_finder",
-    "hub_commands plugin_commands train_commands voice_commands",
+    "hub_commands plugin_commands plugin_kit_commands train_commands voice_commands",
     "cli",
     "__main__",
 )

@@ -1,4 +1,4 @@
-"""The conformance check finds each broken promise of a backbone. That sound parts pass is tested in test_zoo."""
+"""The conformance suite finds each broken promise of a backbone. That sound parts pass: test_conformance."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Cut(Small):
     [
         (NoSpec, "`spec` is a FrameSpec, got tuple"),
         (Wider, "give (1, num_frames(3), spec.channels): (1, 1, 5) was expected, got (1, 1, 4)"),
-        (Promising, "made 16 frames of 5117 samples, where its num_frames promises 56"),
+        (Promising, "made 16 frames of 3 samples, where its num_frames promises 41"),
         (PadsNothing, "a batch gives what each recording gives alone"),
         (Homeless, "every parameter and persistent buffer is in a stage; scale are in none"),
         (HomelessBuffer, "every parameter and persistent buffer is in a stage; mean are in none"),
@@ -140,15 +140,15 @@ def test_an_entry_is_named_with_the_promise(monkeypatch) -> None:
     module = ModuleType("fake_parts")
     module.Homeless, module.Small = Homeless, Small  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fake_parts", module)
-    check_entry(Entry("fake/small", "backbone", "fake_parts:Small", "s", "MIT"))
-    with pytest.raises(ContractError, match=r"^backbone 'fake/net': every parameter and persistent buffer"):
-        check_entry(Entry("fake/net", "backbone", "fake_parts:Homeless", "s", "MIT"))
-    with pytest.raises(ContractError, match=r"^vocoder 'fake/net': the part is a Vocoder, got Small"):
-        check_entry(Entry("fake/net", "vocoder", "fake_parts:Small", "s", "MIT"))
+    check_entry(Entry("fake/small", "backbone", "fake_parts:Small", "s", "MIT", source="here"))
+    with pytest.raises(ContractError, match=r"^backbone 'fake/net', stages: every parameter and persistent buffer"):
+        check_entry(Entry("fake/net", "backbone", "fake_parts:Homeless", "s", "MIT", source="here"))
+    with pytest.raises(ContractError, match=r"^vocoder 'fake/net', builds: the part is a Vocoder, got Small"):
+        check_entry(Entry("fake/net", "vocoder", "fake_parts:Small", "s", "MIT", source="here"))
 
 
 def test_the_check_leaves_the_random_state_alone() -> None:
-    entry = Entry("mel-conv", "backbone", "vczoo.backbones.mel_conv:MelConv", "s", "MIT")
+    entry = Entry("mel-conv", "backbone", "vczoo.backbones.mel_conv:MelConv", "s", "MIT", source="here")
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)

@@ -29,9 +29,9 @@ import vczoo
 def vczoo_entries():
     noise, wrong = "known noise, 22 dB below", "gives half of what it is given"
     return [
-        vczoo.Entry("spread/noise", "watermark", "vczoo_spread_part:Spread", noise, "Apache-2.0"),
-        vczoo.Entry("spread/half", "watermark", "vczoo_spread_part:Half", wrong, "Apache-2.0"),
-        vczoo.Entry("spread/none", "watermark", "fractions:Fraction", "is none", "Apache-2.0"),
+        vczoo.Entry("spread/noise", "watermark", "vczoo_spread_part:Spread", noise, "Apache-2.0", source="here"),
+        vczoo.Entry("spread/half", "watermark", "vczoo_spread_part:Half", wrong, "Apache-2.0", source="here"),
+        vczoo.Entry("spread/none", "watermark", "fractions:Fraction", "is none", "Apache-2.0", source="here"),
     ]
 """,
     "vczoo_spread_part.py": """

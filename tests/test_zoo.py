@@ -13,16 +13,7 @@ from vczoo.discovery import Candidate
 from vczoo.entry import Entry, Weights
 from vczoo.errors import PluginError, UnknownNameError
 from vczoo.hookspecs import hookimpl
-from vczoo.testing import check_entry
 from vczoo.zoo import Zoo, list_models, list_parts, the_zoo
-
-PLUGIN_ENTRIES = (
-    "torchvision/vgg11",
-    "torchvision/vgg11_bn",
-    "torchvision/resnet18",
-    "timm/resnet10t",
-    "timm/tf_efficientnet_lite0",
-)
 
 
 class Plugin:
@@ -65,18 +56,6 @@ def net(name: str, **more: Any) -> Entry:
 
 def zoo(*points: FakePoint) -> Zoo:
     return Zoo(points)
-
-
-@pytest.mark.parametrize("entry", [entry for entry, _ in Zoo([]).entries()], ids=lambda entry: entry.name)
-def test_every_entry_of_the_core_keeps_its_promises(entry) -> None:
-    check_entry(entry)
-
-
-@pytest.mark.parametrize("name", PLUGIN_ENTRIES)
-def test_entries_of_plugins_keep_their_promises(name) -> None:
-    pytest.importorskip(f"vczoo_{name.partition('/')[0]}")
-    entry, _ = the_zoo().find("backbone", name)
-    check_entry(entry, weights="random")
 
 
 def test_listing_imports_neither_torch_nor_a_wrapped_library() -> None:

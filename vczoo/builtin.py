@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from vczoo.entry import Entry
@@ -16,8 +17,15 @@ _APACHE = "Apache-2.0"
 def vczoo_entries() -> list[Entry]:
     """The core's backbone, freezing strategies, heads and vocoder."""
     freezing, speaker = "vczoo.freezing:", "vczoo.heads.speaker:"
-    return [
-        Entry("mel-conv", "backbone", "vczoo.backbones.mel_conv:MelConv", "small convolutions on log-mels", _APACHE),
+    entries = [
+        Entry(
+            "mel-conv",
+            "backbone",
+            "vczoo.backbones.mel_conv:MelConv",
+            "small convolutions on log-mels",
+            _APACHE,
+            exports=True,
+        ),
         Entry("none", "freezing", f"{freezing}None_", "nothing is frozen", _APACHE),
         Entry("full", "freezing", f"{freezing}Full", "the whole backbone is frozen", _APACHE),
         Entry("partial", "freezing", f"{freezing}Partial", "the last trainable_stages stages train", _APACHE),
@@ -94,6 +102,7 @@ def vczoo_entries() -> list[Entry]:
             source="https://docs.pytorch.org/audio",
         ),
     ]
+    return [entry if entry.source else replace(entry, source="vczoo") for entry in entries]
 
 
 @hookimpl

@@ -47,9 +47,11 @@ class Entry:
         summary: one line.
         licence: SPDX identifier of the code that the factory wraps.
         paper: arXiv number or address.
-        source: project page.
+        source: project page; of a distribution's own work, the distribution's name.
         arguments: values given to the factory that a recipe does not choose.
         weights: named pretrained weights, the default first.
+        exports: whether `torch.export` takes what the factory makes; the conformance suite then tries it.
+        check_with: options that the conformance suite builds it with, where the defaults make something large.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Entry:
     source: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[Weights, ...] = ()
+    exports: bool = False
+    check_with: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         texts = {name: getattr(self, name) for name in ("name", "factory", "summary", "licence", "paper", "source")}

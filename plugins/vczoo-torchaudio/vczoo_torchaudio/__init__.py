@@ -64,6 +64,7 @@ def vczoo_entries() -> list[vczoo.Entry]:
             source="https://docs.pytorch.org/audio",
             arguments={"model": model},
             weights=weights_of(model),
+            check_with={"layer": 1, "stage_layers": 1},
         )
         for model in BUNDLES
     ]

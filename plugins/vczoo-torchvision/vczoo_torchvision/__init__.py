@@ -52,6 +52,7 @@ def vczoo_entries() -> list[vczoo.Entry]:
             source="https://github.com/pytorch/vision",
             arguments={"model": model},
             weights=weights_of(model),
+            exports=True,
         )
         for model in MODELS
     ]

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 import vczoo
 from vczoo import Frames, FrameSpec, Stage, Waveform
 from vczoo.freezing import apply_freezing
-from vczoo.testing import check_entry
-from vczoo_transformers import vczoo_entries
 from vczoo_transformers.adapter import build_auto
 from vczoo_transformers.lora import Lora
 
@@ -34,10 +32,6 @@ def train(backbone: vczoo.Backbone, wave: Waveform) -> None:
         assert all(parameter.grad is not None for parameter in parameters)
         optimizer.step()
     backbone.eval()
-
-
-def test_the_entry_keeps_the_interface() -> None:
-    check_entry(next(entry for entry in vczoo_entries() if entry.kind == "freezing"), rank=4)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

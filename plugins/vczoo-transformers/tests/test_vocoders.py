@@ -16,8 +16,8 @@ from transformers import (
 )
 
 import vczoo
-from vczoo.testing import check_entry, check_vocoder
-from vczoo_transformers import VOCODERS, vczoo_entries
+from vczoo.testing import check_vocoder
+from vczoo_transformers import VOCODERS
 from vczoo_transformers.vocoders import END_FRAMES, HifiGanVocoder, UnivNetVocoder, build_hifigan, build_univnet
 
 SMALL_HIFIGAN = {"upsample_initial_channel": 16}
@@ -86,11 +86,6 @@ def test_univnet_says_what_transformers_says_of_a_mel_that_ends_in_silence() -> 
     assert wave.samples.shape == (1, 20 * 256)
     assert wanted.std() > 1e-4
     assert torch.allclose(wave.samples, wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["speecht5-hifigan", "univnet"])
-def test_entries_keep_the_interface(name: str) -> None:
-    check_entry(next(e for e in vczoo_entries() if (e.kind, e.name) == ("vocoder", f"transformers/{name}")))
 
 
 @pytest.mark.parametrize("file", [True, False])

@@ -78,6 +78,7 @@ def vczoo_entries() -> list[vczoo.Entry]:
             source=SOURCE,
             arguments={"model": model},
             weights=weights_of(model),
+            check_with={"layer": 1},
         )
         for model, line in models().items()
     ]

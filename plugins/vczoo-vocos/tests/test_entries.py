@@ -4,9 +4,7 @@ import re
 import subprocess
 import sys
 
-import pytest
-
-from vczoo.testing import check_entry
+from vczoo.testing import conformance_tests
 from vczoo_vocos import MEL_24KHZ, vczoo_entries
 
 ENTRIES = {entry.name: entry for entry in vczoo_entries()}
@@ -24,18 +22,7 @@ def test_the_pickle_is_pinned_by_revision_and_checksum() -> None:
     assert re.fullmatch("[0-9a-f]{64}", MEL_24KHZ.sha256)
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_conformance(name: str) -> None:
-    check_entry(ENTRIES[name])
-
-
-def test_listing_imports_neither_torch_nor_the_hub() -> None:
-    code = (
-        "import sys, vczoo_vocos; vczoo_vocos.vczoo_entries(); "
-        "print(sorted({'torch', 'huggingface_hub', 'vocos'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+test_conformance = conformance_tests("vczoo_vocos")
 
 
 def test_encodec_is_not_imported() -> None:
