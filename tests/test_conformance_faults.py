@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from tests import test_testing as backbones
 from tests import test_testing_heads as others
-from vczoo import check_names
 from vczoo.backbones.mel_conv import MelConv
+from vczoo.conformance.names import _BUILDING, _MODULES, _OF_KINDS
 from vczoo.entry import Entry, Weights
 from vczoo.frames import Frames
 from vczoo.freezing import None_, Partial
@@ -263,12 +263,12 @@ def test_the_sound_parts_that_they_are_made_of_pass(part: Any, module: ModuleTyp
 
 
 def test_every_named_check_has_a_broken_part() -> None:
-    for kind, names in check_names._OF_KINDS.items():
-        own = {check for other, check, _ in BROKEN if other == kind} | set(check_names._MODULES)
+    for kind, names in _OF_KINDS.items():
+        own = {check for other, check, _ in BROKEN if other == kind} | set(_MODULES)
         assert own >= set(names), kind
     assert {check for kind, check, _ in BROKEN if kind == "backbone"} >= {
-        *check_names._BUILDING,
-        *check_names._MODULES,
+        *_BUILDING,
+        *_MODULES,
         "export",
     }
 
@@ -304,7 +304,7 @@ def test_an_entry_without_licence_or_source(more: dict[str, Any], said: str) -> 
     ],
 )
 def test_a_plugin_that_is_not_light(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vczoo.entry_checks import check_light
+    from vczoo.conformance.of_entries import check_light
     from vczoo.errors import ContractError
 
     name = f"vczoo_heavy_{abs(hash(text))}"

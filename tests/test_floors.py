@@ -24,22 +24,21 @@ FLOORS = (
     "launch terminal criterion hub_name sound_file resampling pieces licences consent",
     "sound_writer hub_errors card_facts isolation",
     "specs entry plain discovery waveform frames extras mix cache tensor_file outline",  # what flows between parts
-    "origin check_names entry_checks network_watch",
-    "interfaces hookspecs weights run_config mel image pitch promises manifest synthesis convnext matching augment "
+    "origin",
+    "interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "
     "team sharding",
-    "drawing tracking front_matter offer installer specimen plugin_source",
+    "drawing tracking front_matter offer installer",
     "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
     "activations",
-    "curves flaws backbone_checks freezing_checks head_checks vocoder_checks watermark_checks module_checks "
-    "export_check",
-    "zoo corpus voice_file base conformance trials measuring report discriminators resynthesis piecewise",
-    "recipe_text features batch material plots excerpts held_out stream card_figures plugin_new part_checks",
+    "curves flaws",
+    "zoo corpus voice_file base trials measuring report discriminators resynthesis piecewise",
+    "recipe_text features batch material plots excerpts held_out stream card_figures",
     "recipe listing evaluation clips card",
     "options kinship provenance portable",
     "lesson watermark",
     "assembly",
-    "run recipe_check",
-    "hub testing plugin_check",
+    "run conformance",
+    "hub testing plugin_kit",
     "push hub_search",
     "sharing authenticity",
     "converter checkpoint vocoder_checkpoint",

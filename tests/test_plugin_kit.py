@@ -16,10 +16,10 @@ import pytest
 
 import vczoo
 from vczoo.errors import PluginError, VczooError
-from vczoo.plugin_check import _sample as sample
-from vczoo.plugin_check import check_plugin
-from vczoo.plugin_new import KINDS, new_plugin
-from vczoo.plugin_source import find_plugin
+from vczoo.plugin_kit.check import _sample as sample
+from vczoo.plugin_kit.check import check_plugin
+from vczoo.plugin_kit.new import KINDS, new_plugin
+from vczoo.plugin_kit.source import find_plugin
 
 ROOT = Path(vczoo.__file__).parent.parent
 PARTS = {
@@ -214,7 +214,10 @@ def test_the_wheel_of_vczoo_holds_the_templates(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    templates = {f"vczoo/{path.relative_to(ROOT / 'vczoo')}" for path in (ROOT / "vczoo" / "templates").rglob("*.tmpl")}
+    templates = {
+        f"vczoo/{path.relative_to(ROOT / 'vczoo')}"
+        for path in (ROOT / "vczoo" / "plugin_kit" / "templates").rglob("*.tmpl")
+    }
     assert len(templates) > 20
     assert templates <= names
 

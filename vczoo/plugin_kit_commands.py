@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from vczoo.errors import VczooError
-from vczoo.plugin_check import Checked, PluginReport, check_plugin
-from vczoo.plugin_new import KINDS, new_plugin
-from vczoo.plugin_source import find_plugin
+from vczoo.plugin_kit.check import Checked, PluginReport, check_plugin
+from vczoo.plugin_kit.new import KINDS, new_plugin
+from vczoo.plugin_kit.source import find_plugin
 from vczoo.terminal import print_line, print_table
 
 __all__ = ["app"]

@@ -18,21 +18,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vczoo.check_names import OF_RECIPES, checks_of
+from vczoo.conformance.names import OF_RECIPES, checks_of
 from vczoo.entry import Entry
 from vczoo.errors import VczooError
 
 if TYPE_CHECKING:
-    from vczoo.conformance import Conformance as Conformance
-    from vczoo.conformance import Result as Result
-    from vczoo.conformance import check_entry as check_entry
-    from vczoo.conformance import conformance as conformance
-    from vczoo.part_checks import check_backbone as check_backbone
-    from vczoo.part_checks import check_freezing as check_freezing
-    from vczoo.part_checks import check_head as check_head
-    from vczoo.part_checks import check_vocoder as check_vocoder
-    from vczoo.part_checks import check_watermark as check_watermark
-    from vczoo.specimen import CONTEXT as CONTEXT
+    from vczoo.conformance.parts import check_backbone as check_backbone
+    from vczoo.conformance.parts import check_freezing as check_freezing
+    from vczoo.conformance.parts import check_head as check_head
+    from vczoo.conformance.parts import check_vocoder as check_vocoder
+    from vczoo.conformance.parts import check_watermark as check_watermark
+    from vczoo.conformance.specimen import CONTEXT as CONTEXT
+    from vczoo.conformance.suite import Conformance as Conformance
+    from vczoo.conformance.suite import Result as Result
+    from vczoo.conformance.suite import check_entry as check_entry
+    from vczoo.conformance.suite import conformance as conformance
 
 __all__ = [
     "CONTEXT",
@@ -49,8 +49,8 @@ __all__ = [
 
 MARK = "conformance"
 _HOMES = {
-    "conformance": ("Result", "check_entry", "conformance"),
-    "part_checks": ("check_backbone", "check_freezing", "check_head", "check_vocoder", "check_watermark"),
+    "suite": ("Result", "check_entry", "conformance"),
+    "parts": ("check_backbone", "check_freezing", "check_head", "check_vocoder", "check_watermark"),
     "specimen": ("CONTEXT",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -59,7 +59,7 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'vczoo.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"vczoo.{_MODULE_OF[name]}"), name)
+    return getattr(importlib.import_module(f"vczoo.conformance.{_MODULE_OF[name]}"), name)
 
 
 def conformance_tests(
@@ -85,7 +85,7 @@ def conformance_tests(
     suites: dict[str, Conformance] = {}  # the last entry's: its part is built once for all of its checks
 
     def suite_of(entry: Entry) -> Conformance:
-        from vczoo.conformance import Conformance
+        from vczoo.conformance.suite import Conformance
 
         label = f"{entry.kind} {entry.name}"
         if label not in suites:
@@ -98,7 +98,7 @@ def conformance_tests(
 
     def find(subject: Entry | Path, check: str) -> Result:
         if isinstance(subject, Path):
-            from vczoo.recipe_check import check_recipe
+            from vczoo.conformance.of_recipes import check_recipe
 
             return check_recipe(check, subject, plugin)
         suite = suite_of(subject)

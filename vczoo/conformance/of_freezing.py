@@ -8,11 +8,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vczoo.conformance.promises import expect, expect_bits, expect_kind, noise
+from vczoo.conformance.specimen import Specimen
 from vczoo.frames import Frames
 from vczoo.freezing import apply_freezing
 from vczoo.interfaces import Backbone, Stage
-from vczoo.promises import expect, expect_bits, expect_kind, noise
-from vczoo.specimen import Specimen
 from vczoo.specs import FrameSpec
 from vczoo.waveform import Waveform
 

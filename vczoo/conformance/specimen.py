@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vczoo.conformance.network_watch import NetworkWatch
+from vczoo.conformance.promises import expect, noise
 from vczoo.entry import Entry, Kind
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, Source, SpeakerHead, Vocoder, VoiceHead, Watermark
-from vczoo.network_watch import NetworkWatch
-from vczoo.promises import expect, noise
 from vczoo.specs import FrameSpec, MelSpec
 
 __all__ = ["CONTEXT", "Specimen", "UnsupportedError", "missing_options", "random_frames"]

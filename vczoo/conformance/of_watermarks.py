@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from vczoo.promises import expect, expect_shape, noise
-from vczoo.specimen import Specimen
+from vczoo.conformance.promises import expect, expect_shape, noise
+from vczoo.conformance.specimen import Specimen
 from vczoo.specs import FrameSpec
 from vczoo.waveform import Waveform
 

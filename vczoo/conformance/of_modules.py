@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vczoo.conformance.promises import expect, expect_bits, expect_same, some
+from vczoo.conformance.specimen import Specimen, UnsupportedError
 from vczoo.interfaces import Backbone, SpeakerHead
 from vczoo.outline import outlined, unfilled
-from vczoo.promises import expect, expect_bits, expect_same, some
-from vczoo.specimen import Specimen, UnsupportedError
 from vczoo.tensor_file import write_tensors
 from vczoo.weights import load_strictly, read_tensors
 

@@ -10,20 +10,20 @@ from typing import Any, Literal
 
 import torch
 
-from vczoo.backbone_checks import BACKBONE_CHECKS
-from vczoo.check_names import OF_ENTRIES, checks_of
+from vczoo.conformance.names import OF_ENTRIES, checks_of
+from vczoo.conformance.of_backbones import BACKBONE_CHECKS
+from vczoo.conformance.of_entries import check_about, check_light
+from vczoo.conformance.of_exports import EXPORT_CHECKS
+from vczoo.conformance.of_freezing import FREEZING_CHECKS
+from vczoo.conformance.of_heads import HEAD_CHECKS
+from vczoo.conformance.of_modules import MODULE_CHECKS
+from vczoo.conformance.of_vocoders import VOCODER_CHECKS
+from vczoo.conformance.of_watermarks import WATERMARK_CHECKS
+from vczoo.conformance.promises import expect, expect_kind
+from vczoo.conformance.specimen import Specimen, UnsupportedError, missing_options
 from vczoo.entry import Entry, Kind
-from vczoo.entry_checks import check_about, check_light
 from vczoo.errors import ContractError, PluginError, VczooError, nearest
-from vczoo.export_check import EXPORT_CHECKS
-from vczoo.freezing_checks import FREEZING_CHECKS
-from vczoo.head_checks import HEAD_CHECKS
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead, Watermark
-from vczoo.module_checks import MODULE_CHECKS
-from vczoo.promises import expect, expect_kind
-from vczoo.specimen import Specimen, UnsupportedError, missing_options
-from vczoo.vocoder_checks import VOCODER_CHECKS
-from vczoo.watermark_checks import WATERMARK_CHECKS
 
 __all__ = ["CLASSES", "Conformance", "Result", "check_entry", "conformance"]
 

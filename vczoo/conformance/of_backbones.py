@@ -8,10 +8,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vczoo.conformance.promises import (
+    expect,
+    expect_bits,
+    expect_gradients,
+    expect_kind,
+    expect_same,
+    expect_shape,
+    noise,
+)
+from vczoo.conformance.specimen import Specimen
 from vczoo.freezing import Full, Partial, apply_freezing
 from vczoo.interfaces import Backbone
-from vczoo.promises import expect, expect_bits, expect_gradients, expect_kind, expect_same, expect_shape, noise
-from vczoo.specimen import Specimen
 from vczoo.specs import FrameSpec
 from vczoo.waveform import Waveform
 

@@ -7,17 +7,17 @@ from contextlib import suppress
 
 import torch
 
-from vczoo.backbone_checks import BACKBONE_CHECKS
-from vczoo.conformance import CLASSES
+from vczoo.conformance.of_backbones import BACKBONE_CHECKS
+from vczoo.conformance.of_freezing import FREEZING_CHECKS
+from vczoo.conformance.of_heads import HEAD_CHECKS
+from vczoo.conformance.of_vocoders import VOCODER_CHECKS
+from vczoo.conformance.of_watermarks import WATERMARK_CHECKS
+from vczoo.conformance.promises import expect_kind
+from vczoo.conformance.specimen import CONTEXT, Specimen, UnsupportedError
+from vczoo.conformance.suite import CLASSES
 from vczoo.errors import ContractError
-from vczoo.freezing_checks import FREEZING_CHECKS
-from vczoo.head_checks import HEAD_CHECKS
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead, Watermark
-from vczoo.promises import expect_kind
-from vczoo.specimen import CONTEXT, Specimen, UnsupportedError
 from vczoo.specs import FrameSpec, MelSpec
-from vczoo.vocoder_checks import VOCODER_CHECKS
-from vczoo.watermark_checks import WATERMARK_CHECKS
 
 __all__ = ["check_backbone", "check_freezing", "check_head", "check_vocoder", "check_watermark"]
 

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from vczoo.assembly import checked_recipe
-from vczoo.check_names import OF_RECIPES
-from vczoo.conformance import Result
-from vczoo.entry_checks import check_light
+from vczoo.conformance.names import OF_RECIPES
+from vczoo.conformance.of_entries import check_light
+from vczoo.conformance.suite import Result
 from vczoo.errors import VczooError
 
 __all__ = ["check_recipe"]

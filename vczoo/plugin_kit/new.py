@@ -63,7 +63,7 @@ def new_plugin(name: str, kind: str, out: Path | None = None, *, author: str = "
         try:
             beside.chmod(0o755)  # mkdtemp makes folders that only their owner can read
             for part in ("common", kind):
-                _write(files("vczoo") / "templates" / part, beside, words)
+                _write(files("vczoo.plugin_kit") / "templates" / part, beside, words)
             beside.rename(folder)
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)

@@ -17,9 +17,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vczoo.check_names import OF_RECIPES
+from vczoo.conformance.names import OF_RECIPES
 from vczoo.hookspecs import GROUP
-from vczoo.plugin_source import PluginSource
+from vczoo.plugin_kit.source import PluginSource
 
 __all__ = ["Checked", "PluginReport", "check_plugin"]
 
@@ -85,7 +85,7 @@ def check_plugin(source: PluginSource, pattern: str = "*", *, everything: bool =
         while True:
             begun, lines = len(report.checked), folder / "lines"
             done = subprocess.run(
-                [sys.executable, "-m", "vczoo.plugin_check", json.dumps(asked | {"begun": begun}), str(lines)],
+                [sys.executable, "-m", "vczoo.plugin_kit.check", json.dumps(asked | {"begun": begun}), str(lines)],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -125,8 +125,8 @@ def _crash(report: PluginReport, done: subprocess.CompletedProcess[str]) -> str:
 
 def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
     """In the process of its own: load the plugin and check what it registers."""
-    from vczoo.conformance import Conformance
-    from vczoo.recipe_check import check_recipe
+    from vczoo.conformance.of_recipes import check_recipe
+    from vczoo.conformance.suite import Conformance
 
     subjects: list[tuple[str, Any, str]] = []
     for name, value in asked["points"].items():

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vczoo.conformance.promises import expect_same, noise
+from vczoo.conformance.specimen import Specimen, random_frames
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, SpeakerHead, Vocoder
-from vczoo.promises import expect_same, noise
-from vczoo.specimen import Specimen, random_frames
 from vczoo.waveform import Waveform
 
 __all__ = ["EXPORT_CHECKS"]

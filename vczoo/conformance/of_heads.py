@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vczoo.conformance.promises import expect, expect_gradients, expect_same, expect_shape, padded_with_nan
+from vczoo.conformance.specimen import Specimen, UnsupportedError, random_frames
 from vczoo.frames import Frames
 from vczoo.interfaces import Loss, Source, SpeakerHead
-from vczoo.promises import expect, expect_gradients, expect_same, expect_shape, padded_with_nan
-from vczoo.specimen import Specimen, UnsupportedError, random_frames
 
 __all__ = ["HEAD_CHECKS"]
 

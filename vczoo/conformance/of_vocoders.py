@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from vczoo.conformance.promises import expect, expect_gradients, expect_kind, expect_same, expect_shape, padded_with_nan
+from vczoo.conformance.specimen import Specimen, random_frames
 from vczoo.frames import Frames
-from vczoo.promises import expect, expect_gradients, expect_kind, expect_same, expect_shape, padded_with_nan
-from vczoo.specimen import Specimen, random_frames
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
 

@@ -1,0 +1,1 @@
+"""What plugins' authors are given: a distribution that works, written, and a whole plugin checked."""
