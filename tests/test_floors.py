@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,25 +20,29 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "errors files progress mark markup licence_terms",
+    "conformance plugin_kit errors files progress mark markup licence_terms",
     "launch terminal criterion hub_name sound_file resampling pieces licences consent",
     "sound_writer hub_errors card_facts isolation",
     "specs entry plain discovery waveform frames extras mix cache tensor_file outline",  # what flows between parts
-    "origin",
+    "origin conformance.names conformance.of_entries conformance.network_watch plugin_kit.source",
     "interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "
     "team sharding",
-    "drawing tracking front_matter offer installer",
+    "conformance.promises drawing tracking front_matter offer installer",
+    "conformance.specimen",
     "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
     "activations",
-    "curves flaws",
+    "curves flaws conformance.of_backbones conformance.of_exports conformance.of_freezing conformance.of_heads "
+    "conformance.of_modules conformance.of_vocoders conformance.of_watermarks",
+    "conformance.suite",
+    "conformance.parts plugin_kit.new",
     "zoo corpus voice_file base trials measuring report discriminators resynthesis piecewise",
     "recipe_text features batch material plots excerpts held_out stream card_figures",
     "recipe listing evaluation clips card",
     "options kinship provenance portable",
     "lesson watermark",
     "assembly",
-    "run conformance",
-    "hub testing plugin_kit",
+    "run conformance.of_recipes",
+    "hub testing plugin_kit.check",
     "push hub_search",
     "sharing authenticity",
     "converter checkpoint vocoder_checkpoint",
@@ -65,14 +69,18 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def own_imports(path: Path) -> set[str]:
-    """The modules of vczoo that a file imports, by their first name below the package."""
+    """The modules of vczoo that a file imports, by their names in `FLOORS`."""
     found = set()
     for module, name in imports(path):
-        if module == "vczoo":
-            found.add(name)
-        elif module.startswith("vczoo."):
-            found.add(module.split(".")[1])
+        if module == "vczoo" or module.startswith("vczoo."):
+            found.add(on_floor([*module.split("."), name][1:]))
     return found
+
+
+def on_floor(parts: Sequence[str]) -> str:
+    """The name in `FLOORS` of a module below the package: its folder's own, unless the folder has floors within."""
+    dotted = ".".join(parts[:2])
+    return dotted if dotted in FLOOR_OF else parts[0]
 
 
 def modules() -> list[Path]:
@@ -80,8 +88,8 @@ def modules() -> list[Path]:
 
 
 def home(path: Path) -> str:
-    """The module's row entry; the files of a folder share one, so they cannot import one another."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """The module's row entry; files of a folder that share one cannot import one another."""
+    return on_floor(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def test_every_module_stands_on_one_floor() -> None:

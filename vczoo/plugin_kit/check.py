@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.conformance.names import OF_RECIPES
-from vczoo.hookspecs import GROUP
+from vczoo.discovery import GROUP
 from vczoo.plugin_kit.source import PluginSource
 
 __all__ = ["Checked", "PluginReport", "check_plugin"]

@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vczoo.discovery import GROUP
 from vczoo.errors import PluginError, nearest
-from vczoo.hookspecs import GROUP
 
 __all__ = ["PluginSource", "find_plugin"]
 
