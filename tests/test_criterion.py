@@ -77,16 +77,17 @@ def test_strangers_cannot_be_classified(tmp_path: Path, voices_folder: Path, sma
     with pytest.raises(CorpusError, match=r"carol are strangers to it. Mark some recordings of alice"):
         vczoo.finetune("demo", tmp_path / "manifest.csv", tmp_path / "run", told, progress=False)
     assert not (tmp_path / "run").exists()
-    heads = {"recognises": True, "converts": False, "speakers": ["alice", "carol"], "validated": {"carol"}}
-    check_criterion("demo", "accuracy", **heads)
+    check_criterion("demo", "accuracy", tasks={"speaker"}, speakers=["alice", "carol"], validated={"carol"})
+    # A label head is asked about utterances, whoever speaks.
+    check_criterion("demo", "accuracy", tasks={"speaker", "label"}, speakers=["alice"], validated={"carol"})
 
 
 def test_a_run_without_the_head_is_refused_too(tmp_path: Path, run_folder: Path, voices_folder: Path) -> None:
     """The overrides of a run are not checked as a recipe's are."""
-    with pytest.raises(RecipeError, match=r"training.criterion: accuracy is a speaker head's"):
-        check_criterion("x", "accuracy", recognises=False, converts=True, speakers=["a"], validated={"a"})
+    with pytest.raises(RecipeError, match=r"training.criterion: accuracy is a speaker head's or a label head's"):
+        check_criterion("x", "accuracy", tasks={"voice"}, speakers=["a"], validated={"a"})
     with pytest.raises(RecipeError, match=r"training.criterion: similarity is measured on conversions"):
-        check_criterion("x", "similarity", recognises=True, converts=False, speakers=["a"], validated={"a"})
+        check_criterion("x", "similarity", tasks={"speaker"}, speakers=["a"], validated={"a"})
 
 
 def test_without_the_extra_nothing_begins(

@@ -21,13 +21,13 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
     "conformance plugin_kit errors files progress mark markup licence_terms",
-    "launch terminal criterion hub_name sound_file resampling pieces licences consent",
+    "launch terminal criterion hub_name sound_file resampling pieces licences consent spelling answers",
     "sound_writer hub_errors card_facts isolation",
     "specs entry plain discovery waveform frames extras mix cache tensor_file outline",  # what flows between parts
     "origin conformance.names conformance.of_entries conformance.network_watch plugin_kit.source",
     "interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "
     "team sharding",
-    "conformance.promises drawing tracking front_matter offer installer",
+    "conformance.promises drawing tracking front_matter offer installer task_heads",
     "conformance.specimen",
     "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
     "activations",
@@ -36,7 +36,7 @@ FLOORS = (
     "conformance.suite",
     "conformance.parts plugin_kit.new",
     "zoo corpus voice_file base trials measuring report discriminators resynthesis piecewise",
-    "recipe_text features batch material plots excerpts held_out stream card_figures",
+    "recipe_text features batch material plots excerpts held_out stream card_figures annotations recognition",
     "recipe listing evaluation clips card",
     "options kinship provenance portable",
     "lesson watermark",
@@ -51,7 +51,7 @@ FLOORS = (
     "loop folder",
     "train vocoder_loop",
     "demo vocoder_training rate_finder",
-    "hub_commands plugin_commands plugin_kit_commands train_commands voice_commands",
+    "hub_commands plugin_commands plugin_kit_commands task_commands train_commands voice_commands",
     "cli",
     "__main__",
 )

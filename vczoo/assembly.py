@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,18 @@ from vczoo.base import stage_of
 from vczoo.criterion import criterion_faults
 from vczoo.entry import Kind
 from vczoo.errors import RecipeError, WeightsError
-from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
+from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder
 from vczoo.model import Model
 from vczoo.options import Ready, attempt, ready_part
 from vczoo.recipe import Part, Recipe
 from vczoo.recipe_text import read_values
 from vczoo.specs import FrameSpec, check_contract
+from vczoo.task_heads import Head
 from vczoo.weights import digest, is_weights_file
 
 __all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
+
+UNKNOWN = ("unknown",)  # what a label head knows before it is trained
 
 
 def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -53,24 +56,29 @@ def check(recipe: Recipe) -> None:
     faults: list[str] = []
     ready = _prepare(recipe, faults)
     with torch.random.fork_rng(devices=[]):
-        model = _assemble(recipe, ready, num_speakers=2, faults=faults, random=("backbone", "vocoder"))
+        model = _assemble(recipe, ready, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
         if "freezing" in ready:
             attempt(faults, "freezing", lambda: ready["freezing"].make({}))
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
         if model and training:
-            heads = {"recognises": bool(model.speaker_heads), "converts": bool(model.voice_heads)}
-            faults += criterion_faults(training.criterion, section, **heads)
+            faults += criterion_faults(training.criterion, section, set(model.tasks.values()))
     if faults:
         raise RecipeError(recipe.name, faults)
 
 
 def build(
-    recipe: Recipe, num_speakers: int, *, random: Collection[str] = (), stages: Collection[str] | None = None
+    recipe: Recipe,
+    num_speakers: int,
+    labels: Sequence[str] = (),
+    *,
+    random: Collection[str] = (),
+    stages: Collection[str] | None = None,
 ) -> Model:
     """Build a recipe's model; the random state of the caller decides what is fresh in it.
 
     Args:
         num_speakers: of the training data, at least 1.
+        labels: of the training data, in the order of the logits.
         random: whose pretrained weights are left out, since a run's are put in: backbone, vocoder.
         stages: the keys of those whose pretrained weights are told by `Model.base`; None tells all.
 
@@ -82,7 +90,8 @@ def build(
     ready = _prepare(recipe, faults, random)
     if faults:
         raise RecipeError(recipe.name, faults)
-    model = _assemble(recipe, ready, num_speakers=num_speakers, faults=faults, random=random)
+    known = {"num_speakers": num_speakers, "labels": tuple(labels) or UNKNOWN}
+    model = _assemble(recipe, ready, known, faults, random)
     if model is None or faults:
         raise RecipeError(recipe.name, faults)
     pretrained = tuple(place for place in _with_base(ready) if place not in random)
@@ -148,11 +157,11 @@ def _prepare(recipe: Recipe, faults: list[str], random: Collection[str] = ()) ->
 
 
 def _assemble(
-    recipe: Recipe, ready: Mapping[str, Ready], *, num_speakers: int, faults: list[str], random: Collection[str]
+    recipe: Recipe, ready: Mapping[str, Ready], known: Mapping[str, Any], faults: list[str], random: Collection[str]
 ) -> Model | None:
-    """Build what is ready, part after part, each in the context of those before it."""
+    """Build what is ready, part after part, each in the context of what is known of the data and of those before it."""
     parts: dict[str, Any] = {}
-    context: dict[str, Any] = {"num_speakers": num_speakers}
+    context = dict(known)
     if "vocoder" in ready:
         vocoder: Vocoder | None = _make_with_weights(ready, "vocoder", context, faults, random)
         parts["vocoder"] = vocoder
@@ -163,7 +172,7 @@ def _assemble(
         context["frames"] = backbone.spec if backbone else None
     if parts.get("backbone") and parts.get("vocoder"):
         attempt(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
-    heads: dict[str, SpeakerHead | VoiceHead] = {}
+    heads: dict[str, Head] = {}
     lost = False  # whether a head before could not be made, which may have been the speaker head
     broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not parts.get(name)]
     if not broken:  # heads stand on both: their faults would only repeat what is said already

@@ -29,6 +29,8 @@ class Batch:
         reference: (B, T'', C), content of other excerpts by the same speakers; None where the backbone trains.
         pitch: (B, T', 2), None where no voice head trains.
         target: (B, T', acoustic channels), None where no voice head trains.
+        texts: what is said in each item, where a text head trains.
+        labels: (B,) int64, where a label head trains.
         share: what the loss is multiplied by: 1, or with several processes this one's part of the items, times the
             number of processes, so that the mean over the processes is that over the items.
     """
@@ -42,6 +44,8 @@ class Batch:
     reference: Frames | None = None
     pitch: Frames | None = None
     target: Frames | None = None
+    texts: tuple[str, ...] = ()
+    labels: Tensor | None = None
     share: float = 1.0
 
     def to(self, device: torch.device) -> Batch:
@@ -63,6 +67,7 @@ class Batch:
             reference=frames(self.reference),
             pitch=frames(self.pitch),
             target=frames(self.target),
+            labels=None if self.labels is None else move(self.labels),
         )
 
 

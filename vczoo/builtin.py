@@ -93,6 +93,21 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:1904.05742",
         ),
         Entry(
+            "ctc",
+            "head",
+            "vczoo.heads.ctc:CTC",
+            "what is said, in characters, by connectionist temporal classification",
+            _APACHE,
+            paper="doi:10.1145/1143844.1143891",
+        ),
+        Entry(
+            "classifier",
+            "head",
+            "vczoo.heads.classifier:Classifier",
+            "a label of an utterance (emotion, language ...) from mean and deviation of its frames",
+            _APACHE,
+        ),
+        Entry(
             "griffin-lim",
             "vocoder",
             "vczoo.vocoders.griffin_lim:GriffinLim",

@@ -1,4 +1,7 @@
-"""Utterances in, training batches out: excerpts of one length with their speakers, pitch and acoustic targets."""
+"""Utterances in, training batches out: excerpts of one length with their speakers, pitch and acoustic targets.
+
+Where a text head trains the batches are of whole utterances: what is said in an excerpt is not known.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Clips:
         features: of the utterances.
         utterances: of the split.
         speakers: names in the order of the logits.
-        crop_seconds: length of an excerpt.
+        crop_seconds: length of an excerpt; with a text head an utterance is one, however long.
         versions: that excerpts are heard in; references and whole utterances are heard as they are.
         mask: the largest share of an excerpt's time, and of its bands, that is hidden (SpecAugment).
     """
@@ -65,11 +68,16 @@ class Clips:
         spec = model.acoustic_mel.spec if model.acoustic_mel and features.signals else None
         self.content_rate_hz = model.backbone.spec.frame_rate_hz
         self.acoustic_rate_hz = spec.frame_rate_hz if spec else 0.0
+        if model.text_heads:
+            longest = max((utterance.seconds for utterance in utterances), default=0.0)
+            crop_seconds = max(crop_seconds, longest + 1 / self.content_rate_hz)
         # Excerpts start and end where a content frame does, so that content, pitch and target line up.
         self.crop_frames = max(1, round(crop_seconds * self.content_rate_hz))
         self.crop_seconds = self.crop_frames / self.content_rate_hz
         self.target_frames = spec.num_frames(round(self.crop_seconds * model.sample_rate_hz)) if spec else 0
         index = {name: position for position, name in enumerate(speakers)}
+        head = next(iter(model.label_heads.values()), None)
+        self._label = {label: number for number, label in enumerate(head.labels)} if head else {}
         self.clips = [_Clip(u, index.get(u.speaker, -1), u.seconds) for u in utterances]
         self.of_speaker: dict[int, list[int]] = {}
         for number, clip in enumerate(self.clips):
@@ -240,4 +248,6 @@ class Clips:
             reference=together(references),
             pitch=together(clip.pitch for clip in clips),
             target=together(clip.target for clip in clips),
+            texts=tuple(clip.utterance.text for clip in clips) if self.features.model.text_heads else (),
+            labels=torch.tensor([self._label[clip.utterance.label] for clip in clips]) if self._label else None,
         )

@@ -20,6 +20,7 @@ from vczoo.mark import Mark
 from vczoo.mix import read_mix
 from vczoo.piecewise import Blocks, convert_blocks
 from vczoo.recipe import Recipe
+from vczoo.recognition import check_classifies, check_transcribes, classify, transcribe
 from vczoo.run import Run, is_run, save_run
 from vczoo.sound_file import SoundReader
 from vczoo.sound_writer import SoundWriter
@@ -69,6 +70,11 @@ class Converter:
     def speakers(self) -> tuple[str, ...]:
         """Speakers of the training data."""
         return self.run.speakers
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What `classify` tells apart; empty without a trained label head."""
+        return self.run.labels
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -195,9 +201,12 @@ class Converter:
         """Add a voice from recordings of it, with no training; `save` keeps it. Long ones are heard in parts.
 
         Raises:
-            VoiceError: the name is taken (and `overwrite` false) or not fit for one, or there is no recording.
+            VoiceError: the name is taken (and `overwrite` false) or not fit for one, there is no recording, or the
+                recipe has no head that would keep anything of a voice.
             AudioError: a recording cannot be read; the voice is not added then.
         """
+        if not self.run.model.speaker_heads and not self.run.model.voice_heads:
+            raise VoiceError("this recipe has neither a speaker nor a voice head, so it keeps no voices")
         if not name.strip() or "/" in name or not name.isprintable():
             raise VoiceError(f"a voice's name is printable text without '/', got {name!r}")
         alike = [known for known in self.voices if known.casefold() == name.casefold()]
@@ -232,6 +241,42 @@ class Converter:
         if not self.run.model.speaker_heads:
             raise VoiceError("this recipe has no speaker head; load one that has, see `vczoo list`")
         return next(iter(self.run.model.embed(self._read(recording)).values()))[0].cpu()
+
+    def transcribe(self, recording: Recording) -> str:
+        """What is said in a recording, as the recipe's first text head writes it, however long it is.
+
+        Raises:
+            VczooError: the recipe has no text head, or a fresh one.
+            AudioError: the recording cannot be read, or is a batch of several.
+        """
+        self.check_transcribes()
+        return transcribe(self.run.model, self._one(recording))
+
+    def classify(self, recording: Recording) -> dict[str, float]:
+        """The probability of each label that the recipe's first label head knows, the likeliest first.
+
+        Raises:
+            VczooError: the recipe has no label head, or a fresh one.
+            AudioError: the recording cannot be read, or is a batch of several.
+        """
+        self.check_classifies()
+        return classify(self.run.model, self._one(recording))
+
+    def check_transcribes(self) -> None:
+        """Refuse what cannot `transcribe`.
+
+        Raises:
+            VczooError: there is no text head, or a fresh one.
+        """
+        check_transcribes(self.run.model, bool(self.run.metrics))
+
+    def check_classifies(self) -> None:
+        """Refuse what cannot `classify`.
+
+        Raises:
+            VczooError: there is no label head, or a fresh one.
+        """
+        check_classifies(self.run.model, self.labels)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, whole: bool = False) -> Path:
         """Write it as a run folder, which `load` reads.
@@ -342,6 +387,11 @@ class Converter:
         if isinstance(source, Waveform) and len(source) != 1:
             raise AudioError(f"one recording is converted at a time, this batch has {len(source)}; convert wave[i]")
         return Blocks(source, self.run.model.sample_rate_hz)
+
+    def _one(self, recording: Recording) -> Waveform:
+        if isinstance(recording, Waveform) and len(recording) != 1:
+            raise AudioError(f"one recording is heard at a time, this batch has {len(recording)}; give wave[i]")
+        return self._read(recording)
 
     def _read(self, recording: Recording) -> Waveform:
         rate = self.run.model.sample_rate_hz

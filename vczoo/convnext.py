@@ -10,7 +10,7 @@ from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.specs import FrameSpec, MelSpec
 
-__all__ = ["ConvDecoder", "mean_absolute_error"]
+__all__ = ["ConvBlock", "ConvDecoder", "mean_absolute_error"]
 
 DILATIONS = (1, 1, 2, 2)  # of the blocks, and again
 KERNEL = 7
@@ -55,9 +55,9 @@ class ConvDecoder(nn.Module):
         self.content_per_acoustic = frames.frame_rate_hz / acoustic.frame_rate_hz
         self.first = acoustic.first_frame
         self.enter = nn.Linear(channels + 2, width)
-        self.blocks = nn.ModuleList(_Block(width, embedding_width, index) for index in range(blocks))
+        self.blocks = nn.ModuleList(ConvBlock(width, embedding_width, index) for index in range(blocks))
         self.enter_fine = nn.Linear(width + 2, width)
-        self.fine_blocks = nn.ModuleList(_Block(width, embedding_width, index) for index in range(fine_blocks))
+        self.fine_blocks = nn.ModuleList(ConvBlock(width, embedding_width, index) for index in range(fine_blocks))
         last = nn.Linear(width, acoustic.num_mels)
         self.exit = nn.Sequential(nn.LayerNorm(width), last)
         nn.init.constant_(last.bias, LOUDNESS)
@@ -96,8 +96,14 @@ def _pitch_at(pitch: Frames, lengths: Frames, frames_per_frame: float, first: fl
     return resized.with_values(torch.cat([log_f0 / voiced.clamp(min=1e-3), voiced], dim=2))
 
 
-class _Block(nn.Module):
-    """One residual ConvNeXt block under FiLM where there is an embedding: frames of `width` channels -> the same."""
+class ConvBlock(nn.Module):
+    """One residual ConvNeXt block under FiLM where there is an embedding: frames of `width` channels -> the same.
+
+    Args:
+        width: channels.
+        embedding_width: of what steers it; 0 for nothing.
+        index: of the block, which decides its dilation.
+    """
 
     def __init__(self, width: int, embedding_width: int, index: int) -> None:
         super().__init__()
@@ -111,6 +117,7 @@ class _Block(nn.Module):
         self.narrow = nn.Linear(3 * width, width)
 
     def forward(self, hidden: Frames, steer: Tensor | None) -> Frames:
+        """(B, T, width) and embeddings (B, E), None without -> (B, T, width)."""
         # Zeros past the end, as the convolution sees them for a recording that stands alone.
         valid = hidden.values.where(hidden.mask(), 0).transpose(1, 2)
         normed = self.norm(self.convolution(valid).transpose(1, 2))

@@ -1,7 +1,8 @@
 """`Corpus`: a folder of recordings or a manifest in; speakers, utterances and splits out.
 
-A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3). A manifest is a .csv or .jsonl file with the
-columns path, speaker and, if the splits are chosen already, split; its paths are relative to it.
+A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3), with a .txt file beside a recording whose text is
+known. A manifest is a .csv or .jsonl file with the columns path, speaker and, if there are such, split, text and label;
+its paths are relative to it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vczoo.errors import AudioError, CorpusError
+from vczoo.errors import AudioError, CorpusError, shortened
 from vczoo.manifest import LAYOUT, SPLITS, Listed, Split, composed, list_recordings, some
 from vczoo.splits import assign_splits
 from vczoo.waveform import Waveform
@@ -36,6 +37,8 @@ class Utterance:
         split: what it serves for.
         seconds: its duration.
         first_second: where it begins in the file.
+        text: what is said in the whole recording, as it was given; "" where that is not known.
+        label: of the recording, in Unicode's composed form (NFC); "" where it has none.
     """
 
     path: Path
@@ -43,6 +46,8 @@ class Utterance:
     split: Split
     seconds: float
     first_second: float = 0.0
+    text: str = ""
+    label: str = ""
 
     def parts(self, longest_seconds: float) -> list[Utterance]:
         """It itself, or where it is longer than that, parts of equal duration that are not."""
@@ -80,6 +85,11 @@ class Corpus:
         """The speakers' names, sorted."""
         return tuple(sorted({utterance.speaker for utterance in self.utterances}))
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the recordings for training, sorted."""
+        return tuple(sorted({utterance.label for utterance in self.split("train")} - {""}))
+
     def split(self, name: Split) -> tuple[Utterance, ...]:
         """The utterances of one split."""
         if name not in SPLITS:
@@ -95,7 +105,7 @@ class Corpus:
         return {speaker: sum(utterance.seconds for utterance in self.of_speaker(speaker)) for speaker in self.speakers}
 
     def fingerprint(self) -> str:
-        """SHA-256 over the speaker, split and file content (its SHA-256) of every utterance.
+        """SHA-256 over the speaker, split and file content (its SHA-256), and text and label, of every utterance.
 
         It does not depend on where the files lie or what they are called. Every file is read.
 
@@ -105,32 +115,38 @@ class Corpus:
         with ThreadPoolExecutor(READERS) as pool:
             contents = list(pool.map(_content_hash, (utterance.path for utterance in self.utterances)))
         rows = sorted(
-            json.dumps([utterance.speaker, utterance.split, content])
+            json.dumps([utterance.speaker, utterance.split, content, *_annotations(utterance).items()])
             for utterance, content in zip(self.utterances, contents, strict=True)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def to_jsonl(self) -> str:
-        """A manifest of it, with absolute paths and the splits, that `read_corpus` reads back."""
-        rows = ({"path": str(u.path), "speaker": u.speaker, "split": u.split} for u in self.utterances)
+        """A manifest of it, with absolute paths, splits, texts and labels, that `read_corpus` reads back."""
+        rows = (
+            {"path": str(u.path), "speaker": u.speaker, "split": u.split, **_annotations(u)} for u in self.utterances
+        )
         return "".join(json.dumps(row) + "\n" for row in rows)
 
     def merge(self, other: Corpus) -> Corpus:
         """This corpus and another. Of a path that both have, this one's split stays, so that what was held out
-        of an earlier training stays held out.
+        of an earlier training stays held out; so do its text and label, where it has them.
 
         Raises:
-            CorpusError: a path has another speaker there, or two speakers' names differ in case alone.
+            CorpusError: a path has another speaker, text or label there, or two speakers' names differ in case alone.
         """
         _refuse_alike([*self.speakers, *other.speakers])
         merged = {utterance.path: utterance for utterance in self.utterances}
         for utterance in other.utterances:
             known = merged.setdefault(utterance.path, utterance)
-            if known.speaker != utterance.speaker:
-                raise CorpusError(
-                    f"{utterance.path}: speaker is {known.speaker!r} in one corpus and {utterance.speaker!r} in "
-                    "the other; correct one of them"
-                )
+            for what in ("speaker", "text", "label"):
+                first, second = getattr(known, what), getattr(utterance, what)
+                if first and second and first != second:
+                    raise CorpusError(
+                        f"{utterance.path}: {what} is {shortened(first, 80)!r} in one corpus and "
+                        f"{shortened(second, 80)!r} in the other; correct one of them"
+                    )
+            text, label = known.text or utterance.text, known.label or utterance.label
+            merged[utterance.path] = replace(known, text=text, label=label)
         return _sorted(merged.values(), (*self.skipped, *other.skipped))
 
     def report(self) -> str:
@@ -201,7 +217,10 @@ def read_corpus(path: Location | Sequence[Location], *, validation: float = 0.1,
         reasons = [f"{item.path}: {item.reason}" for item in refused if item.path in of]
         raise CorpusError("\n  ".join([f"no usable recording of {names}:", *some(reasons)]))
     splits = assign_splits(usable, validation, test)
-    utterances = [Utterance(item.path, item.speaker, splits[item.path], seconds[item.path]) for item in usable]
+    utterances = [
+        Utterance(item.path, item.speaker, splits[item.path], seconds[item.path], text=item.text, label=item.label)
+        for item in usable
+    ]
     return _sorted(utterances, (*(Skipped(*item) for item in unlisted), *refused))
 
 
@@ -218,20 +237,26 @@ def _refuse_alike(speakers: Iterable[str]) -> None:
 
 
 def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:
-    """Each path once; a split that one of its listings gives counts."""
+    """Each path once; a split, text or label that one of its listings gives counts."""
     kept: dict[Path, Listed] = {}
     for item in listed:
         known = kept.setdefault(item.path, item)
-        pairs = {"speaker": (known.speaker, item.speaker), "split": (known.split, item.split)}
-        for what, (first, second) in pairs.items():
+        for what in ("speaker", "split", "text", "label"):
+            first, second = getattr(known, what), getattr(item, what)
             if first and second and first != second:
                 raise CorpusError(
-                    f"{item.path}: {what} is {first!r} ({known.where}) and {second!r} ({item.where}); "
-                    "correct one of them"
+                    f"{item.path}: {what} is {shortened(first, 80)!r} ({known.where}) and "
+                    f"{shortened(second, 80)!r} ({item.where}); correct one of them"
                 )
-        if known.split is None:
-            kept[item.path] = replace(known, split=item.split)
+        text, label = known.text or item.text, known.label or item.label
+        kept[item.path] = replace(known, split=known.split or item.split, text=text, label=label)
     return list(kept.values())
+
+
+def _annotations(utterance: Utterance) -> dict[str, str]:
+    """What is known of an utterance beside who speaks."""
+    known = {"text": utterance.text, "label": utterance.label}
+    return {name: value for name, value in known.items() if value}
 
 
 def _seconds(path: Path) -> float | Skipped:

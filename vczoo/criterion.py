@@ -9,8 +9,14 @@ from vczoo.errors import CorpusError, RecipeError, VczooError
 
 __all__ = ["Criterion", "best_epoch", "check_criterion", "criterion_faults", "listens", "score"]
 
-Criterion = Literal["loss", "accuracy", "similarity", "character-error"]
+Criterion = Literal["loss", "accuracy", "similarity", "character-error", "word-error", "recall"]
 
+# The figures of heads, by the last part of their names, the sign that makes lower better, and whose they are.
+_OF_HEADS: Mapping[str, tuple[str, float, tuple[str, ...]]] = {
+    "accuracy": ("accuracy", -1.0, ("speaker", "label")),
+    "recall": ("recall", -1.0, ("label",)),
+    "word-error": ("wer", 1.0, ("text",)),
+}
 # The figures that are measured on held-out conversions, and the sign that makes lower better.
 _HEARD: Mapping[str, tuple[str, float]] = {
     "similarity": ("similarity", -1.0),
@@ -21,12 +27,12 @@ _HEARD: Mapping[str, tuple[str, float]] = {
 def score(figures: Mapping[str, float], criterion: Criterion) -> tuple[float, ...]:
     """What epochs are compared by: the lower one, as tuples compare, is the better one.
 
-    Accuracy is the mean over the speaker heads. It, similarity and character error take few values on a small
-    validation split: between equals the loss decides.
+    Accuracy is the mean over the speaker and label heads, recall over the label heads, word error over the text heads.
+    All but the loss take few values on a small validation split: between equals the loss decides.
 
     Args:
-        figures: of validation: `loss`, `<head>.accuracy`, and where conversions are listened to `similarity` and
-            `character_error`.
+        figures: of validation: `loss`, `<head>.accuracy`, `<head>.recall`, `<head>.wer`, and where conversions are
+            listened to `similarity` and `character_error`.
         criterion: the recipe's `training.criterion`.
 
     Raises:
@@ -34,8 +40,9 @@ def score(figures: Mapping[str, float], criterion: Criterion) -> tuple[float, ..
     """
     if criterion == "loss":
         return (figures["loss"],)
-    if criterion == "accuracy":
-        found = [-value for name, value in figures.items() if name.endswith(".accuracy")]
+    if criterion in _OF_HEADS:
+        name, sign, _ = _OF_HEADS[criterion]
+        found = [sign * value for key, value in figures.items() if key.endswith(f".{name}")]
     else:
         name, sign = _HEARD[criterion]
         found = [sign * figures[name]] if name in figures else []
@@ -63,21 +70,22 @@ def listens(criterion: Criterion) -> bool:
     return criterion in _HEARD
 
 
-def criterion_faults(criterion: Criterion, section: str, *, recognises: bool, converts: bool) -> list[str]:
+def criterion_faults(criterion: Criterion, section: str, tasks: Collection[str]) -> list[str]:
     """Why a recipe cannot have its criterion, in a sentence; nothing where it can.
 
     Args:
         criterion: that is asked for.
         section: of the recipe that asks: training or tuning.
-        recognises: whether the recipe has a speaker head.
-        converts: whether it has a voice head.
+        tasks: what the recipe's heads are for, as `vczoo.model.Model.tasks` says.
     """
-    if criterion == "accuracy" and not recognises:
-        return [f"{section}.criterion: accuracy is a speaker head's, and this recipe has none; choose loss, or add one"]
-    if listens(criterion) and not converts:
+    if criterion in _OF_HEADS and not set(tasks) & set(owners := _OF_HEADS[criterion][2]):
+        whose = " or ".join(f"a {owner} head's" for owner in owners)
+        return [f"{section}.criterion: {criterion} is {whose}, and this recipe has none; choose loss, or add one"]
+    if listens(criterion) and "voice" not in tasks:
+        others = [name for name, (_, _, owners) in _OF_HEADS.items() if set(owners) & set(tasks)]
         return [
             f"{section}.criterion: {criterion} is measured on conversions, and this recipe has no voice head; choose "
-            "loss or accuracy, or add one"
+            f"{' or '.join(['loss', *others])}, or add one"
         ]
     return []
 
@@ -86,8 +94,7 @@ def check_criterion(
     recipe: str,
     criterion: Criterion,
     *,
-    recognises: bool,
-    converts: bool,
+    tasks: Collection[str],
     speakers: Sequence[str],
     validated: Collection[str],
 ) -> None:
@@ -96,8 +103,7 @@ def check_criterion(
     Args:
         recipe: its name.
         criterion: that is asked for.
-        recognises: whether there is a speaker head.
-        converts: whether there is a voice head.
+        tasks: what its heads are for.
         speakers: of the training data.
         validated: who speaks in the validation split.
 
@@ -105,9 +111,9 @@ def check_criterion(
         RecipeError: the recipe has no head for it.
         CorpusError: accuracy decides, and validation has strangers alone, of whom no classifier knows anything.
     """
-    if faults := criterion_faults(criterion, "training", recognises=recognises, converts=converts):
+    if faults := criterion_faults(criterion, "training", tasks):
         raise RecipeError(recipe, faults)
-    if criterion == "accuracy" and not set(speakers) & set(validated):
+    if criterion == "accuracy" and "label" not in tasks and not set(speakers) & set(validated):
         raise CorpusError(
             "training.criterion is accuracy, and no recording for validation is of a speaker that training hears: "
             f"{', '.join(sorted(validated)[:12])} are strangers to it. Mark some recordings of {speakers[0]} for "

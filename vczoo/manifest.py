@@ -1,7 +1,8 @@
 """A folder of recordings or a manifest in; what it lists out, nothing of it opened yet.
 
-A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3). A manifest is a .csv or .jsonl file with the
-columns path, speaker and, if the splits are chosen already, split; its paths are relative to it.
+A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3); a .txt file of a recording's name beside it has what
+is said. A manifest is a .csv or .jsonl file with the columns path, speaker and, if there are such, split, text and
+label; its paths are relative to it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
 
-from vczoo.errors import CorpusError
+from vczoo.errors import CorpusError, shortened
 from vczoo.waveform import AUDIO_SUFFIXES
 
 __all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings", "some"]
@@ -24,7 +25,10 @@ __all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings",
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 LAYOUT = "recordings belong in <folder>/<speaker>/, as " + ", ".join(AUDIO_SUFFIXES)
-COLUMNS = "a manifest has the columns path, speaker and, if it likes, split, separated by commas"
+COLUMNS = "a manifest has the columns path, speaker and, if it likes, split, text and label, separated by commas"
+TEXT_SUFFIXES = (".normalized.txt", ".txt")  # of what is said, beside a recording; the first is LibriTTS'
+LONGEST_TEXT = 10_000  # characters that are read of such a file; half a minute of speech has some 500
+LONGEST_LABEL = 200  # characters
 SHOWN = 10  # lines of one report; the rest are counted
 
 
@@ -38,6 +42,8 @@ class Listed:
         rank_by: a name of the recording that is the same wherever the corpus lies.
         split: where a manifest chose one.
         where: what lists it, for errors.
+        text: what is said, where that is known.
+        label: of the utterance, where a manifest gives one.
     """
 
     path: Path
@@ -45,6 +51,8 @@ class Listed:
     rank_by: str
     split: Split | None
     where: str
+    text: str = ""
+    label: str = ""
 
 
 def list_recordings(path: Path, unlisted: list[tuple[Path, str]]) -> list[Listed]:
@@ -75,7 +83,7 @@ def _scan_folder(folder: Path, unlisted: list[tuple[Path, str]]) -> Iterator[Lis
         elif fault := _name_fault(entry.name):
             raise CorpusError(f"{entry}: {fault}; rename the folder")
         for path in found:
-            yield Listed(path, entry.name, path.relative_to(entry).as_posix(), None, str(folder))
+            yield Listed(path, entry.name, path.relative_to(entry).as_posix(), None, str(folder), _text_beside(path))
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -93,16 +101,30 @@ def _recordings(folder: Path) -> Iterator[Path]:
             yield entry
 
 
+def _text_beside(recording: Path) -> str:
+    """What a file beside a recording says that it says; "" where there is none.
+
+    Bytes that are not UTF-8 become U+FFFD, which no alphabet has: who needs the text is told, and nobody else.
+    """
+    for suffix in TEXT_SUFFIXES:
+        try:
+            with recording.with_suffix(suffix).open(encoding="utf-8-sig", errors="replace") as file:
+                return composed(file.read(LONGEST_TEXT))
+        except OSError:  # there is none, or none that can be read
+            continue
+    return ""
+
+
 def _scan_manifest(manifest: Path) -> list[Listed]:
     listed: list[Listed] = []
     faults: list[str] = []
     for line, row in _rows(manifest, faults):
-        texts = {name: row.get(name) for name in ("path", "speaker", "split")}
+        texts = {name: row.get(name) for name in ("path", "speaker", "split", "text", "label")}
         wrong = [name for name, text in texts.items() if not isinstance(text, str | None)]
         if wrong:
             faults.append(f"line {line}: {' and '.join(wrong)} must be text, got {row[wrong[0]]!r}")
             continue
-        name, speaker, split = (str(text or "").strip() for text in texts.values())
+        name, speaker, split, said, label = (str(text or "").strip() for text in texts.values())
         path = Path(os.path.abspath(manifest.parent / name))
         if not name:
             faults.append(f"line {line}: no path")
@@ -110,13 +132,17 @@ def _scan_manifest(manifest: Path) -> list[Listed]:
             faults.append(f"line {line}: {fault}")
         elif split and split not in SPLITS:
             faults.append(f"line {line}: split is {split!r}, expected {', '.join(SPLITS)} or nothing")
+        elif len(label) > LONGEST_LABEL or not label.isprintable():
+            told = shortened(repr(label), 60)
+            faults.append(f"line {line}: label {told} is not printable text of at most {LONGEST_LABEL} characters")
         elif not path.is_file():
             faults.append(f"line {line}: no such file: {path}")
         else:
             # An absolute path ranks by its end, which is the same on another machine.
             rank_by = "/".join(PurePath(name).parts[-2:]) if PurePath(name).is_absolute() else name
             chosen = next((known for known in SPLITS if known == split), None)
-            listed.append(Listed(path, speaker, rank_by, chosen, f"{manifest} line {line}"))
+            where = f"{manifest} line {line}"
+            listed.append(Listed(path, speaker, rank_by, chosen, where, composed(said), composed(label)))
     if faults:
         raise CorpusError(
             "\n  ".join([f"{manifest}: {len(faults)} fault{'s' * (len(faults) > 1)}; {COLUMNS}", *some(faults)])

@@ -9,15 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vczoo.answers import Answer
 from vczoo.errors import VoiceError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, Loss, Source, SpeakerHead, Vocoder, VoiceHead
 from vczoo.mel import LogMel
 from vczoo.pitch import log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
 from vczoo.specs import MelSpec
+from vczoo.task_heads import Head, LabelHead, Task, TextHead
 from vczoo.waveform import Waveform
 
 __all__ = ["Model"]
+
+_TASKS: dict[Task, type[Head]] = {"speaker": SpeakerHead, "voice": VoiceHead, "text": TextHead, "label": LabelHead}
 
 
 class Model(nn.Module):
@@ -36,7 +40,7 @@ class Model(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        heads: Mapping[str, SpeakerHead | VoiceHead],
+        heads: Mapping[str, Head],
         shares: Mapping[str, float],
         vocoder: Vocoder | None,
     ) -> None:
@@ -63,6 +67,24 @@ class Model(nn.Module):
     def voice_heads(self) -> dict[str, VoiceHead]:
         """Voice heads by name."""
         return {name: head for name, head in self.heads.items() if isinstance(head, VoiceHead)}
+
+    @property
+    def text_heads(self) -> dict[str, TextHead]:
+        """Text heads by name."""
+        return {name: head for name, head in self.heads.items() if isinstance(head, TextHead)}
+
+    @property
+    def label_heads(self) -> dict[str, LabelHead]:
+        """Label heads by name; all of them know the same labels."""
+        return {name: head for name, head in self.heads.items() if isinstance(head, LabelHead)}
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """What each head is for."""
+        return {
+            name: next(task for task, kind in _TASKS.items() if isinstance(head, kind))
+            for name, head in self.heads.items()
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """All that a run can hold: `backbone.<stage>.<name>`, `heads.<head>.<name>` and `vocoder.<name>`."""
@@ -98,6 +120,8 @@ class Model(nn.Module):
         reference: Frames | None = None,
         *,
         strangers: bool | None = None,
+        texts: Sequence[str] = (),
+        labels: Tensor | None = None,
     ) -> Loss:
         """The weighted sum of the heads' losses, and `<head>.<figure>` for each.
 
@@ -108,6 +132,8 @@ class Model(nn.Module):
             reference: (B, T'', C), content of other excerpts by the same speakers, which a voice is heard in; None
                 where there are none but these.
             strangers: whether a speaker is -1; None looks, which on a GPU has to be waited for.
+            texts: what is said in each item, for text heads.
+            labels: (B,) indices of each item's label, for label heads.
         """
         if strangers is None:
             strangers = bool((speakers < 0).any())
@@ -122,6 +148,10 @@ class Model(nn.Module):
                 loss = head.loss(content, speakers)
             elif isinstance(head, VoiceHead) and pitch is not None and target is not None:
                 loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
+            elif isinstance(head, TextHead) and texts:
+                loss = head.loss(content, texts)
+            elif isinstance(head, LabelHead) and labels is not None:
+                loss = head.loss(content, labels)
             if loss is not None:
                 total = total + self.shares[name] * loss.value
                 metrics[f"{name}.loss"] = loss.value.detach()
@@ -144,6 +174,18 @@ class Model(nn.Module):
             head.train(training)
             same = (speakers[:, None] == speakers[None]).to(embedding.dtype)
             return F.normalize(same @ embedding, dim=1)
+
+    def answers(self, content: Frames, texts: Sequence[str], labels: Tensor | None) -> list[Answer]:
+        """What text and label heads say of utterances, beside what is right, as `loss` is told it."""
+        found: list[Answer] = []
+        for name, text_head in self.text_heads.items() if texts else ():
+            given = text_head.transcribe(content)
+            found += [Answer(name, "text", text_head.spell(r), g) for r, g in zip(texts, given, strict=True)]
+        for name, head in self.label_heads.items() if labels is not None else ():
+            assert labels is not None
+            pairs = zip(labels.tolist(), head.logits(content).argmax(dim=1).tolist(), strict=True)
+            found += [Answer(name, "label", head.labels[right], head.labels[guess]) for right, guess in pairs]
+        return found
 
     @torch.inference_mode()
     def embed(self, wave: Waveform) -> dict[str, Tensor]:

@@ -21,13 +21,14 @@ from vczoo.zoo import the_zoo
 __all__ = ["CONTEXT", "Ready", "attempt", "ready_part"]
 
 # What a factory may ask for by naming it in its signature; everything else in the signature is an option.
-CONTEXT = ("frames", "acoustic", "num_speakers", "embedding_width")
+CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
 
 
 _NEEDS = {
     "frames": "a backbone",
     "acoustic": "a vocoder",
     "num_speakers": "speakers",
+    "labels": "labels",
     "embedding_width": "a speaker head before it",
 }
 

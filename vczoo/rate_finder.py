@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from vczoo.activations import frozen_depth
+from vczoo.annotations import check_annotations
 from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.batch import Batch
 from vczoo.clips import Clips
@@ -156,10 +157,13 @@ def find_learning_rate(
     team = Team(device, settings.precision)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        model = start.model if start else build(recipe, len(speakers))
+        model = start.model if start else build(recipe, len(speakers), corpus.labels)
         for speaker_head in model.speaker_heads.values() if start else ():
             speaker_head.restart(len(speakers))
+        for label_head in model.label_heads.values() if start and corpus.labels else ():
+            label_head.relabel(corpus.labels)
         model.to(device)
+        check_annotations(model, corpus, settings.crop_seconds)
         freezing = build_freezing(recipe)
         freezing.prepare(model.backbone)
         parts = trainable(model, freezing, settings.epochs)

@@ -81,6 +81,7 @@ class Run:
         consent: by what right the voices are used; empty before it is shared.
         base: what the pretrained parts are, as far as it is not for the model itself to say.
         folder: where it was read from or written to last; None for one that is in memory alone.
+        labels: that its label heads know, in the order of the logits.
         label: names this very state of it: the first digits of its configuration's SHA-256, or a commit on the Hub.
     """
 
@@ -95,6 +96,7 @@ class Run:
     base: dict[Place, BasePart] = field(default_factory=dict)
     folder: Path | None = None
     label: str = ""
+    labels: tuple[str, ...] = ()
 
 
 def is_run(path: Path) -> bool:
@@ -127,6 +129,7 @@ def save_run(run: Run, path: Path, *, whole: bool = False) -> Path:
         base=describe_base(run.model, run.base, left),
         speakers=list(run.speakers),
         voices=list(run.voices),
+        labels=list(run.labels),
         licence=run.licence,
         consent=run.consent,
         data=Data.model_validate(run.data),
@@ -180,6 +183,7 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
         dict(config.base),
         path,
         _label((path / CONFIG).read_bytes()),
+        tuple(config.labels),
     )
 
 
@@ -262,7 +266,8 @@ def _model_of(config: RunConfig, path: Path) -> Model:
 
 def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
     with torch.random.fork_rng(devices=[]), outlined() if outline else nullcontext():
-        model = build(Recipe.parse(config.recipe), max(1, len(config.speakers)), random=random, stages=stages)
+        recipe, speakers = Recipe.parse(config.recipe), max(1, len(config.speakers))
+        model = build(recipe, speakers, config.labels, random=random, stages=stages)
     if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
         raise WeightsError(f"its tensors take {size >> 30} GiB, at most {LARGEST_MODEL >> 30} GiB are loaded")
     return model

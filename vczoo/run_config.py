@@ -16,7 +16,8 @@ __all__ = ["CONFIG", "FORMAT", "BasePart", "Data", "File", "RunConfig", "parse_c
 
 CONFIG = "vczoo.yaml"
 FORMAT = 2
-LONGEST_NAME = 200  # characters of a speaker's or a voice's name
+LONGEST_NAME = 200  # characters of a speaker's or a voice's name, or of a label
+MOST_LABELS = 10_000
 
 
 def speakable(name: str) -> str:
@@ -30,6 +31,12 @@ def speakable(name: str) -> str:
     return name
 
 
+def _printable(label: str) -> str:
+    if not label.strip() or len(label) > LONGEST_NAME or not label.isprintable():
+        raise ValueError(f"a label is printable text of at most {LONGEST_NAME} characters")
+    return label
+
+
 def _different(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError("the names must be different ones")
@@ -38,6 +45,9 @@ def _different(names: list[str]) -> list[str]:
 
 Name = Annotated[str, AfterValidator(speakable)]
 Names = Annotated[list[Name], AfterValidator(_different)]
+Labels = Annotated[
+    list[Annotated[str, AfterValidator(_printable)]], Field(max_length=MOST_LABELS), AfterValidator(_different)
+]
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Text = Annotated[str, Field(max_length=2000)]
 File = Literal["model.safetensors", "voices.safetensors", "metrics.json"]
@@ -87,6 +97,7 @@ class RunConfig(_Plain):
         base: the pretrained parts, `backbone` and `vocoder`.
         speakers: of the training data, in the order of the logits.
         voices: targets of conversion.
+        labels: that its label heads know, in the order of the logits; runs without such heads do not name them.
         licence: of the run, an identifier of the Hub; empty before it is shared.
         consent: by what right the voices are used; empty before it is shared.
         seed: of the fine-tune.
@@ -101,6 +112,7 @@ class RunConfig(_Plain):
     base: dict[Literal["backbone", "vocoder"], BasePart]
     speakers: Names
     voices: Names
+    labels: Labels = Field(default_factory=list)
     licence: Text = ""
     consent: Text = ""
     data: Data
@@ -110,7 +122,8 @@ class RunConfig(_Plain):
 
     def to_yaml(self) -> str:
         """As text that `parse_config` reads back."""
-        return dump_plain(self.model_dump())
+        # Left out where there are none, so that a vczoo that does not know them reads the run.
+        return dump_plain(self.model_dump(exclude=None if self.labels else {"labels"}))
 
 
 def read_config(path: Path) -> RunConfig:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 __all__ = ["laid_out", "shard", "whole"]
 
-HEAD_METHODS = ("embed", "logits", "loss")  # what training calls beside `forward`
+HEAD_METHODS = ("embed", "logits", "log_probabilities", "loss", "transcribe")  # what training calls beside `forward`
 
 
 def shard(modules: Iterable[nn.Module], device: torch.device, processes: int) -> None:

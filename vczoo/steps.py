@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from vczoo.activations import resume
+from vczoo.answers import Answer, rates
 from vczoo.batch import Batch
 from vczoo.checkpoint import TrainingState
 from vczoo.clips import Clips
 from vczoo.errors import VczooError
+from vczoo.frames import Frames
 from vczoo.interfaces import Freezing, Loss
 from vczoo.model import Model
 from vczoo.recipe import Training
@@ -34,17 +36,32 @@ class Step(nn.Module):
     def forward(self, batch: Batch) -> Loss:
         """Run the stages that are left, then the heads."""
         with self.team.accelerator.autocast() if self.team else nullcontext():
-            return self._loss(batch)
+            return self._loss(batch, self._content(batch))
 
-    def _loss(self, batch: Batch) -> Loss:
-        content = batch.content
-        if content is None and batch.heard is not None:
-            content = resume(self.model.backbone, batch.heard, batch.depth)
-        elif content is None:
-            assert batch.wave is not None
-            content = self.model.content(batch.wave)
+    def examine(self, batch: Batch) -> tuple[Loss, list[Answer]]:
+        """The loss, and what text and label heads answer."""
+        with self.team.accelerator.autocast() if self.team else nullcontext():
+            content = self._content(batch)
+            return self._loss(batch, content), self.model.answers(content, batch.texts, batch.labels)
+
+    def _content(self, batch: Batch) -> Frames:
+        if batch.content is not None:
+            return batch.content
+        if batch.heard is not None:
+            return resume(self.model.backbone, batch.heard, batch.depth)
+        assert batch.wave is not None
+        return self.model.content(batch.wave)
+
+    def _loss(self, batch: Batch, content: Frames) -> Loss:
         return self.model.loss(
-            content, batch.speakers, batch.pitch, batch.target, batch.reference, strangers=batch.strangers
+            content,
+            batch.speakers,
+            batch.pitch,
+            batch.target,
+            batch.reference,
+            strangers=batch.strangers,
+            texts=batch.texts,
+            labels=batch.labels,
         )
 
 
@@ -96,7 +113,8 @@ class Sums:
 
 @torch.inference_mode()
 def evaluate(model: Model, clips: Clips, team: Team | None = None) -> dict[str, float]:
-    """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`.
+    """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`; and
+    those of `vczoo.answers.rates`.
 
     Nothing where there is no utterance. A team shares them out, and all get the same figures.
     """
@@ -106,15 +124,18 @@ def evaluate(model: Model, clips: Clips, team: Team | None = None) -> dict[str, 
     # Of a model in parts all must run the same: each gathers what the others hold.
     rank, processes = (team.rank, team.processes) if team and not team.sharded else (0, 1)
     own: list[tuple[str, float, int]] = []
+    answers: list[Answer] = []
     for batch in clips.whole(rank=rank, processes=processes):
-        loss = step(batch.to(device))
+        loss, answered = step.examine(batch.to(device))
+        answers += answered
         figures = {"loss": loss.value, **loss.metrics}
         own += [(name, float(value), len(batch.speakers)) for name, value in figures.items()]
     found: dict[str, tuple[float, int]] = {}
     for name, value, items in team.everything(own) if team else own:
         total, count = found.get(name, (0.0, 0))
         found[name] = (total + value * items, count + items)
-    return {name: total / count for name, (total, count) in found.items()}
+    averages = {name: total / count for name, (total, count) in found.items()}
+    return averages | rates(team.everything(answers) if team else answers)
 
 
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from vczoo.annotations import check_annotations
 from vczoo.assembly import build, build_freezing, checked_recipe
 from vczoo.checkpoint import CHECKPOINT
 from vczoo.converter import Converter
@@ -109,24 +110,28 @@ def finetune(
     heard = {utterance.speaker for utterance in corpus.split("train")}
     known = old.speakers if old else ()
     speakers = (*known, *(s for s in corpus.speakers if s in heard and s not in known))
+    # The old ones first, so that their logits keep their places.
+    labels = (*(old.labels if old else ()), *(label for label in corpus.labels if not old or label not in old.labels))
     fingerprint = corpus.fingerprint()
     origin = weights_fingerprint(start.model.state_dict()) if start else ""
     identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}\n{origin}".encode()).hexdigest()
 
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        model = start.model if start else build(recipe, len(speakers))
+        model = start.model if start else build(recipe, len(speakers), labels)
         for head in model.speaker_heads.values() if start else ():
             if not old:
                 head.restart(len(speakers))
             elif len(speakers) > len(old.speakers):
                 head.grow(len(speakers))
+        for label_head in model.label_heads.values() if start and labels else ():
+            label_head.relabel(labels)
         model.to(team.device)
+        check_annotations(model, corpus, settings.crop_seconds)
         check_criterion(
             recipe.name,
             settings.criterion,
-            recognises=bool(model.speaker_heads),
-            converts=bool(model.voice_heads),
+            tasks=set(model.tasks.values()),
             speakers=speakers,
             validated={utterance.speaker for utterance in corpus.split("validation")},
         )
@@ -189,13 +194,15 @@ def finetune(
             if old:
                 after = accuracy_by_age(features, corpus, speakers, old.speakers)
                 metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
-            voices = {speaker: voice_of(features, corpus, speaker) for speaker in speakers}
+            named = speakers if model.speaker_heads or model.voice_heads else ()  # of others nothing would be kept
+            voices = {speaker: voice_of(features, corpus, speaker) for speaker in named}
             features.flush()
             minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
             kept = {"fingerprint": fingerprint, "minutes": minutes}
             # What it was tuned from keeps its terms, and what is not the model's own of the base.
             terms, base = (start.licence, start.base) if start else ("", {})
-            run = Run(recipe, model, speakers, voices, metrics, kept, licence=terms, base=dict(base))
+            own = labels if model.label_heads else ()
+            run = Run(recipe, model, speakers, voices, metrics, kept, licence=terms, base=dict(base), labels=own)
             save_run(run, folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
             return run

@@ -64,7 +64,9 @@ def train(
     if not leads():
         return
     metrics = converter.metrics
-    print_line(f"{out}: voices {', '.join(converter.voices)}")
+    knows = {"voices": converter.voices, "labels": converter.labels}
+    told = "; ".join(f"{what} {', '.join(names)}" for what, names in knows.items() if names)
+    print_line(f"{out}: {told or 'it transcribes'}")
     figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"
     print_line(f"test: {figures} (best epoch {metrics['best_epoch']}, {metrics['seconds']:.0f} s)")
     for age, accuracies in metrics.get("extension", {}).items():
