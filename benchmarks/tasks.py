@@ -15,10 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
-import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,9 +23,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-
-import vczoo
-from vczoo.answers import Answer, rates
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 STRANGER = "theo"
@@ -99,7 +92,11 @@ def rows_of(arguments: argparse.Namespace) -> dict[str, list[Row]]:
         "label": [
             ("efficientnet, random and frozen", "resnet18-emotion", (*timm, "backbone.weights=random")),
             ("resnet18, from scratch", "resnet18-emotion", ("backbone.weights=random", "freezing.use=none")),
-            ("efficientnet, pretrained and frozen", "resnet18-emotion", (*timm, f"backbone.weights={arguments.efficientnet}")),
+            (
+                "efficientnet, pretrained and frozen",
+                "resnet18-emotion",
+                (*timm, f"backbone.weights={arguments.efficientnet}"),
+            ),
         ],
     }
 

@@ -224,6 +224,15 @@ BROKEN: list[tuple[str, str, Any]] = [
     ("head", "grow", others.Forgets),
     ("head", "shapes", others.Short),
     ("head", "padding", Shifts),
+    ("head", "shapes", others.Unsure),
+    ("head", "padding", others.WritesPadding),
+    ("head", "texts", others.WritesMore),
+    ("head", "texts", others.TakesAll),
+    ("head", "gradients", others.IdleWriter),
+    ("head", "shapes", others.Narrow),
+    ("head", "padding", others.LabelsPadding),
+    ("head", "gradients", others.IdleLabeller),
+    ("head", "relabel", others.Relearns),
     ("vocoder", "shapes", others.Slow),
     ("vocoder", "batch", others.Whole),
     ("vocoder", "follow", others.Forgetful),
@@ -256,9 +265,9 @@ def test_a_broken_part_is_found_by_its_check(kind: Any, check: str, part: Any, m
     assert faults[check].startswith(f"{kind} 'fake/part', {check}: ")
 
 
-@pytest.mark.parametrize("part", [Sound, Vocoder, None_, Mark])
+@pytest.mark.parametrize("part", [Sound, Vocoder, None_, Mark, others.Writer, others.Labeller])
 def test_the_sound_parts_that_they_are_made_of_pass(part: Any, module: ModuleType) -> None:
-    kind = {Sound: "backbone", Vocoder: "vocoder", None_: "freezing", Mark: "watermark"}[part]
+    kind = {Sound: "backbone", Vocoder: "vocoder", None_: "freezing", Mark: "watermark"}.get(part, "head")
     assert found(kind, part, module, exports=part is Sound) == {}
 
 

@@ -30,7 +30,7 @@ FLOORS = (
     "conformance.promises drawing tracking front_matter offer installer task_heads",
     "conformance.specimen",
     "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
-    "activations",
+    "activations conformance.of_task_heads",
     "curves flaws conformance.of_backbones conformance.of_exports conformance.of_freezing conformance.of_heads "
     "conformance.of_modules conformance.of_vocoders conformance.of_watermarks",
     "conformance.suite",

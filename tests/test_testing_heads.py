@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.freezing import None_
+from vczoo.heads.classifier import Classifier as LabelClassifier
+from vczoo.heads.ctc import CTC
 from vczoo.heads.decoder import MelDecoder
 from vczoo.heads.knn import KNN
 from vczoo.heads.speaker import SpeakerClassifier
@@ -70,6 +72,95 @@ def test_a_speaker_head_that_breaks_a_promise(head, part) -> None:
     with pytest.raises(ContractError) as error:
         check_head(head(), frames=SPEC)
     assert part in str(error.value)
+
+
+class Writer(CTC):
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(frames=SPEC, alphabet=" abc", width=8, blocks=1, dropout=0.0)
+
+
+class Unsure(Writer):
+    def log_probabilities(self, frames: Frames) -> Frames:
+        found = super().log_probabilities(frames)
+        return found.with_values(found.values - 1)
+
+
+class WritesPadding(Writer):
+    def log_probabilities(self, frames: Frames) -> Frames:
+        found = super().log_probabilities(Frames.of(frames.values.nan_to_num()))
+        return Frames(found.values, frames.lengths)
+
+
+class WritesMore(Writer):
+    def transcribe(self, frames: Frames) -> list[str]:
+        return ["?" for _ in range(len(frames))]
+
+
+class TakesAll(Writer):
+    """A text that does not fit costs nothing."""
+
+    def loss(self, frames: Frames, texts: Any) -> Loss:
+        fit = [text if self.frames_needed(text) <= n else "" for text, n in zip(texts, frames.lengths, strict=True)]
+        return super().loss(frames, fit)
+
+
+class IdleWriter(Writer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Linear(2, 2)
+
+
+class Labeller(LabelClassifier):
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(frames=SPEC, labels=("angry", "calm", "sad"), dropout=0.0)
+
+
+class Narrow(Labeller):
+    def logits(self, frames: Frames) -> Tensor:
+        return super().logits(frames)[:, :-1]
+
+
+class LabelsPadding(Labeller):
+    def logits(self, frames: Frames) -> Tensor:
+        return super().logits(Frames.of(frames.values.nan_to_num()))
+
+
+class IdleLabeller(Labeller):
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Linear(2, 2)
+
+
+class Relearns(Labeller):
+    def relabel(self, labels: Any) -> None:
+        self.labels, self.output = tuple(labels), nn.Linear(48, len(labels))
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (Unsure, "probabilities of each time add up to 1"),
+        (WritesPadding, "`log_probabilities` reads no padding (item 1)"),
+        (WritesMore, "`transcribe` writes the alphabet alone, got '?'"),
+        (TakesAll, "`loss` refuses a text that takes 799 frames where 4 are"),
+        (IdleWriter, "none reaches idle.weight, idle.bias"),
+        (Narrow, "`logits` gives (B, len(labels)): (3, 3) was expected, got (3, 2)"),
+        (LabelsPadding, "`logits` reads no padding (item 1)"),
+        (IdleLabeller, "none reaches idle.weight, idle.bias"),
+        (Relearns, "`relabel` keeps what the head knows of the labels that stay"),
+    ],
+)
+def test_a_text_or_label_head_that_breaks_a_promise(head, part) -> None:
+    with pytest.raises(ContractError) as error:
+        check_head(head(), frames=SPEC)
+    assert part in str(error.value)
+
+
+def test_the_heads_that_they_are_made_of_keep_theirs() -> None:
+    check_head(Writer(), frames=SPEC)
+    check_head(Labeller(), frames=SPEC)
 
 
 class Short(KNN):

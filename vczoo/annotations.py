@@ -70,7 +70,7 @@ def _length_faults(corpus: Corpus, longest_seconds: float) -> Iterator[str]:
         else f"set training.crop_seconds={most:.2f} or more, at the cost of memory, or cut them"
     )
     yield _listed(
-        f"{len(long)} recordings are longer than {longest_seconds:g} s, and the text of an excerpt is not known; {way}:",
+        f"{len(long)} recordings are longer than {longest_seconds:g} s, and of an excerpt the text is unknown; {way}:",
         [f"{utterance.path}: {utterance.seconds:.2f} s" for utterance in long],
     )
 

@@ -17,11 +17,17 @@ from vczoo.markup import code, escaped, fenced, link, one_line, table, web_addre
 __all__ = ["CardFacts", "PartFacts", "SampleFacts", "VoiceFacts", "make_card"]
 
 MOST_VOICES = 30  # in the table; a run may have 10,000
+MOST_LABELS = 40
 MOST_SAMPLES = 12
 MOST_FILES = 40
 LONGEST_RECIPE = 20_000  # characters
 SHORT = 12  # hex digits of a hash or revision
 FEW_MINUTES = 5
+_ASKED = (
+    ("speaker", "identify", "who.wav"),
+    ("text", "transcribe", "hello.wav"),
+    ("label", "classify", "hello.wav"),
+)  # heads, and what asks them of a recording
 
 
 def make_card(facts: CardFacts) -> str:
@@ -42,10 +48,20 @@ def make_card(facts: CardFacts) -> str:
 
 def _opening(facts: CardFacts) -> str:
     known = _voices_in_words(facts.voices)
-    does = f"Converts recordings of speech into {known}." if facts.converts else f"Recognises {known} in recordings."
+    does = []
+    if facts.converts:
+        does.append(f"Converts recordings of speech into {known}.")
+    elif facts.has("speaker"):
+        does.append(f"Recognises {known} in recordings.")
+    if facts.has("text"):
+        does.append("Writes down what is said in recordings.")
+    if facts.has("label"):
+        shown = ", ".join(code(label) for label in facts.labels[:MOST_LABELS])
+        more = f" and {len(facts.labels) - MOST_LABELS:,} more" if len(facts.labels) > MOST_LABELS else ""
+        does.append(f"Tells utterances apart by these labels: {shown}{more}.")
     name = facts.repository.rpartition("/")[2]
     made = f"A fine-tune of the recipe {code(facts.recipe)} with vczoo: {escaped(facts.summary.rstrip('.'))}."
-    return f"# {escaped(name)}\n\n{does} {made}"
+    return f"# {escaped(name)}\n\n{' '.join(does)} {made}"
 
 
 def _right(facts: CardFacts) -> str:
@@ -84,15 +100,14 @@ def _player(url: str) -> str:
 def _use(facts: CardFacts) -> str:
     name = one_line(facts.repository) + (f"@{one_line(facts.revision)}" if facts.revision else "")
     voice = next((v.name for v in facts.voices if v.name.isprintable() and len(v.name) <= 60), "NAME")
+    python, shell = [f"vc = vczoo.load({_quoted(name)})"], []
     if facts.converts:
-        python = (
-            f"vc = vczoo.load({_quoted(name)})",
-            f'vc.convert("hello.wav", voice={_quoted(voice)}).save("converted.wav")',
-        )
-        shell = f"vczoo convert {shlex.quote(name)} hello.wav --voice {shlex.quote(voice)} --out converted.wav"
-    else:
-        python = (f"vc = vczoo.load({_quoted(name)})", 'print(vc.identify("who.wav"))')
-        shell = f"vczoo identify {shlex.quote(name)} who.wav"
+        python.append(f'vc.convert("hello.wav", voice={_quoted(voice)}).save("converted.wav")')
+        shell.append(f"vczoo convert {shlex.quote(name)} hello.wav --voice {shlex.quote(voice)} --out converted.wav")
+    for task, verb, file in _ASKED:
+        if facts.has(task) and not (task == "speaker" and facts.converts):
+            python.append(f'print(vc.{verb}("{file}"))')
+            shell.append(f"vczoo {verb} {shlex.quote(name)} {file}")
     plugins = [code(f"{package} {version}") for package, version in facts.versions.items()]
     needs = f"It was made with {', '.join(plugins)}; what is missing is named, and never installed by itself. " * bool(
         plugins
@@ -102,7 +117,7 @@ def _use(facts: CardFacts) -> str:
         [
             "## Use it",
             fenced("\n".join(("import vczoo", "", *python)), "python"),
-            fenced(shell, "sh"),
+            fenced("\n".join(shell), "sh"),
             f"{needs}No code of this repository is run: it holds YAML and safetensors alone.{pin}",
         ]
     )
@@ -175,10 +190,14 @@ def _limits(facts: CardFacts) -> str:
             "Music, noise, several people at once, singing, shouting and whispering are not what it was made for.",
             "Words can come out wrong or blurred: listen before you rely on a conversion.",
         ]
-    else:
+    elif facts.has("speaker"):
         lines.append("It takes everybody for one of the speakers that it knows: it is no lock and no proof.")
+    if facts.has("text"):
+        lines.append("It writes something down whatever it hears: other words, languages, accents and noise get wrong.")
+    if facts.has("label"):
+        lines.append("It gives every recording one of its labels: of what a person feels or is, that is no proof.")
     trained = facts.trained_minutes
-    if trained and min(trained) < FEW_MINUTES:
+    if facts.voices and trained and min(trained) < FEW_MINUTES:
         lines.append(f"It heard little of some voices, {min(trained):.1f} minutes at the least: likeness has limits.")
     if any(voice.minutes is None for voice in facts.voices):
         lines.append("Voices that were enrolled without training are less like their speakers than trained ones.")

@@ -78,7 +78,9 @@ class CardFacts:
         consent: by what right the voices are shared.
         parts: what the model is made of.
         voices: in the order to be shown.
-        converts: whether it has a voice head; without one it recognises speakers.
+        tasks: what each head is for, by its name: speaker, voice, text or label.
+        labels: that it tells apart.
+        minutes: of speech, of each speaker that it was trained on, where it keeps no voices.
         languages: ISO 639 codes, or names, of the speech it was trained on.
         base_models, datasets: ids on the Hub.
         versions: of vczoo and of the plugins, by distribution.
@@ -102,7 +104,9 @@ class CardFacts:
     consent: Consent
     parts: tuple[PartFacts, ...] = ()
     voices: tuple[VoiceFacts, ...] = ()
-    converts: bool = True
+    tasks: Mapping[str, str] = field(default_factory=lambda: {"speaker": "speaker", "voice": "voice"})
+    labels: tuple[str, ...] = ()
+    minutes: tuple[float, ...] = ()
     languages: tuple[str, ...] = ()
     base_models: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
@@ -120,9 +124,18 @@ class CardFacts:
     revision: str = ""
 
     @property
+    def converts(self) -> bool:
+        """Whether it has a voice head."""
+        return "voice" in self.tasks.values()
+
+    def has(self, task: str) -> bool:
+        """Whether it has a head for something."""
+        return task in self.tasks.values()
+
+    @property
     def trained_minutes(self) -> list[float]:
-        """Of each voice that was trained."""
-        return [voice.minutes for voice in self.voices if voice.minutes is not None]
+        """Of each voice that was trained; of each speaker, where it keeps no voices."""
+        return [voice.minutes for voice in self.voices if voice.minutes is not None] or list(self.minutes)
 
     def url(self, path: str) -> str:
         """Where a file of the repository is downloaded; relative paths do not play everywhere that cards are shown."""

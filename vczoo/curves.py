@@ -1,4 +1,4 @@
-"""The history of a fine-tune in, a picture of it out: losses, accuracy, held-out conversions, the learning rate."""
+"""The history of a fine-tune in, a picture of it out: losses, accuracy, errors, conversions, the learning rate."""
 
 from __future__ import annotations
 
@@ -108,6 +108,16 @@ def _panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]]
         if name.endswith(".accuracy"):
             splits = [*line("training", GREY, "train", name), *line("validation", BLUE, "validation", name)]
             panels.append((f"Accuracy of {name.removesuffix('.accuracy')}", splits))
+        if name.endswith((".recall", ".wer")):
+            head_name, _, kind = name.rpartition(".")
+            if kind == "recall":
+                panels.append((f"Mean recall of {head_name}", line("validation", BLUE, "validation", name)))
+            else:
+                errors = [
+                    *line("words", ORANGE, "validation", name),
+                    *line("characters", GREEN, "validation", f"{head_name}.cer"),
+                ]
+                panels.append((f"Wrong words and characters of {head_name}", errors))
     heard = [
         *line("similarity to the target", GREEN, "validation", "similarity"),
         *line("character error rate", ORANGE, "validation", "character_error"),

@@ -30,9 +30,13 @@ _MEASURES = {
     "real_time_factor": ("rtf", "Real-time factor"),
 }
 
+UTTERANCES = "Classification of utterances"
 # Figures of a fine-tune by the last part of their names: the Hub's task and metric, and what they are called.
 _FINE_TUNED = {
     "accuracy": ("audio-classification", "Speaker recognition", "accuracy", "Accuracy"),
+    "recall": ("audio-classification", UTTERANCES, "recall", "Unweighted average recall"),
+    "wer": ("automatic-speech-recognition", "Speech recognition", "wer", "WER"),
+    "cer": ("automatic-speech-recognition", "Speech recognition", "cer", "CER"),
     "similarity": (
         "audio-to-audio",
         "Voice conversion",
@@ -55,7 +59,7 @@ def front_matter(facts: CardFacts) -> str:
         license_name=one_line(facts.licence_name) or None if other else None,
         license_link=one_line(facts.licence_link) or None if other else None,
         library_name=LIBRARY,
-        pipeline_tag="audio-to-audio" if facts.converts else "audio-classification",
+        pipeline_tag=_pipeline(facts),
         tags=list(_tags(facts)),
         language=[name for name in languages if _LANGUAGE.fullmatch(name)] or None,
         base_model=bases or None,
@@ -68,6 +72,13 @@ def front_matter(facts: CardFacts) -> str:
     return f"---\n{data.to_yaml()}\n---"
 
 
+def _pipeline(facts: CardFacts) -> str:
+    """The Hub's task of the first thing that it does."""
+    if facts.converts:
+        return "audio-to-audio"
+    return "automatic-speech-recognition" if facts.has("text") else "audio-classification"
+
+
 def search_tag(kind: str, name: str) -> str:
     """The tag by which runs with a part or recipe are found: `search_tag("backbone", "timm/resnet18")`."""
     slug = re.sub(r"[^a-z0-9.]+", "-", one_line(name).lower()).strip("-.")
@@ -75,7 +86,12 @@ def search_tag(kind: str, name: str) -> str:
 
 
 def _tags(facts: CardFacts) -> Iterable[str]:
-    tags = [LIBRARY, "voice-conversion", "audio-to-audio"] if facts.converts else [LIBRARY, "speaker-recognition"]
+    tags = [LIBRARY]
+    if facts.converts:
+        tags += ["voice-conversion", "audio-to-audio"]
+    elif facts.has("speaker"):
+        tags.append("speaker-recognition")
+    tags += ["automatic-speech-recognition"] * facts.has("text") + ["audio-classification"] * facts.has("label")
     tags.append(search_tag("recipe", facts.recipe))
     for part in facts.parts:
         if part.role in ("backbone", "vocoder"):
@@ -120,6 +136,7 @@ def _fine_tuned(facts: CardFacts) -> Iterator[EvalResult]:
         if value is None or figure not in _FINE_TUNED:
             continue
         task, task_name, metric, title = _FINE_TUNED[figure]
+        task_name = UTTERANCES if facts.tasks.get(head) == "label" else task_name
         yield EvalResult(
             task_type=task,
             task_name=task_name,

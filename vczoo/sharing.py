@@ -63,7 +63,7 @@ def push(
     """Publish a run as a speaker, in one commit.
 
     Args:
-        run: with at least one voice.
+        run: with at least one voice, or a text or label head that was trained.
         name: owner/name.
         licence: identifier of the Hub, cc-by-4.0; it must go with those of the base weights and the data.
         consent: by what right its voices are shared: own-voice, written-consent, public-dataset:<name> or synthetic.
@@ -86,7 +86,7 @@ def push(
     target = HubName.parse(f"{name}@{tag}" if tag else name)
     if target.revision != tag:
         raise HubError(f"{name!r}: a version is named by its tag; push to {target.repository} with a tag")
-    if not run.voices:
+    if not run.voices and not (run.metrics and {"text", "label"} & set(run.model.tasks.values())):
         raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it, or enroll one from recordings, then push")
     right = parse_consent(consent)
     licence = hub_licence(licence)
@@ -168,7 +168,9 @@ def _facts(
         consent,
         parts=tuple(_parts(run, config)),
         voices=tuple(VoiceFacts(voice, minutes.get(voice)) for voice in config.voices),
-        converts=bool(run.model.voice_heads),
+        tasks=dict(run.model.tasks),
+        labels=tuple(config.labels),
+        minutes=() if config.voices else tuple(minutes.values()),
         languages=tuple(languages),
         base_models=tuple(source for source in sources if is_hub_name(source)),
         datasets=(consent.hub_id,) if consent.hub_id else (),

@@ -5,10 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vczoo.conformance.of_task_heads import (
+    label_loss,
+    label_padding,
+    label_shapes,
+    relabel,
+    text_loss,
+    text_padding,
+    text_shapes,
+    texts,
+)
 from vczoo.conformance.promises import expect, expect_gradients, expect_same, expect_shape, padded_with_nan
 from vczoo.conformance.specimen import Specimen, UnsupportedError, random_frames
 from vczoo.frames import Frames
 from vczoo.interfaces import Loss, Source, SpeakerHead
+from vczoo.task_heads import LabelHead, TextHead
 
 __all__ = ["HEAD_CHECKS"]
 
@@ -16,24 +27,41 @@ COUNTS = (30, 7, 1)  # frames of the items of a batch
 
 
 def shapes(specimen: Specimen) -> None:
-    """A speaker head gives embeddings of length 1 and logits; a voice head the pitch's lengths in acoustic channels."""
-    (_speaker_shapes if isinstance(specimen.part, SpeakerHead) else _voice_shapes)(specimen)
+    """A speaker head gives embeddings of length 1 and logits; a voice head the pitch's lengths in acoustic channels; a
+    text head a log-probability of each character, and a label head a logit of each label.
+    """
+    if isinstance(specimen.part, TextHead):
+        text_shapes(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, LabelHead):
+        label_shapes(specimen.copy(), _content(specimen))
+    else:
+        (_speaker_shapes if isinstance(specimen.part, SpeakerHead) else _voice_shapes)(specimen)
 
 
 def padding(specimen: Specimen) -> None:
     """An item of a batch gives what it gives alone: no padding is read."""
-    (_speaker_padding if isinstance(specimen.part, SpeakerHead) else _voice_padding)(specimen)
+    if isinstance(specimen.part, TextHead):
+        text_padding(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, LabelHead):
+        label_padding(specimen.copy(), _content(specimen))
+    else:
+        (_speaker_padding if isinstance(specimen.part, SpeakerHead) else _voice_padding)(specimen)
 
 
 def gradients(specimen: Specimen) -> None:
     """The loss is one finite number, its figures are detached, and a gradient reaches every parameter."""
-    (_speaker_gradients if isinstance(specimen.part, SpeakerHead) else _voice_gradients)(specimen)
+    if isinstance(specimen.part, TextHead | LabelHead):
+        head = specimen.copy().train()
+        loss = text_loss if isinstance(head, TextHead) else label_loss
+        _check_loss(head, loss(head, _content(specimen)))
+    else:
+        (_speaker_gradients if isinstance(specimen.part, SpeakerHead) else _voice_gradients)(specimen)
 
 
 def grow(specimen: Specimen) -> None:
     """`grow` keeps what is known of the old speakers; `restart` keeps the embedding."""
     if not isinstance(specimen.part, SpeakerHead):
-        raise UnsupportedError("a voice head knows no speakers")
+        raise UnsupportedError("it is no speaker head")
     head, content = specimen.copy(), _content(specimen)
     known = head.num_speakers
     with torch.inference_mode():
@@ -128,4 +156,4 @@ def _check_loss(head: nn.Module, loss: Loss) -> None:
     expect_gradients(head, value)
 
 
-HEAD_CHECKS = (shapes, padding, gradients, grow)
+HEAD_CHECKS = (shapes, padding, gradients, grow, texts, relabel)

@@ -16,8 +16,9 @@ from vczoo.conformance.promises import expect_kind
 from vczoo.conformance.specimen import CONTEXT, Specimen, UnsupportedError
 from vczoo.conformance.suite import CLASSES
 from vczoo.errors import ContractError
-from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead, Watermark
+from vczoo.interfaces import Backbone, Freezing, Vocoder, VoiceHead, Watermark
 from vczoo.specs import FrameSpec, MelSpec
+from vczoo.task_heads import Head
 
 __all__ = ["check_backbone", "check_freezing", "check_head", "check_vocoder", "check_watermark"]
 
@@ -41,13 +42,13 @@ def check_freezing(freezing: Freezing) -> None:
 
 
 def check_head(
-    head: SpeakerHead | VoiceHead,
+    head: Head,
     *,
     frames: FrameSpec,
     acoustic: MelSpec | FrameSpec | None = None,
     embedding_width: int = 16,
 ) -> None:
-    """Check a head that was built for these specs: shapes, padding, the loss and its gradients, growth.
+    """Check a head that was built for these specs: shapes, padding, the loss and its gradients, growth, texts, labels.
 
     Raises:
         ContractError: which promise is broken.

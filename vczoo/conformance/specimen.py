@@ -21,6 +21,7 @@ from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, Source, SpeakerHead, Vocoder, VoiceHead, Watermark
 from vczoo.specs import FrameSpec, MelSpec
+from vczoo.task_heads import LabelHead, TextHead
 
 __all__ = ["CONTEXT", "Specimen", "UnsupportedError", "missing_options", "random_frames"]
 
@@ -29,6 +30,7 @@ CONTEXT: dict[str, Any] = {
     "frames": FrameSpec(16000, 320, 24),
     "acoustic": MelSpec(num_mels=20),
     "num_speakers": 3,
+    "labels": ("angry", "calm", "sad"),
     "embedding_width": 16,
 }
 
@@ -117,6 +119,11 @@ class Specimen:
             if isinstance(part, SpeakerHead):
                 content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
                 return torch.cat([part.embed(content), part.logits(content)], dim=1)
+            if isinstance(part, TextHead):
+                content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
+                return part.log_probabilities(content).values
+            if isinstance(part, LabelHead):
+                return part.logits(Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device)))
             if isinstance(part, VoiceHead):
                 source, embedding, target = self.lesson(seed, dtype, device)
                 voice = part.enroll(source.content, target) | {"embedding": embedding[0]}
@@ -138,6 +145,12 @@ class Specimen:
         if isinstance(part, SpeakerHead):
             content = Frames.of(random_frames(self.context["frames"].channels, 0))
             return part.loss(content, torch.arange(len(content)) % part.num_speakers).value
+        if isinstance(part, LabelHead):
+            content = Frames.of(random_frames(self.context["frames"].channels, 0))
+            return part.loss(content, torch.arange(len(content)) % len(part.labels)).value
+        if isinstance(part, TextHead):
+            content = Frames.of(random_frames(self.context["frames"].channels, 0))
+            return part.loss(content, [part.alphabet.strip()[0]] * len(content)).value
         if isinstance(part, VoiceHead):
             loss = part.loss(*self.lesson(0))
             return loss.value if loss else None

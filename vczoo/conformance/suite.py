@@ -24,6 +24,7 @@ from vczoo.conformance.specimen import Specimen, UnsupportedError, missing_optio
 from vczoo.entry import Entry, Kind
 from vczoo.errors import ContractError, PluginError, VczooError, nearest
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead, Watermark
+from vczoo.task_heads import LabelHead, TextHead
 
 __all__ = ["CLASSES", "Conformance", "Result", "check_entry", "conformance"]
 
@@ -32,7 +33,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 CLASSES: dict[str, Any] = {
     "backbone": Backbone,
     "freezing": Freezing,
-    "head": SpeakerHead | VoiceHead,
+    "head": SpeakerHead | VoiceHead | TextHead | LabelHead,
     "vocoder": Vocoder,
     "watermark": Watermark,
 }
