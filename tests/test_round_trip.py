@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load, load_file, save_file
 
 import vczoo
+from tests.annotated import annotated
 from tests.hub_server import HubServer
 from tests.small_bases import Base, Bases, drawn
 from vczoo.assembly import build_freezing
@@ -34,6 +35,8 @@ CONVERTING = (*IMAGE, *SPEAKER, *DECODER, *GRIFFIN)
 LAYERS = ("backbone.layer=2", "backbone.stage_layers=1")
 SPEECH = (*LAYERS, *SPEAKER, *DECODER, *EPOCH, *GRIFFIN)
 KNN = (*LAYERS, *GRIFFIN)
+WHOLE = ("training.epochs=1", "training.batch_size=4", "training.crop_seconds=2")
+TEXT = (*LAYERS, "heads.text.width=8", "heads.text.blocks=1", *WHOLE)
 LINEAR = (*KNN, "heads.voice.width=8", "heads.voice.blocks=1", *EPOCH)
 
 Case = Callable[[Bases], Base]
@@ -64,6 +67,9 @@ CASES: dict[str, Case] = {
     "whisper-tiny-decoder": lambda bases: bases.whisper("whisper-tiny.en", *SPEECH),
     "whisper-tiny-knn": lambda bases: bases.whisper("whisper-tiny.en", *KNN),
     "whisper-tiny-linear": lambda bases: bases.whisper("whisper-tiny.en", *LINEAR),
+    "wavlm-ctc": lambda bases: bases.torchaudio("wavlm-base-plus", *TEXT, "freezing.trainable_stages=1"),
+    "whisper-tiny-ctc": lambda bases: bases.whisper("whisper-tiny.en", *TEXT),
+    "resnet18-emotion": lambda bases: bases.torchvision("resnet18", *IMAGE),
     "vocos-16khz": lambda bases: bases.whisper("whisper-tiny.en", *SPEECH[:-1], "vocoder.width=8", "vocoder.blocks=1"),
 }
 
@@ -87,7 +93,8 @@ def elsewhere(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def made(recipe: str, base: Base, voices_folder: Path, folder: Path) -> Converter:
     """Fine-tuned for an epoch, or enrolled where there is nothing to train; saved, too."""
     if any(item.startswith("training.") for item in base.overrides):
-        return vczoo.finetune(recipe, voices_folder, folder, base.overrides, progress=False, cache=False)
+        data = annotated(voices_folder, folder.parent / "manifest.jsonl")
+        return vczoo.finetune(recipe, data, folder, base.overrides, progress=False, cache=False)
     converter = vczoo.load(recipe, base.overrides)
     for voice in ("alice", "bob"):
         converter.enroll(voice, [voices_folder / voice / f"{number}.wav" for number in range(3)])
@@ -96,8 +103,15 @@ def made(recipe: str, base: Base, voices_folder: Path, folder: Path) -> Converte
 
 
 def said(converter: Converter, source: Path) -> list[torch.Tensor]:
-    """What the model makes of a recording: in each voice where it converts, else its embedding."""
-    if not converter.run.model.voice_heads:
+    """What the model makes of a recording: in each voice where it converts, else what its heads make of it."""
+    model = converter.run.model
+    with torch.inference_mode():
+        content = model.content(vczoo.Waveform.read(source, model.sample_rate_hz))
+        tasks = [head.log_probabilities(content).values for head in model.text_heads.values()]
+        tasks += [head.logits(content) for head in model.label_heads.values()]
+    if tasks:
+        return tasks
+    if not model.voice_heads:
         return [converter.embed(source)]
     return [converter.convert(source, voice).samples for voice in converter.voices]
 

@@ -356,6 +356,7 @@ class Converter:
             )
 
     def _voices(self, voice: str | Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
+        self.run.model.check_converts()
         shares = read_mix(voice, self.voices)
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
 
