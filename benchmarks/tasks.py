@@ -7,14 +7,17 @@ test alone; of the others, takes 0 to 13 are learnt from, 14 and 15 choose the e
 
 Texts: each take by itself, and as many strings of two to four digits, joined from takes of one speaker and split with
 pauses of 40 to 200 ms. Rows are fine-tunes of `whisper-tiny-ctc`, wholly frozen, against the same with random weights
-(the floor: `ratio` is each row's word error over its), and against small convolutions that are trained from scratch.
-Labels: the digit of each single take, by `resnet18-emotion` with another backbone or with random weights.
+(the floor, whose errors each row's are divided by) and against small convolutions that are trained from scratch.
+Labels: the digit of each single take, by `resnet18-emotion` with other backbones; chance is .1.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
+import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +27,15 @@ from typing import Any
 import numpy as np
 import soundfile
 
+import vczoo
+from vczoo.answers import Answer, rates
+
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 STRANGER = "theo"
 PAUSES_SECONDS = (0.04, 0.2)
 TASKS = ("text", "label")
-# Rows of each task: a name, the recipe and what is overridden in it; the first is the one to compare with.
 FROZEN = ("freezing.use=full",)
-Row = tuple[str, str, tuple[str, ...]]
+Row = tuple[str, str, tuple[str, ...]]  # a name, the recipe and what is overridden in it
 
 
 def split_of(path: Path) -> str:
@@ -58,7 +63,7 @@ def strings(rows: Sequence[Mapping[str, str]], folder: Path, seed: int = 0) -> I
         groups[row["speaker"], row["split"]].append(row)
     for (speaker, split), takes in groups.items():
         for number in range(len(takes)):
-            chosen = random.sample(takes, random.randint(2, 4))
+            chosen = random.sample(takes, min(len(takes), random.randint(2, 4)))
             pieces: list[np.ndarray[Any, Any]] = []
             for take in chosen:
                 samples, rate_hz = soundfile.read(take["path"], dtype="float32")
@@ -80,29 +85,100 @@ def write_manifest(rows: Sequence[Mapping[str, str]], file: Path, columns: Seque
 
 
 def rows_of(arguments: argparse.Namespace) -> dict[str, list[Row]]:
-    whisper = f"backbone.weights={arguments.whisper}"
-    timm = (*FROZEN, "backbone.use=timm/tf_efficientnet_lite0.in1k")
+    """The rows of each task; the first is the floor."""
+    whisper = ("backbone.use=transformers/whisper-tiny.en", "backbone.layer=4", *FROZEN)
+    timm = ("backbone.use=timm/tf_efficientnet_lite0.in1k", "backbone.time_stride=32", *FROZEN)
     scratch = ("backbone.use=mel-conv", "backbone.weights=random", "freezing.use=none", "training.backbone_rate=1")
+    known, seen = f"backbone.weights={arguments.whisper}", f"backbone.weights={arguments.efficientnet}"
     return {
         "text": [
-            ("whisper-tiny, random and frozen", "whisper-tiny-ctc", ("backbone.weights=random",)),
-            ("mel-conv, from scratch", "demo-text", scratch),
-            ("whisper-tiny, pretrained and frozen", "whisper-tiny-ctc", (whisper,)),
+            ("whisper-tiny, random and frozen", "whisper-tiny-ctc", (*whisper, "backbone.weights=random")),
+            ("mel-conv, from scratch", "whisper-tiny-ctc", scratch),
+            ("whisper-tiny, pretrained and frozen", "whisper-tiny-ctc", (*whisper, known)),
         ],
         "label": [
             ("efficientnet, random and frozen", "resnet18-emotion", (*timm, "backbone.weights=random")),
-            ("resnet18, from scratch", "resnet18-emotion", ("backbone.weights=random", "freezing.use=none")),
-            (
-                "efficientnet, pretrained and frozen",
-                "resnet18-emotion",
-                (*timm, f"backbone.weights={arguments.efficientnet}"),
-            ),
+            ("mel-conv, from scratch", "resnet18-emotion", scratch),
+            ("efficientnet, pretrained and frozen", "resnet18-emotion", (*timm, seen)),
+            ("whisper-tiny, pretrained and frozen", "resnet18-emotion", (*whisper, known)),
         ],
     }
 
 
+def measure(
+    task: str, row: Row, data: Sequence[Mapping[str, str]], folder: Path, more: Sequence[str]
+) -> dict[str, Any]:
+    """Fine-tune, and ask of every recording of the test and of the stranger."""
+    name, recipe, overrides = row
+    manifest = write_manifest(data, folder / f"{task}.csv", ("path", "speaker", "split", task))
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        out = Path(place) / "run"
+        converter = vczoo.finetune(recipe, manifest, out, [*overrides, *more], cache=Path(place) / "cache")
+    seconds = time.perf_counter() - began
+    answers: defaultdict[str, list[Answer]] = defaultdict(list)
+    for item in data:
+        if item["split"] not in ("test", "stranger"):
+            continue
+        if task == "text":
+            given = converter.transcribe(item["path"])
+            group = f"{item['split']}, {'strings' if ' ' in item['text'] else 'words'}"
+        else:
+            given, group = next(iter(converter.classify(item["path"]))), item["split"]
+        for one in {item["split"], group}:
+            answers[one].append(Answer(task, task, item[task], given))  # type: ignore[arg-type]
+    found = {group: figures(task, own) for group, own in sorted(answers.items())}
+    return {"task": task, "row": name, "figures": found, "epochs": converter.metrics["epochs"], "seconds": seconds}
+
+
+def figures(task: str, answers: Sequence[Answer]) -> dict[str, float]:
+    own = {name.partition(".")[2]: value for name, value in rates(answers).items()}
+    if task == "label":
+        own["accuracy"] = sum(one.right == one.given for one in answers) / len(answers)
+        own["error"] = 1 - own["accuracy"]
+    return {**own, "utterances": len(answers)}
+
+
+def show(results: Sequence[Mapping[str, Any]]) -> None:
+    """A table for each task, each row's errors over those of the floor."""
+    for task, (main, *others) in {"text": ("wer", "cer"), "label": ("error", "accuracy", "recall")}.items():
+        own = [result for result in results if result["task"] == task]
+        if not own:
+            continue
+        print(
+            f"\n{task}: {main}, its ratio to the first row's, {', '.join(others)}; epochs and seconds of the fine-tune"
+        )
+        for result in own:
+            print(f"  {result['row']}  ({result['epochs']} epochs, {result['seconds']:.0f} s)")
+            for group, found in result["figures"].items():
+                ratio = found[main] / own[0]["figures"][group][main] if own[0]["figures"][group][main] else float("nan")
+                rest = " ".join(f"{found[name]:.3f}" for name in others)
+                print(f"    {group:18} {found[main]:.3f}  x {ratio:.3f}  {rest}  of {found['utterances']}")
+
+
 def main() -> None:
-    pass
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--whisper", default="pretrained", help="a folder with Whisper tiny.en")
+    parser.add_argument("--efficientnet", default="pretrained", help="a file with EfficientNet-Lite0")
+    parser.add_argument("--task", action="append", choices=TASKS, help="both without")
+    parser.add_argument("--rows", nargs="*", help="only those whose names hold one of these words")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/tasks.json"))
+    parser.add_argument("overrides", nargs="*", help="of every recipe: training.epochs=5")
+    arguments = parser.parse_intermixed_args()
+    results: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="vczoo-tasks-") as place:
+        folder = Path(place)
+        takes = singles(arguments.data)
+        data = {"text": [*takes, *strings(takes, folder / "strings")], "label": takes}
+        for task in arguments.task or TASKS:
+            for row in rows_of(arguments)[task]:
+                if arguments.rows is None or any(word in row[0] for word in arguments.rows):
+                    results.append(measure(task, row, data[task], folder, arguments.overrides))
+                    print(json.dumps(results[-1]), flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    show(results)
 
 
 if __name__ == "__main__":

@@ -333,3 +333,26 @@ def test_both_sides_of_a_load_give_the_same_tensors(benchmark_module, tmp_path) 
     torch.save(run.model.state_dict(), tmp_path / "whole.pt")
     plain = hub.by_torch(run, tmp_path / "whole.pt")().state_dict()
     assert all(torch.equal(tensor, plain[name]) for name, tensor in run.model.state_dict().items())
+
+
+def test_strings_are_joined_from_takes_of_one_speaker_and_split(benchmark_module, digits_folder, tmp_path) -> None:
+    tasks = benchmark_module("tasks")
+    takes = tasks.singles(digits_folder)
+    assert {(row["split"], row["text"], row["label"]) for row in takes} >= {
+        ("train", "six", "six"),
+        ("test", "zero", "zero"),
+    }
+    made = list(tasks.strings(takes, tmp_path / "strings"))
+    assert made == list(tasks.strings(takes, tmp_path / "strings"))
+    assert len(made) == len(takes)
+    for row in made:
+        words = row["text"].split()
+        assert 2 <= len(words) <= 4
+        assert f"{row['speaker']}/{row['split']}-" in row["path"]
+        seconds = soundfile.info(row["path"]).duration
+        assert 0.1 * len(words) < seconds < 0.31 * len(words) + 0.2 * (len(words) - 1)
+    stranger = [{**takes[0], "split": "stranger"}, takes[1]]
+    file = tasks.write_manifest(stranger, tmp_path / "m.csv", ("path", "speaker", "split", "text"))
+    assert len(file.read_text().splitlines()) == 2  # the header, and who is no stranger
+    answers = [tasks.Answer("label", "label", "one", given) for given in ("one", "two")]
+    assert tasks.figures("label", answers) == {"recall": 0.5, "accuracy": 0.5, "error": 0.5, "utterances": 2}

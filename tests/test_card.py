@@ -189,6 +189,51 @@ def test_a_run_without_a_voice_head_is_said_to_recognise() -> None:
     assert "vczoo provenance" not in card
 
 
+def test_a_run_that_writes_and_labels_is_said_to() -> None:
+    facts = replace(
+        FACTS,
+        tasks={"text": "text", "mood": "label"},
+        labels=("angry", "calm"),
+        minutes=(3.0, 4.0),
+        voices=(),
+        metrics={"test": {"loss": 1.0, "text.wer": 0.1, "text.cer": 0.05, "mood.accuracy": 0.7, "mood.recall": 0.6}},
+        evaluation=None,
+        samples=(),
+    )
+    card = make_card(facts)
+    data = ModelCard(card).data
+    assert data.pipeline_tag == "automatic-speech-recognition"
+    assert {"automatic-speech-recognition", "audio-classification"} <= set(data.tags)
+    assert {"voice-conversion", "speaker-recognition"}.isdisjoint(data.tags)
+    found = {(one.task_name, one.metric_type): one.metric_value for one in data.eval_results}
+    assert found == {
+        ("Speech recognition", "wer"): 0.1,
+        ("Speech recognition", "cer"): 0.05,
+        ("Classification of utterances", "accuracy"): 0.7,
+        ("Classification of utterances", "recall"): 0.6,
+    }
+    for said in (
+        "Writes down what is said in recordings. Tells utterances apart by these labels: `angry`, `calm`.",
+        "Trained on 7.0 minutes of speech of 2 speakers.",
+        'print(vc.transcribe("hello.wav"))',
+        "vczoo classify somebody/mine@v1 hello.wav",
+        "of what a person feels or is, that is no proof",
+    ):
+        assert said in card, said
+    for unsaid in (".convert(", ".identify(", "voices that you enrol", "likeness", "no lock and no proof"):
+        assert unsaid not in card, unsaid
+    one = ModelCard(make_card(replace(facts, tasks={"mood": "label"}))).data
+    assert one.pipeline_tag == "audio-classification"
+
+
+def test_a_run_that_converts_and_writes_is_said_to_do_both() -> None:
+    card = make_card(replace(FACTS, tasks=FACTS.tasks | {"text": "text"}))
+    assert ModelCard(card).data.pipeline_tag == "audio-to-audio"
+    assert ".convert(" in card
+    assert ".transcribe(" in card
+    assert ".identify(" not in card
+
+
 def test_terms_of_ones_own_are_named_and_linked() -> None:
     facts = replace(FACTS, licence="other", licence_name="our-terms", licence_link="https://example.org/terms")
     card = make_card(facts)

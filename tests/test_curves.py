@@ -66,6 +66,15 @@ def test_each_kind_of_figure_has_its_panel_and_the_chosen_epoch_its_mark(drawn: 
     assert loss.get_yscale() == "linear"
 
 
+def test_errors_and_recall_of_heads_have_theirs(drawn: list[Any], tmp_path: Path) -> None:
+    figures = {"text.wer": 0.5, "text.cer": 0.25, "mood.recall": 0.75}
+    plot_curves([record(n, 1.0, **figures) for n in range(2)], tmp_path / "x.png", 0)
+    panels = {axes.get_title(loc="left"): axes for axes in drawn[0].axes}
+    shown = {line.get_label(): list(line.get_ydata()) for line in panels["Wrong words and characters of text"].lines}
+    assert (shown["words"], shown["characters"]) == ([0.5] * 2, [0.25] * 2)
+    assert [0.75] * 2 in [list(line.get_ydata()) for line in panels["Mean recall of mood"].lines]
+
+
 def test_what_is_not_measured_has_no_panel(drawn: list[Any], tmp_path: Path) -> None:
     one = record(0, 1.0)
     del one["train"]["speaker.accuracy"]

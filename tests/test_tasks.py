@@ -133,6 +133,22 @@ def test_training_again_gives_the_same_and_so_does_the_cache(
     assert all(torch.allclose(kept[0][name], kept[2][name], atol=1e-5) for name in kept[0])
 
 
+def test_frozen_stages_run_once_where_nothing_could_be_cut_after_them(
+    lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole utterances need no cut: what a backbone of tokens gives is kept for them, too."""
+    half = ("freezing.use=partial", *SHORT)
+    taught(lesson, tmp_path / "cut", *half, cache=tmp_path / "cache")
+    ran: list[int] = []
+    hear: Callable[..., Any] = features_module.hear
+    monkeypatch.setattr(features_module, "find_time_axis", lambda *given: None)
+    monkeypatch.setattr(features_module, "hear", lambda *given: ran.append(len(given[1])) or hear(*given))
+    taught(lesson, tmp_path / "uncut", *half, cache=tmp_path / "other")
+    assert sum(ran) == 120
+    kept = [load_run(tmp_path / name).model.tensors() for name in ("cut", "uncut")]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
 def test_batches_are_of_whole_utterances(lesson: Path, tmp_path: Path) -> None:
     """crop_seconds is what may be learnt from, not what is cut: a text is that of its whole recording."""
     from vczoo.corpus import read_corpus

@@ -68,7 +68,8 @@ class Clips:
         spec = model.acoustic_mel.spec if model.acoustic_mel and features.signals else None
         self.content_rate_hz = model.backbone.spec.frame_rate_hz
         self.acoustic_rate_hz = spec.frame_rate_hz if spec else 0.0
-        if model.text_heads:
+        self.uncut = bool(model.text_heads)
+        if self.uncut:
             longest = max((utterance.seconds for utterance in utterances), default=0.0)
             crop_seconds = max(crop_seconds, longest + 1 / self.content_rate_hz)
         # Excerpts start and end where a content frame does, so that content, pitch and target line up.
@@ -90,7 +91,7 @@ class Clips:
     @property
     def in_waves(self) -> bool:
         """Whether excerpts are cut from the samples, and all stages run on them."""
-        return self.features.time is None
+        return self.features.time is None and not self.uncut
 
     def wanted(self) -> list[tuple[Utterance, Version]]:
         """What the batches are cut from and is not kept yet."""
