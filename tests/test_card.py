@@ -213,7 +213,7 @@ def test_a_run_that_writes_and_labels_is_said_to() -> None:
         ("Classification of utterances", "recall"): 0.6,
     }
     for said in (
-        "Writes down what is said in recordings. Tells utterances apart by these labels: `angry`, `calm`.",
+        "Writes down what is said in recordings. Tells utterances apart by these labels: <code>angry</code>, <code>",
         "Trained on 7.0 minutes of speech of 2 speakers.",
         'print(vc.transcribe("hello.wav"))',
         "vczoo classify somebody/mine@v1 hello.wav",

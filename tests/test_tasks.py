@@ -149,6 +149,23 @@ def test_frozen_stages_run_once_where_nothing_could_be_cut_after_them(
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 
+def test_whole_utterances_are_not_trained_on_in_parts_with_the_backbone(lesson: Path) -> None:
+    from vczoo.assembly import build_freezing
+    from vczoo.lesson import check_shards
+    from vczoo.steps import trainable
+
+    for overrides, refused in (((), True), (FROZEN, False), (("heads.text=null", "training.criterion=loss"), False)):
+        converter = vczoo.load(lesson / "vowels.yaml", overrides)
+        model = converter.run.model
+        owned = trainable(model, build_freezing(converter.recipe), 1)
+        check_shards(owned, model, False)
+        if refused:
+            with pytest.raises(vczoo.ContractError, match="--shard is for a backbone that is wholly frozen"):
+                check_shards(owned, model, True)
+        else:
+            check_shards(owned, model, True)
+
+
 def test_batches_are_of_whole_utterances(lesson: Path, tmp_path: Path) -> None:
     """crop_seconds is what may be learnt from, not what is cut: a text is that of its whole recording."""
     from vczoo.corpus import read_corpus

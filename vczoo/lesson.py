@@ -26,7 +26,16 @@ from vczoo.recipe import Recipe, Training
 from vczoo.recipe_text import nest
 from vczoo.waveform import LONGEST_SECONDS
 
-__all__ = ["accuracy_by_age", "check_versions", "clips_of", "features_of", "recipe_of_run", "unmasked_note", "voice_of"]
+__all__ = [
+    "accuracy_by_age",
+    "check_shards",
+    "check_versions",
+    "clips_of",
+    "features_of",
+    "recipe_of_run",
+    "unmasked_note",
+    "voice_of",
+]
 
 
 def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
@@ -91,6 +100,25 @@ def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
         raise ContractError(
             f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
             "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
+        )
+
+
+def check_shards(owned: nn.ModuleDict, model: Model, sharded: bool) -> None:
+    """Check that a model can be trained in parts.
+
+    Args:
+        owned: all that training can change, from `vczoo.steps.trainable`.
+        model: that is trained.
+        sharded: whether each process holds a part of it.
+
+    Raises:
+        ContractError: it has a text head and a stage of the backbone trains. Recordings of one length run together:
+            of whole ones a process may have more lengths than another, and would wait for it for ever.
+    """
+    if sharded and model.text_heads and any(True for _ in owned["backbone"].parameters()):
+        raise ContractError(
+            "with a text head, which learns from whole recordings, --shard is for a backbone that is wholly frozen; "
+            "freeze it (freezing.use=full), or leave --shard out"
         )
 
 

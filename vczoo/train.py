@@ -21,7 +21,16 @@ from vczoo.errors import CorpusError, RunError
 from vczoo.files import write_text
 from vczoo.held_out import HeldOut, load_ears
 from vczoo.kinship import kin_notes
-from vczoo.lesson import accuracy_by_age, check_versions, clips_of, features_of, recipe_of_run, unmasked_note, voice_of
+from vczoo.lesson import (
+    accuracy_by_age,
+    check_shards,
+    check_versions,
+    clips_of,
+    features_of,
+    recipe_of_run,
+    unmasked_note,
+    voice_of,
+)
 from vczoo.loading import read_name, read_run
 from vczoo.loop import LOG, fit, run_frozen
 from vczoo.measuring import Measures
@@ -147,7 +156,9 @@ def finetune(
             listen, flattered = held_out or (dict, ())
         features = features_of(recipe, model, cache)
         clips = clips_of(features, corpus, speakers, settings)
-        check_versions(trainable(model, freezing, settings.epochs), settings)
+        owned = trainable(model, freezing, settings.epochs)
+        check_versions(owned, settings)
+        check_shards(owned, model, team.sharded)
         features.at(0)
         before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
         team.alone(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
