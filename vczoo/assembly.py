@@ -16,6 +16,7 @@ from vczoo.entry import Kind
 from vczoo.errors import RecipeError, WeightsError
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
 from vczoo.model import Model
+from vczoo.needs import need_faults
 from vczoo.options import Ready, attempt, ready_part
 from vczoo.recipe import Part, Recipe
 from vczoo.recipe_text import read_values
@@ -144,6 +145,9 @@ def _prepare(recipe: Recipe, faults: list[str], random: Collection[str] = ()) ->
     found = {
         place: ready_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
     }
+    for name, fault in need_faults(recipe.to_plain()).items():
+        if not any(name in said for said in faults):  # a part's fault may have named its plugin
+            faults.append(fault)
     return {place: ready for place, ready in found.items() if ready}
 
 
