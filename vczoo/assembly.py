@@ -56,7 +56,10 @@ def check(recipe: Recipe) -> None:
     with torch.random.fork_rng(devices=[]):
         model = _assemble(recipe, ready, num_speakers=2, faults=faults, random=("backbone", "vocoder"))
         if "freezing" in ready:
-            attempt(faults, "freezing", lambda: ready["freezing"].make({}))
+            freezing: Freezing | None = attempt(faults, "freezing", lambda: ready["freezing"].make({}))
+            if freezing and model:
+                num_stages = len(model.backbone.stages())
+                attempt(faults, "freezing", lambda: freezing.multipliers(num_stages, 0))
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
         if model and training:
             heads = {"recognises": bool(model.speaker_heads), "converts": bool(model.voice_heads)}
