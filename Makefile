@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	done)
 BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
-PACKAGES := vczoo $(wildcard plugins/*/vczoo_*)
+PACKAGES := vczoo $(wildcard plugins/*/vczoo_*) $(wildcard docs/examples/*/vczoo_*)
 DEMO ?= vczoo-demo-$(shell date +%Y%m%d-%H%M%S)
 
 # Without kept bytecode every process that the tests start would compile torch anew.

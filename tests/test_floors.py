@@ -36,7 +36,7 @@ FLOORS = (
     "conformance.suite",
     "conformance.parts plugin_kit.new",
     "zoo corpus voice_file base trials measuring report discriminators resynthesis piecewise",
-    "recipe_text features batch material plots excerpts held_out stream card_figures annotations recognition",
+    "needs recipe_text features batch material plots excerpts held_out stream card_figures annotations recognition",
     "recipe listing evaluation clips card",
     "options kinship provenance portable",
     "lesson watermark",

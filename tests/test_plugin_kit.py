@@ -168,21 +168,43 @@ def test_a_crash_is_told_with_its_place_and_the_rest_is_checked(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("module", "said"),
     [
-        ("import not_there\n", "entry point 'odd' (vczoo_odd) does not load: ModuleNotFoundError"),
-        ("raise ValueError('no')\n", "does not load: ValueError: no"),
-        ("", "vczoo-odd registers nothing that is called '*'"),
-        ("def vczoo_entries():\n    return [1]\n", "does not load: AttributeError"),
-        ("import torch\n" + ENTRIES.format(names=["Good"]), "imports nothing but Python's own modules"),
+        ("import not_there\n", "entry point 'odd' (vczoo_odd): ModuleNotFoundError"),
+        ("raise ValueError('no')\n", "entry point 'odd' (vczoo_odd): ValueError: no"),
+        ("", "entry point 'odd' (vczoo_odd): it registers nothing: it has none of vczoo_entries"),
+        ("def vczoo_entries():\n    return [1]\n", "vczoo_entries is not marked with @vczoo.hookimpl"),
+        ("vczoo_api = '99'\n", "it was written for vczoo_api '99', and this vczoo has '1'"),
+        (ENTRIES.format(names=["Good", "Good"]), "'odd/Good'"),
+        ("print('hello')\n" + ENTRIES.format(names=["Good"]), "print"),
+        (ENTRIES.format(names=["Good"]).replace("vczoo_odd.adapter", "vczoo_odd.other"), "vczoo_odd.other"),
     ],
 )
-def test_plugins_that_do_not_load_or_are_not_light(module: str, said: str, tmp_path: Path) -> None:
-    faults = check_plugin(find_plugin(broken(tmp_path / "odd", module, ADAPTER))).all_faults
+def test_plugins_that_do_not_load_or_load_with_a_remark(module: str, said: str, tmp_path: Path) -> None:
+    faults = check_plugin(find_plugin(broken(tmp_path / "odd", module, ADAPTER))).faults
     assert len(faults) == 1
     assert said in faults[0]
 
 
+def test_a_module_that_is_not_light_is_a_fault_of_the_plugin_and_of_its_entries(tmp_path: Path) -> None:
+    where = broken(tmp_path / "odd", "import torch\n" + ENTRIES.format(names=["Good"]), ADAPTER)
+    of_plugin, *_, of_entry = check_plugin(find_plugin(where)).all_faults
+    assert "imports torch" in of_plugin
+    assert "imports nothing but Python's own modules" in of_entry
+
+
+def test_what_the_environment_leaves_out_is_checked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCZOO_PLUGINS", "")
+    monkeypatch.setenv("VCZOO_STRICT", "1")
+    where = broken(tmp_path / "odd", ENTRIES.format(names=["Good"]), ADAPTER)
+    report = check_plugin(find_plugin(where))
+    assert ([one.name for one in report.checked], report.all_faults) == (["odd/Good"], [])
+
+
 def test_of_very_many_entries_a_sample_is_checked_and_said(tmp_path: Path) -> None:
-    many = broken(tmp_path / "odd", ENTRIES.format(names=["Good"]).replace("['Good']", "['Good'] * 50"), ADAPTER)
+    names = [f"Good{index}" for index in range(50)]
+    parts = "".join(f"class {name}(Good): pass\n" for name in names)
+    many = broken(tmp_path / "odd", ENTRIES.format(names=names), ADAPTER + parts)
     done = run("-m", "vczoo", "plugin", "check", many, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "56 checks of 8 entries" in done.stdout

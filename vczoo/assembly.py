@@ -16,6 +16,7 @@ from vczoo.entry import Kind
 from vczoo.errors import RecipeError, WeightsError
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder
 from vczoo.model import Model
+from vczoo.needs import need_faults
 from vczoo.options import Ready, attempt, ready_part
 from vczoo.recipe import Part, Recipe
 from vczoo.recipe_text import read_values
@@ -58,7 +59,10 @@ def check(recipe: Recipe) -> None:
     with torch.random.fork_rng(devices=[]):
         model = _assemble(recipe, ready, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
         if "freezing" in ready:
-            attempt(faults, "freezing", lambda: ready["freezing"].make({}))
+            freezing: Freezing | None = attempt(faults, "freezing", lambda: ready["freezing"].make({}))
+            if freezing and model:
+                num_stages = len(model.backbone.stages())
+                attempt(faults, "freezing", lambda: freezing.multipliers(num_stages, 0))
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
         if model and training:
             faults += criterion_faults(training.criterion, section, set(model.tasks.values()))
@@ -153,6 +157,9 @@ def _prepare(recipe: Recipe, faults: list[str], random: Collection[str] = ()) ->
     found = {
         place: ready_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
     }
+    for name, fault in need_faults(recipe.to_plain()).items():
+        if not any(name in said for said in faults):  # a part's fault may have named its plugin
+            faults.append(fault)
     return {place: ready for place, ready in found.items() if ready}
 
 

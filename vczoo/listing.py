@@ -9,6 +9,7 @@ from vczoo.discovery import CORE
 from vczoo.entry import Kind
 from vczoo.errors import VczooError, nearest
 from vczoo.flaws import flaws
+from vczoo.needs import needed
 from vczoo.offer import Offer, tell_faults
 from vczoo.recipe_text import resolve
 from vczoo.zoo import Zoo, the_zoo
@@ -17,7 +18,7 @@ __all__ = ["part_rows", "plugin_facts", "plugin_row", "recipe_rows"]
 
 
 def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
-    """A row a recipe: name, what it is made of, licence, where it comes from, and what it needs that is absent."""
+    """A row a recipe: name, what it is made of, licence, whose it is, and what plugins it needs beside its own."""
     zoo = the_zoo()
     tell_faults(zoo.plugins)
     rows = []
@@ -25,10 +26,16 @@ def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
         try:
             values = resolve(file.name)
             made, licence = _made_of(values), str(values.get("licence", "Apache-2.0"))
-            origin = file.distribution + _lacking(zoo, values)
+            needs = ", ".join(
+                f"{name} ({need.word})" if need.word else name
+                for name, need in needed(values).items()
+                if name != file.distribution
+            )
         except VczooError as error:  # one broken recipe must not hide the others
-            made, licence, origin = f"broken: {error}", "?", file.distribution
-        rows.append({"recipe": file.name, "made of": made, "licence": licence, "from": origin})
+            made, licence, needs = f"broken: {error}", "?", ""
+        rows.append(
+            {"recipe": file.name, "made of": made, "licence": licence, "from": file.distribution, "needs": needs}
+        )
     return rows
 
 
@@ -115,14 +122,3 @@ def _made_of(values: dict[str, Any]) -> str:
 
 def _use(part: Any) -> str:
     return str(part.get("use", "?")) if isinstance(part, dict) else ""
-
-
-def _lacking(zoo: Zoo, values: dict[str, Any]) -> str:
-    """The plugin that a recipe's backbone needs and that is not installed, in brackets."""
-    use = _use(values.get("backbone"))
-    try:
-        zoo.find("backbone", use)
-    except VczooError:
-        prefix = use.rpartition(":")[2].partition("/")[0]
-        return f" (needs vczoo-{prefix})" if "/" in use else ""
-    return ""

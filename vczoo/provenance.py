@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.errors import PluginError
-from vczoo.recipe import Part, Recipe
+from vczoo.needs import used_plugins
+from vczoo.recipe import Recipe
 from vczoo.zoo import KNOWN_PLUGINS, the_zoo
 
 __all__ = ["check_distributions", "digest_of_settings", "digest_of_sources", "distributions", "library_versions"]
@@ -18,15 +19,7 @@ __all__ = ["check_distributions", "digest_of_settings", "digest_of_sources", "di
 
 def distributions(recipe: Recipe) -> dict[str, str]:
     """The plugins whose parts a recipe uses, with their versions."""
-    zoo = the_zoo()
-    parts: list[tuple[str, Part | None]] = [
-        ("backbone", recipe.backbone),
-        ("freezing", recipe.freezing),
-        ("vocoder", recipe.vocoder),
-        *(("head", head) for head in recipe.heads.values()),
-    ]
-    names = {zoo.distribution(kind, part.use) for kind, part in parts if part}  # type: ignore[arg-type]
-    return {name: metadata.version(name) for name in sorted(names - {"vczoo"})}
+    return {name: metadata.version(name) for name in sorted(used_plugins(recipe.to_plain()))}
 
 
 def check_distributions(needed: Mapping[str, str]) -> None:

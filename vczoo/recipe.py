@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vczoo.criterion import Criterion
-from vczoo.errors import RecipeError, nearest
+from vczoo.errors import RecipeError, VczooError, nearest
+from vczoo.needs import parse_need
 from vczoo.plain import dump_plain
 from vczoo.recipe_text import read_values
 
@@ -140,6 +141,8 @@ class Recipe(_Settings):
     """Names and plain values that make a model.
 
     Attributes:
+        needs: the plugins that its parts come from, with their versions where these matter: `vczoo-timm>=0.1`. It is
+            read where a part is not to be found, so that an error can say what to install.
         training: how it is trained.
         tuning: how a run of it is tuned to speakers of its own (`rehearse` false); as `training` where None.
         vocoder_training: how `train_vocoder` trains the vocoder by itself; as the defaults say where None.
@@ -149,6 +152,7 @@ class Recipe(_Settings):
     summary: Annotated[str, Field(min_length=1)]
     licence: str = "Apache-2.0"
     paper: str = ""
+    needs: Annotated[tuple[str, ...], Field(max_length=64)] | None = None
     backbone: Part
     freezing: Part
     heads: Annotated[dict[str, HeadPart], Field(min_length=1)]
@@ -164,6 +168,16 @@ class Recipe(_Settings):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"head {name!r}: a name is letters, digits, _ and -, and starts with a letter")
         return heads
+
+    @field_validator("needs")
+    @classmethod
+    def _needs_are_distributions(cls, needs: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for need in needs or ():
+            try:
+                parse_need(need)
+            except VczooError as error:
+                raise ValueError(str(error)) from error
+        return needs
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Recipe:

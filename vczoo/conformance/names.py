@@ -7,7 +7,7 @@ from vczoo.entry import Entry
 __all__ = ["OF_ENTRIES", "OF_RECIPES", "checks_of"]
 
 OF_ENTRIES = ("about", "light")
-OF_RECIPES = ("light", "recipe")
+OF_RECIPES = ("light", "recipe", "needs")
 _BUILDING = ("builds", "no_network")
 _MODULES = ("same_seed", "save_load", "outline", "bfloat16", "float64", "devices", "threads")
 _OF_KINDS = {

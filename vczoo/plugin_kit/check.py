@@ -13,16 +13,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from vczoo.conformance.names import OF_RECIPES
-from vczoo.discovery import GROUP
+from vczoo.discovery import normalised
+from vczoo.entry import Entry
 from vczoo.plugin_kit.source import PluginSource
 
 __all__ = ["Checked", "PluginReport", "check_plugin"]
 
+CORE_MODULE = "vczoo.builtin"
 MANY, SAMPLE = 40, 8  # entries beyond which, unless all are asked for, so many stand for all
 LARGEST_BYTES = 200 * 10**6  # of the weights of those that do
 LAST_LINES = 3  # of what a process that crashed said
@@ -80,8 +81,10 @@ def check_plugin(source: PluginSource, pattern: str = "*", *, everything: bool =
         if source.folder:
             source.write_metadata(folder / "installed")
             path = [str(folder / "installed"), *path]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, *(part for part in sys.path if part)])}
-        asked = {"points": source.points, "pattern": pattern, "everything": everything}
+        # Strict, the zoo would stop at what is to be reported; of those left out a recipe may need a part.
+        inherited = {key: value for key, value in os.environ.items() if key not in ("VCZOO_STRICT", "VCZOO_PLUGINS")}
+        environment = {**inherited, "PYTHONPATH": os.pathsep.join([*path, *(part for part in sys.path if part)])}
+        asked = {"distribution": source.distribution, "pattern": pattern, "everything": everything}
         while True:
             begun, lines = len(report.checked), folder / "lines"
             done = subprocess.run(
@@ -124,35 +127,38 @@ def _crash(report: PluginReport, done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
-    """In the process of its own: load the plugin and check what it registers."""
+    """In the process of its own: load the plugin as the zoo does, and check what it registers."""
+    from vczoo.flaws import flaws
+    from vczoo.zoo import the_zoo
+
+    zoo = the_zoo()
+    # After it: what a plugin imports that is heavy is seen where nobody else has imported it.
     from vczoo.conformance.of_recipes import check_recipe
     from vczoo.conformance.suite import Conformance
 
     subjects: list[tuple[str, Any, str]] = []
-    for name, value in asked["points"].items():
-        try:
-            plugin = metadata.EntryPoint(name, value, GROUP).load()
-            if hasattr(plugin, "vczoo_entries"):
-                subjects += [(entry.name, entry, value) for entry in plugin.vczoo_entries()]
-            if hasattr(plugin, "vczoo_recipes"):
-                files = sorted(Path(str(plugin.vczoo_recipes())).glob("*.yaml"))
-                subjects += [(file.stem, file, value) for file in files]
-        except Exception as error:
-            if not asked["begun"]:
-                tell({"fault": f"entry point {name!r} ({value}) does not load: {type(error).__name__}: {error}"})
+    for plugin in zoo.plugins:
+        if normalised(plugin.distribution) != normalised(asked["distribution"]):
+            continue
+        offer, module = plugin.offer, plugin.candidate.module if plugin.candidate else CORE_MODULE
+        told = [plugin.fault] if offer is None else [*flaws(offer), *zoo.clashes(plugin), *offer.remarks]
+        for fault in told if not asked["begun"] else ():
+            tell({"fault": f"entry point {plugin.name!r} ({module}): {fault}"})
+        subjects += [(entry.name, entry, module) for entry in (offer.entries if offer else ())]
+        subjects += [(recipe.name, recipe.file, module) for recipe in (offer.recipes if offer else ())]
     subjects = [subject for subject in subjects if fnmatch.fnmatchcase(subject[0], asked["pattern"])]
     if not asked["begun"]:
         tell({"registered": len(subjects)})
     chosen = subjects if asked["everything"] else _sample(subjects)
     for name, subject, module in chosen[asked["begun"] :]:
-        if isinstance(subject, Path):
+        if isinstance(subject, Entry):
+            tell({"name": name, "kind": subject.kind})
+            for result in Conformance(subject, module=module).results():
+                tell(result.to_plain())
+        else:
             tell({"name": name, "kind": "recipe"})
             for check in OF_RECIPES:
-                tell(check_recipe(check, subject, module.partition(":")[0]).to_plain())
-        else:
-            tell({"name": name, "kind": subject.kind})
-            for result in Conformance(subject, module=module.partition(":")[0]).results():
-                tell(result.to_plain())
+                tell(check_recipe(check, Path(str(subject)), module).to_plain())
 
 
 def _sample(subjects: Sequence[Any]) -> Sequence[Any]:
