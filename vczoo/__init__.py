@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from vczoo.specs import FrameSpec as FrameSpec
     from vczoo.specs import MelSpec as MelSpec
     from vczoo.stream import Stream as Stream
+    from vczoo.sweeps.sweep import Sweep as Sweep
+    from vczoo.sweeps.sweep import sweep as sweep
     from vczoo.train import finetune as finetune
     from vczoo.trials import Trial as Trial
     from vczoo.trials import read_trials as read_trials
@@ -139,6 +141,7 @@ _HOMES = {
     "sound_file": ("read_mark",),
     "specs": ("FrameSpec", "MelSpec"),
     "stream": ("Stream",),
+    "sweeps.sweep": ("Sweep", "sweep"),
     "train": ("finetune",),
     "trials": ("Trial", "read_trials"),
     "vision": ("VisionBackbone",),
