@@ -77,7 +77,7 @@ def sweep(
     except KeyboardInterrupt:
         print_line(f"interrupted; the same command goes on from {out}", to_stderr=True)
         raise typer.Exit(130) from None
-    print_table(found.rows())
+    print_table(found.brief())
     for note in found.notes:
         print_line(note)
     print_line(f"{out}: table.csv, table.md, sweep.json, {len(found.plots) // 2} plots (PNG and SVG), runs in cells/")

@@ -156,7 +156,7 @@ def finetune(
             watcher.say(corpus.report())
             for speaker, seconds in short.items():
                 if minutes and seconds < 60 * minutes:
-                    watcher.say(f"{speaker} has {seconds / 60:.1f} minutes for training, not {minutes:g}")
+                    watcher.say(f"{speaker} has {seconds / 60:.2g} minutes for training, not {minutes:g}")
             for note in flattered:
                 watcher.say(f"of the figures that epochs are chosen by: {note}")
             if note := unmasked_note(model.backbone, freezing, settings):

@@ -1,4 +1,4 @@
-"""A corpus in, a trial list and references that every cell of a sweep is measured on; a run in, its similarity out."""
+"""A corpus in, the trial list that every cell of a sweep is measured on, out; a run in, its similarity out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vczoo.measuring import load_measures
 from vczoo.references import read_references
 from vczoo.trials import read_trials
 
-__all__ = ["REFERENCES", "TRIALS", "converted_figures", "write_trials", "yardsticks"]
+__all__ = ["REFERENCES", "TRIALS", "Listener", "write_trials"]
 
 TRIALS, REFERENCES = "trials.csv", "references.csv"
 SOURCES = 4  # held-out recordings that are converted into each voice
@@ -66,42 +66,40 @@ def write_trials(corpus: Corpus, folder: Path) -> int:
     return len(pairs)
 
 
-def converted_figures(converter: Converter, lists: Path) -> tuple[dict[str, float], list[str]]:
-    """Convert the trials of a sweep with one of its runs, as `vczoo evaluate` would, and measure them.
+class Listener:
+    """Ears and real speech, loaded and heard once for however many runs.
 
     Args:
-        converter: the run.
         lists: the folder that `write_trials` wrote into.
 
-    Returns:
-        The figures of `vczoo.Scores` but for those of an ASR, and what must be said of them.
-
     Raises:
-        VczooError: the recipe uses the speaker model itself, or something of the lists has gone.
+        CorpusError: something of the lists has gone.
+        PluginError: the speaker model is not installed.
     """
-    evaluation = _evaluation(lists, converter)
-    notes = kin_notes(converter.recipe, evaluation.measures)
-    made = evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
-    scores = evaluation.score(converter.recipe.name, made)
-    return {name: round(value.value, 6) for name, value in scores.figures.items()}, list(notes)
 
+    def __init__(self, lists: Path) -> None:
+        references = read_references(lists / REFERENCES)
+        measures = load_measures(asr=(), naturalness=False)
+        self.evaluation = Evaluation(read_trials(lists / TRIALS, references=references), references, measures)
 
-def yardsticks(lists: Path) -> dict[str, float]:
-    """Similarity to read those of cells by: `unconverted` sources, and `real` speech of the voices if some is held out.
+    def figures(self, converter: Converter) -> tuple[dict[str, float], list[str]]:
+        """Convert the trials with a run, as `vczoo evaluate` would, and measure them.
 
-    Raises:
-        VczooError: something of the lists has gone.
-    """
-    evaluation = _evaluation(lists)
-    rows: dict[str, Any] = {"unconverted": evaluation.floor(), "real": evaluation.real_target()}
-    return {name: round(one.figures["similarity_to_target"].value, 6) for name, one in rows.items() if one}
+        Returns:
+            The figures of `vczoo.Scores` but for those of an ASR, and what must be said of them.
 
+        Raises:
+            VczooError: the recipe uses the speaker model itself.
+        """
+        notes = kin_notes(converter.recipe, self.evaluation.measures)
+        made = self.evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
+        scores = self.evaluation.score(converter.recipe.name, made)
+        return {name: round(value.value, 6) for name, value in scores.figures.items()}, list(notes)
 
-def _evaluation(lists: Path, converter: Converter | None = None) -> Evaluation:
-    references = read_references(lists / REFERENCES)
-    voices = converter.voices if converter else None
-    trials = read_trials(lists / TRIALS, references=references, voices=voices)
-    return Evaluation(trials, references, load_measures(asr=(), naturalness=False))
+    def yardsticks(self) -> dict[str, float]:
+        """Similarity to read that of runs by: of `unconverted` sources, and of `real` speech if some is held out."""
+        rows: dict[str, Any] = {"unconverted": self.evaluation.floor(), "real": self.evaluation.real_target()}
+        return {name: round(one.figures["similarity_to_target"].value, 6) for name, one in rows.items() if one}
 
 
 def _write(path: Path, header: tuple[str, ...], rows: list[tuple[str, str, str]]) -> None:

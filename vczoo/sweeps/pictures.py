@@ -18,6 +18,7 @@ __all__ = ["draw_table"]
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 STEEP = 20.0  # ratio of the highest to the lowest number from which a scale is logarithmic
+LEAST_SPAN = 0.2  # of an accuracy's scale
 KINDS = (".png", ".svg")
 _LABELS = {"accuracy": "accuracy, share right", SIMILARITY: "similarity, cosine to the target", "loss": "loss"}
 _REFERENCES = {"unconverted": "unconverted", "real": "real speech of the target"}
@@ -77,12 +78,16 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
             marker=MARKERS[number % len(MARKERS)],
             linestyle="-" if axis.numeric else "",
             linewidth=1.4,
-            markersize=5,
+            markersize=max(4.0, 8.0 - 1.5 * number),  # so that lines that coincide can be told
             capsize=2.5,
             label=label,
             zorder=3,
         )
     _scale(axes, axis, yardsticks)
+    if measure.endswith("accuracy"):
+        low, high = axes.get_ylim()
+        missing = max(0.0, LEAST_SPAN - (high - low)) / 2  # else a noise of nothing would fill the picture
+        axes.set_ylim(max(-0.02, low - missing), min(1.02, high + missing))
     axes.set_ylabel(_LABELS.get(measure.rpartition(".")[2], measure))
     counts = {len(values) for line in lines.values() for values in line.values()}
     spread = f"; mean of {max(counts)} seeds, bars from the lowest to the highest" if several else ""

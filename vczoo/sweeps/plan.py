@@ -13,6 +13,7 @@ from typing import Any
 
 from vczoo.corpus import Corpus, read_corpus
 from vczoo.errors import CorpusError, VczooError
+from vczoo.manifest import some
 from vczoo.plain import dump_plain, parse_plain
 from vczoo.recipe_text import nest, read_values
 from vczoo.run import is_run
@@ -58,17 +59,9 @@ class Plan:
         """Whether similarity is asked for, and can be measured here."""
         return is_wanted(SIMILARITY, self.measures) and find_spec(SPEAKER_LIBRARY) is not None
 
-    def is_open(self, state: State, name: str, listens: bool) -> bool:
-        """Whether a cell is still to be trained or measured.
-
-        Args:
-            state: of the sweep.
-            name: of the cell.
-            listens: whether there are trials to convert.
-        """
-        cell = state.cells.get(name, {})
-        lacks = listens and cell.get("converts", True) and "conversions" not in cell
-        return cell.get("status") != "done" or lacks or not is_run(self.folder / CELLS / name)
+    def is_open(self, state: State, name: str) -> bool:
+        """Whether a cell is still to be trained: it is not done, or somebody has removed its run."""
+        return state.cells.get(name, {}).get("status") != "done" or not is_run(self.folder / CELLS / name)
 
     def merged(self, state: State) -> dict[str, Any]:
         """What is in common, with the recipes of earlier grids."""
@@ -88,7 +81,7 @@ class Plan:
         over = " x ".join(f"{axis.name} {', '.join(map(shown, axis.values))}" for axis in self.axes)
         count = len(self.cells)
         data = self.shared["data"]
-        done = sum(not self.is_open(state, cell.name, False) for cell in self.cells)
+        done = sum(not self.is_open(state, cell.name) for cell in self.cells)
         backbones = {dump_plain(cell.recipe.backbone.model_dump()) for cell in self.cells}
         which = f"{len(backbones)} backbone{'s' * (len(backbones) != 1)}"
         return [
@@ -173,11 +166,13 @@ def _check_minutes(corpus: Corpus, cells: Sequence[Cell]) -> None:
 def _notes(corpus: Corpus, cells: Sequence[Cell], measures: Sequence[str] | None) -> list[str]:
     found = []
     asked = sorted({cell.minutes for cell in cells if cell.minutes is not None})
+    short: list[str] = []
     for speaker, seconds in corpus.training_seconds().items():
         if more := [shown(minutes) for minutes in asked if 60 * minutes > seconds]:
-            found.append(
-                f"{speaker} has {seconds / 60:.1f} minutes for training, fewer than the {', '.join(more)} asked for"
+            short.append(
+                f"{speaker} has {seconds / 60:.2g} minutes for training, fewer than the {', '.join(more)} asked for"
             )
+    found += some(short)
     if is_wanted(SIMILARITY, measures) and find_spec(SPEAKER_LIBRARY) is None:
         found.append(f'similarity is not measured: {SPEAKER_LIBRARY} is not here; run: pip install "vczoo[eval]"')
     return found

@@ -26,6 +26,7 @@ from vczoo.sweeps.tasks import Lesson, Outcome, Task
 __all__ = ["PLOTS", "TABLE", "Sweep", "sweep"]
 
 TABLE, PLOTS = "table", "plots"
+MOST_HEARD = 16  # cells that one process listens to: what it has measured is written down at its end
 
 Location = str | os.PathLike[str]
 Say = Callable[[str], None]
@@ -55,6 +56,10 @@ class Sweep:
     def rows(self) -> list[dict[str, str]]:
         """The table as text, under headings with units."""
         return self.table.texts()
+
+    def brief(self) -> list[dict[str, str]]:
+        """The same for a terminal, under short headings."""
+        return self.table.brief()
 
 
 def sweep(
@@ -120,10 +125,9 @@ def sweep(
         else:
             gpus = _gpus() if device in {None, "cuda"} else ()
             pool = Processes(folder, jobs or 1, [lock], gpus)
-        if todo:
-            with pool:
-                work_off(todo, pool, work.begins, work.ended)
-                work_off(work.last_tasks(), pool, work.begins, work.ended)
+        with pool:
+            work_off(todo, pool, work.begins, work.ended)
+            work_off(work.listening(jobs or 1), pool, work.begins, work.ended)
         return work.finish()
 
 
@@ -161,7 +165,7 @@ class _Work:
 
     def tasks(self, *, ahead: bool) -> list[Task]:
         """What is to be done: cells that are missing or failed, and before them the stages that they share."""
-        pending = [cell for cell in self.plan.cells if self.plan.is_open(self.state, cell.name, bool(self.lists))]
+        pending = [cell for cell in self.plan.cells if self.plan.is_open(self.state, cell.name)]
         fills: list[Task] = []
         wait: dict[str, str] = {}
         if ahead and self.common["cache"]:
@@ -176,12 +180,11 @@ class _Work:
             before = self.state.cells[cell.name]
             found.append(
                 Task(
-                    "cell",
+                    "train",
                     cell.name,
                     (Lesson(cell.source, cell.overrides, cell.minutes),),
-                    folder=str(self.folder / CELLS / cell.name),
+                    folders=(str(self.folder / CELLS / cell.name),),
                     resume=before.get("resumable", True),
-                    lists=self.lists,
                     after=(wait[cell.name],) if cell.name in wait else (),
                     **self.common,
                 )
@@ -189,26 +192,41 @@ class _Work:
         self.count = len(pending)
         return found
 
-    def last_tasks(self) -> list[Task]:
-        """Yardsticks, where conversions were measured and there are none yet."""
-        heard = any("conversions" in cell for cell in self.state.cells.values())
-        if not heard or self.state.yardsticks or not self.lists:
+    def listening(self, jobs: int) -> list[Task]:
+        """Conversions to measure, of all cells that are trained; ears are loaded once for many of them."""
+        names = [cell.name for cell in self.plan.cells if self._unheard(self.state.cells[cell.name])]
+        if not names or not self.lists:
             return []
-        return [Task("yardsticks", "yardsticks", lists=self.lists, **self.common)]
+        size = min(MOST_HEARD, -(-len(names) // jobs))
+        parts = [names[first : first + size] for first in range(0, len(names), size)]
+        return [
+            Task(
+                "listen",
+                f"similarity-{number}",
+                folders=tuple(str(self.folder / CELLS / name) for name in part),
+                lists=self.lists,
+                **self.common,
+            )
+            for number, part in enumerate(parts, 1)
+        ]
+
+    def _unheard(self, cell: Mapping[str, Any]) -> bool:
+        return cell["status"] == "done" and cell["converts"] and "conversions" not in cell
 
     def begins(self, task: Task) -> None:
         """Write down that a task runs: should all of this be killed, it was interrupted."""
-        if task.kind == "cell":
+        if task.kind == "train":
             self.state.cells[task.name]["status"] = "running"
             self.state.write(self.folder)
 
     def ended(self, task: Task, outcome: Outcome) -> None:
         """Write down what came of it, and tell."""
-        if task.kind == "cell":
+        found = outcome.found or {}
+        if task.kind == "train":
             cell = self.state.cells[task.name]
-            for name in ("reason", "resumable", "notes"):
+            for name in ("reason", "resumable", "notes", "conversions"):
                 cell.pop(name, None)
-            cell |= {"status": outcome.status, **(outcome.found or {})}
+            cell |= {"status": outcome.status, **found}
             if outcome.status != "done":
                 cell |= {"reason": outcome.reason, "resumable": outcome.resumable}
             self.done += 1
@@ -216,10 +234,14 @@ class _Work:
             self.say(f"[{self.done}/{self.count}] {task.name}: {self._told(cell)}")
         elif outcome.status == "failed":
             self.say(f"{task.name}: {outcome.reason}; the cells go on without it")
-        elif task.kind == "yardsticks" and outcome.found:
-            self.state.yardsticks = dict(outcome.found)
-        elif task.kind == "fill" and outcome.found:
-            self.say(f"{task.name}: ran over {outcome.found['recordings']} recordings that were not kept yet")
+        elif task.kind == "listen" and found:
+            self.state.yardsticks = found["yardsticks"]
+            for name, heard in found["cells"].items():
+                self.state.cells[name] |= heard
+            self.state.write(self.folder)
+            self.say(f"{task.name}: measured conversions of {len(found['cells'])} cells")
+        elif task.kind == "fill" and found:
+            self.say(f"{task.name}: ran over {found['recordings']} recordings that were not kept yet")
 
     def finish(self) -> Sweep:
         """Write the table and the plots."""
@@ -230,7 +252,9 @@ class _Work:
         plots: list[Path] = []
         try:
             write_text(self.folder / f"{TABLE}.csv", table.to_csv())
-            write_text(self.folder / f"{TABLE}.md", table.to_markdown() + "".join(f"\n- {note}" for note in notes))
+            write_text(
+                self.folder / f"{TABLE}.md", table.to_markdown() + "".join(f"\n- {note}" for note in notes) + "\n"
+            )
             plots = draw_table(table, self.folder / PLOTS, self.state.yardsticks, self.plan.held_out)
         except PluginError as error:
             notes.append(f"plots are not drawn: {error}")

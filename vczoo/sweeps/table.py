@@ -17,7 +17,9 @@ from vczoo.sweeps.state import State
 __all__ = ["SIMILARITY", "Row", "Table", "figures_of", "is_wanted", "merged_axes", "title_of"]
 
 SIMILARITY = "similarity"
+WIDEST = 60  # characters of a cell on a terminal
 _UP, _DOWN = ("accuracy", SIMILARITY), ("loss", "wer", "cer", "error", "eer")
+_ORDER = {"accuracy": 0, SIMILARITY: 1, "loss": 3}  # what is neither stands before the losses
 _UNITS = {
     "accuracy": "share right",
     SIMILARITY: "cosine to the target",
@@ -25,6 +27,8 @@ _UNITS = {
     "cer": "errors a character",
 }
 
+_MINUTES, _USED = "minutes of speech, at most", "minutes used, a speaker"
+_BRIEF = {_MINUTES: "minutes", _USED: "used", "training, s": "seconds", "trainable parameters": "parameters"}
 _FACTS = {"training, s": "seconds", "epochs": "epochs", "trainable parameters": "parameters"}
 
 
@@ -74,12 +78,19 @@ class Table:
         rows = [_row(name, cell) for name, cell in state.cells.items()]
         rows.sort(key=lambda row: [_place(axis, row.settings) for axis in axes])
         names = dict.fromkeys(name for row in rows for name in row.figures if is_wanted(name, measures))
-        ordered = sorted(names, key=lambda name: (name.endswith("loss"), name == SIMILARITY, name not in _UP))
+        ordered = sorted(names, key=lambda name: _ORDER.get(name.rpartition(".")[2], 2))
         return cls(axes, tuple(rows), tuple(ordered))
 
     def texts(self) -> list[dict[str, str]]:
         """Rows of text under headings with units."""
         return [{title: _text(value) for title, value in row.items()} for row in self._values()]
+
+    def brief(self) -> list[dict[str, str]]:
+        """The same under headings without units, for a terminal; of a reason its beginning."""
+        return [
+            {_brief(title): text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…" for title, text in row.items()}
+            for row in self.texts()
+        ]
 
     def to_csv(self) -> str:
         """Comma-separated, with all digits."""
@@ -107,9 +118,9 @@ class Table:
         for row in self.rows:
             cells: dict[str, Any] = {}
             for axis in self.axes:
-                title = "minutes of speech, at most" if axis.name == MINUTES else axis.name
+                title = _MINUTES if axis.name == MINUTES else axis.name
                 cells[title] = shown(row.settings[axis.name]) if axis.name in row.settings else ""
-            cells["minutes used, a speaker"] = row.facts.get("minutes")
+            cells[_USED] = row.facts.get("minutes")
             cells |= {title_of(measure): row.figures.get(measure) for measure in self.measures}
             for title, fact in _FACTS.items():
                 cells[title] = row.facts.get(fact)
@@ -174,6 +185,11 @@ def _place(axis: Axis, settings: Settings) -> int:
     if axis.name not in settings:
         return -1
     return list(map(json.dumps, axis.values)).index(json.dumps(settings[axis.name]))
+
+
+def _brief(title: str) -> str:
+    arrow = title[-2:] if title[-1:] in {"↑", "↓"} else ""
+    return _BRIEF.get(title) or title.removesuffix(arrow).partition(",")[0] + arrow
 
 
 def _text(value: Any) -> str:

@@ -23,7 +23,7 @@ from vczoo.freezing import apply_freezing
 from vczoo.lesson import clips_of, features_of
 from vczoo.recipe import Recipe, read_recipe
 from vczoo.run import is_run, load_run
-from vczoo.sweeps.listening import converted_figures, yardsticks
+from vczoo.sweeps.listening import Listener
 from vczoo.train import finetune
 
 __all__ = ["Lesson", "Outcome", "Task", "perform"]
@@ -43,24 +43,24 @@ class Task:
     """One process' work.
 
     Attributes:
-        kind: fill (run the frozen stages that several cells share), cell (train and measure) or yardsticks.
+        kind: fill (run the frozen stages that several cells share), train (a cell) or listen (to conversions of cells).
         name: of the cell, or of the task itself.
         lessons: of the cell, or of those that share stages.
         data: the manifest.
-        folder: the run's; of a fill and of yardsticks it is not used.
+        folders: of the cell's run, or of the runs to listen to.
         cache: as for `finetune`.
         device: as for `finetune`.
         threads: of torch.
-        resume: whether a checkpoint in `folder` is gone on with, rather than removed.
-        lists: where the trial list is that conversions are measured on; empty where none is.
+        resume: whether a checkpoint in the folder is gone on with, rather than removed.
+        lists: where the trial list is that conversions are measured on.
         after: names of tasks that must have ended.
     """
 
-    kind: Literal["fill", "cell", "yardsticks"]
+    kind: Literal["fill", "train", "listen"]
     name: str
     lessons: tuple[Lesson, ...] = ()
     data: str = ""
-    folder: str = ""
+    folders: tuple[str, ...] = ()
     cache: str | bool = True
     device: str | None = None
     threads: int = 1
@@ -76,7 +76,7 @@ class Task:
     def of(cls, plain: dict[str, Any]) -> Task:
         """From `to_plain`."""
         lessons = tuple(Lesson(**lesson) for lesson in plain["lessons"])
-        return cls(**{**plain, "lessons": lessons, "after": tuple(plain["after"])})
+        return cls(**{**plain, "lessons": lessons, **{name: tuple(plain[name]) for name in ("folders", "after")}})
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Outcome:
     Attributes:
         status: done, failed or interrupted.
         reason: why it failed.
-        found: what a cell is recorded with, or the yardsticks.
+        found: what a cell is recorded with, or cells by their names.
         resumable: whether what is there of a run may be gone on with.
     """
 
@@ -99,7 +99,7 @@ class Outcome:
 def perform(task: Task) -> Outcome:
     """Do it; nothing is raised but what ends the process."""
     torch.set_num_threads(task.threads)
-    work: dict[str, Callable[[Task], dict[str, Any]]] = {"fill": _fill, "cell": _train, "yardsticks": _measure}
+    work: dict[str, Callable[[Task], dict[str, Any]]] = {"fill": _fill, "train": _train, "listen": _listen}
     try:
         return Outcome("done", found=work[task.kind](task))
     except KeyboardInterrupt:
@@ -112,9 +112,9 @@ def perform(task: Task) -> Outcome:
 
 
 def _train(task: Task) -> dict[str, Any]:
-    """Train a cell, or go on with it, or leave it as it is where it is trained already; then measure it."""
+    """Train a cell, or go on with it, or leave it as it is where it is trained already."""
     began = time.perf_counter()
-    folder, lesson = Path(task.folder), task.lessons[0]
+    folder, lesson = Path(task.folders[0]), task.lessons[0]
     if is_run(folder):
         converter = Converter(load_run(folder), task.device)
     else:
@@ -133,18 +133,23 @@ def _train(task: Task) -> dict[str, Any]:
             cache=task.cache,
             device=task.device,
         )
-    found: dict[str, Any] = {"metrics": converter.metrics, "notes": []}
-    found["converts"] = bool(converter.run.model.voice_heads)
-    if task.lists and found["converts"]:
+    converts = bool(converter.run.model.voice_heads)
+    seconds = round(time.perf_counter() - began, 2)
+    return {"metrics": converter.metrics, "converts": converts, "process_seconds": seconds}
+
+
+def _listen(task: Task) -> dict[str, Any]:
+    """Measure the conversions of several cells, with ears that are loaded once."""
+    listener = Listener(Path(task.lists))
+    found: dict[str, Any] = {"yardsticks": listener.yardsticks(), "cells": {}}
+    for folder in map(Path, task.folders):
         try:
-            found["conversions"], found["notes"] = converted_figures(converter, Path(task.lists))
-        except VczooError as error:  # it is trained for all that
-            found["notes"] = [f"similarity could not be measured: {error}"]
-    return {**found, "process_seconds": round(time.perf_counter() - began, 2)}
-
-
-def _measure(task: Task) -> dict[str, Any]:
-    return dict(yardsticks(Path(task.lists)))
+            figures, notes = listener.figures(Converter(load_run(folder), task.device))
+            found["cells"][folder.name] = {"conversions": figures, "notes": notes}
+        except Exception as error:  # it is trained for all that, and the others are measured
+            traceback.print_exc(file=sys.stderr)
+            found["cells"][folder.name] = {"notes": [f"similarity could not be measured: {error}"]}
+    return found
 
 
 def _fill(task: Task) -> dict[str, Any]:
