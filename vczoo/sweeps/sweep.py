@@ -252,9 +252,8 @@ class _Work:
         plots: list[Path] = []
         try:
             write_text(self.folder / f"{TABLE}.csv", table.to_csv())
-            write_text(
-                self.folder / f"{TABLE}.md", table.to_markdown() + "".join(f"\n- {note}" for note in notes) + "\n"
-            )
+            under = "".join(f"- {note}\n" for note in notes)
+            write_text(self.folder / f"{TABLE}.md", f"{table.to_markdown()}\n{under}".rstrip("\n") + "\n")
             plots = draw_table(table, self.folder / PLOTS, self.state.yardsticks, self.plan.held_out)
         except PluginError as error:
             notes.append(f"plots are not drawn: {error}")
