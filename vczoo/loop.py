@@ -122,7 +122,11 @@ def fit(
         while state.epoch < settings.epochs and state.epoch - max(state.best_epoch, 0) <= settings.patience:
             began = time.perf_counter()
             multipliers = apply_freezing(model.backbone, freezing, state.epoch)
-            run_frozen((train, validation), frozen_depth(multipliers), watcher, team, interrupted)
+            try:
+                run_frozen((train, validation), frozen_depth(multipliers), watcher, team, interrupted)
+            except KeyboardInterrupt:  # which may have come while the epoch before this one was validated
+                keep()
+                raise
             trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
             if step is None or trains != trained:  # what is averaged over processes is settled when it is wrapped
                 step, trained = team.wrap(Step(model, team)), trains

@@ -19,7 +19,7 @@ from vczoo.sweeps.plan import Plan, plan_sweep
 from vczoo.sweeps.processes import Pool, Processes
 from vczoo.sweeps.ray_tasks import RayTasks, import_ray
 from vczoo.sweeps.schedule import filling, work_off
-from vczoo.sweeps.state import CELLS, LOCK, State, held, read_state
+from vczoo.sweeps.state import CELLS, LOCK, LOGS, State, held, read_state
 from vczoo.sweeps.table import Row, Table, figures_of, is_wanted
 from vczoo.sweeps.tasks import Lesson, Outcome, Task
 
@@ -143,6 +143,8 @@ class _Work:
     def prepare(self, cache: Location | bool, device: str | None, threads: int) -> None:
         """Write down what every cell has in common, and what they are measured on."""
         plan, state = self.plan, self.state
+        for left in (self.folder / LOGS).glob(".*.json"):  # by processes whose sweep was killed
+            left.unlink(missing_ok=True)
         self.common: dict[str, Any] = {
             "data": str(self.folder / MANIFEST),
             "cache": cache if isinstance(cache, bool) else os.path.abspath(cache),
