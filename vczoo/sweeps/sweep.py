@@ -243,7 +243,7 @@ class _Work:
             self.state.write(self.folder)
             self.say(f"{task.name}: measured conversions of {len(found['cells'])} cells")
         elif task.kind == "fill" and found:
-            self.say(f"{task.name}: ran over {found['recordings']} recordings that were not kept yet")
+            self.say(f"{task.name}: run over recordings {found['recordings']} times, and kept")
 
     def finish(self) -> Sweep:
         """Write the table and the plots."""

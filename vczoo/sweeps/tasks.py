@@ -166,7 +166,7 @@ def _part(corpus: Corpus, minutes: float | None, seed: int) -> Corpus:
 
 
 def _hear(recipe: Recipe, corpus: Corpus, task: Task) -> int:
-    """How many recordings some depth of frozen stages was run on."""
+    """How many times some depth of frozen stages was run over a recording."""
     settings, speakers = recipe.training, tuple(corpus.training_seconds())
     device = torch.device(task.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with torch.random.fork_rng():
