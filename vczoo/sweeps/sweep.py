@@ -106,7 +106,7 @@ def sweep(
         CorpusError: the recordings cannot be trained on.
         RunError: `out` holds something else, another sweep, or one that runs now; or the disk refuses.
         PluginError: Ray is asked for, and is not installed.
-        KeyboardInterrupt: after the running cells have written checkpoints.
+        KeyboardInterrupt: after the running cells have written checkpoints; on Ray they go on from the last ones.
     """
     if ray:
         import_ray()
