@@ -19,6 +19,7 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 STEEP = 20.0  # ratio of the highest to the lowest number from which a scale is logarithmic
 LEAST_SPAN = 0.2  # of an accuracy's scale
+STYLES = ((0, (4, 3)), (0, (1, 2)))  # of what similarity is read by
 KINDS = (".png", ".svg")
 _LABELS = {"accuracy": "accuracy, share right", SIMILARITY: "similarity, cosine to the target", "loss": "loss"}
 _REFERENCES = {"unconverted": "unconverted", "real": "real speech of the target"}
@@ -83,28 +84,25 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
             label=label,
             zorder=3,
         )
-    _scale(axes, axis, yardsticks)
+    _scale(axes, axis)
     if measure.endswith("accuracy"):
         low, high = axes.get_ylim()
         missing = max(0.0, LEAST_SPAN - (high - low)) / 2  # else a noise of nothing would fill the picture
         axes.set_ylim(max(-0.02, low - missing), min(1.02, high + missing))
     axes.set_ylabel(_LABELS.get(measure.rpartition(".")[2], measure))
     counts = {len(values) for line in lines.values() for values in line.values()}
-    spread = f"; mean of {max(counts)} seeds, bars from the lowest to the highest" if several else ""
+    spread = f"; mean of {max(counts)} seeds, bars: lowest to highest" if several else ""
     of = f"conversions of the {held_out} split" if measure == SIMILARITY else f"{held_out} split"
     head(axes, f"{measure} by {_title(axis)}\n{of}{spread}")
     others = [other for other in table.axes if other.name not in {axis.name, SEED} and len(other.values) > 1]
     if others:
-        legend = axes.legend(
-            title=", ".join(_short(other) for other in others),
-            loc="upper left",
-            bbox_to_anchor=(1.02, 1.0),
-            frameon=False,
-            fontsize=8,
-            title_fontsize=8,
-            alignment="left",
-        )
-        legend.get_title().set_color(INK)
+        _legend(axes, list(axes.containers), "upper", ", ".join(_short(other) for other in others))
+    dashes = [
+        axes.axhline(value, color=GREY, linewidth=1.0, linestyle=style, zorder=1, label=_REFERENCES.get(name, name))
+        for (name, value), style in zip(yardsticks.items(), STYLES, strict=False)
+    ]
+    if dashes:
+        _legend(axes, dashes, "lower")
     return figure
 
 
@@ -130,8 +128,8 @@ def _rank(row: Row, axes: Sequence[Axis]) -> list[int]:
     ]
 
 
-def _scale(axes: Any, axis: Axis, yardsticks: Mapping[str, float]) -> None:
-    """Ticks at the values themselves, and dashed lines to read similarity by."""
+def _scale(axes: Any, axis: Axis) -> None:
+    """Ticks at the values themselves."""
     if axis.numeric:
         lowest, highest = min(axis.values), max(axis.values)
         if axis.name == MINUTES or (lowest > 0 and highest / lowest >= STEEP):
@@ -145,17 +143,25 @@ def _scale(axes: Any, axis: Axis, yardsticks: Mapping[str, float]) -> None:
         axes.set_xticks(range(len(texts)), texts, rotation=20 if long else 0, ha="right" if long else "center")
         axes.set_xlim(-0.5, len(texts) - 0.5)
     axes.set_xlabel(_title(axis))
-    for name, value in yardsticks.items():
-        axes.axhline(value, color=GREY, linewidth=0.9, linestyle=(0, (4, 4)), zorder=1)
-        axes.annotate(
-            _REFERENCES.get(name, name),
-            (0.0, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 2),
-            textcoords="offset points",
-            fontsize=7,
-            color=GREY,
-        )
+
+
+def _legend(axes: Any, handles: Sequence[Any], side: str, title: str = "") -> None:
+    """To the right of the data, where it hides none."""
+    legend = axes.legend(
+        handles=handles,
+        title=title,
+        loc=f"{side} left",
+        bbox_to_anchor=(1.02, 1.0 if side == "upper" else 0.0),
+        frameon=False,
+        fontsize=8,
+        title_fontsize=8,
+        alignment="left",
+    )
+    legend.get_title().set_color(INK)
+    if side == "upper":  # which the lower one would replace
+        legend.remove()
+        axes.add_artist(legend)
+        legend.set_clip_on(False)  # it stands beside the axes
 
 
 def _title(axis: Axis) -> str:

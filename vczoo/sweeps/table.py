@@ -194,5 +194,5 @@ def _brief(title: str) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 and not value.is_integer() else f"{value:.4g}"
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return "" if value is None else str(value)
