@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -500,3 +501,37 @@ def test_real_speech(shared) -> None:
         manifest = Path(folder) / "m.jsonl"
         manifest.write_text(corpus.to_jsonl())
         assert read_corpus(manifest) == corpus
+
+
+def test_fewer_minutes_are_among_more_wherever_the_files_lie(voices: Path, tmp_path: Path) -> None:
+    whole = read_corpus(voices)
+    parts = [whole.within(minutes, seed=3) for minutes in (0.02, 0.04, 0.06, 10)]
+    sets = [set(part.split("train")) for part in parts]
+    for less, more in pairwise(sets):
+        assert less <= more
+    assert sets[0] < sets[2]
+    assert parts[-1] == whole
+    for part, minutes in zip(parts, (0.02, 0.04, 0.06, 10), strict=True):
+        assert part.split("validation") == whole.split("validation")
+        assert part.split("test") == whole.split("test")
+        assert part.speakers == whole.speakers
+        assert all(0 < seconds <= 60 * minutes for seconds in part.training_seconds().values())
+    moved = shutil.copytree(voices, tmp_path / "elsewhere")
+    again = read_corpus(moved).within(0.04, seed=3)
+    assert splits_of(again) == splits_of(parts[1])
+    others = {frozenset(splits_of(whole.within(0.04, seed)).items()) for seed in range(8)}
+    assert len(others) > 1
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(0, "more than 0"), (float("nan"), "more than 0"), (0.001, "alice's")])
+def test_minutes_that_hold_nothing_are_refused(voices: Path, minutes: float, told: str) -> None:
+    with pytest.raises(CorpusError, match=told):
+        read_corpus(voices).within(minutes)
+
+
+def test_training_seconds_are_of_training_alone(voices: Path) -> None:
+    corpus = read_corpus(csv_of(voices, **{"0": "validation", "1": "test"}), validation=0, test=0)
+    whole, training = corpus.seconds_by_speaker(), corpus.training_seconds()
+    for speaker in corpus.speakers:
+        held_out = sum(u.seconds for u in corpus.of_speaker(speaker) if u.split != "train")
+        assert training[speaker] == pytest.approx(whole[speaker] - held_out)

@@ -20,12 +20,12 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "conformance plugin_kit errors files progress mark markup licence_terms",
-    "launch terminal criterion hub_name sound_file resampling pieces licences consent spelling answers",
+    "conformance plugin_kit sweeps errors files progress mark markup licence_terms",
+    "sweeps.state launch terminal criterion hub_name sound_file resampling pieces licences consent spelling answers",
     "sound_writer hub_errors card_facts isolation",
     "specs entry plain discovery waveform frames extras mix cache tensor_file outline",  # what flows between parts
-    "origin conformance.names conformance.of_entries conformance.network_watch plugin_kit.source",
-    "interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "
+    "sweeps.grid origin conformance.names conformance.of_entries conformance.network_watch plugin_kit.source",
+    "sweeps.table interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "
     "team sharding",
     "conformance.promises drawing tracking front_matter offer installer task_heads",
     "conformance.specimen",
@@ -41,17 +41,20 @@ FLOORS = (
     "options kinship provenance portable",
     "lesson watermark",
     "assembly",
-    "run conformance.of_recipes",
+    "run conformance.of_recipes sweeps.cells",
     "hub testing plugin_kit.check",
     "push hub_search",
     "sharing authenticity",
     "converter checkpoint vocoder_checkpoint",
     "loading steps",
     "run_evaluation workers",
-    "loop folder",
+    "loop folder sweeps.listening",
     "train vocoder_loop",
-    "demo vocoder_training rate_finder",
-    "hub_commands plugin_commands plugin_kit_commands task_commands train_commands voice_commands",
+    "demo vocoder_training rate_finder sweeps.tasks",
+    "sweeps.worker sweeps.processes sweeps.ray_tasks",
+    "sweeps.schedule sweeps.plan sweeps.pictures",
+    "sweeps.sweep",
+    "hub_commands plugin_commands plugin_kit_commands sweep_commands task_commands train_commands voice_commands",
     "cli",
     "__main__",
 )

@@ -404,3 +404,55 @@ def test_speeds_are_for_a_frozen_backbone(
         "demo", voices_folder, tmp_path / "plain", [*overrides, "training.content_speeds=[1.0]"], progress=False
     )
     assert not same(tensors_of(tmp_path / "run"), tensors_of(tmp_path / "plain"))
+
+
+def test_minutes_bound_what_training_hears(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = vczoo.finetune("demo", voices_folder, tmp_path / "run", [*small, "training.epochs=1"], minutes=0.04)
+    assert set(run.voices) == {"alice", "bob", "carol"}
+    assert all(0 < minutes <= 0.04 for minutes in run.metrics["training_minutes"].values())
+    rows = [json.loads(line) for line in (tmp_path / "run" / "manifest.jsonl").read_text().splitlines()]
+    whole = vczoo.read_corpus(voices_folder)
+    assert sum(row["split"] == "test" for row in rows) == len(whole.split("test"))
+    assert sum(row["split"] == "train" for row in rows) < len(whole.split("train"))
+    vczoo.finetune("demo", voices_folder, tmp_path / "all", [*small, "training.epochs=1"], minutes=3)
+    said = capsys.readouterr().err
+    assert said.count("alice has 0.058 minutes for training, not 3") == 1
+
+
+def test_what_trains_is_counted(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
+    found = {}
+    for name, settings in {
+        "all": ["freezing.use=none"],
+        "none": ["freezing.use=full"],
+        "last": ["freezing.use=partial"],
+        "gradual": ["freezing.use=gradual", "freezing.every_epochs=1", "training.epochs=2"],
+    }.items():
+        run = vczoo.finetune(
+            "demo", voices_folder, tmp_path / name, [*small, "training.epochs=1", *settings], progress=False
+        )
+        model = run.run.model
+        found[name] = run.metrics["trainable_parameters"]
+        if name == "all":
+            stages = [sum(p.numel() for p in stage.module.parameters()) for stage in model.backbone.stages()]
+            heads = sum(p.numel() for p in model.heads.parameters())
+    assert found == {
+        "all": sum(stages) + heads,
+        "none": heads,
+        "last": stages[-1] + heads,
+        "gradual": stages[-1] + heads,
+    }
+
+
+def test_an_interrupt_during_validation_keeps_the_epoch(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Silent, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
+    monkeypatch.setattr(Silent, "epoch", lambda self, record: None)
+    log = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert len(log.splitlines()) == 1
+    vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, resume=True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text().startswith(log)  # with its seconds: not trained again

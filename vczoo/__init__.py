@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from vczoo.specs import FrameSpec as FrameSpec
     from vczoo.specs import MelSpec as MelSpec
     from vczoo.stream import Stream as Stream
+    from vczoo.sweeps.sweep import Sweep as Sweep
+    from vczoo.sweeps.sweep import sweep as sweep
     from vczoo.task_heads import LabelHead as LabelHead
     from vczoo.task_heads import TextHead as TextHead
     from vczoo.train import finetune as finetune
@@ -142,6 +144,7 @@ _HOMES = {
     "specs": ("FrameSpec", "MelSpec"),
     "stream": ("Stream",),
     "task_heads": ("LabelHead", "TextHead"),
+    "sweeps.sweep": ("Sweep", "sweep"),
     "train": ("finetune",),
     "trials": ("Trial", "read_trials"),
     "vision": ("VisionBackbone",),

@@ -8,7 +8,15 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vczoo import hub_commands, plugin_commands, plugin_kit_commands, task_commands, train_commands, voice_commands
+from vczoo import (
+    hub_commands,
+    plugin_commands,
+    plugin_kit_commands,
+    sweep_commands,
+    task_commands,
+    train_commands,
+    voice_commands,
+)
 from vczoo.errors import VczooError
 from vczoo.launch import launched, leave
 from vczoo.listing import part_rows, recipe_rows
@@ -107,13 +115,9 @@ def demo(
 
 
 app.add_typer(plugin_commands.app, name="plugins")
-for command_name, command in {
-    **train_commands.COMMANDS,
-    **voice_commands.COMMANDS,
-    **task_commands.COMMANDS,
-    **hub_commands.COMMANDS,
-}.items():
-    app.command(command_name)(command)
+for group in (train_commands, sweep_commands, voice_commands, task_commands, hub_commands):
+    for command_name, command in group.COMMANDS.items():
+        app.command(command_name)(command)
 app.add_typer(plugin_kit_commands.app, name="plugin")
 
 

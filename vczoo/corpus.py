@@ -104,6 +104,45 @@ class Corpus:
         """Each speaker's seconds, all splits together, in the order of `speakers`."""
         return {speaker: sum(utterance.seconds for utterance in self.of_speaker(speaker)) for speaker in self.speakers}
 
+    def training_seconds(self) -> dict[str, float]:
+        """Seconds of training recordings of each speaker that training hears, in the order of `speakers`."""
+        return {name: seconds for name in self.speakers if (seconds := sum(u.seconds for u in self._training(name)))}
+
+    def within(self, minutes: float, seed: int = 0) -> Corpus:
+        """At most so many minutes of each speaker's training recordings; validation and test stay as they are.
+
+        Whole recordings are taken up to the first that no longer fits, in an order that the seed and their contents
+        decide: what fewer minutes take is among what more minutes take, wherever the files lie.
+
+        Raises:
+            CorpusError: minutes is not positive; of a speaker not even the first recording fits; a file has gone.
+        """
+        if not 0 < minutes < math.inf:
+            raise CorpusError(f"minutes of training speech are more than 0, got {minutes:g}")
+        left_out: set[Utterance] = set()
+        faults = []
+        for speaker in self.training_seconds():
+            own = self._training(speaker)
+            with ThreadPoolExecutor(READERS) as pool:
+                contents = pool.map(_content_hash, (utterance.path for utterance in own))
+            ranks = {u: hashlib.sha256(f"{seed}/{c}".encode()).hexdigest() for u, c in zip(own, contents, strict=True)}
+            total = 0.0
+            for number, utterance in enumerate(sorted(own, key=lambda u: (ranks[u], str(u.path)))):
+                total += utterance.seconds
+                if total > 60 * minutes:
+                    left_out.add(utterance)
+                    if not number:
+                        faults.append(f"{speaker}'s {utterance.path.name} has {utterance.seconds / 60:.2g}")
+        if faults:
+            raise CorpusError(
+                f"no recording fits into {minutes:g} minutes of training speech: {'; '.join(some(faults))}. Ask for "
+                "more minutes, or cut long recordings into sentences"
+            )
+        return replace(self, utterances=tuple(u for u in self.utterances if u not in left_out))
+
+    def _training(self, speaker: str) -> list[Utterance]:
+        return [utterance for utterance in self.of_speaker(speaker) if utterance.split == "train"]
+
     def fingerprint(self) -> str:
         """SHA-256 over the speaker, split and file content (its SHA-256), and text and label, of every utterance.
 

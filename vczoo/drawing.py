@@ -1,4 +1,4 @@
-"""What every plot of vczoo looks like: sizes in, empty axes out; a drawn figure in, a PNG file out."""
+"""What every plot of vczoo looks like: sizes in, empty axes out; a drawn figure in, a PNG or SVG file out."""
 
 from __future__ import annotations
 
@@ -59,12 +59,13 @@ def head(axes: Any, title: str) -> None:
 
 
 def save(figure: Any, path: Path) -> Path:
-    """Write a figure as PNG; the file appears whole or not at all.
+    """Write a figure as PNG, or where the path ends in .svg as SVG; the file appears whole or not at all.
 
     Raises:
         OSError: the folder cannot be made or the disk is full.
     """
     figure.tight_layout()
     with write_beside(path) as beside:
-        figure.savefig(beside, format="png", dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        kind = "svg" if path.suffix == ".svg" else "png"
+        figure.savefig(beside, format=kind, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return path

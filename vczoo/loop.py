@@ -25,7 +25,18 @@ from vczoo.model import Model
 from vczoo.progress import Watcher
 from vczoo.recipe import Training
 from vczoo.sharding import shard, whole
-from vczoo.steps import Step, Sums, ahead, evaluate, make_optimizer, rate_share, set_rates, train_step, trainable
+from vczoo.steps import (
+    Step,
+    Sums,
+    ahead,
+    count_trained,
+    evaluate,
+    make_optimizer,
+    rate_share,
+    set_rates,
+    train_step,
+    trainable,
+)
 from vczoo.team import Team
 
 __all__ = ["LOG", "Fit", "fit", "interruptible", "run_frozen", "seed_of"]
@@ -37,11 +48,14 @@ LOOK_EVERY = 20  # steps between looks at the loss, where a look costs
 
 @dataclass(frozen=True)
 class Fit:
-    """How a fine-tune went: one record an epoch, the best epoch (-1 when nothing trained), seconds of training."""
+    """How a fine-tune went: one record an epoch, the best epoch (-1 when nothing trained), seconds of training, and
+    how many parameters trained in some epoch.
+    """
 
     history: list[dict[str, Any]]
     best_epoch: int
     seconds: float
+    parameters: int = 0
 
 
 def fit(
@@ -77,7 +91,7 @@ def fit(
     if not any(True for _ in owned.parameters()):
         run_frozen((train, validation), _depth(model, freezing, 0), watcher, team)
         return Fit([], -1, 0.0)
-    final = owned
+    final, parameters = owned, count_trained(model, freezing, settings.epochs)
     if team.sharded:  # a copy trains in parts, so that the model itself stays whole
         model = copy.deepcopy(model)
         owned = trainable(model, freezing, settings.epochs)
@@ -108,7 +122,11 @@ def fit(
         while state.epoch < settings.epochs and state.epoch - max(state.best_epoch, 0) <= settings.patience:
             began = time.perf_counter()
             multipliers = apply_freezing(model.backbone, freezing, state.epoch)
-            run_frozen((train, validation), frozen_depth(multipliers), watcher, team, interrupted)
+            try:
+                run_frozen((train, validation), frozen_depth(multipliers), watcher, team, interrupted)
+            except KeyboardInterrupt:  # which may have come while the epoch before this one was validated
+                keep()
+                raise
             trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
             if step is None or trains != trained:  # what is averaged over processes is settled when it is wrapped
                 step, trained = team.wrap(Step(model, team)), trains
@@ -173,7 +191,7 @@ def fit(
     model = train.features.model.eval()
     freezing.finish(model.backbone)
     train.features.renew()  # a strategy may have frozen again what it had trained
-    return Fit(state.history, state.best_epoch, state.seconds)
+    return Fit(state.history, state.best_epoch, state.seconds, parameters)
 
 
 def run_frozen(

@@ -18,12 +18,24 @@ from vczoo.checkpoint import TrainingState
 from vczoo.clips import Clips
 from vczoo.errors import VczooError
 from vczoo.frames import Frames
+from vczoo.freezing import apply_freezing
 from vczoo.interfaces import Freezing, Loss
 from vczoo.model import Model
 from vczoo.recipe import Training
 from vczoo.team import Team
 
-__all__ = ["Step", "Sums", "ahead", "evaluate", "make_optimizer", "rate_share", "set_rates", "train_step", "trainable"]
+__all__ = [
+    "Step",
+    "Sums",
+    "ahead",
+    "count_trained",
+    "evaluate",
+    "make_optimizer",
+    "rate_share",
+    "set_rates",
+    "train_step",
+    "trainable",
+]
 
 
 class Step(nn.Module):
@@ -153,6 +165,17 @@ def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
     ever = [max(values) for values in zip(*(freezing.multipliers(len(stages), e) for e in range(epochs)), strict=True)]
     thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
     return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
+
+
+def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
+    """How many parameters train in some epoch; the epoch that a model is in is left to be set again."""
+    count = len(model.backbone.stages())
+    epoch_of = {freezing.multipliers(count, epoch): epoch for epoch in range(epochs)}
+    trained = {id(parameter): parameter.numel() for parameter in model.heads.parameters() if parameter.requires_grad}
+    for epoch in epoch_of.values():
+        apply_freezing(model.backbone, freezing, epoch)
+        trained |= {id(value): value.numel() for value in model.backbone.parameters() if value.requires_grad}
+    return sum(trained.values())
 
 
 def train_step(

@@ -33,7 +33,8 @@ def print_table(rows: list[dict[str, str]]) -> None:
     for row in rows:
         table.add_row(*(_harmless(value) for value in row.values()))
     if not console.is_terminal:  # for other programs: whole lines, however long
-        width = max(80, *(sum(len(value) + 2 for value in row.values()) + 80 for row in rows))
+        longest = [max(len(_harmless(text)) for text in (name, *(row[name] for row in rows))) for name in rows[0]]
+        width = max(80, sum(longest) + 2 * len(longest) + 80)
         console = Console(width=width, markup=False, emoji=False)
     console.print(table, highlight=False)
 

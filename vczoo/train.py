@@ -54,6 +54,7 @@ def finetune(
     out: Location,
     overrides: Iterable[str] | Mapping[str, Any] = (),
     *,
+    minutes: float | None = None,
     rehearse: bool = True,
     resume: bool = False,
     cache: Location | bool = True,
@@ -76,6 +77,8 @@ def finetune(
         out: the run folder to make.
         overrides: of the recipe, `["training.epochs=3"]` or a mapping of the same; from a run, of its `training`
             and `freezing` alone.
+        minutes: of each speaker's training recordings in `data`, at most; `training.seed` decides which, and what fewer
+            minutes take is among what more take. Validation and test stay as they are. None for all of them.
         rehearse: from a run, whether its speakers are kept; their recordings are needed for it.
         resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
         cache: where what the frozen stages give is kept between epochs and fine-tunes: true is the user's cache
@@ -108,6 +111,8 @@ def finetune(
     team = Team(device, settings.precision, sharded=shard)
     team.alone(lambda: _check_out(folder, resume))
     corpus = read_corpus(data)
+    short = corpus.training_seconds() if minutes else {}
+    corpus = corpus if minutes is None else corpus.within(minutes, settings.seed)
     old = start if rehearse else None
     if old:
         corpus = _with_old_speakers(Path(place), old, corpus)
@@ -165,6 +170,9 @@ def finetune(
         _check_shared(folder, team)
         with Bar() if progress and team.leads else Silent() as watcher:
             watcher.say(corpus.report())
+            for speaker, seconds in short.items():
+                if minutes and seconds < 60 * minutes:
+                    watcher.say(f"{speaker} has {seconds / 60:.2g} minutes for training, not {minutes:g}")
             for note in flattered:
                 watcher.say(f"of the figures that epochs are chosen by: {note}")
             if note := unmasked_note(model.backbone, freezing, settings):
@@ -199,6 +207,8 @@ def finetune(
                 "epochs": len(fitted.history),
                 "best_epoch": fitted.best_epoch,
                 "seconds": round(fitted.seconds, 2),
+                "trainable_parameters": fitted.parameters,
+                "training_minutes": {name: round(s / 60, 2) for name, s in corpus.training_seconds().items()},
                 "validation": evaluate(model, clips["validation"]) | (listen() if listen and fitted.history else {}),
                 "test": evaluate(model, clips["test"]),
             }

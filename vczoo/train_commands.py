@@ -22,6 +22,9 @@ def train(
     data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     overrides: Overrides = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Of each speaker's training speech, at most.", show_default="all")
+    ] = None,
     rehearse: Annotated[
         bool, typer.Option(help="From a run: keep its speakers, or only its weights.", show_default="keep them")
     ] = True,
@@ -50,6 +53,7 @@ def train(
             data,
             out,
             overrides or (),
+            minutes=minutes,
             rehearse=rehearse,
             resume=resume,
             cache=False if no_cache else cache or True,
