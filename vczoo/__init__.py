@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from vczoo.corpus import read_corpus as read_corpus
     from vczoo.entry import Entry as Entry
     from vczoo.entry import Weights as Weights
+    from vczoo.errors import AudioError as AudioError
     from vczoo.errors import ContractError as ContractError
+    from vczoo.errors import CorpusError as CorpusError
     from vczoo.errors import FolderError as FolderError
     from vczoo.errors import HubError as HubError
     from vczoo.errors import LicenceError as LicenceError
     from vczoo.errors import PluginError as PluginError
     from vczoo.errors import RecipeError as RecipeError
+    from vczoo.errors import RunError as RunError
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
+    from vczoo.errors import VoiceError as VoiceError
     from vczoo.errors import WeightsError as WeightsError
     from vczoo.evaluation import Conversion as Conversion
     from vczoo.evaluation import Evaluation as Evaluation
@@ -89,6 +93,7 @@ if TYPE_CHECKING:
     from vczoo.zoo import list_parts as list_parts
 
 __version__ = "0.1.0"
+"""The version of vczoo, by semantic versioning."""
 
 _HOMES = {
     "authenticity": ("Check", "verify"),
@@ -96,14 +101,18 @@ _HOMES = {
     "corpus": ("Corpus", "read_corpus"),
     "entry": ("Entry", "Weights"),
     "errors": (
+        "AudioError",
         "ContractError",
+        "CorpusError",
         "FolderError",
         "HubError",
         "LicenceError",
         "PluginError",
         "RecipeError",
+        "RunError",
         "UnknownNameError",
         "VczooError",
+        "VoiceError",
         "WeightsError",
     ),
     "evaluation": ("Conversion", "Evaluation"),

@@ -24,13 +24,13 @@ from vczoo.specs import FrameSpec, MelSpec
 
 __all__ = ["CONTEXT", "Specimen", "UnsupportedError", "missing_options", "random_frames"]
 
-# What a recipe would say to a factory that asks for it.
 CONTEXT: dict[str, Any] = {
     "frames": FrameSpec(16000, 320, 24),
     "acoustic": MelSpec(num_mels=20),
     "num_speakers": 3,
     "embedding_width": 16,
 }
+"""What the suite gives to a factory that asks for it, as a recipe would: for tests that build a part by themselves."""
 
 
 class UnsupportedError(Exception):
