@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vczoo.converter import Converter as Converter
     from vczoo.corpus import Corpus as Corpus
     from vczoo.corpus import read_corpus as read_corpus
+    from vczoo.deprecation import VczooDeprecationWarning as VczooDeprecationWarning
     from vczoo.entry import Entry as Entry
     from vczoo.entry import Weights as Weights
     from vczoo.errors import AudioError as AudioError
@@ -99,6 +100,7 @@ _HOMES = {
     "authenticity": ("Check", "verify"),
     "converter": ("Converter",),
     "corpus": ("Corpus", "read_corpus"),
+    "deprecation": ("VczooDeprecationWarning",),
     "entry": ("Entry", "Weights"),
     "errors": (
         "AudioError",
@@ -172,6 +174,8 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
+        if today := importlib.import_module("vczoo.deprecation").name_of_today("vczoo", name):
+            return __getattr__(today)
         raise AttributeError(f"module 'vczoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"vczoo.{_MODULE_OF[name]}"), name)
     globals()[name] = value
