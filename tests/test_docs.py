@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from tests.conftest import SPEAKERS, synthetic_utterance
 from tests.hub_server import HubServer
 from vczoo.assembly import checked_recipe
 
@@ -32,12 +34,12 @@ def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch, h
     shutil.copytree(voices_folder, tmp_path / "voices", ignore=shutil.ignore_patterns("carol"))
     shutil.copytree(voices_folder / "carol", tmp_path / "more-voices" / "carla")
     for name, source in {
-        "hello.wav": "bob/0.wav",
         "carol1.wav": "carol/1.wav",
         "carol2.wav": "carol/2.wav",
         "who.wav": "alice/3.wav",
     }.items():
         shutil.copy(voices_folder / source, tmp_path / name)
+    soundfile.write(tmp_path / "hello.wav", synthetic_utterance(6, *SPEAKERS["bob"]), 16000)  # which is in no folder
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
