@@ -115,6 +115,11 @@ def test_signatures_and_docstrings_are_there(site: Path) -> None:
     assert "conformance_tests(" in page(site, "reference/testing.html").text
 
 
+def test_every_block_of_code_is_one(site: Path) -> None:
+    """A fence whose first line the builder cannot read stays text, and the strict build says nothing of it."""
+    assert [path.name for path in site.rglob("*.html") if "```" in page(site, str(path)).text] == []
+
+
 def test_every_name_can_be_linked_to(site: Path) -> None:
     html = "".join(path.read_text(encoding="utf-8") for path in (site / "reference").glob("*.html"))
     assert set(PUBLIC) <= set(re.findall(r'id="([\w.]+)"', html))
