@@ -2,6 +2,7 @@
 # make demo    setup, then the main job, offline: speech of synthetic voices, fine-tune, convert, enrol
 # make test    setup, then lint and the whole test suite
 # make lint    ruff, ruff format and strict mypy
+# make docs    setup, then the site, strictly, into site/; open site/index.html
 
 # The first of these that runs and is of a version that torch and the plugins support.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -15,7 +16,7 @@ DEMO ?= vczoo-demo-$(shell date +%Y%m%d-%H%M%S)
 # Without kept bytecode every process that the tests start would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test lint constraints
+.PHONY: setup demo test lint docs constraints
 
 setup: .venv/.ready
 
@@ -38,6 +39,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES)
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Pin again, to the newest releases that fit together.
 constraints: setup

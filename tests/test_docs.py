@@ -10,12 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from tests.conftest import SPEAKERS, synthetic_utterance
 from tests.hub_server import HubServer
 from vczoo.assembly import checked_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").rglob("*.md")) - set(TUTORIALS))]
+TITLE = re.compile(r'title="([^"]+)"')  # of a block of a tutorial: the file that it is, or "setup"
 BLOCK = re.compile(r"^```(\S+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -30,18 +34,19 @@ def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch, h
     shutil.copytree(voices_folder, tmp_path / "voices", ignore=shutil.ignore_patterns("carol"))
     shutil.copytree(voices_folder / "carol", tmp_path / "more-voices" / "carla")
     for name, source in {
-        "hello.wav": "bob/0.wav",
         "carol1.wav": "carol/1.wav",
         "carol2.wav": "carol/2.wav",
         "who.wav": "alice/3.wav",
     }.items():
         shutil.copy(voices_folder / source, tmp_path / name)
+    soundfile.write(tmp_path / "hello.wav", synthetic_utterance(6, *SPEAKERS["bob"]), 16000)  # which is in no folder
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_pages_have_examples_of_known_kinds() -> None:
-    kinds = {(name, rest.strip()) for page in PAGES for name, rest, _ in BLOCK.findall(page.read_text())}
+    found = [block for page in (*PAGES, *TUTORIALS) for block in BLOCK.findall(page.read_text())]
+    kinds = {(name, rest.strip()) for name, rest, _ in found if not TITLE.fullmatch(rest.strip())}
     assert kinds <= {("python", ""), ("sh", ""), ("sh", "setup"), ("yaml", ""), ("text", "")}
     assert {("python", ""), ("sh", ""), ("yaml", "")} <= kinds
 
@@ -72,17 +77,52 @@ def test_recipes_in_the_text_have_no_fault(page: Path, tmp_path: Path) -> None:
         assert checked_recipe(file).name == file.stem
 
 
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_runs_from_top_to_bottom(page: Path, desk: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Block by block, as a reader does it: files are written, what is made is installed, the rest runs."""
+    site = tmp_path_factory.mktemp("site-packages")
+    paths = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join([str(site), *(part for part in sys.path if part)]),
+    }
+    for language, rest, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        title = TITLE.fullmatch(rest.strip())
+        if title and title[1] != "setup":
+            (desk / title[1]).write_text(text, encoding="utf-8")
+            continue
+        if title:
+            commands = [install(line, site) for line in text.splitlines() if not is_setup(line)]
+        else:
+            commands = {"sh": [["bash", "-c", f"set -e\n{text}"]], "python": [[sys.executable, "-c", text]]}.get(
+                language, []
+            )
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **paths})
+            assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+
+
+def install(line: str, site: Path) -> list[str]:
+    """The command that installs what a tutorial has made, into a folder of its own and without the network."""
+    folder = line.removeprefix("pip install -e ")
+    assert folder != line, f"{line}: a reader of the tutorial cannot do that"
+    alone = ["--no-deps", "--no-build-isolation", "--offline", "--python", sys.executable]
+    return [sys.executable, "-m", "uv", "pip", "install", *alone, "--target", str(site), f"./{folder}"]
+
+
+def is_setup(line: str) -> bool:
+    """Whether a line sets up what the repository has: its targets of make, its distributions."""
+    command, *words = line.split()
+    if command == "make":
+        return set(words) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return [command, *words[:1]] == ["pip", "install"] and all(
+        (ROOT / word / "pyproject.toml").is_file() for word in words[1:]
+    )
+
+
 def test_setup_examples_name_what_is_there() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for page in PAGES:
-        for block in blocks(page, "sh", "setup"):
-            for command, *words in (line.split() for line in block.splitlines()):
-                assert command in {"make", "pip"}
-                if command == "make":
-                    assert set(words) <= targets
-                else:
-                    assert words[0] == "install"
-                    assert all((ROOT / word / "pyproject.toml").is_file() for word in words[1:])
+    lines = [line for page in PAGES for block in blocks(page, "sh", "setup") for line in block.splitlines()]
+    assert lines
+    assert [line for line in lines if not is_setup(line)] == []
 
 
 def test_the_table_of_recipes_is_complete() -> None:

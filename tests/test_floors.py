@@ -20,9 +20,9 @@ PLUGINS = sorted(path for path in ROOT.glob("plugins/*/vczoo_*") if (path / "__i
 
 # The lowest row first. A module may import from any row below its own, never from its own or one above.
 FLOORS = (
-    "conformance plugin_kit sweeps errors files progress mark markup licence_terms",
-    "sweeps.state launch terminal criterion hub_name sound_file resampling pieces licences consent spelling answers",
-    "sound_writer hub_errors card_facts isolation",
+    "conformance plugin_kit sweeps errors deprecation files progress mark markup licence_terms",
+    "sweeps.state launch criterion hub_name sound_file resampling pieces licences consent spelling answers",
+    "terminal sound_writer hub_errors card_facts isolation",
     "specs entry plain discovery waveform frames extras mix cache tensor_file outline",  # what flows between parts
     "sweeps.grid origin conformance.names conformance.of_entries conformance.network_watch plugin_kit.source",
     "sweeps.table interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "

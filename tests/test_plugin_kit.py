@@ -247,3 +247,19 @@ def test_the_wheel_of_vczoo_holds_the_templates(tmp_path: Path) -> None:
 def test_pytest_starts_without_torch() -> None:
     code = "import sys, vczoo.testing; print(sorted({'torch', 'numpy', 'pytest'} & set(sys.modules)))"
     assert run("-c", code, cwd=ROOT).stdout.strip() == "[]"
+
+
+def test_a_replacement_that_is_not_there_is_told(tmp_path: Path) -> None:
+    module = """
+import vczoo
+
+@vczoo.hookimpl
+def vczoo_entries():
+    return [vczoo.Entry(f"odd/{name}", "freezing", "vczoo_odd.adapter:Good", "odd", "MIT", source="odd", replaced_by=by)
+            for name, by in {"new": "", "old": "odd/new", "older": "partial", "lost": "odd/newer"}.items()]
+"""
+    report = check_plugin(find_plugin(broken(tmp_path / "odd", module, ADAPTER)), "odd/*")
+    assert [fault.partition(";")[0] for fault in report.all_faults] == [
+        "freezing 'odd/lost': replaced_by names nothing: no freezing is called 'odd/newer'"
+    ]
+    assert len(report.checked) == 4

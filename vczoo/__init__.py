@@ -17,16 +17,21 @@ if TYPE_CHECKING:
     from vczoo.converter import Converter as Converter
     from vczoo.corpus import Corpus as Corpus
     from vczoo.corpus import read_corpus as read_corpus
+    from vczoo.deprecation import VczooDeprecationWarning as VczooDeprecationWarning
     from vczoo.entry import Entry as Entry
     from vczoo.entry import Weights as Weights
+    from vczoo.errors import AudioError as AudioError
     from vczoo.errors import ContractError as ContractError
+    from vczoo.errors import CorpusError as CorpusError
     from vczoo.errors import FolderError as FolderError
     from vczoo.errors import HubError as HubError
     from vczoo.errors import LicenceError as LicenceError
     from vczoo.errors import PluginError as PluginError
     from vczoo.errors import RecipeError as RecipeError
+    from vczoo.errors import RunError as RunError
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
+    from vczoo.errors import VoiceError as VoiceError
     from vczoo.errors import WeightsError as WeightsError
     from vczoo.evaluation import Conversion as Conversion
     from vczoo.evaluation import Evaluation as Evaluation
@@ -93,21 +98,27 @@ if TYPE_CHECKING:
     from vczoo.zoo import list_parts as list_parts
 
 __version__ = "0.1.0"
+"""The version of vczoo, by semantic versioning."""
 
 _HOMES = {
     "authenticity": ("Check", "verify"),
     "converter": ("Converter",),
     "corpus": ("Corpus", "read_corpus"),
+    "deprecation": ("VczooDeprecationWarning",),
     "entry": ("Entry", "Weights"),
     "errors": (
+        "AudioError",
         "ContractError",
+        "CorpusError",
         "FolderError",
         "HubError",
         "LicenceError",
         "PluginError",
         "RecipeError",
+        "RunError",
         "UnknownNameError",
         "VczooError",
+        "VoiceError",
         "WeightsError",
     ),
     "evaluation": ("Conversion", "Evaluation"),
@@ -169,6 +180,8 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
+        if today := importlib.import_module("vczoo.deprecation").name_of_today("vczoo", name):
+            return __getattr__(today)
         raise AttributeError(f"module 'vczoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"vczoo.{_MODULE_OF[name]}"), name)
     globals()[name] = value

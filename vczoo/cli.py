@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,7 +21,7 @@ from vczoo import (
 from vczoo.errors import VczooError
 from vczoo.launch import launched, leave
 from vczoo.listing import part_rows, recipe_rows
-from vczoo.terminal import Overrides, as_run, print_line, print_table
+from vczoo.terminal import Overrides, as_run, print_deprecations, print_line, print_table
 
 app = typer.Typer(
     name="vczoo",
@@ -125,7 +126,9 @@ def main() -> NoReturn:
     """Run the command line; a caller's mistake becomes one message and exit status 1."""
     status = 0
     try:
-        app()
+        with warnings.catch_warnings():
+            print_deprecations()
+            app()
     except VczooError as error:
         print_line(f"error: {error}", to_stderr=True)
         status = 1

@@ -52,6 +52,7 @@ class Entry:
         weights: named pretrained weights, the default first.
         exports: whether `torch.export` takes what the factory makes; the conformance suite then tries it.
         check_with: options that the conformance suite builds it with, where the defaults make something large.
+        replaced_by: the part of its kind to use instead, `timm/other`, where this name is kept for old recipes alone.
     """
 
     name: str
@@ -65,9 +66,11 @@ class Entry:
     weights: tuple[Weights, ...] = ()
     exports: bool = False
     check_with: Mapping[str, Any] = field(default_factory=dict)
+    replaced_by: str = ""
 
     def __post_init__(self) -> None:
-        texts = {name: getattr(self, name) for name in ("name", "factory", "summary", "licence", "paper", "source")}
+        names = ("name", "factory", "summary", "licence", "paper", "source", "replaced_by")
+        texts = {name: getattr(self, name) for name in names}
         if wrong := [name for name, value in texts.items() if not isinstance(value, str)]:
             raise PluginError(f"entry {self.name!r}: {wrong[0]} is {texts[wrong[0]]!r}, expected text")
         if not isinstance(self.arguments, Mapping) or not all(isinstance(one, Weights) for one in self.weights):
@@ -81,6 +84,8 @@ class Entry:
             raise PluginError(f"entry {self.name!r}: factory is {self.factory!r}, expected 'module:attribute'")
         if not self.name or not self.summary or not self.licence:
             raise PluginError(f"entry {self.name!r} of kind {self.kind}: name, summary and licence are required")
+        if self.replaced_by == self.name:
+            raise PluginError(f"entry {self.name!r} of kind {self.kind}: replaced_by is that name; name another")
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.

@@ -62,7 +62,8 @@ def convert_folder(
         folder: WAV, FLAC, OGG and MP3 files below it are converted; hidden ones are passed over, and so is what lies
             in `out`, where that is inside; links to folders are not followed.
         out: the folder to make; a file has the path there that its recording has below `folder`.
-        voice, semitones: as for `Converter.convert`.
+        voice: as for `Converter.convert`.
+        semitones: as for `Converter.convert`.
         suffix: of the files that are made, or "keep" for each recording's own.
         jobs: processes, each with the run in its memory and its share of torch's threads.
         overwrite: whether files that are there are replaced.

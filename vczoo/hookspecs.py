@@ -29,6 +29,7 @@ __all__ = ["API", "GROUP", "hookimpl", "hookspec"]
 API = "1"  # it changes where a plugin that worked would no longer work
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a plugin's function as one of the hooks below: `vczoo_entries` or `vczoo_recipes`."""
 
 
 @hookspec

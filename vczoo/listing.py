@@ -55,7 +55,7 @@ def part_rows(kind: str, pattern: str = "*") -> list[dict[str, str]]:
         {
             "part": zoo.use_of(entry, distribution),
             "kind": entry.kind,
-            "what": entry.summary,
+            "what": entry.summary + (f" (replaced by {entry.replaced_by})" if entry.replaced_by else ""),
             "weights": ", ".join(weights.name for weights in entry.weights),
             "licence": entry.licence,
             "from": distribution,

@@ -7,11 +7,13 @@ import os
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+from vczoo.deprecation import warn_at_caller
 from vczoo.entry import Entry, Kind
 from vczoo.errors import ContractError, VczooError, nearest
 from vczoo.recipe import Part
@@ -23,6 +25,8 @@ __all__ = ["CONTEXT", "Ready", "attempt", "ready_part"]
 # What a factory may ask for by naming it in its signature; everything else in the signature is an option.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
 
+
+_told: set[tuple[Kind, str]] = set()
 
 _NEEDS = {
     "frames": "a backbone",
@@ -79,6 +83,7 @@ def ready_part(faults: list[str], place: str, kind: Kind, part: Part, *, weights
     except VczooError as error:
         faults.append(f"{place}.use: {error}")
         return None
+    _tell_replaced(entry, part.use)
     before = len(faults)
     hints = _hints(factory)
     taken = {*CONTEXT, *entry.arguments}
@@ -109,6 +114,13 @@ def ready_part(faults: list[str], place: str, kind: Kind, part: Part, *, weights
         if weights_needed:
             attempt(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
     return Ready(entry, factory, options) if len(faults) == before else None
+
+
+def _tell_replaced(entry: Entry, use: str) -> None:
+    """Warn of a name that is kept for old recipes alone: once, however often it is looked up, by workers too."""
+    if entry.replaced_by and (entry.kind, use) not in _told and parent_process() is None:
+        _told.add((entry.kind, use))
+        warn_at_caller(f"{entry.kind} {use!r} is replaced by {entry.replaced_by!r}; write `use: {entry.replaced_by}`")
 
 
 def attempt(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from vczoo.deprecation import VczooDeprecationWarning
 from vczoo.files import is_folder_with
+from vczoo.launch import leads
 
-__all__ = ["Overrides", "as_run", "print_line", "print_table"]
+__all__ = ["Overrides", "as_run", "print_deprecations", "print_line", "print_table"]
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
@@ -43,6 +46,26 @@ def print_line(text: str, *, to_stderr: bool = False) -> None:
     """Print text that ends with one line break."""
     stream = sys.stderr if to_stderr else sys.stdout
     stream.write(_harmless(text.rstrip("\n"), "\n\t") + "\n")
+
+
+def print_deprecations() -> None:
+    """Print, from now on, what is deprecated as one line on standard error: the line of code would be vczoo's own."""
+    show = warnings.showwarning
+
+    def show_line(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, VczooDeprecationWarning):
+            show(message, category, filename, lineno, file, line)
+        elif leads():
+            print_line(f"warning: {message}", to_stderr=True)
+
+    warnings.showwarning = show_line
 
 
 def _harmless(text: str, kept: str = "") -> str:

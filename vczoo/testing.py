@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vczoo.conformance.names import OF_RECIPES, checks_of
+from vczoo.deprecation import name_of_today
 from vczoo.entry import Entry
 from vczoo.errors import VczooError
 
@@ -58,6 +59,8 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
+        if today := name_of_today("vczoo.testing", name):
+            return globals()[today] if today in globals() else __getattr__(today)
         raise AttributeError(f"module 'vczoo.testing' has no attribute {name!r}")
     return getattr(importlib.import_module(f"vczoo.conformance.{_MODULE_OF[name]}"), name)
 

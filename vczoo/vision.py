@@ -34,7 +34,8 @@ class VisionBackbone(Backbone):
             read. Networks that give channels last must permute in their last stage.
         time_stride: mel frames to one frame, at most; a power of two from 1 to 32.
         num_mels: bands, hence the image's height.
-        mean, deviation: the normalisation that the network was trained with, one value a channel.
+        mean: of the normalisation that the network was trained with, one value a channel.
+        deviation: of the same.
 
     Raises:
         ContractError: a stage cannot read the image, or time_stride is out of range or beyond this network.

@@ -25,7 +25,6 @@ from vczoo.task_heads import LabelHead, TextHead
 
 __all__ = ["CONTEXT", "Specimen", "UnsupportedError", "missing_options", "random_frames"]
 
-# What a recipe would say to a factory that asks for it.
 CONTEXT: dict[str, Any] = {
     "frames": FrameSpec(16000, 320, 24),
     "acoustic": MelSpec(num_mels=20),
@@ -33,6 +32,7 @@ CONTEXT: dict[str, Any] = {
     "labels": ("angry", "calm", "sad"),
     "embedding_width": 16,
 }
+"""What the suite gives to a factory that asks for it, as a recipe would: for tests that build a part by themselves."""
 
 
 class UnsupportedError(Exception):

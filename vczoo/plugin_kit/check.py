@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from typing import Any
 from vczoo.conformance.names import OF_RECIPES
 from vczoo.discovery import normalised
 from vczoo.entry import Entry
+from vczoo.errors import VczooError
 from vczoo.plugin_kit.source import PluginSource
+from vczoo.zoo import the_zoo
 
 __all__ = ["Checked", "PluginReport", "check_plugin"]
 
@@ -129,7 +131,6 @@ def _crash(report: PluginReport, done: subprocess.CompletedProcess[str]) -> str:
 def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
     """In the process of its own: load the plugin as the zoo does, and check what it registers."""
     from vczoo.flaws import flaws
-    from vczoo.zoo import the_zoo
 
     zoo = the_zoo()
     # After it: what a plugin imports that is heavy is seen where nobody else has imported it.
@@ -149,6 +150,8 @@ def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None
     subjects = [subject for subject in subjects if fnmatch.fnmatchcase(subject[0], asked["pattern"])]
     if not asked["begun"]:
         tell({"registered": len(subjects)})
+        for fault in _lost([subject for _, subject, _ in subjects if isinstance(subject, Entry)]):
+            tell({"fault": fault})
     chosen = subjects if asked["everything"] else _sample(subjects)
     for name, subject, module in chosen[asked["begun"] :]:
         if isinstance(subject, Entry):
@@ -159,6 +162,16 @@ def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None
             tell({"name": name, "kind": "recipe"})
             for check in OF_RECIPES:
                 tell(check_recipe(check, Path(str(subject)), module).to_plain())
+
+
+def _lost(entries: Sequence[Entry]) -> Iterator[str]:
+    """Sentences on entries that name a replacement which is not there."""
+    for entry in entries:
+        if entry.replaced_by:
+            try:
+                the_zoo().find(entry.kind, entry.replaced_by)
+            except VczooError as error:
+                yield f"{entry.kind} {entry.name!r}: replaced_by names nothing: {error}"
 
 
 def _sample(subjects: Sequence[Any]) -> Sequence[Any]:
