@@ -147,7 +147,9 @@ def test_faults_are_told_and_the_rest_is_checked(tmp_path: Path) -> None:
     where = broken(tmp_path / "odd", ENTRIES.format(names=["Good", "Bad"]), ADAPTER)
     done = run("-m", "vczoo", "plugin", "check", where, cwd=tmp_path)
     assert done.returncode == 1
-    assert "FAULT" in done.stdout
+    good, bad = (line.split() for line in done.stdout.splitlines() if line.startswith("odd/"))
+    assert good[2:5] == ["7", "of", "7"]
+    assert bad[2:8] == ["4", "of", "7", "multipliers", "frozen", "finish"]
     assert "freezing 'odd/Bad', multipliers: `multipliers` gives one a stage for 2 stages" in done.stderr
     assert "odd/Good" in done.stdout
     assert "odd/Good" not in done.stderr

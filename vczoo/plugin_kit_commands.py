@@ -52,8 +52,7 @@ def check(
 
 def _print(report: PluginReport) -> None:
     if report.checked:
-        names = list(dict.fromkeys(result["name"] for one in report.checked for result in one.results))
-        print_table([_row(one, names) for one in report.checked])
+        print_table([_row(one) for one in report.checked])
     count = sum(len(one.results) for one in report.checked)
     seconds = sum(result["seconds"] for one in report.checked for result in one.results)
     print_line(
@@ -67,11 +66,19 @@ def _print(report: PluginReport) -> None:
                 print_line(f"({one.name}, {result['name']} skipped: {result['detail']})")
 
 
-def _row(one: Checked, names: list[str]) -> dict[str, str]:
-    """Seconds by check; who fails says so."""
-    cells = {
-        result["name"]: {"passed": f"{result['seconds']:.2f}", "skipped": "skipped"}.get(result["outcome"], "FAULT")
-        for result in one.results
+def _row(one: Checked) -> dict[str, str]:
+    """How many checks, how long they took, which one took longest, and which found a fault."""
+    slowest = max(one.results, key=lambda result: result["seconds"], default={"name": "", "seconds": 0.0})
+    outcomes = {
+        outcome: [result["name"] for result in one.results if result["outcome"] == outcome]
+        for outcome in ("passed", "skipped", "failed")
     }
-    total = sum(result["seconds"] for result in one.results)
-    return {"entry": one.name, "kind": one.kind, "s": f"{total:.2f}"} | {name: cells.get(name, "") for name in names}
+    return {
+        "entry": one.name,
+        "kind": one.kind,
+        "passed": f"{len(outcomes['passed'])} of {len(one.results)}",
+        "skipped": " ".join(outcomes["skipped"]),
+        "FAULT": " ".join(outcomes["failed"]),
+        "seconds": f"{sum(result['seconds'] for result in one.results):.2f}",
+        "the slowest": f"{slowest['name']} {slowest['seconds']:.2f}",
+    }
