@@ -27,7 +27,8 @@ FLOORS = (
     "sweeps.grid origin conformance.names conformance.of_entries conformance.network_watch plugin_kit.source",
     "sweeps.table interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "
     "team sharding",
-    "conformance.promises drawing tracking front_matter offer installer task_heads",
+    "conformance.promises drawing tracking front_matter offer installer task_heads mel_backbone "
+    "perturbation vocoders.griffin_lim heads.speaker",
     "conformance.specimen",
     "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
     "activations conformance.of_task_heads",

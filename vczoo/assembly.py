@@ -13,18 +13,18 @@ from torch import nn
 from vczoo.base import stage_of
 from vczoo.criterion import criterion_faults
 from vczoo.entry import Kind
-from vczoo.errors import RecipeError, WeightsError
+from vczoo.errors import ContractError, RecipeError, WeightsError
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder
 from vczoo.model import Model
 from vczoo.needs import need_faults
 from vczoo.options import Ready, attempt, ready_part
-from vczoo.recipe import Part, Recipe
+from vczoo.recipe import HeadPart, Part, Recipe
 from vczoo.recipe_text import read_values
-from vczoo.specs import FrameSpec, check_contract
+from vczoo.specs import FrameSpec, MelSpec, check_contract
 from vczoo.task_heads import Head
 from vczoo.weights import digest, is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
+__all__ = ["build", "build_freezing", "build_teacher", "check", "checked_recipe", "pretrained_places"]
 
 UNKNOWN = ("unknown",)  # what a label head knows before it is trained
 
@@ -55,7 +55,7 @@ def check(recipe: Recipe) -> None:
         RecipeError: with every fault.
     """
     faults: list[str] = []
-    ready = _prepare(recipe, faults)
+    ready = _prepare(recipe, faults, taught=True)
     with torch.random.fork_rng(devices=[]):
         model = _assemble(recipe, ready, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
         if "freezing" in ready:
@@ -63,6 +63,12 @@ def check(recipe: Recipe) -> None:
             if freezing and model:
                 num_stages = len(model.backbone.stages())
                 attempt(faults, "freezing", lambda: freezing.multipliers(num_stages, 0))
+        if "teacher" in ready:
+            teacher: Backbone | None = _make_with_weights(ready, "teacher", {}, faults, ("teacher",))
+            if teacher and model:
+                attempt(faults, "teacher", lambda: check_teacher(model, teacher.spec))
+    if recipe.teacher is None and model and model.frame_heads:
+        faults.append(f"heads.{next(iter(model.frame_heads))}: it learns from a teacher, and this recipe has none")
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
         if model and training:
             faults += criterion_faults(training.criterion, section, set(model.tasks.values()))
@@ -108,6 +114,37 @@ def build(
     return model
 
 
+def build_teacher(recipe: Recipe) -> Backbone | None:
+    """Build the backbone that a recipe's heads of frames learn from; None where it has none.
+
+    Raises:
+        RecipeError: with every fault of it.
+        WeightsError: its weights cannot be had or do not fit.
+    """
+    if recipe.teacher is None:
+        return None
+    faults: list[str] = []
+    ready = ready_part(faults, "teacher", "backbone", recipe.teacher)
+    teacher: Backbone | None = attempt(faults, "teacher", lambda: ready.make({}), (WeightsError,)) if ready else None
+    if teacher is None:
+        raise RecipeError(recipe.name, faults)
+    return teacher.eval().requires_grad_(False)
+
+
+def check_teacher(model: Model, spec: FrameSpec) -> None:
+    """See that heads of frames were made for the teacher that there is.
+
+    Raises:
+        ContractError: one has another number of channels.
+    """
+    for name, head in model.frame_heads.items():
+        if head.channels != spec.channels:
+            raise ContractError(
+                f"heads.{name} has {head.channels} channels and the teacher {spec.channels}; "
+                f"give heads.{name}.channels={spec.channels}"
+            )
+
+
 def pretrained_places(recipe: Recipe) -> list[str]:
     """Which of backbone and vocoder start from weights that somebody else could have.
 
@@ -145,8 +182,10 @@ def build_freezing(recipe: Recipe) -> Freezing:
     return freezing
 
 
-def _prepare(recipe: Recipe, faults: list[str], random: Collection[str] = ()) -> dict[str, Ready]:
-    """Every part of a recipe whose name and options hold, by its place in the recipe."""
+def _prepare(
+    recipe: Recipe, faults: list[str], random: Collection[str] = (), *, taught: bool = False
+) -> dict[str, Ready]:
+    """Every part of a recipe whose name and options hold, by its place in the recipe; `taught`, its teacher, too."""
     places: list[tuple[str, Kind, Part]] = [
         ("backbone", "backbone", recipe.backbone),
         ("freezing", "freezing", recipe.freezing),
@@ -154,10 +193,12 @@ def _prepare(recipe: Recipe, faults: list[str], random: Collection[str] = ()) ->
     ]
     if recipe.vocoder:
         places.append(("vocoder", "vocoder", recipe.vocoder))
+    if recipe.teacher and taught:
+        places.append(("teacher", "backbone", recipe.teacher))
     found = {
         place: ready_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
     }
-    for name, fault in need_faults(recipe.to_plain()).items():
+    for name, fault in need_faults(recipe.to_plain() | ({} if taught else {"teacher": None})).items():
         if not any(name in said for said in faults):  # a part's fault may have named its plugin
             faults.append(fault)
     return {place: ready for place, ready in found.items() if ready}
@@ -192,7 +233,10 @@ def _assemble(
             if found is None or (lost and found.asks_for("embedding_width") and "embedding_width" not in context):
                 lost = True  # its fault is said, or follows from that of the speaker head
                 continue
-            head = attempt(faults, f"heads.{name}", partial(found.make, context))
+            read = context
+            if recipe.heads[name].reads == "acoustic":
+                read = context | {"frames": _as_frames(context.get("acoustic"))}
+            head = attempt(faults, f"heads.{name}", partial(_read_rightly, found, read, recipe.heads[name]))
             lost = lost or head is None
             if head is not None:
                 heads[name] = head
@@ -201,7 +245,27 @@ def _assemble(
     if len(heads) < len(recipe.heads) or broken:
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}
-    return Model(parts["backbone"], heads, shares, parts.get("vocoder"))
+    by_mels = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
+    return Model(parts["backbone"], heads, shares, parts.get("vocoder"), by_mels)
+
+
+def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:
+    """The mels of a vocoder as frames; None where there are none."""
+    if not isinstance(acoustic, MelSpec):
+        return None
+    return FrameSpec(acoustic.sample_rate_hz, acoustic.hop_length, acoustic.num_mels)
+
+
+def _read_rightly(ready: Ready, context: Mapping[str, Any], part: HeadPart) -> Head:
+    """Make a head that reads what it can."""
+    if part.reads == "acoustic" and context["frames"] is None:
+        raise ContractError(
+            "reads: acoustic is of a recipe whose vocoder reads mels; leave it out, or give it such a one"
+        )
+    head: Head = ready.make(context)
+    if part.reads == "acoustic" and not isinstance(head, SpeakerHead):
+        raise ContractError(f"reads: acoustic is for heads that tell speakers apart; {part.use} reads content")
+    return head
 
 
 def _make_with_weights(

@@ -26,9 +26,11 @@ class Batch:
         wave: (B, S) at the model's rate; None where something else than the samples is kept.
         heard: what stands before that stage, an item each; None where `wave` or `content` is given.
         content: (B, T, C), what a frozen backbone hears; None where the backbone trains.
-        reference: (B, T'', C), content of other excerpts by the same speakers; None where the backbone trains.
+        reference: (B, T'', C), content of other excerpts by the same speakers, or mels of them where speakers are known
+            by those; None where that would need another pass through a backbone that trains.
         pitch: (B, T', 2), None where no voice head trains.
         target: (B, T', acoustic channels), None where no voice head trains.
+        taught: (B, T, C'), what the teacher hears at the times of the content; None without one.
         texts: what is said in each item, where a text head trains.
         labels: (B,) int64, where a label head trains.
         share: what the loss is multiplied by: 1, or with several processes this one's part of the items, times the
@@ -44,6 +46,7 @@ class Batch:
     reference: Frames | None = None
     pitch: Frames | None = None
     target: Frames | None = None
+    taught: Frames | None = None
     texts: tuple[str, ...] = ()
     labels: Tensor | None = None
     share: float = 1.0
@@ -67,6 +70,7 @@ class Batch:
             reference=frames(self.reference),
             pitch=frames(self.pitch),
             target=frames(self.target),
+            taught=frames(self.taught),
             labels=None if self.labels is None else move(self.labels),
         )
 

@@ -26,6 +26,14 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
             exports=True,
         ),
+        Entry(
+            "content-conv",
+            "backbone",
+            "vczoo.backbones.content_conv:ContentConv",
+            "a small ConvNeXt on log-mels for what is said, not by whom",
+            _APACHE,
+            paper="arXiv:2201.03545",
+        ),
         Entry("none", "freezing", f"{freezing}None_", "nothing is frozen", _APACHE),
         Entry("full", "freezing", f"{freezing}Full", "the whole backbone is frozen", _APACHE),
         Entry("partial", "freezing", f"{freezing}Partial", "the last trainable_stages stages train", _APACHE),
@@ -69,6 +77,14 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:1801.07698",
         ),
         Entry(
+            "speaker-conv",
+            "head",
+            "vczoo.heads.speaker_conv:SpeakerConv",
+            "convolutions before the pooling, for mels; additive angular margin softmax",
+            _APACHE,
+            paper="arXiv:1801.07698",
+        ),
+        Entry(
             "knn",
             "head",
             "vczoo.heads.knn:KNN",
@@ -108,6 +124,14 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
         ),
         Entry(
+            "distil",
+            "head",
+            "vczoo.heads.distil:Distil",
+            "what the recipe's teacher hears, so that a small backbone learns from a large one",
+            _APACHE,
+            paper="arXiv:2110.01900",
+        ),
+        Entry(
             "griffin-lim",
             "vocoder",
             "vczoo.vocoders.griffin_lim:GriffinLim",
@@ -115,6 +139,14 @@ def vczoo_entries() -> list[Entry]:
             "BSD-2-Clause",
             paper="doi:10.1109/WASPAA.2013.6701851",
             source="https://docs.pytorch.org/audio",
+        ),
+        Entry(
+            "griffin-lim-net",
+            "vocoder",
+            "vczoo.vocoders.griffin_lim_net:GriffinLimNet",
+            "magnitudes by a small network, phases by Griffin-Lim; to be trained",
+            _APACHE,
+            paper="arXiv:1703.10135",
         ),
     ]
     return [entry if entry.source else replace(entry, source="vczoo") for entry in entries]

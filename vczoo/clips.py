@@ -35,6 +35,7 @@ class _Clip:
     heard: Activation | None = None
     pitch: Frames | None = None
     target: Frames | None = None
+    taught: Frames | None = None
 
 
 class Clips:
@@ -148,9 +149,10 @@ class Clips:
                 groups += runs(own, lambda clip: clip.seconds)
         for chosen in groups[rank::processes]:
             found = self._heard([(clip.utterance, PLAIN) for clip in chosen])
+            taught = self.features.taught([clip.utterance for clip in chosen])
             items = [
-                replace(self._with_signals(clip), wave=self._wave(clip), heard=item)
-                for clip, item in zip(chosen, found, strict=True)
+                replace(self._with_signals(clip), wave=self._wave(clip), heard=item, taught=lesson)
+                for clip, item, lesson in zip(chosen, found, taught, strict=True)
             ]
             yield self._batch(items, [self._frames(item) for item in found])
 
@@ -159,12 +161,18 @@ class Clips:
         versions = [self.versions[int(which * len(self.versions))] for which in speeds]
         mates = [self._mate(clip, which) for clip, which in zip(chosen, others, strict=True)]
         wanted = [(clip.utterance, version) for clip, version in zip(chosen, versions, strict=True)]
-        found = self._heard([*wanted, *((mate.utterance, PLAIN) for mate in mates if mate)])
-        heard, references = found[: len(chosen)], found[len(chosen) :]
+        by_mels = self.features.model.speakers_by_mels
+        found = self._heard([*wanted, *((mate.utterance, PLAIN) for mate in mates if mate and not by_mels)])
+        heard = found[: len(chosen)]
+        elsewhere = [self._frames(item) for item in found[len(chosen) :]]
+        if by_mels:
+            elsewhere = [self.features.acoustic(mate.utterance) for mate in mates if mate]
+        taught = self.features.taught([clip.utterance for clip in chosen])
+        chosen = [replace(clip, taught=lesson) for clip, lesson in zip(chosen, taught, strict=True)]
         excerpts = [self._excerpt(*drawn) for drawn in zip(chosen, versions, heard, places, hidden, strict=True)]
         return self._batch(
             excerpts,
-            [self._reference(*drawn) for drawn in zip(references, starts, strict=True)] if references else [],
+            [self._reference(*drawn) for drawn in zip(elsewhere, starts, strict=True)] if elsewhere else [],
         )
 
     def _width(self, clip: _Clip) -> int:
@@ -214,23 +222,27 @@ class Clips:
         start = torch.tensor([round(began * self.acoustic_rate_hz)])
         pitch = clip.pitch.slice(start, self.target_frames) if clip.pitch else None
         target = clip.target.slice(start, self.target_frames) if clip.target else None
-        return replace(clip, seconds=self.crop_seconds, wave=wave, pitch=pitch, target=target)
+        taught = clip.taught.slice(torch.tensor([frame]), self.crop_frames) if clip.taught else None
+        return replace(clip, seconds=self.crop_seconds, wave=wave, pitch=pitch, target=target, taught=taught)
 
     def _mate(self, clip: _Clip, which: float) -> _Clip | None:
         """A clip by the same speaker, where the voice is heard elsewhere than in the excerpt."""
-        if not self.features.signals or not self.features.wholly_frozen:
+        if not self.features.signals:
             return None
+        if not self.features.wholly_frozen and not self.features.model.speakers_by_mels:
+            return None  # another pass through the backbone
         own = self.of_speaker[clip.speaker]
         return self.clips[own[int(which * len(own))]]
 
-    def _reference(self, heard: Activation | None, where: float) -> Frames | None:
-        """Content of some excerpt."""
-        content = self._frames(heard)
-        if content is None:
+    def _reference(self, heard: Frames | None, where: float) -> Frames | None:
+        """Some excerpt of content or mels."""
+        if heard is None:
             return None
-        count = min(round(REFERENCE_SECONDS * self.content_rate_hz) or 1, int(content.lengths[0]))
-        start = int(where * (int(content.lengths[0]) - count + 1))
-        return content.slice(torch.tensor([start]), count)
+        by_mels = self.features.model.speakers_by_mels
+        rate_hz = self.acoustic_rate_hz if by_mels else self.content_rate_hz
+        count = min(round(REFERENCE_SECONDS * rate_hz) or 1, int(heard.lengths[0]))
+        start = int(where * (int(heard.lengths[0]) - count + 1))
+        return heard.slice(torch.tensor([start]), count)
 
     def _frames(self, heard: Activation | None) -> Frames | None:
         """What was heard, where that is content: after the last stage."""
@@ -249,6 +261,7 @@ class Clips:
             reference=together(references),
             pitch=together(clip.pitch for clip in clips),
             target=together(clip.target for clip in clips),
+            taught=together(clip.taught for clip in clips),
             texts=tuple(clip.utterance.text for clip in clips) if self.features.model.text_heads else (),
             labels=torch.tensor([self._label[clip.utterance.label] for clip in clips]) if self._label else None,
         )

@@ -116,7 +116,7 @@ class ConvBlock(nn.Module):
         self.widen = nn.Linear(width, 3 * width)
         self.narrow = nn.Linear(3 * width, width)
 
-    def forward(self, hidden: Frames, steer: Tensor | None) -> Frames:
+    def forward(self, hidden: Frames, steer: Tensor | None = None) -> Frames:
         """(B, T, width) and embeddings (B, E), None without -> (B, T, width)."""
         # Zeros past the end, as the convolution sees them for a recording that stands alone.
         valid = hidden.values.where(hidden.mask(), 0).transpose(1, 2)

@@ -17,7 +17,9 @@ from vczoo.errors import ContractError
 from vczoo.spectral_losses import RESOLUTIONS, Resolution, magnitudes
 
 __all__ = [
+    "COARSE",
     "PERIODS",
+    "CoarseDiscriminator",
     "Discriminators",
     "Objective",
     "PeriodDiscriminator",
@@ -30,6 +32,7 @@ __all__ = [
 
 PERIODS = (2, 3, 5, 7, 11)
 CHANNELS = 32  # of the first layer, as published
+COARSE = (Resolution(1024, 160, 1024), Resolution(512, 128, 512))
 SLOPE = 0.1  # of the activations below 0
 
 Objective = Literal["least-squares", "hinge"]
@@ -100,12 +103,43 @@ class SpectrumDiscriminator(nn.Module):
         return _judge(spectrum[:, None], self.layers, self.last)
 
 
+class CoarseDiscriminator(nn.Module):
+    """Looks at patches of the log-magnitudes of the spectrum, through strides in time, too: a few percent of the work.
+
+    Source of the patches: PatchGAN, arXiv:1611.07004.
+
+    Args:
+        resolution: of the spectrum.
+        channels: of the first of four layers; the others have 2, 4 and 4 times as many.
+    """
+
+    window: Tensor
+
+    def __init__(self, resolution: Resolution, channels: int = CHANNELS) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.register_buffer("window", torch.hann_window(resolution.window_length), persistent=False)
+        widths = [1, channels, 2 * channels, 4 * channels, 4 * channels]
+        shapes = (((5, 7), (2, 4)), ((3, 5), (2, 2)), ((3, 5), (2, 2)), ((3, 5), (1, 2)))
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(narrow, wide, kernel, stride, (kernel[0] // 2, kernel[1] // 2)))
+            for narrow, wide, (kernel, stride) in zip(widths, widths[1:], shapes, strict=False)
+        )
+        self.last = weight_norm(nn.Conv2d(widths[-1], 1, (3, 3), padding=(1, 1)))
+
+    def forward(self, samples: Tensor) -> Verdict:
+        """(B, S)."""
+        spectrum = magnitudes(samples, self.resolution, self.window).log().transpose(1, 2)
+        return _judge(spectrum[:, None] / 4 + 1, self.layers, self.last)
+
+
 class Discriminators(nn.Module):
     """Period and spectrum discriminators together: (B, S) -> one verdict each.
 
     Args:
         channels: of their first layers.
         periods, resolutions: one discriminator for each.
+        coarse: whether those of spectra look at patches.
 
     Raises:
         ContractError: there would be none, or one without channels.
@@ -116,6 +150,7 @@ class Discriminators(nn.Module):
         channels: int = CHANNELS,
         periods: Sequence[int] = PERIODS,
         resolutions: Sequence[Resolution] = RESOLUTIONS,
+        coarse: bool = False,
     ) -> None:
         super().__init__()
         if channels < 1 or not (periods or resolutions):
@@ -126,7 +161,7 @@ class Discriminators(nn.Module):
         self.each = nn.ModuleList(
             [
                 *(PeriodDiscriminator(period, channels) for period in periods),
-                *(SpectrumDiscriminator(resolution, channels) for resolution in resolutions),
+                *((CoarseDiscriminator if coarse else SpectrumDiscriminator)(found, channels) for found in resolutions),
             ]
         )
 

@@ -35,8 +35,11 @@ class Excerpts:
         # Every second of every recording is as likely as any other.
         self.shares = torch.tensor([len(samples) for samples in self.recordings], dtype=torch.float64)
 
-    def draw(self, count: int, seed: int) -> Tensor:
-        """(count, length) of excerpts from random places; the same for the same seed."""
+    def draw(self, count: int, seed: int, gain_db: float = 0.0) -> Tensor:
+        """(count, length) of excerpts from random places, each louder or quieter by up to `gain_db`.
+
+        They are the same for the same seed.
+        """
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.multinomial(self.shares, count, replacement=True, generator=generator).tolist()
         places = torch.rand(count, generator=generator, dtype=torch.float64).tolist()
@@ -45,4 +48,8 @@ class Excerpts:
             samples = self.recordings[index]
             start = int(place * (len(samples) - self.length + 1))
             rows.append(samples[start : start + self.length])
-        return torch.stack(rows)
+        excerpts = torch.stack(rows)
+        if gain_db:
+            gains = (2 * torch.rand(count, 1, generator=generator) - 1) * gain_db
+            excerpts = (excerpts * 10 ** (gains / 20)).clamp(-1, 1)
+        return excerpts

@@ -42,6 +42,7 @@ class Features:
             `versions` of what it is made of.
         cache: where it is kept; None keeps nothing but mels and pitch, in memory.
         dtype: that activations are rounded to, whether they are kept or not.
+        teacher: those of the backbone that heads of frames learn from, wholly frozen; None without one.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class Features:
         describe: Mapping[str, Any],
         cache: Cache | None = None,
         dtype: torch.dtype = torch.float32,
+        teacher: Features | None = None,
     ) -> None:
-        self.model, self.describe, self.cache, self.dtype = model, dict(describe), cache, dtype
+        self.model, self.describe, self.cache, self.dtype, self.teacher = model, dict(describe), cache, dtype, teacher
         self.depth = -1
         self.time: TimeAxis | None = None
         self._heard: Section | None = None
         spec = model.acoustic_mel.spec if model.acoustic_mel else None
-        self.signals = spec is not None and bool(model.voice_heads)  # whether training reads mels and pitch
+        self.signals = spec is not None and model.reads_mels  # whether training reads mels and pitch
         self._mels = self._section({"mel": asdict(spec)}) if spec else None
         pitched = model.vocoder.accepts if model.vocoder else model.backbone.spec
         self._pitch = self._section({"pitch": type(pitched).__name__, **asdict(pitched)})
@@ -126,6 +128,8 @@ class Features:
 
     def flush(self) -> None:
         """Write to disk what was made."""
+        if self.teacher:
+            self.teacher.flush()
         for section in (self._heard, self._mels, self._pitch):
             if section:
                 section.flush()
@@ -152,6 +156,20 @@ class Features:
             moved = [Activation(item.values.to(self.device).float(), item.length) for item in items]
             frames = resume(self.model.backbone, moved, self.depth)
             found += [frames[index] for index in range(len(run))]
+        return found
+
+    def taught(self, utterances: Sequence[Utterance]) -> list[Frames | None]:
+        """What the teacher hears in whole recordings at the times of this backbone's frames: (1, T, C), on the CPU."""
+        if self.teacher is None:
+            return [None] * len(utterances)
+        own, other = self.model.backbone, self.teacher.model.backbone
+        found: list[Frames | None] = []
+        for utterance, item in zip(
+            utterances, self.teacher.activations([(utterance, PLAIN) for utterance in utterances]), strict=True
+        ):
+            count = own.num_frames(round(utterance.seconds * own.spec.sample_rate_hz))
+            ratio = other.spec.frame_rate_hz / own.spec.frame_rate_hz
+            found.append(Frames.of(item.values.float()).resize(torch.tensor([count]), ratio))
         return found
 
     def acoustic(self, utterance: Utterance, wave: Waveform | None = None) -> Frames:

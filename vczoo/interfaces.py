@@ -270,6 +270,16 @@ class Vocoder(nn.Module, ABC):
     def forward(self, frames: Frames) -> Waveform:
         """(B, T, C) under `accepts` -> (B, S)."""
 
+    def rebuild(self, frames: Frames, real: Waveform) -> Waveform:
+        """As `forward`, in training: with a gradient, and with what no loss need teach it taken from the recording.
+
+        Args:
+            frames: (B, T, C), of whole excerpts.
+            real: (B, S), the recording that they were made of. One whose phases are not learnt takes its phases.
+        """
+        made: Waveform = self(frames)
+        return made
+
     def follow(self, frames: Frames, before: Waveform) -> Waveform:
         """As `forward`, going on from what was made earlier, where a vocoder can: else it is not read.
 

@@ -54,26 +54,38 @@ def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Map
     return Recipe.parse(merge(recipe.to_plain(), nested))
 
 
-def features_of(recipe: Recipe, model: Model, cache: str | os.PathLike[str] | bool) -> Features:
+def features_of(
+    recipe: Recipe, model: Model, cache: str | os.PathLike[str] | bool, teacher: Backbone | None = None
+) -> Features:
     """What the frozen stages of a recipe's model will give, kept where the caller wants it.
 
     Args:
         recipe: that the model was built from.
         model: on its device.
         cache: true for the user's cache, a path for another folder, false to keep nothing.
+        teacher: that heads of frames learn from, on the model's device.
 
     Raises:
         VczooError: the environment says no size of the cache.
     """
+    where = None if cache is False else open_cache(None if cache is True else Path(cache))
+    dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
+    taught: Features | None = None
+    if teacher and recipe.teacher:
+        whole = recipe.model_copy(update={"backbone": recipe.teacher, "teacher": None})
+        taught = Features(Model(teacher, {}, {}, None), _described(whole, teacher), where, dtype)
+        taught.at(len(teacher.stages()))
+    return Features(model, _described(recipe, model.backbone), where, dtype, taught)
+
+
+def _described(recipe: Recipe, backbone: Backbone) -> dict[str, Any]:
+    """What decides, beside the weights, what the backbone's stages give."""
     options = {name: value for name, value in recipe.backbone.options.items() if name != "weights"}
-    packages = {"vczoo", type(model.backbone).__module__.partition(".")[0]}
-    describe = {
+    packages = {"vczoo", type(backbone).__module__.partition(".")[0]}
+    return {
         "backbone": {"use": recipe.backbone.use, **options, "settings": digest_of_settings(recipe.backbone.options)},
         "versions": {**library_versions(distributions(recipe)), "sources": digest_of_sources(packages)},
     }
-    where = None if cache is False else open_cache(None if cache is True else Path(cache))
-    dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
-    return Features(model, describe, where, dtype)
 
 
 def clips_of(features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training) -> dict[Split, Clips]:
@@ -157,7 +169,7 @@ def voice_of(features: Features, corpus: Corpus, speaker: str) -> Voice:
     model = features.model.eval()
     own = [part for u in corpus.split("train") if u.speaker == speaker for part in u.parts(LONGEST_SECONDS)]
     contents = features.content(own)
-    if not model.voice_heads:
+    if not model.reads_mels:
         return Voice(speaker, model.voice_of(contents, [], []))
     pitches = [features.pitch(utterance).to(features.device) for utterance in own]
     if model.acoustic_mel:
@@ -170,8 +182,8 @@ def voice_of(features: Features, corpus: Corpus, speaker: str) -> Voice:
 @torch.inference_mode()
 def _accuracy(features: Features, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
     head = next(iter(features.model.eval().speaker_heads.values()))
-    right = 0
+    right, by_mels = 0, features.model.speakers_by_mels
     for utterance in utterances:
-        (content,) = features.content([utterance])
+        (content,) = [features.acoustic(utterance).to(features.device)] if by_mels else features.content([utterance])
         right += speakers[int(head.logits(content).argmax())] == utterance.speaker
     return {"accuracy": right / len(utterances), "utterances": len(utterances)}

@@ -11,7 +11,7 @@ from vczoo.frames import Frames
 from vczoo.specs import MelSpec
 from vczoo.waveform import Waveform
 
-__all__ = ["LogMel"]
+__all__ = ["LogMel", "mel_filters"]
 
 
 class LogMel(nn.Module):

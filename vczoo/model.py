@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,18 @@ from vczoo.interfaces import Backbone, Loss, Source, SpeakerHead, Vocoder, Voice
 from vczoo.mel import LogMel
 from vczoo.pitch import log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
 from vczoo.specs import MelSpec
-from vczoo.task_heads import Head, LabelHead, Task, TextHead
+from vczoo.task_heads import FrameHead, Head, LabelHead, Task, TextHead
 from vczoo.waveform import Waveform
 
 __all__ = ["Model"]
 
-_TASKS: dict[Task, type[Head]] = {"speaker": SpeakerHead, "voice": VoiceHead, "text": TextHead, "label": LabelHead}
+_TASKS: dict[Task, type[Head]] = {
+    "speaker": SpeakerHead,
+    "voice": VoiceHead,
+    "text": TextHead,
+    "label": LabelHead,
+    "frames": FrameHead,
+}
 
 
 class Model(nn.Module):
@@ -32,6 +38,7 @@ class Model(nn.Module):
         heads: by name, in the recipe's order.
         shares: each head's weight in the loss.
         vocoder: turns acoustic frames into a waveform; None for a recipe that only recognises.
+        acoustic_heads: names of the speaker heads that read mels, as the vocoder does, in place of content.
 
     Attributes:
         base: digest of each tensor as pretrained weights made it, by its name in `tensors`; empty for random weights.
@@ -43,6 +50,7 @@ class Model(nn.Module):
         heads: Mapping[str, Head],
         shares: Mapping[str, float],
         vocoder: Vocoder | None,
+        acoustic_heads: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -52,11 +60,22 @@ class Model(nn.Module):
         self.base: dict[str, str] = {}
         accepts = vocoder.accepts if vocoder else None
         self.acoustic_mel = LogMel(accepts) if isinstance(accepts, MelSpec) else None
+        self.acoustic_heads = frozenset(acoustic_heads)
 
     @property
     def sample_rate_hz(self) -> int:
         """Rate of the waveforms that it reads and makes: the vocoder's, and the backbone's where there is none."""
         return (self.vocoder.accepts if self.vocoder else self.backbone.spec).sample_rate_hz
+
+    @property
+    def reads_mels(self) -> bool:
+        """Whether a head reads mels, in training or to know a voice."""
+        return bool(self.voice_heads or self.acoustic_heads)
+
+    @property
+    def speakers_by_mels(self) -> bool:
+        """Whether a voice is known by its mels, not by content: what the first speaker head reads."""
+        return next(iter(self.speaker_heads), "") in self.acoustic_heads
 
     @property
     def speaker_heads(self) -> dict[str, SpeakerHead]:
@@ -77,6 +96,11 @@ class Model(nn.Module):
     def label_heads(self) -> dict[str, LabelHead]:
         """Label heads by name; all of them know the same labels."""
         return {name: head for name, head in self.heads.items() if isinstance(head, LabelHead)}
+
+    @property
+    def frame_heads(self) -> dict[str, FrameHead]:
+        """Heads that learn from a teacher, by name."""
+        return {name: head for name, head in self.heads.items() if isinstance(head, FrameHead)}
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -122,6 +146,7 @@ class Model(nn.Module):
         strangers: bool | None = None,
         texts: Sequence[str] = (),
         labels: Tensor | None = None,
+        taught: Frames | None = None,
     ) -> Loss:
         """The weighted sum of the heads' losses, and `<head>.<figure>` for each.
 
@@ -129,48 +154,53 @@ class Model(nn.Module):
             content: (B, T, C), what `content` gives for excerpts.
             speakers: (B,) indices of who speaks; the speaker heads are passed over where one is -1, a stranger's.
             pitch, target: what `pitch` and `acoustic` give for them; None where no voice head trains.
-            reference: (B, T'', C), content of other excerpts by the same speakers, which a voice is heard in; None
-                where there are none but these.
+            reference: (B, T'', C), other excerpts by the same speakers, which a voice is heard in: content, or mels
+                where the speaker head reads those; None where there are none but these.
             strangers: whether a speaker is -1; None looks, which on a GPU has to be waited for.
             texts: what is said in each item, for text heads.
             labels: (B,) indices of each item's label, for label heads.
+            taught: (B, T, C'), what the teacher hears in them, for heads of frames.
         """
         if strangers is None:
             strangers = bool((speakers < 0).any())
         total = content.values.new_zeros(())
         metrics: dict[str, Tensor] = {}
+        own = target if self.speakers_by_mels else content
         embedding = self._speakers_embedding(
-            content if reference is None else reference, speakers, elsewhere=reference is not None
+            own if reference is None else reference, speakers, elsewhere=reference is not None
         )
         for name, head in self.heads.items():
             loss: Loss | None = None
-            if isinstance(head, SpeakerHead) and not strangers:
-                loss = head.loss(content, speakers)
+            read = target if name in self.acoustic_heads else content
+            if isinstance(head, SpeakerHead) and not strangers and read is not None:
+                loss = head.loss(read, speakers)
             elif isinstance(head, VoiceHead) and pitch is not None and target is not None:
                 loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
             elif isinstance(head, TextHead) and texts:
                 loss = head.loss(content, texts)
             elif isinstance(head, LabelHead) and labels is not None:
                 loss = head.loss(content, labels)
+            elif isinstance(head, FrameHead) and taught is not None:
+                loss = head.loss(content, taught)
             if loss is not None:
                 total = total + self.shares[name] * loss.value
                 metrics[f"{name}.loss"] = loss.value.detach()
                 metrics |= {f"{name}.{figure}": value for figure, value in loss.metrics.items()}
         return Loss(total, metrics)
 
-    def _speakers_embedding(self, content: Frames, speakers: Tensor, *, elsewhere: bool) -> Tensor | None:
+    def _speakers_embedding(self, heard: Frames | None, speakers: Tensor, *, elsewhere: bool) -> Tensor | None:
         """Each item's speaker, as the mean embedding of that speaker's items in the batch: (B, E).
 
         A voice is the mean over its recordings, too; an item's own embedding would tell what is said in it. So the
         voice heads' losses reach the speaker head only where it hears the speakers elsewhere.
         """
-        if not self.voice_heads or not self.speaker_heads:
+        if not self.voice_heads or not self.speaker_heads or heard is None:
             return None
         head = next(iter(self.speaker_heads.values()))
         with torch.set_grad_enabled(elsewhere and torch.is_grad_enabled()):
             # Dropout would make the voice differ from what enrolment gives.
             training = head.training
-            embedding = head.eval().embed(content)
+            embedding = head.eval().embed(heard)
             head.train(training)
             same = (speakers[:, None] == speakers[None]).to(embedding.dtype)
             return F.normalize(same @ embedding, dim=1)
@@ -192,15 +222,17 @@ class Model(nn.Module):
         """Each speaker head's embedding of each item: (B, E) by head name; of a long one, the mean over its parts."""
         found: dict[str, list[Tensor]] = {name: [] for name in self.speaker_heads}
         for index in range(len(wave)):
-            contents = [self.content(part) for part in wave[index].parts()]
+            parts = list(wave[index].parts())
             for name, head in self.speaker_heads.items():
-                found[name].append(_mean_embedding(head, contents))
+                hear = self.acoustic if name in self.acoustic_heads else self.content
+                found[name].append(_mean_embedding(head, [hear(part) for part in parts]))
         return {name: torch.stack(items) for name, items in found.items()}
 
     @torch.inference_mode()
     def logits(self, wave: Waveform) -> Tensor:
         """The first speaker head's logits: (B, num_speakers)."""
-        logits: Tensor = next(iter(self.speaker_heads.values())).logits(self.content(wave))
+        hear = self.acoustic if self.speakers_by_mels else self.content
+        logits: Tensor = next(iter(self.speaker_heads.values())).logits(hear(wave))
         return logits
 
     @torch.inference_mode()
@@ -218,7 +250,7 @@ class Model(nn.Module):
         parts = [part for wave in waves for part in wave.parts()]
         return self.voice_of(
             [self.content(part) for part in parts],
-            [self.acoustic(part) for part in parts] if self.voice_heads else [],
+            [self.acoustic(part) for part in parts] if self.reads_mels else [],
             [self.pitch(part) for part in parts] if self.voice_heads else [],
         )
 
@@ -228,11 +260,12 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """As `enroll`, from what `content`, `acoustic` and `pitch` give for each recording or part of one.
 
-        Acoustic and pitch frames are read by voice heads alone.
+        Acoustic frames are read by voice heads and speaker heads of mels, pitch by voice heads.
         """
         kept: dict[str, Tensor] = {}
         for name, speaker_head in self.speaker_heads.items():
-            kept[f"{name}.embedding"] = _mean_embedding(speaker_head, contents)
+            read = acoustics if name in self.acoustic_heads else contents
+            kept[f"{name}.embedding"] = _mean_embedding(speaker_head, read)
         if self.voice_heads:
             kept["pitch"] = mean_log_hz(Frames.batch(pitches))
             content, acoustic = Frames.batch(contents), Frames.batch(acoustics)

@@ -82,7 +82,7 @@ def _state(name: str, plugin: Plugin | None, need: Requirement | None) -> Need:
 
 def used_plugins(values: Mapping[str, Any]) -> set[str]:
     """The distributions that a recipe's parts come from, as far as they are to be found, without vczoo itself."""
-    return _sorted_out(values)[0]
+    return _sorted_out({**values, "teacher": None})[0]  # a run is loaded without its teacher
 
 
 def _sorted_out(values: Mapping[str, Any]) -> tuple[set[str], list[str]]:
@@ -100,6 +100,7 @@ def _uses(values: Mapping[str, Any]) -> Iterator[tuple[Kind, str]]:
     """Each part's kind and name; what is malformed is for `Recipe` to report."""
     heads = values.get("heads")
     parts: list[tuple[str, Any]] = [(kind, values.get(kind)) for kind in ("backbone", "freezing", "vocoder")]
+    parts.append(("backbone", values.get("teacher")))
     parts += [("head", head) for head in heads.values()] if isinstance(heads, Mapping) else []
     for kind, part in parts:
         if isinstance(part, Mapping) and isinstance(part.get("use"), str):

@@ -38,9 +38,16 @@ class Part(BaseModel):
 
 
 class HeadPart(Part):
-    """A head and its share of the loss."""
+    """A head and its share of the loss.
+
+    Attributes:
+        weight: of its loss.
+        reads: content, what the backbone makes; or acoustic, the mel that the vocoder reads: a speaker head hears
+            there who speaks, where content no longer tells.
+    """
 
     weight: float = Field(default=1.0, ge=0)
+    reads: Literal["content", "acoustic"] = "content"
 
 
 class Training(_Settings):
@@ -109,7 +116,10 @@ class VocoderTraining(_Settings):
         feature_weight: of the distance between what the discriminators' layers see.
         adversarial_from: share of the steps after which the discriminators join; 1 for never.
         objective: of the discriminators.
+        discriminators: published, those of periods and spectra that look at every frame and band; or coarse, of
+            spectra alone, whose strides make a step about as dear as without them.
         discriminator_channels: of their first layer; 32 is as published.
+        gain_db: by how much excerpts are made louder or quieter at most.
         validate_every: steps between validations, each of which writes a checkpoint, too.
         seed: of everything random.
     """
@@ -124,7 +134,9 @@ class VocoderTraining(_Settings):
     feature_weight: float = Field(default=2.0, ge=0)
     adversarial_from: float = Field(default=0.5, ge=0, le=1)
     objective: Literal["least-squares", "hinge"] = "least-squares"
+    discriminators: Literal["published", "coarse"] = "published"
     discriminator_channels: int = Field(default=32, ge=1)
+    gain_db: float = Field(default=0.0, ge=0, le=60)
     validate_every: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
@@ -141,6 +153,7 @@ class Recipe(_Settings):
     """Names and plain values that make a model.
 
     Attributes:
+        teacher: a backbone that heads of frames learn from in training; a run is loaded without it.
         needs: the plugins that its parts come from, with their versions where these matter: `vczoo-timm>=0.1`. It is
             read where a part is not to be found, so that an error can say what to install.
         training: how it is trained.
@@ -157,6 +170,7 @@ class Recipe(_Settings):
     freezing: Part
     heads: Annotated[dict[str, HeadPart], Field(min_length=1)]
     vocoder: Part | None = None
+    teacher: Part | None = None
     training: Training = Training()
     tuning: Training | None = None
     vocoder_training: VocoderTraining | None = None

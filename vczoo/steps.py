@@ -74,6 +74,7 @@ class Step(nn.Module):
             strangers=batch.strangers,
             texts=batch.texts,
             labels=batch.labels,
+            taught=batch.taught,
         )
 
 

@@ -1,7 +1,8 @@
-"""The interfaces of heads that neither know speakers nor convert: TextHead and LabelHead.
+"""The interfaces of heads that neither know speakers nor convert: TextHead, LabelHead and FrameHead.
 
 Frames -+-> TextHead -> what is said, in the characters of an alphabet
         +-> LabelHead -> one of some labels: emotion, language, word
+        +-> FrameHead -> the frames of a teacher, another backbone that a small one learns from
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from vczoo.frames import Frames
 from vczoo.interfaces import Loss, SpeakerHead, VoiceHead
 from vczoo.spelling import spelled
 
-__all__ = ["Head", "LabelHead", "Task", "TextHead"]
+__all__ = ["FrameHead", "Head", "LabelHead", "Task", "TextHead"]
 
 
 class TextHead(nn.Module, ABC):
@@ -86,5 +87,23 @@ class LabelHead(nn.Module, ABC):
         """Know these labels from now on: what it knows of those that stay is kept, of others nothing is known."""
 
 
-Task = Literal["speaker", "voice", "text", "label"]
-Head = SpeakerHead | VoiceHead | TextHead | LabelHead
+class FrameHead(nn.Module, ABC):
+    """Reads frames and says what the recipe's teacher hears at the same times.
+
+    Attributes:
+        channels: of the teacher's frames.
+    """
+
+    channels: int
+
+    @abstractmethod
+    def frames(self, content: Frames) -> Frames:
+        """(B, T, C) -> (B, T, channels)."""
+
+    @abstractmethod
+    def loss(self, content: Frames, taught: Frames) -> Loss:
+        """The training loss against the teacher's frames of the same excerpts, (B, T, channels)."""
+
+
+Task = Literal["speaker", "voice", "text", "label", "frames"]
+Head = SpeakerHead | VoiceHead | TextHead | LabelHead | FrameHead

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from vczoo.annotations import check_annotations
-from vczoo.assembly import build, build_freezing, checked_recipe
+from vczoo.assembly import build, build_freezing, build_teacher, checked_recipe
 from vczoo.checkpoint import CHECKPOINT
 from vczoo.converter import Converter
 from vczoo.corpus import Corpus, read_corpus
@@ -159,7 +159,8 @@ def finetune(
             frozen = not any(True for _ in trainable(model, freezing, settings.epochs)["backbone"].parameters())
             held_out = team.alone(lambda: _held_out(recipe, model, corpus, speakers, measures, frozen))
             listen, flattered = held_out or (dict, ())
-        features = features_of(recipe, model, cache)
+        teacher = build_teacher(recipe)
+        features = features_of(recipe, model, cache, teacher.to(team.device) if teacher else None)
         clips = clips_of(features, corpus, speakers, settings)
         owned = trainable(model, freezing, settings.epochs)
         check_versions(owned, settings)

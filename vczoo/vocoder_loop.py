@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vczoo.checkpoint import CHECKPOINT
-from vczoo.discriminators import Discriminators, deceiving_loss, feature_distance, telling_loss
+from vczoo.discriminators import COARSE, Discriminators, deceiving_loss, feature_distance, telling_loss
 from vczoo.errors import VczooError
 from vczoo.excerpts import Excerpts
 from vczoo.files import write_text
@@ -55,7 +55,7 @@ class VocoderTrainer:
         self.stft = StftDistance().to(device)
         self.joined_at = math.ceil(settings.adversarial_from * settings.steps)
         wanted = self.joined_at < settings.steps and (settings.adversarial_weight or settings.feature_weight)
-        self.discriminators = Discriminators(settings.discriminator_channels).to(device) if wanted else None
+        self.discriminators = discriminators_of(settings).to(device) if wanted else None
         self.networks: dict[str, nn.Module] = {"vocoder": self.vocoder}
         if self.discriminators:
             self.networks["discriminators"] = self.discriminators
@@ -82,7 +82,8 @@ class VocoderTrainer:
         self.vocoder.train()
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = self.rate(number)
-        made = self.vocoder(self.log_mel(Waveform.of(real, self.log_mel.spec.sample_rate_hz))).samples
+        wave = Waveform.of(real, self.log_mel.spec.sample_rate_hz)
+        made = self.vocoder.rebuild(self.log_mel(wave), wave).samples
         length = min(made.shape[1], real.shape[1])
         made, real = made[:, :length], real[:, :length]
         losses = {"mel": self.mel(made, real), "stft": self.stft(made, real)}
@@ -120,6 +121,13 @@ class VocoderTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], LARGEST_NORM)
         optimizer.step()
+
+
+def discriminators_of(settings: VocoderTraining) -> Discriminators:
+    """Those that the settings name."""
+    if settings.discriminators == "coarse":
+        return Discriminators(settings.discriminator_channels, periods=(), resolutions=COARSE, coarse=True)
+    return Discriminators(settings.discriminator_channels)
 
 
 def fit_vocoder(
@@ -160,7 +168,9 @@ def fit_vocoder(
         while state.step < settings.steps:
             # A seed for each step, so that nothing random has to be kept in a checkpoint.
             torch.manual_seed(seed_of(settings.seed, state.step, 1))
-            real = excerpts.draw(settings.batch_size, seed_of(settings.seed, state.step, 2)).to(device)
+            real = excerpts.draw(settings.batch_size, seed_of(settings.seed, state.step, 2), settings.gain_db).to(
+                device
+            )
             losses = trainer.step(real, state.step)
             state.count(losses)
             watcher.step(losses["loss"])

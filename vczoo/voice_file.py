@@ -77,7 +77,7 @@ def voice_slots(model: Model) -> dict[str, tuple[torch.dtype, Shape]]:
 
 def _enrolled(model: Model, seconds: float) -> dict[str, Tensor]:
     content = _noise(round(seconds * model.backbone.spec.frame_rate_hz), model.backbone.spec.channels)
-    if not model.vocoder or not model.voice_heads:
+    if not model.vocoder or not model.reads_mels:
         return model.voice_of([content], [], [])
     spec = model.vocoder.accepts
     count = round(seconds * spec.frame_rate_hz)

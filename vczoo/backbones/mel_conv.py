@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
-from vczoo.interfaces import Backbone, Stage
-from vczoo.mel import LogMel
+from vczoo.interfaces import Stage
+from vczoo.mel_backbone import MEL_FRAMES_PER_FRAME, MelBackbone
 from vczoo.origin import Origin
-from vczoo.specs import FrameSpec, MelSpec
-from vczoo.waveform import Waveform
+from vczoo.specs import FrameSpec
 from vczoo.weights import choose_weights, is_weights_file, load_strictly, read_tensors
 
 __all__ = ["MelConv"]
 
-MEL_FRAMES_PER_FRAME = 2
 MOST_BLOCKS = 256
-WIDTH_MULTIPLE = 32  # mel frames that an utterance is padded to, so that similar lengths share a batch
 
 
-class MelConv(Backbone):
+class MelConv(MelBackbone):
     """A stem that halves time, then residual blocks of 1-D convolutions; 20 ms a frame at 16 kHz.
 
     Args:
@@ -38,13 +33,11 @@ class MelConv(Backbone):
     """
 
     def __init__(self, *, weights: str = "random", width: int = 128, blocks: int = 3, num_mels: int = 80) -> None:
-        super().__init__()
         if min(width, blocks, num_mels) < 1:
             raise ContractError(f"width, blocks and num_mels are 1 or more, got {width}, {blocks} and {num_mels}")
         if blocks > MOST_BLOCKS:
             raise ContractError(f"blocks is at most {MOST_BLOCKS}, got {blocks}")
-        self.mel_spec = MelSpec(num_mels=num_mels)
-        self.mel = LogMel(self.mel_spec)
+        super().__init__(num_mels)
         stem = nn.Sequential(
             nn.Conv1d(num_mels, width, kernel_size=5, stride=MEL_FRAMES_PER_FRAME, padding=2, bias=False),
             nn.BatchNorm1d(width),
@@ -63,20 +56,6 @@ class MelConv(Backbone):
     def stages(self) -> tuple[Stage, ...]:
         """The stem and each block."""
         return tuple(Stage(name, module) for name, module in self.trunk.items())
-
-    def padded_length(self, num_samples: int) -> int:
-        """Samples up to a multiple of 32 mel frames."""
-        count = -(-self.mel_spec.num_frames(num_samples) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
-        return count * self.mel_spec.hop_length
-
-    def prepare(self, wave: Waveform) -> Tensor:
-        """(B, S) -> log-mels about 0, (B, num_mels, a multiple of 32)."""
-        mel = self.mel(wave)
-        floor = math.log(self.mel_spec.floor)
-        values = torch.where(mel.mask(), mel.values, torch.full_like(mel.values, floor))
-        missing = -values.shape[1] % WIDTH_MULTIPLE
-        values = nn.functional.pad(values, (0, 0, 0, missing), value=floor)
-        return (values / abs(floor) * 2 + 1).transpose(1, 2)
 
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
         """(B, width, T) -> (B, T, width)."""

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from vczoo.conformance.of_task_heads import (
+    frame_loss,
+    frame_padding,
+    frame_shapes,
     label_loss,
     label_padding,
     label_shapes,
@@ -19,7 +22,7 @@ from vczoo.conformance.promises import expect, expect_gradients, expect_same, ex
 from vczoo.conformance.specimen import Specimen, UnsupportedError, random_frames
 from vczoo.frames import Frames
 from vczoo.interfaces import Loss, Source, SpeakerHead
-from vczoo.task_heads import LabelHead, TextHead
+from vczoo.task_heads import FrameHead, LabelHead, TextHead
 
 __all__ = ["HEAD_CHECKS"]
 
@@ -28,12 +31,14 @@ COUNTS = (30, 7, 1)  # frames of the items of a batch
 
 def shapes(specimen: Specimen) -> None:
     """A speaker head gives embeddings of length 1 and logits; a voice head the pitch's lengths in acoustic channels; a
-    text head a log-probability of each character, and a label head a logit of each label.
+    text head a log-probability of each character, a label head a logit of each label, a frame head the teacher's width.
     """
     if isinstance(specimen.part, TextHead):
         text_shapes(specimen.copy(), _content(specimen))
     elif isinstance(specimen.part, LabelHead):
         label_shapes(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, FrameHead):
+        frame_shapes(specimen.copy(), _content(specimen))
     else:
         (_speaker_shapes if isinstance(specimen.part, SpeakerHead) else _voice_shapes)(specimen)
 
@@ -44,16 +49,21 @@ def padding(specimen: Specimen) -> None:
         text_padding(specimen.copy(), _content(specimen))
     elif isinstance(specimen.part, LabelHead):
         label_padding(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, FrameHead):
+        frame_padding(specimen.copy(), _content(specimen))
     else:
         (_speaker_padding if isinstance(specimen.part, SpeakerHead) else _voice_padding)(specimen)
 
 
 def gradients(specimen: Specimen) -> None:
     """The loss is one finite number, its figures are detached, and a gradient reaches every parameter."""
-    if isinstance(specimen.part, TextHead | LabelHead):
+    if isinstance(specimen.part, TextHead | LabelHead | FrameHead):
         head = specimen.copy().train()
-        loss = text_loss if isinstance(head, TextHead) else label_loss
-        _check_loss(head, loss(head, _content(specimen)))
+        content = _content(specimen)
+        if isinstance(head, FrameHead):
+            _check_loss(head, frame_loss(head, content))
+        else:
+            _check_loss(head, text_loss(head, content) if isinstance(head, TextHead) else label_loss(head, content))
     else:
         (_speaker_gradients if isinstance(specimen.part, SpeakerHead) else _voice_gradients)(specimen)
 

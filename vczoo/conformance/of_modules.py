@@ -17,7 +17,7 @@ from vczoo.conformance.promises import expect, expect_bits, expect_same, some
 from vczoo.conformance.specimen import Specimen, UnsupportedError
 from vczoo.interfaces import Backbone, SpeakerHead
 from vczoo.outline import outlined, unfilled
-from vczoo.task_heads import LabelHead, TextHead
+from vczoo.task_heads import FrameHead, LabelHead, TextHead
 from vczoo.tensor_file import write_tensors
 from vczoo.weights import load_strictly, read_tensors
 
@@ -79,7 +79,7 @@ def bfloat16(specimen: Specimen) -> None:
         rounded = specimen.infer(specimen.copy()).float()
     expect(bool(rounded.isfinite().all()), "under bfloat16 autocast everything is finite")
     if isinstance(
-        specimen.part, Backbone | SpeakerHead | TextHead | LabelHead
+        specimen.part, Backbone | SpeakerHead | TextHead | LabelHead | FrameHead
     ):  # elsewhere a phase makes much of a little
         plain = specimen.plain()
         apart = float((rounded - plain).norm() / plain.norm().clamp(min=1e-6))

@@ -1,4 +1,4 @@
-"""What text and label heads promise: a `Specimen` of one in; nothing out, or a `ContractError` on what is broken.
+"""What text, label and frame heads promise: a `Specimen` of one in; nothing or a `ContractError` out.
 
 `vczoo.conformance.of_heads` asks these for heads of their kinds.
 """
@@ -14,9 +14,12 @@ from vczoo.conformance.specimen import Specimen, UnsupportedError
 from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.interfaces import Loss
-from vczoo.task_heads import LabelHead, TextHead
+from vczoo.task_heads import FrameHead, LabelHead, TextHead
 
 __all__ = [
+    "frame_loss",
+    "frame_padding",
+    "frame_shapes",
     "label_loss",
     "label_padding",
     "label_shapes",
@@ -75,6 +78,30 @@ def label_padding(head: LabelHead, content: Frames) -> None:
         logits = head.logits(content)
         for index in range(len(content)):
             expect_same(logits[index], head.logits(content[index])[0], f"`logits` reads no padding (item {index})")
+
+
+def frame_shapes(head: FrameHead, content: Frames) -> None:
+    """A frame of the teacher's width for each frame."""
+    with torch.inference_mode():
+        made = head.frames(content)
+    expect_shape(made.values, (*content.values.shape[:2], head.channels), "`frames` gives (B, T, channels)")
+    expect(bool(made.values[made.mask()[..., 0]].isfinite().all()), "what the teacher would hear is finite")
+
+
+def frame_padding(head: FrameHead, content: Frames) -> None:
+    """An item of a batch gives what it gives alone."""
+    with torch.inference_mode():
+        made = head.frames(content)
+        for index in range(len(content)):
+            alone = head.frames(content[index])
+            expect_same(made[index].values, alone.values, f"`frames` reads no padding (item {index})")
+
+
+def frame_loss(head: FrameHead, content: Frames) -> Loss:
+    """Against some teacher."""
+    generator = torch.Generator().manual_seed(1)
+    taught = torch.randn(*content.values.shape[:2], head.channels, generator=generator)
+    return head.loss(content, content.with_values(taught.where(content.mask(), torch.nan)))
 
 
 def label_loss(head: LabelHead, content: Frames) -> Loss:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from vczoo.conformance.promises import expect, expect_gradients, expect_kind, expect_same, expect_shape, padded_with_nan
-from vczoo.conformance.specimen import Specimen, random_frames
+from vczoo.conformance.specimen import Specimen, excerpt_of, random_frames
 from vczoo.frames import Frames
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.waveform import Waveform
@@ -59,10 +59,13 @@ def follow(specimen: Specimen) -> None:
 
 
 def gradients(specimen: Specimen) -> None:
-    """A finite gradient reaches every parameter."""
+    """A finite gradient reaches every parameter through `rebuild`, whose waveform is as long as that of `forward`."""
     vocoder = specimen.copy().train().requires_grad_(True)
     if any(True for _ in vocoder.parameters()):
-        expect_gradients(vocoder, vocoder(_frames(specimen)[1]).samples.square().mean())
+        frames = _frames(specimen)[0]  # one alone, as long as its recording
+        made = vocoder.rebuild(frames, excerpt_of(vocoder.accepts, frames))
+        expect_shape(made.samples, tuple(vocoder(frames).samples.shape), "`rebuild` gives what `forward` does")
+        expect_gradients(vocoder, made.samples.square().mean())
 
 
 def _frames(specimen: Specimen) -> Frames:

@@ -21,9 +21,10 @@ from vczoo.errors import ContractError
 from vczoo.frames import Frames
 from vczoo.interfaces import Backbone, Source, SpeakerHead, Vocoder, VoiceHead, Watermark
 from vczoo.specs import FrameSpec, MelSpec
-from vczoo.task_heads import LabelHead, TextHead
+from vczoo.task_heads import FrameHead, LabelHead, TextHead
+from vczoo.waveform import Waveform
 
-__all__ = ["CONTEXT", "Specimen", "UnsupportedError", "missing_options", "random_frames"]
+__all__ = ["CONTEXT", "Specimen", "UnsupportedError", "excerpt_of", "missing_options", "random_frames"]
 
 CONTEXT: dict[str, Any] = {
     "frames": FrameSpec(16000, 320, 24),
@@ -124,6 +125,9 @@ class Specimen:
                 return part.log_probabilities(content).values
             if isinstance(part, LabelHead):
                 return part.logits(Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device)))
+            if isinstance(part, FrameHead):
+                content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
+                return part.frames(content).values
             if isinstance(part, VoiceHead):
                 source, embedding, target = self.lesson(seed, dtype, device)
                 voice = part.enroll(source.content, target) | {"embedding": embedding[0]}
@@ -140,8 +144,8 @@ class Specimen:
             frames: Frames = part(noise(part.spec, 25, 3))
             return frames.values.square().mean()
         if isinstance(part, Vocoder):
-            sound: Tensor = part(Frames.of(random_frames(part.accepts.channels, 0)[:1] - 5)).samples
-            return sound.square().mean()
+            heard = Frames.of(random_frames(part.accepts.channels, 0)[:1] - 5)
+            return part.rebuild(heard, excerpt_of(part.accepts, heard)).samples.square().mean()
         if isinstance(part, SpeakerHead):
             content = Frames.of(random_frames(self.context["frames"].channels, 0))
             return part.loss(content, torch.arange(len(content)) % part.num_speakers).value
@@ -151,6 +155,9 @@ class Specimen:
         if isinstance(part, TextHead):
             content = Frames.of(random_frames(self.context["frames"].channels, 0))
             return part.loss(content, [part.alphabet.strip()[0]] * len(content)).value
+        if isinstance(part, FrameHead):
+            content = Frames.of(random_frames(self.context["frames"].channels, 0))
+            return part.loss(content, Frames.of(random_frames(part.channels, 1))).value
         if isinstance(part, VoiceHead):
             loss = part.loss(*self.lesson(0))
             return loss.value if loss else None
@@ -189,3 +196,11 @@ def missing_options(entry: Entry, options: Mapping[str, Any]) -> list[str]:
         for name, parameter in inspect.signature(entry.load()).parameters.items()
         if parameter.default is parameter.empty and parameter.kind not in fixed and name not in given
     ]
+
+
+def excerpt_of(spec: MelSpec | FrameSpec, frames: Frames) -> Waveform:
+    """Noise that could have been what frames were made of."""
+    count = frames.longest - (1 if isinstance(spec, MelSpec) and spec.centred else 0)
+    generator = torch.Generator().manual_seed(0)
+    samples = 0.1 * torch.randn(len(frames), count * spec.hop_length, generator=generator)
+    return Waveform.of(samples, spec.sample_rate_hz)

@@ -24,7 +24,7 @@ from vczoo.conformance.specimen import Specimen, UnsupportedError, missing_optio
 from vczoo.entry import Entry, Kind
 from vczoo.errors import ContractError, PluginError, VczooError, nearest
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead, Watermark
-from vczoo.task_heads import LabelHead, TextHead
+from vczoo.task_heads import FrameHead, LabelHead, TextHead
 
 __all__ = ["CLASSES", "Conformance", "Result", "check_entry", "conformance"]
 
@@ -33,7 +33,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 CLASSES: dict[str, Any] = {
     "backbone": Backbone,
     "freezing": Freezing,
-    "head": SpeakerHead | VoiceHead | TextHead | LabelHead,
+    "head": SpeakerHead | VoiceHead | TextHead | LabelHead | FrameHead,
     "vocoder": Vocoder,
     "watermark": Watermark,
 }

@@ -89,9 +89,13 @@ class GriffinLim(Vocoder):
         """
         return self._made(frames, before.samples[0])
 
+    def magnitudes(self, mel: Tensor) -> Tensor:
+        """Of the spectrum, by the pseudo-inverse of the mel's filters: (…, T, num_mels) -> (…, T, bins)."""
+        return torch.matmul(mel.float().exp(), self.inverse).clamp(min=0.0)
+
     @torch.no_grad()
     def _made(self, frames: Frames, before: Tensor | None) -> Waveform:
-        magnitudes = torch.matmul(frames.values[0].float().exp(), self.inverse).clamp(min=0.0)
+        magnitudes = self.magnitudes(frames.values[:1])[0]
         spectrogram = _Spectrogram(magnitudes, self.window, self.accepts.hop_length)
         phases = peak_advance(magnitudes, self.accepts.fft_length, self.accepts.hop_length)
         if before is not None and len(known := spectrogram.phases(before)):
