@@ -34,8 +34,9 @@ def begin(recipe: Recipe, num_speakers: int, labels: Sequence[str] = ()) -> Run:
         labels: of the training data, in the order of the logits; without any, those that the start knows.
 
     Returns:
-        A run without voices. Its recipe has no `start`, and as weights those that the start's tensors came from, since
-        a run of it holds every tensor itself or leaves it to that base; it has the terms of the start, too.
+        A run, with the start's voices where all that knows them is the start's. Its recipe has no `start`, and as
+        weights those that the start's tensors came from, since a run of it holds every tensor itself or leaves it to
+        that base; it has the terms of the start, too.
 
     Raises:
         RecipeError: with every fault of the recipe, and of the tensors that do not fit.
@@ -61,7 +62,8 @@ def begin(recipe: Recipe, num_speakers: int, labels: Sequence[str] = ()) -> Run:
     based = tuple(f"{place}." for place in taken if getattr(own, place) == getattr(start.recipe, place))
     model.base |= {name: digest for name, digest in start.model.base.items() if name.startswith(based)}
     base = {place: part for place, part in start.base.items() if place in taken}
-    return Run(own, model, (), {}, licence=start.licence, base=base, labels=known)
+    voices = dict(start.voices) if _same_parts(own, start.recipe) else {}
+    return Run(own, model, (), voices, licence=start.licence, base=base, labels=known)
 
 
 def fingerprint_of_start(recipe: Recipe) -> str:
@@ -93,6 +95,11 @@ def _gives_vocoder(recipe: Recipe, start: Run) -> bool:
     if own is None or theirs is None or own.use != theirs.use or start.model.vocoder is None:
         return False
     return bool(start.model.vocoder.state_dict()) and not is_weights_file(str(own.options.get("weights", "")))
+
+
+def _same_parts(recipe: Recipe, other: Recipe) -> bool:
+    """Whether what hears, keeps and makes a voice is the same in both."""
+    return (recipe.backbone, recipe.heads, recipe.vocoder) == (other.backbone, other.heads, other.vocoder)
 
 
 def _fitting(recipe: Recipe, model: Model, start: Run, places: Sequence[str]) -> dict[str, Tensor]:
