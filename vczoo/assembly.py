@@ -264,7 +264,8 @@ def _assemble(
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}
     by_mels = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
-    return Model(parts["backbone"], heads, shares, parts.get("vocoder"), by_mels)
+    reversals = {name: head.reverse for name, head in recipe.heads.items()}
+    return Model(parts["backbone"], heads, shares, parts.get("vocoder"), by_mels, reversals)
 
 
 def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ class Model(nn.Module):
         shares: each head's weight in the loss.
         vocoder: turns acoustic frames into a waveform; None for a recipe that only recognises.
         acoustic_heads: names of the speaker heads that read mels, as the vocoder does, in place of content.
+        reversals: by the head's name, what its gradient is multiplied by and turned round on its way to the backbone.
 
     Attributes:
         base: digest of each tensor as pretrained weights made it, by its name in `tensors`; empty for random weights.
@@ -51,6 +53,7 @@ class Model(nn.Module):
         shares: Mapping[str, float],
         vocoder: Vocoder | None,
         acoustic_heads: Collection[str] = (),
+        reversals: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -61,6 +64,7 @@ class Model(nn.Module):
         accepts = vocoder.accepts if vocoder else None
         self.acoustic_mel = LogMel(accepts) if isinstance(accepts, MelSpec) else None
         self.acoustic_heads = frozenset(acoustic_heads)
+        self.reversals = {name: strength for name, strength in (reversals or {}).items() if strength}
 
     @property
     def sample_rate_hz(self) -> int:
@@ -172,16 +176,20 @@ class Model(nn.Module):
         for name, head in self.heads.items():
             loss: Loss | None = None
             read = target if name in self.acoustic_heads else content
-            if isinstance(head, SpeakerHead) and not strangers and read is not None:
-                loss = head.loss(read, speakers)
-            elif isinstance(head, VoiceHead) and pitch is not None and target is not None:
+            if read is not None and name in self.reversals:
+                read = read.with_values(Reversal.apply(read.values, self.reversals[name]))  # type: ignore[no-untyped-call]
+            if isinstance(head, VoiceHead) and pitch is not None and target is not None:
                 loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
+            elif read is None:
+                continue
+            elif isinstance(head, SpeakerHead) and not strangers:
+                loss = head.loss(read, speakers)
             elif isinstance(head, TextHead) and texts:
-                loss = head.loss(content, texts)
+                loss = head.loss(read, texts)
             elif isinstance(head, LabelHead) and labels is not None:
-                loss = head.loss(content, labels)
+                loss = head.loss(read, labels)
             elif isinstance(head, FrameHead) and taught is not None:
-                loss = head.loss(content, taught)
+                loss = head.loss(read, taught)
             if loss is not None:
                 total = total + self.shares[name] * loss.value
                 metrics[f"{name}.loss"] = loss.value.detach()
@@ -339,6 +347,21 @@ class Model(nn.Module):
         for speaker_name in list(self.speaker_heads)[:1]:
             own["embedding"] = voice[f"{speaker_name}.embedding"]
         return {key: value.to(device) for key, value in own.items()}
+
+
+class Reversal(torch.autograd.Function):
+    """The identity, whose gradient is turned round (Ganin and Lempitsky, arXiv:1505.07818)."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, strength: float) -> Tensor:
+        """Any shape."""
+        context.strength = strength
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Of the same shape."""
+        return -context.strength * gradient, None
 
 
 def _mean_embedding(head: SpeakerHead, contents: Sequence[Frames]) -> Tensor:

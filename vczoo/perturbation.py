@@ -88,6 +88,6 @@ class Perturbation(nn.Module):
 def _cosines(count: int) -> Tensor:
     """The orthonormal DCT-II: (count, count), a cosine a row."""
     places = (torch.arange(count) + 0.5) * math.pi / count
-    rows = torch.cos(torch.arange(count)[:, None] * places) * (2 / count) ** 0.5
+    rows: Tensor = torch.cos(torch.arange(count)[:, None] * places) * (2 / count) ** 0.5
     rows[0] /= 2**0.5
     return rows

@@ -44,10 +44,13 @@ class HeadPart(Part):
         weight: of its loss.
         reads: content, what the backbone makes; or acoustic, the mel that the vocoder reads: a speaker head hears
             there who speaks, where content no longer tells.
+        reverse: what the head's gradient is multiplied by, and turned round, on its way into the backbone, which so
+            forgets what the head finds (arXiv:1505.07818); 0 turns nothing round.
     """
 
     weight: float = Field(default=1.0, ge=0)
     reads: Literal["content", "acoustic"] = "content"
+    reverse: float = Field(default=0.0, ge=0, le=100)
 
 
 class Training(_Settings):
