@@ -1,4 +1,4 @@
-"""The content backbone: its frames, its stages, and where it hears what it is given otherwise. Promises: conformance."""
+"""The content backbone: its frames, its stages, and when it is given something else to hear. Promises: conformance."""
 
 from __future__ import annotations
 

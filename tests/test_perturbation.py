@@ -48,16 +48,19 @@ def centres_hz() -> Tensor:
 
 
 def bump(hz: float) -> Tensor:
-    """(1, num_mels, 1): a formant there, some seven bands wide, over near silence."""
+    """(1, num_mels, 1): a formant there, a dozen bands wide, over near silence."""
     bands = torch.arange(SPEC.num_mels)
     place = torch.searchsorted(centres_hz(), torch.tensor(hz))
-    return (torch.exp(-(((bands - place) / 4) ** 2)) - 0.9)[None, :, None]
+    return (torch.exp(-(((bands - place) / 7) ** 2)) - 0.9)[None, :, None]
 
 
 def peak_hz(mel: Tensor) -> float:
-    """Where most of it is: the mean of the frequencies, by what is above the floor."""
-    above = (mel[0, :, 0] + 0.9).clamp(min=0) ** 4
-    return float((centres_hz() * above).sum() / above.sum())
+    """Where it is loudest: the top of the parabola through the loudest band and its neighbours."""
+    bands, centres = mel[0, :, 0], centres_hz()
+    top = int(bands.argmax())
+    before, here, after = bands[top - 1 : top + 2].tolist()
+    off = (before - after) / (before - 2 * here + after) / 2
+    return float(centres[top] + off * (centres[top + 1] - centres[top]))
 
 
 def test_it_is_the_identity_in_eval_and_at_strength_0() -> None:
@@ -69,8 +72,8 @@ def test_it_is_the_identity_in_eval_and_at_strength_0() -> None:
 
 def test_envelope_and_rest_add_up_to_what_came_in(alone: Any) -> None:
     alone()
-    mel = torch.rand(1, 80, 3).new_tensor(torch.linspace(-1, 1, 240).sin()).view(1, 80, 3)
-    torch.testing.assert_close(perturbed(mel), mel.clamp(min=-1), atol=1e-4, rtol=0)
+    mel = torch.linspace(-30, 30, 240).sin().view(1, 80, 3)
+    torch.testing.assert_close(perturbed(mel), mel, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("before_hz", "ratio"), [(1000.0, 1.25), (2000.0, 1.25), (3000.0, 0.8)])
@@ -84,11 +87,11 @@ def test_a_warp_moves_a_band_to_the_frequency_that_it_says(alone: Any, before_hz
 
 def test_formants_move_without_the_harmonics_and_harmonics_without_the_formants(alone: Any) -> None:
     formant = bump(1000.0)
-    ripple = 0.2 * torch.cos(math.pi * torch.arange(80.0))[None, :, None]  # up and down from band to band
+    ripple = 0.2 * torch.cos((torch.arange(80) + 0.5) * math.pi * 60 / 80)[None, :, None]  # every 2.7 bands
     smooth, fine = formant.expand(-1, -1, 2), ripple.expand(-1, -1, 2)
     alone(FORMANTS=math.log(1.25))
     assert peak_hz(perturbed(smooth)) == pytest.approx(1.25 * peak_hz(smooth), rel=0.05)
-    torch.testing.assert_close(perturbed(fine), fine, atol=1e-2, rtol=0)
+    torch.testing.assert_close(perturbed(fine), fine, atol=1e-4, rtol=0)
     alone(PITCH=math.log(1.25))
     assert peak_hz(perturbed(smooth)) == pytest.approx(peak_hz(smooth), rel=0.02)
     assert float((perturbed(fine) - fine).abs().mean()) > 0.05
@@ -124,7 +127,7 @@ def test_noise_fills_what_was_silent_and_leaves_what_was_loud(monkeypatch: pytes
     mel[..., :10] = 0.6  # 8 nats above the floor
     found = perturbed(mel)
     assert float(found[..., 10:].mean(dim=(1, 2)).min()) > -0.9
-    torch.testing.assert_close(found[..., :10], mel[..., :10], atol=0.2, rtol=0)
+    torch.testing.assert_close(found[..., :10], mel[..., :10], atol=0.25, rtol=0)
 
 
 def test_silence_stays_finite_and_nothing_falls_below_it() -> None:

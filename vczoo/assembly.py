@@ -14,7 +14,7 @@ from vczoo.base import stage_of
 from vczoo.criterion import criterion_faults
 from vczoo.entry import Kind
 from vczoo.errors import ContractError, RecipeError, WeightsError
-from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder
+from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
 from vczoo.model import Model
 from vczoo.needs import need_faults
 from vczoo.options import Ready, attempt, ready_part
@@ -281,7 +281,11 @@ def _read_rightly(ready: Ready, context: Mapping[str, Any], part: HeadPart) -> H
         raise ContractError(
             "reads: acoustic is of a recipe whose vocoder reads mels; leave it out, or give it such a one"
         )
+    if part.reads == "acoustic" and part.reverse:
+        raise ContractError("reverse is of heads that read content, and this one reads mels; leave one of both out")
     head: Head = ready.make(context)
+    if part.reverse and isinstance(head, VoiceHead):
+        raise ContractError(f"reverse is of heads that say what content must forget; {part.use} is to be heard")
     if part.reads == "acoustic" and not isinstance(head, SpeakerHead):
         raise ContractError(f"reads: acoustic is for heads that tell speakers apart; {part.use} reads content")
     return head
