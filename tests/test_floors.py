@@ -27,7 +27,7 @@ FLOORS = (
     "sweeps.grid origin conformance.names conformance.of_entries conformance.network_watch plugin_kit.source",
     "sweeps.table interfaces hookspecs weights run_config mel image pitch manifest synthesis convnext matching augment "
     "team sharding",
-    "conformance.promises drawing tracking front_matter offer installer task_heads mel_backbone "
+    "conformance.promises drawing tracking front_matter offer installer task_heads embedded mel_backbone "
     "perturbation vocoders.griffin_lim heads.speaker",
     "conformance.specimen",
     "backbones freezing heads vocoders vision builtin plugin_loading model splits references measures spectral_losses "
@@ -43,7 +43,7 @@ FLOORS = (
     "lesson watermark",
     "assembly",
     "run conformance.of_recipes sweeps.cells",
-    "hub testing plugin_kit.check",
+    "hub testing plugin_kit.check start",
     "push hub_search",
     "sharing authenticity",
     "converter checkpoint vocoder_checkpoint",

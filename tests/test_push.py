@@ -56,6 +56,28 @@ def test_a_run_is_published_in_one_commit(hub: HubServer, converter: Converter, 
     )
 
 
+def test_a_run_in_half_precision_is_published_in_full(hub: HubServer, converter: Converter, tmp_path: Path) -> None:
+    half = vczoo.load(converter.save(tmp_path / "half", half=True))
+    half.push_to_hub(NAME, **TERMS)
+    pulled = vczoo.load(NAME)
+    expected = half.run.model.tensors()
+    assert all(tensor.equal(expected[name]) for name, tensor in pulled.run.model.tensors().items())
+    assert all(check.state == "ok" for check in vczoo.verify(NAME))
+
+
+def test_terms_of_a_start_pass_on(
+    hub: HubServer, converter: Converter, small: tuple[str, ...], voices_folder: Path, tmp_path: Path
+) -> None:
+    converter.run.licence = "cc-by-nc-4.0"
+    start = converter.save(tmp_path / "start")
+    made = vczoo.load("demo", [*small, f"start={start}"])
+    made.enroll("alice", voices_folder / "alice" / "0.wav")
+    with pytest.raises(LicenceError, match="the speaker that it was made from"):
+        made.push_to_hub(NAME, **TERMS)
+    made.push_to_hub(NAME, license="cc-by-nc-4.0", consent="own-voice")
+    assert "start" not in parse_plain(hub.repo(NAME).head.files["vczoo.yaml"].decode(), "there")["recipe"]
+
+
 def vczoo_tags(hub: HubServer) -> list[str]:
     from huggingface_hub import HfApi
 

@@ -151,6 +151,53 @@ def test_a_run_stores_only_what_differs_from_its_base(
     assert fingerprint(load_run(whole).model.state_dict()) == fingerprint(converter.run.model.state_dict())
 
 
+def test_a_run_in_half_precision(tmp_path: Path, trained_folder: Path, voices_folder: Path) -> None:
+    converter = vczoo.load(trained_folder)
+    half = converter.save(tmp_path / "half", half=True)
+    for name in ("model.safetensors", "voices.safetensors"):
+        stored, before = load_file(half / name), load_file(trained_folder / name)
+        assert {tensor.dtype for tensor in stored.values() if tensor.is_floating_point()} == {torch.float16}
+        wanted = {key: t.half() if t.is_floating_point() else t for key, t in before.items()}
+        assert stored.keys() == wanted.keys()
+        assert all(torch.equal(tensor, wanted[key]) for key, tensor in stored.items())
+    again = vczoo.load(half)
+    tensors, before = again.run.model.tensors(), load_run(trained_folder).model.tensors()
+    assert {name: tensor.dtype for name, tensor in tensors.items()} == {name: t.dtype for name, t in before.items()}
+    floating = [name for name, tensor in before.items() if tensor.dtype == torch.float32]
+    assert all(torch.equal(tensors[name], before[name].half().float()) for name in floating)
+    kept = again.run.voices["alice"].tensors
+    assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
+    assert all(torch.equal(t, converter.run.voices["alice"].tensors[n].half().float()) for n, t in kept.items())
+    assert again.convert(voices_folder / "bob" / "0.wav", "alice").samples.dtype == torch.float32
+    # What was rounded is written again as it was, and in full where it is not said otherwise.
+    again.save(tmp_path / "again", half=True)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()} == {
+        p.name: p.read_bytes() for p in half.iterdir()
+    }
+    full = load_file(vczoo.load(half).save(tmp_path / "full") / "model.safetensors")
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in full.items())
+
+
+@pytest.mark.parametrize("value", [65536.0, -1e6])
+def test_what_half_precision_does_not_hold_is_refused(tmp_path: Path, trained_folder: Path, value: float) -> None:
+    run = load_run(trained_folder)
+    run.model.tensors()["heads.speaker.output.bias"][1] = value
+    with pytest.raises(RunError, match=r"values beyond 65504, float16's largest, in heads\.speaker\.output\.bias"):
+        save_run(run, tmp_path / "half", half=True)
+    assert not (tmp_path / "half").exists()
+    save_run(run, tmp_path / "full")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.int32])
+@pytest.mark.parametrize("name", ["model.safetensors", "voices.safetensors"])
+def test_no_other_type_will_do_for_float32(run_folder: Path, name: str, dtype: torch.dtype) -> None:
+    tensors = load_file(run_folder / name)
+    key = next(key for key, tensor in tensors.items() if tensor.dtype == torch.float32)
+    save_file({**tensors, key: tensors[key].to(dtype)}, run_folder / name)
+    with pytest.raises(RunError, match=rf"has dtype {dtype}, expected torch\.float32"):
+        load_run(run_folder)
+
+
 FULL_DISK = """
 import resource, sys
 from pathlib import Path

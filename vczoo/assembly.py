@@ -12,6 +12,7 @@ from torch import nn
 
 from vczoo.base import stage_of
 from vczoo.criterion import criterion_faults
+from vczoo.embedded import find_start
 from vczoo.entry import Kind
 from vczoo.errors import ContractError, RecipeError, WeightsError
 from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
@@ -49,13 +50,15 @@ def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any
 
 
 def check(recipe: Recipe) -> None:
-    """Check that a recipe can be built: names, options, weights and the contracts between parts.
+    """Check that a recipe can be built: names, options, weights, its start and the contracts between parts.
 
     Raises:
         RecipeError: with every fault.
     """
     faults: list[str] = []
     ready = _prepare(recipe, faults, taught=True)
+    if recipe.start:
+        faults += _start_faults(recipe)
     with torch.random.fork_rng(devices=[]):
         model = _assemble(recipe, ready, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
         if "freezing" in ready:
@@ -93,9 +96,13 @@ def build(
         stages: the keys of those whose pretrained weights are told by `Model.base`; None tells all.
 
     Raises:
-        RecipeError: with every fault.
+        RecipeError: with every fault, or it has a `start`, whose tensors `vczoo.start.begin` puts in.
         WeightsError: pretrained weights cannot be had or do not fit.
     """
+    if recipe.start:
+        raise RecipeError(
+            recipe.name, [f"start: {recipe.start!r} has no place here: a run that is loaded holds its tensors itself"]
+        )
     faults: list[str] = []
     ready = _prepare(recipe, faults, random)
     if faults:
@@ -198,6 +205,15 @@ def build_freezing(recipe: Recipe) -> Freezing:
     if freezing is None:
         raise RecipeError(recipe.name, faults)
     return freezing
+
+
+def _start_faults(recipe: Recipe) -> list[str]:
+    faults: list[str] = []
+    attempt(faults, "start", lambda: find_start(recipe.start))
+    weights = str(recipe.backbone.options.get("weights", ""))
+    if is_weights_file(weights):
+        faults.append(f"backbone.weights: {weights} and start {recipe.start!r} both give the backbone; leave one out")
+    return faults
 
 
 def _prepare(

@@ -103,12 +103,15 @@ def check(
 
 @app.command()
 def demo(
+    recordings: Annotated[
+        list[Path] | None, typer.Argument(help="Recordings of one person who agrees; a synthetic voice without.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("vczoo-demo"),
 ) -> None:
-    """Fine-tune, convert and enrol on synthetic speech, offline. Takes one to two minutes."""
+    """Hear the model inside the package: a sentence in the voice of recordings, offline. Takes one to two minutes."""
     from vczoo.demo import run_demo
 
-    rows, files = run_demo(out)
+    rows, files = run_demo(out, recordings or ())
     print_table(rows)
     print_line("(similarity: cosine of the model's own speaker embedding to the voice's, -1 to 1)")
     for file in files:

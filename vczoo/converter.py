@@ -278,20 +278,25 @@ class Converter:
         """
         check_classifies(self.run.model, self.labels)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, whole: bool = False) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, whole: bool = False, half: bool = False
+    ) -> Path:
         """Write it as a run folder, which `load` reads.
 
         Args:
             overwrite: whether a run that is there is replaced.
             whole: whether what is the pretrained base's is kept, too, so that nobody needs the base to load it.
+            half: whether float32 is written as float16: half the bytes, each value rounded to 11 significant bits.
+                `load` makes float32 of it again; the model in memory stays as it is. What is pushed is written in full.
 
         Raises:
-            RunError: the path exists (and `overwrite` is false or it is no run), or the disk refuses.
+            RunError: the path exists (and `overwrite` is false or it is no run), the disk refuses, or `half` and a
+                value is beyond float16's, 65504.
         """
         path = Path(path)
         if path.exists() and not (overwrite and is_run(path)):
             raise RunError(f"{path} exists; choose another folder, or overwrite a run on purpose")
-        return save_run(self.run, path, whole=whole)
+        return save_run(self.run, path, whole=whole, half=half)
 
     def push_to_hub(
         self,

@@ -1,79 +1,105 @@
-"""The demo: nothing but this machine in; a fine-tuned run, converted WAV files and a table out."""
+"""The demo: a person's recordings, or synthetic ones, in; conversions into and out of that voice and a table out.
+
+Nothing is downloaded: the model is the one inside the package, heard as it is and tuned to the voice.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from vczoo.converter import Converter
-from vczoo.errors import VczooError
-from vczoo.run import save_run
+from vczoo.errors import AudioError, VczooError
+from vczoo.loading import load
 from vczoo.synthesis import SENTENCES, SYNTHETIC_VOICES, write_corpus
 from vczoo.train import finetune
+from vczoo.waveform import Waveform
 
 __all__ = ["run_demo"]
 
-TRAINED = 4  # voices that are fine-tuned on; one more is enrolled without training
-UTTERANCES = 24  # a voice, of which a tenth is for validation and a tenth for test
+MODEL, TUNED = "base", "base-partialfreeze"
+UTTERANCES = 10  # of the synthetic voice that stands in for a person
+PIECE_SECONDS = 6.0  # that a recording is cut into, so that some of it is left to validate on
+SHORTEST_SECONDS = 1.0  # of speech that a voice is enrolled from
+LEAST_SECONDS = 12.0  # of speech that a voice is tuned with
 
 
-def run_demo(out: Path, recipe: str = "demo") -> tuple[list[dict[str, str]], list[Path]]:
-    """Make speech of synthetic voices, fine-tune on it, convert a sentence nobody said, enrol one more voice.
+def run_demo(out: Path, recordings: Sequence[Path] = ()) -> tuple[list[dict[str, str]], list[Path]]:
+    """Say a sentence in the voice of some recordings, before and after fine-tuning on them, and these in other voices.
 
-    Similarity is the cosine of the model's own speaker embedding to that of the target voice.
+    Similarity is the cosine of the model's own speaker embedding to that of the voice.
+
+    Args:
+        out: the folder to make.
+        recordings: of one person who agrees; without any, a synthetic voice stands in.
 
     Returns:
-        The table's rows, and the files made: a source, a conversion to each of two voices, the run.
+        The table's rows, and the files made: sources, conversions, and the run.
 
     Raises:
         VczooError: `out` exists, or the extra `demo` is not installed.
+        AudioError: a recording cannot be read, or there is less than a second of speech in all.
     """
     if out.exists():
         raise VczooError(f"{out} exists; choose another folder with --out, or remove it")
     began = time.perf_counter()
-    *trained, enrolled = list(SYNTHETIC_VOICES)[: TRAINED + 1]
-    recordings = write_corpus(out / "recordings", trained, SENTENCES[:UTTERANCES])
-    references = write_corpus(out / "enrolment", [enrolled], SENTENCES[:UTTERANCES])
-    source_voice, target_voice = trained[0], trained[1]
-    sources = write_corpus(out / "unheard", [source_voice], SENTENCES[UTTERANCES : UTTERANCES + 1])
-    source = next((sources / source_voice).iterdir())
-    spoken = time.perf_counter()
+    waves = [Waveform.read(path) for path in recordings]  # what cannot be read is told before anything is made
+    if waves and sum(wave.seconds for wave in waves) < SHORTEST_SECONDS:
+        raise AudioError(f"a voice is made of at least {SHORTEST_SECONDS:g} s of speech; half a minute is better")
+    stranger, stand_in = list(SYNTHETIC_VOICES)[:2]
+    sentence = next((write_corpus(out / "sentence", [stranger], SENTENCES[-1:]) / stranger).iterdir())
+    if not waves:
+        spoken = write_corpus(out / "recordings", [stand_in], SENTENCES[:UTTERANCES]) / stand_in
+        waves = [Waveform.read(path) for path in sorted(spoken.iterdir())]
+    name = "you" if recordings else stand_in
+    pieces = _write_pieces(waves, out / "voice" / name)
+    seconds = sum(wave.seconds for wave in waves)
 
-    converter = finetune(recipe, recordings, out / "run")
-    fine_tuned = time.perf_counter()
-    converter.enroll(enrolled, sorted((references / enrolled).iterdir()))
-    save_run(converter.run, out / "run")
-    enrolment = time.perf_counter()
-
-    files = [source]
-    rows = []
-    for voice, how in ((target_voice, "fine-tuned"), (enrolled, "enrolled, no training")):
+    model = load(MODEL)
+    model.enroll(name, pieces)
+    files, rows = [sentence], [_row(f"speech of {name}", f"{seconds:.0f} s")]
+    said, told = _said(model, sentence, name, out / f"sentence-as-{name}-enrolled.wav", "enrolled")
+    files.append(said)
+    rows += told
+    for other in [voice for voice in model.voices if voice != name]:
+        files.append(model.convert(pieces[0], other).save(out / f"{name}-as-{other}.wav"))
+    if seconds < LEAST_SECONDS:
+        rows.append(_row("fine-tuning", f"left out: it takes {LEAST_SECONDS:.0f} s of speech"))
+    else:
         start = time.perf_counter()
-        made = converter.convert(source, voice)
-        seconds = time.perf_counter() - start
-        files.append(made.save(out / f"{source_voice}-as-{voice}.wav"))
-        before, after = converter.identify(source)[voice], converter.identify(files[-1])[voice]
-        rows.append(_row(f"similarity to {voice} ({how}), before", f"{before:.3f}"))
-        rows.append(_row(f"similarity to {voice} ({how}), after", f"{after:.3f}"))
-        rows.append(_row(f"converting {made.seconds:.1f} s to {voice}", f"{seconds:.1f} s"))
-    accuracy = converter.metrics["test"]["speaker.accuracy"]
-    minutes = sum(converter.run.data["minutes"].values())
-    rows = [
-        _row(f"speaker accuracy, {len(trained)} voices, unheard test sentences", f"{accuracy:.3f}"),
-        *rows,
-        _row("similarity of real recordings to their own voice", f"{_own_similarity(converter, recordings):.3f}"),
-        _row(f"speaking {minutes:.1f} minutes of synthetic speech", f"{spoken - began:.1f} s"),
-        _row("fine-tuning", f"{fine_tuned - spoken:.1f} s"),
-        _row(f"enrolling {enrolled}", f"{enrolment - fine_tuned:.1f} s"),
-        _row("all of it", f"{time.perf_counter() - began:.1f} s"),
+        tuned = finetune(TUNED, out / "voice", out / "run")
+        rows.append(_row(f"fine-tuning on {name}", f"{time.perf_counter() - start:.1f} s"))
+        said, told = _said(tuned, sentence, name, out / f"sentence-as-{name}-tuned.wav", "fine-tuned")
+        files += [said, out / "run"]
+        rows += told
+    return [*rows, _row("all of it", f"{time.perf_counter() - began:.1f} s")], files
+
+
+def _said(model: Converter, sentence: Path, name: str, out: Path, how: str) -> tuple[Path, list[dict[str, str]]]:
+    """Convert and measure."""
+    start = time.perf_counter()
+    made = model.convert(sentence, name)
+    seconds = time.perf_counter() - start
+    file = made.save(out)
+    before, after = model.identify(sentence)[name], model.identify(file)[name]
+    return file, [
+        _row(f"similarity to {name} ({how}), before", f"{before:.3f}"),
+        _row(f"similarity to {name} ({how}), after", f"{after:.3f}"),
+        _row(f"converting {made.seconds:.1f} s ({how})", f"{seconds:.1f} s"),
     ]
-    return rows, [*files, out / "run"]
 
 
-def _own_similarity(converter: Converter, recordings: Path) -> float:
-    """Mean cosine of the first recording of each voice to that voice: what a perfect conversion would reach."""
-    firsts = {folder.name: sorted(folder.iterdir())[0] for folder in sorted(recordings.iterdir())}
-    return sum(converter.identify(file)[name] for name, file in firsts.items()) / len(firsts)
+def _write_pieces(waves: Sequence[Waveform], folder: Path) -> list[Path]:
+    """Recordings in pieces of about six seconds, as files."""
+    made: list[Path] = []
+    for wave in waves:
+        count = max(1, round(wave.seconds / PIECE_SECONDS))
+        length = -(-wave.samples.shape[1] // count)
+        for first in range(0, wave.samples.shape[1], length):
+            piece = Waveform.of(wave.samples[:, first : first + length], wave.sample_rate_hz)
+            made.append(piece.save(folder / f"{len(made):03}.wav"))
+    return made
 
 
 def _row(what: str, value: str) -> dict[str, str]:

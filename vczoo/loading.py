@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import torch
 
-from vczoo.assembly import build, checked_recipe
+from vczoo.assembly import checked_recipe
 from vczoo.converter import Converter
 from vczoo.errors import RunError, UnknownNameError
 from vczoo.hub_name import is_hub_name
 from vczoo.run import Run, load_run
+from vczoo.start import begin
 from vczoo.zoo import the_zoo
 
 __all__ = ["Kind", "load", "read_name", "read_run"]
@@ -29,7 +30,8 @@ def load(
 ) -> Converter:
     """Load a recipe (`vgg16-partialfreeze`), a run (`./runs/mine`) or a speaker from the Hub (`owner/name@v1`).
 
-    A recipe comes with its pretrained backbone and fresh heads: `enroll` a voice, or `finetune` it.
+    A recipe comes with its pretrained backbone and fresh heads, or with those of its `start`: `enroll` a voice, or
+    `finetune` it.
 
     Args:
         name: as above; a recipe's .yaml file, too.
@@ -47,8 +49,8 @@ def load(
     recipe = checked_recipe(place, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        model = build(recipe, num_speakers=1)
-    return Converter(Run(recipe, model, (), {}), device)
+        run = begin(recipe, num_speakers=1)
+    return Converter(run, device)
 
 
 def read_run(kind: Kind, place: str) -> Run | None:

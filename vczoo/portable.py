@@ -25,6 +25,8 @@ def foreign_faults(recipe: Recipe) -> list[str]:
     change.
     """
     faults = []
+    if recipe.start:
+        faults.append(f"start: {recipe.start[:LONGEST_TEXT]!r}, but a run holds every tensor itself and has no start")
     for place, value in _options(recipe):
         items = list(_flat(value))
         if size := _size_fault(items):

@@ -18,7 +18,7 @@ import torch
 
 from vczoo.activations import frozen_depth
 from vczoo.annotations import check_annotations
-from vczoo.assembly import build, build_freezing, build_teacher, checked_recipe
+from vczoo.assembly import build_freezing, build_teacher, checked_recipe
 from vczoo.batch import Batch
 from vczoo.clips import Clips
 from vczoo.corpus import read_corpus
@@ -32,6 +32,7 @@ from vczoo.loop import run_frozen, seed_of
 from vczoo.model import Model
 from vczoo.progress import Bar, Silent
 from vczoo.recipe import Training
+from vczoo.start import begin
 from vczoo.steps import Step, make_optimizer, set_rates, train_step, trainable
 from vczoo.team import Team
 
@@ -157,7 +158,7 @@ def find_learning_rate(
     team = Team(device, settings.precision)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        model = start.model if start else build(recipe, len(speakers), corpus.labels)
+        model = (start or begin(recipe, len(speakers), corpus.labels)).model
         for speaker_head in model.speaker_heads.values() if start else ():
             speaker_head.restart(len(speakers))
         for label_head in model.label_heads.values() if start and corpus.labels else ():

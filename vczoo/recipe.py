@@ -159,6 +159,8 @@ class Recipe(_Settings):
         teacher: a backbone that heads of frames learn from in training; a run is loaded without it.
         needs: the plugins that its parts come from, with their versions where these matter: `vczoo-timm>=0.1`. It is
             read where a part is not to be found, so that an error can say what to install.
+        start: the run whose tensors a model of this recipe begins with, in place of its parts' own weights: the name
+            of one inside the package, or the path of a run's folder. A run that is saved names none: it holds them.
         training: how it is trained.
         tuning: how a run of it is tuned to speakers of its own (`rehearse` false); as `training` where None.
         vocoder_training: how `train_vocoder` trains the vocoder by itself; as the defaults say where None.
@@ -169,6 +171,7 @@ class Recipe(_Settings):
     licence: str = "Apache-2.0"
     paper: str = ""
     needs: Annotated[tuple[str, ...], Field(max_length=64)] | None = None
+    start: str = ""
     backbone: Part
     freezing: Part
     heads: Annotated[dict[str, HeadPart], Field(min_length=1)]
@@ -230,7 +233,8 @@ class Recipe(_Settings):
 
     def to_plain(self) -> dict[str, Any]:
         """The recipe as a mapping that `parse` reads again."""
-        return self.model_dump(exclude_none=True)
+        # Left out where there is none, so that a vczoo that does not know it reads the runs of such recipes.
+        return self.model_dump(exclude_none=True, exclude=None if self.start else {"start"})
 
     def to_yaml(self) -> str:
         """The recipe as YAML, resolved: without `extends`."""

@@ -2,7 +2,7 @@
 
 vczoo.yaml           `vczoo.run_config.RunConfig`: recipe, base, speakers, versions, checksums
 model.safetensors    what training changed: every tensor that is not, bit by bit, the pretrained base's
-voices.safetensors   <voice>/<head>.<tensor>
+voices.safetensors   <voice>/<head>.<tensor>; in both, float16 may stand for float32
 metrics.json         figures of the fine-tune
 metrics.jsonl        the same, epoch by epoch
 curves.png           a picture of them, where matplotlib is
@@ -36,7 +36,7 @@ from vczoo.portable import foreign_faults, pinned
 from vczoo.provenance import check_distributions, distributions
 from vczoo.recipe import Recipe
 from vczoo.run_config import CONFIG, BasePart, Data, File, RunConfig, read_config
-from vczoo.tensor_file import layout_faults, layout_of, read_layout, some_names, tensor_bytes
+from vczoo.tensor_file import halved, layout_faults, layout_of, read_layout, some_names, tensor_bytes
 from vczoo.voice_file import read_voices, voice_tensors
 from vczoo.weights import digest, put_tensors, read_tensors
 
@@ -51,6 +51,7 @@ __all__ = [
     "build_on_base",
     "config_of",
     "describe_run",
+    "fill_model",
     "is_run",
     "load_run",
     "outline_of",
@@ -104,22 +105,31 @@ def is_run(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def save_run(run: Run, path: Path, *, whole: bool = False) -> Path:
+def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -> Path:
     """Write a run into a folder; each file appears whole, `vczoo.yaml` last: without it there is no run.
 
     Args:
         whole: whether what is the base's is kept, too, so that nobody needs the base to load it.
+        half: whether what is float32 is written as float16, in half the bytes, with 11 significant bits; it is loaded
+            as float32 again. The model in memory stays as it is.
 
     Raises:
-        RunError: the disk refuses; files of a run that was there before stay readable.
+        RunError: the disk refuses, or `half` and a tensor has values beyond float16's; files of a run that was there
+            before stay readable.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.model.tensors().items()}
     base = {} if whole else run.model.base
     left = {name for name, tensor in tensors.items() if name in base and digest(tensor) == base[name]}
     stored = {name: tensor for name, tensor in tensors.items() if name not in left}
+    spoken = voice_tensors(run.voices)
+    if half:
+        try:
+            stored, spoken = halved(stored), halved(spoken)
+        except WeightsError as error:
+            raise RunError(f"{path}: the run cannot be written in half precision: {error}; save it in full") from error
     files: dict[File, bytes] = {
         METRICS: (json.dumps(run.metrics, indent=2, ensure_ascii=False) + "\n").encode(),
-        VOICES: tensor_bytes(voice_tensors(run.voices)),
+        VOICES: tensor_bytes(spoken),
         MODEL: tensor_bytes(stored),
     }
     config = RunConfig(
@@ -253,12 +263,13 @@ def _model_of(config: RunConfig, path: Path) -> Model:
     """Build the model and fill it with what the run holds, and with the base's where it holds nothing."""
     model, taken = build_on_base(config), stages_taken(config.base)
     slots, layout = layout_of(model.tensors()), read_layout(path / MODEL)
-    if faults := layout_faults(layout, slots, may_miss=[name for name in slots if stage_of(name) in taken]):
+    may_miss = [name for name in slots if stage_of(name) in taken]
+    if faults := layout_faults(layout, slots, may_miss, halved=True):
         raise WeightsError(f"{path / MODEL} does not fit: " + "; ".join(faults) + ". Is it from another model?")
     if len(layout) != config.tensors:
         raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, {CONFIG} says {config.tensors}")
     check_base(config.base, model)
-    _put(model, read_tensors(path / MODEL, layout))
+    fill_model(model, read_tensors(path / MODEL, layout))
     if rest := unfilled(model):
         raise WeightsError(f"nothing gives values to {some_names(rest)}; report it to the author of the plugin")
     return model.eval()
@@ -273,7 +284,8 @@ def _build(config: RunConfig, random: Collection[str], stages: Collection[str] =
     return model
 
 
-def _put(model: Model, tensors: Mapping[str, Tensor]) -> None:
+def fill_model(model: Model, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model values by their names in `Model.tensors`; they were checked before."""
     parts: dict[str, nn.Module] = {
         "backbone": nn.ModuleDict({stage.name: stage.module for stage in model.backbone.stages()}),
         "heads": model.heads,

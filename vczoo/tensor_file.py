@@ -24,6 +24,8 @@ from vczoo.files import open_file, write_bytes
 __all__ = [
     "LARGEST_HEADER",
     "Slot",
+    "fits_type",
+    "halved",
     "layout_faults",
     "layout_of",
     "read_layout",
@@ -94,7 +96,12 @@ def read_layout(path: Path) -> dict[str, Slot]:
 
 
 def layout_faults(
-    given: Mapping[str, Slot], wanted: Mapping[str, Slot], may_miss: Collection[str] = (), *, cast: bool = False
+    given: Mapping[str, Slot],
+    wanted: Mapping[str, Slot],
+    may_miss: Collection[str] = (),
+    *,
+    cast: bool = False,
+    halved: bool = False,
 ) -> list[str]:
     """How what is given differs from what is wanted, a sentence each.
 
@@ -103,6 +110,7 @@ def layout_faults(
         wanted: of a model.
         may_miss: names that need not be given.
         cast: whether one floating type will do for another, and one of whole numbers for another.
+        halved: whether float16 will do for float32, as `halved` makes it.
     """
     faults = []
     if missing := [name for name in wanted if name not in given and name not in may_miss]:
@@ -117,10 +125,30 @@ def layout_faults(
     faults += [
         f"{name} has dtype {slot.dtype}, expected {wanted[name].dtype}"
         for name, slot in given.items()
-        if name in wanted and slot.dtype != wanted[name].dtype
+        if name in wanted
+        and not (fits_type(slot.dtype, wanted[name].dtype) if halved else slot.dtype == wanted[name].dtype)
         if not cast or slot.dtype.is_floating_point != wanted[name].dtype.is_floating_point
     ][:8]
     return faults
+
+
+def fits_type(given: torch.dtype, wanted: torch.dtype) -> bool:
+    """Whether a type is the one that is wanted, or float16 in place of float32."""
+    return given == wanted or (given, wanted) == (torch.float16, torch.float32)
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is float32 as float16, rounded to 11 significant bits, below 6e-5 to multiples of 6e-8; the rest as it is.
+
+    Raises:
+        WeightsError: values are beyond those of float16, 65504.
+    """
+    found = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
+    if beyond := [name for name, half in found.items() if half.is_floating_point() and _overflows(tensors[name], half)]:
+        raise WeightsError(
+            f"values beyond {torch.finfo(torch.float16).max:g}, float16's largest, in {some_names(beyond)}"
+        )
+    return found
 
 
 def some_names(names: Sequence[str], limit: int = 5) -> str:
@@ -142,6 +170,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
         OSError: the disk refuses; what was there stays.
     """
     write_bytes(path, tensor_bytes(tensors, notes))
+
+
+def _overflows(before: Tensor, after: Tensor) -> bool:
+    return bool((after.isinf() & ~before.isinf()).any())
 
 
 class _FaultyError(Exception):

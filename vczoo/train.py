@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from vczoo.annotations import check_annotations
-from vczoo.assembly import build, build_freezing, build_teacher, checked_recipe
+from vczoo.assembly import build_freezing, build_teacher, checked_recipe
 from vczoo.checkpoint import CHECKPOINT
 from vczoo.converter import Converter
 from vczoo.corpus import Corpus, read_corpus
@@ -38,6 +38,7 @@ from vczoo.model import Model
 from vczoo.progress import Bar, Several, Silent
 from vczoo.recipe import Recipe
 from vczoo.run import MANIFEST, Run, is_run, load_run, save_run
+from vczoo.start import begin, fingerprint_of_start
 from vczoo.steps import evaluate, trainable
 from vczoo.team import Team
 from vczoo.tracking import Trackers, check_trackers
@@ -72,7 +73,8 @@ def finetune(
     new run knows the speakers of `data` and no others, as when a model of many speakers is tuned to one voice.
 
     Args:
-        name: a recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`).
+        name: a recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`). A recipe's `start` gives the tensors
+            to begin with; its `training` says how it is trained, as without one.
         data: a folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
         out: the run folder to make.
         overrides: of the recipe, `["training.epochs=3"]` or a mapping of the same; from a run, of its `training`
@@ -127,12 +129,13 @@ def finetune(
     # The old ones first, so that their logits keep their places.
     labels = (*(old.labels if old else ()), *(label for label in corpus.labels if not old or label not in old.labels))
     fingerprint = corpus.fingerprint()
-    origin = weights_fingerprint(start.model.state_dict()) if start else ""
+    origin = weights_fingerprint(start.model.state_dict()) if start else fingerprint_of_start(recipe)
     identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}\n{origin}".encode()).hexdigest()
 
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        model = start.model if start else build(recipe, len(speakers), labels)
+        begun = start or begin(recipe, len(speakers), labels)
+        model = begun.model
         for head in model.speaker_heads.values() if start else ():
             if not old:
                 head.restart(len(speakers))
@@ -222,9 +225,9 @@ def finetune(
             minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
             kept = {"fingerprint": fingerprint, "minutes": minutes}
             # What it was tuned from keeps its terms, and what is not the model's own of the base.
-            terms, base = (start.licence, start.base) if start else ("", {})
-            own = labels if model.label_heads else ()
-            run = Run(recipe, model, speakers, voices, metrics, kept, licence=terms, base=dict(base), labels=own)
+            terms, base, own = begun.licence, dict(begun.base), labels if model.label_heads else ()
+            made = recipe if start else begun.recipe
+            run = Run(made, model, speakers, voices, metrics, kept, licence=terms, base=base, labels=own)
             save_run(run, folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
             return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from vczoo.options import attempt, ready_part
 from vczoo.progress import Bar, Silent
 from vczoo.recipe import Recipe, VocoderTraining
 from vczoo.specs import MelSpec
+from vczoo.start import vocoder_of_start
 from vczoo.tensor_file import write_tensors
 from vczoo.vocoder_loop import VocoderTrainer, fit_vocoder
 from vczoo.waveform import Waveform
-from vczoo.weights import fingerprint
+from vczoo.weights import fingerprint, load_strictly
 
 __all__ = ["TrainedVocoder", "train_vocoder"]
 
@@ -61,7 +62,8 @@ def train_vocoder(
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> TrainedVocoder:
-    """Train a recipe's vocoder by itself, from where its `weights` stand: random ones, published ones or a file's.
+    """Train a recipe's vocoder by itself, from where its `weights` stand: random ones, published ones or a file's;
+    or from the vocoder of the recipe's `start`.
 
     It learns to make recordings again from their mels. Who speaks does not matter, and neither backbone nor heads
     are needed: the weights of the backbone are not asked for.
@@ -78,7 +80,7 @@ def train_vocoder(
     Raises:
         CorpusError: the recordings cannot be trained on.
         RecipeError, UnknownNameError, WeightsError: the recipe cannot be built, or its vocoder not be trained.
-        RunError: `out` exists, there is nothing to resume, or the disk refuses.
+        RunError: `out` exists, there is nothing to resume, the disk refuses, or the recipe's start cannot be loaded.
         VczooError: the loss is no longer finite.
         KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
     """
@@ -140,10 +142,15 @@ def _build(recipe: Recipe) -> Vocoder:
     if recipe.vocoder is None:
         raise RecipeError(recipe.name, ["vocoder: this recipe has none; give one, as in vocoder.use=vocos/small-16khz"])
     faults: list[str] = []
-    ready = ready_part(faults, "vocoder", "vocoder", recipe.vocoder)
+    given = vocoder_of_start(recipe)
+    ready = ready_part(faults, "vocoder", "vocoder", recipe.vocoder, weights_needed=not given)
+    if ready and given and "weights" in ready.options:
+        ready = replace(ready, options=ready.options | {"weights": "random"})
     vocoder: Vocoder | None = attempt(faults, "vocoder", lambda: ready.make({}), (WeightsError,)) if ready else None
     if vocoder is None:
         raise RecipeError(recipe.name, faults)
+    if given:
+        load_strictly(vocoder, given, where=f"the vocoder of the start {recipe.start}")
     return vocoder
 
 

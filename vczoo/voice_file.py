@@ -12,7 +12,7 @@ from vczoo.errors import WeightsError
 from vczoo.frames import Frames
 from vczoo.interfaces import Voice
 from vczoo.model import Model
-from vczoo.tensor_file import Slot, read_layout
+from vczoo.tensor_file import Slot, fits_type, read_layout
 from vczoo.weights import read_tensors
 
 __all__ = ["LARGEST_VOICES", "read_voices", "voice_slots", "voice_tensors"]
@@ -58,7 +58,8 @@ def read_voices(path: Path, names: Sequence[str], model: Model) -> dict[str, Voi
     kept: dict[str, dict[str, Tensor]] = {name: {} for name in names}
     for key, tensor in tensors.items():
         name, _, tensor_name = key.rpartition("/")
-        kept[name][tensor_name] = tensor.clone()  # out of the mapped file, as a model's tensors are
+        # Out of the mapped file, as a model's tensors are; what was halved is what it was but for rounding.
+        kept[name][tensor_name] = tensor.to(expected[tensor_name][0]).clone()
     for own in kept.values():
         if PITCH in expected:
             own.setdefault(PITCH, torch.full((1,), torch.nan))
@@ -99,6 +100,6 @@ def _faults(slots: Mapping[str, Slot], expected: Mapping[str, tuple[torch.dtype,
         if not fits or (None in shape and not slot.size_bytes):
             told = str(shape).replace("None", "…")
             faults.append(f"{key} has shape {slot.shape}, expected {told}")
-        if slot.dtype != dtype:
+        if not fits_type(slot.dtype, dtype):
             faults.append(f"{key} has dtype {slot.dtype}, expected {dtype}")
     return faults

@@ -95,7 +95,7 @@ def _checked(values: dict[str, Any], known: dict[str, tuple[str, ...]]) -> tuple
         return None, faults
     plain = recipe.to_plain()
     criteria = [getattr(recipe, section) and getattr(recipe, section).criterion for section in ("training", "tuning")]
-    key = json.dumps([plain.get(p) for p in ("name", "backbone", "freezing", "heads", "vocoder")] + criteria)
+    key = json.dumps([plain.get(p) for p in ("name", "start", "backbone", "freezing", "heads", "vocoder")] + criteria)
     if key not in known:
         try:
             check(recipe)

@@ -22,7 +22,7 @@ def filling(cells: Sequence[Cell]) -> list[tuple[list[Lesson], list[str]]]:
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         plain = cell.recipe.to_plain()
-        groups.setdefault(json.dumps([plain["backbone"], plain.get("vocoder")]), []).append(cell)
+        groups.setdefault(json.dumps([plain.get(place) for place in ("start", "backbone", "vocoder")]), []).append(cell)
     found = []
     for group in groups.values():
         if len(group) < 2:

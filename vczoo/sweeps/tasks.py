@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from vczoo.activations import frozen_depth
-from vczoo.assembly import build, build_freezing
+from vczoo.assembly import build_freezing
 from vczoo.checkpoint import CHECKPOINT
 from vczoo.converter import Converter
 from vczoo.corpus import Corpus, read_corpus
@@ -23,6 +23,7 @@ from vczoo.freezing import apply_freezing
 from vczoo.lesson import clips_of, features_of
 from vczoo.recipe import Recipe, read_recipe
 from vczoo.run import is_run, load_run
+from vczoo.start import begin
 from vczoo.sweeps.listening import Listener
 from vczoo.train import finetune
 
@@ -171,7 +172,7 @@ def _hear(recipe: Recipe, corpus: Corpus, task: Task) -> int:
     device = torch.device(task.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # as `finetune` does, so that what is random in the stages is the same
-        model = build(recipe, len(speakers)).to(device).eval()
+        model = begin(recipe, len(speakers)).model.to(device).eval()
     freezing = build_freezing(recipe)
     freezing.prepare(model.backbone)
     depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in range(settings.epochs)}
