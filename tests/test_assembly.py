@@ -165,10 +165,10 @@ def test_a_vocoder_of_frames_goes_with_knn() -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ({"backbone__use": "mel-cnov"}, "backbone.use: no backbone is called 'mel-cnov'; did you mean 'mel-conv'?"),
+        ({"backbone__use": "mel-cnov"}, "backbone.use: no backbone is called 'mel-cnov'; did you mean 'mel-conv'"),
         ({"freezing__use": "parital"}, "freezing.use: no freezing is called 'parital'; did you mean 'partial'?"),
         ({"heads__speaker__use": "speaker-amm"}, "heads.speaker.use: no head is called 'speaker-amm'; did you mean"),
-        ({"vocoder__use": "griffin"}, "vocoder.use: no vocoder is called 'griffin'; did you mean 'griffin-lim'?"),
+        ({"vocoder__use": "griffin"}, "vocoder.use: no vocoder is called 'griffin'; did you mean 'griffin-lim'"),
         ({"vocoder__use": "fake/absent"}, "vocoder.use: vocoder 'fake/absent': fake_parts:absent cannot be imported"),
         ({"heads__speaker__hiden": [4]}, "heads.speaker.hiden: speaker-classifier has no such option; did you mean"),
         ({"heads__voice__frames": 1}, "heads.voice.frames: mel-decoder has no such option"),  # context, not an option

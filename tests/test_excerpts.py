@@ -51,3 +51,15 @@ def test_a_short_recording_is_followed_by_silence(tmp_path: Path) -> None:
 def test_another_rate_is_resampled_to(tmp_path: Path) -> None:
     excerpts = Excerpts(utterances(tmp_path, 0.5), 8000, 100)
     assert [len(recording) for recording in excerpts.recordings] == [4000]
+
+
+def test_a_gain_makes_them_louder_and_quieter_within_its_bounds(tmp_path: Path) -> None:
+    """6 dB is a factor of 2; the same excerpts, each as a whole; nothing leaves [-1, 1]."""
+    excerpts = Excerpts(utterances(tmp_path, 1.0), 16000, 800)
+    plain, louder = excerpts.draw(400, seed=3), excerpts.draw(400, seed=3, gain_db=6.0)
+    gains = louder[:, :1] / plain[:, :1]
+    torch.testing.assert_close(louder, plain * gains, atol=1e-5, rtol=0)
+    assert 0.49 < float(gains.min()) < 0.53
+    assert 1.9 < float(gains.max()) < 2.01
+    assert torch.equal(louder, excerpts.draw(400, seed=3, gain_db=6.0))
+    assert float(excerpts.draw(400, seed=3, gain_db=40.0).abs().max()) == 1.0

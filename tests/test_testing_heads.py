@@ -14,12 +14,14 @@ from vczoo.freezing import None_
 from vczoo.heads.classifier import Classifier as LabelClassifier
 from vczoo.heads.ctc import CTC
 from vczoo.heads.decoder import MelDecoder
+from vczoo.heads.distil import Distil
 from vczoo.heads.knn import KNN
 from vczoo.heads.speaker import SpeakerClassifier
 from vczoo.interfaces import Loss
 from vczoo.specs import FrameSpec, MelSpec
 from vczoo.testing import CONTEXT, check_freezing, check_head, check_vocoder
 from vczoo.vocoders.griffin_lim import GriffinLim
+from vczoo.vocoders.griffin_lim_net import GriffinLimNet
 from vczoo.waveform import Waveform
 
 SPEC = FrameSpec(16000, 320, 24)
@@ -133,6 +135,30 @@ class IdleLabeller(Labeller):
         self.idle = nn.Linear(2, 2)
 
 
+class Pupil(Distil):
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(frames=SPEC, channels=6)
+
+
+class NarrowPupil(Pupil):
+    def frames(self, content: Frames) -> Frames:
+        made = super().frames(content)
+        return made.with_values(made.values[..., :-1])
+
+
+class PupilOfPadding(Pupil):
+    def frames(self, content: Frames) -> Frames:
+        made = super().frames(content)
+        return made.with_values(made.values + content.values.nan_to_num().mean(dim=1, keepdim=True).sum())
+
+
+class IdlePupil(Pupil):
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Linear(2, 2)
+
+
 class Relearns(Labeller):
     def relabel(self, labels: Any) -> None:
         self.labels, self.output = tuple(labels), nn.Linear(48, len(labels))
@@ -150,9 +176,12 @@ class Relearns(Labeller):
         (LabelsPadding, "`logits` reads no padding (item 1)"),
         (IdleLabeller, "none reaches idle.weight, idle.bias"),
         (Relearns, "`relabel` keeps what the head knows of the labels that stay"),
+        (NarrowPupil, "`frames` gives (B, T, channels): (3, 30, 6) was expected, got (3, 30, 5)"),
+        (PupilOfPadding, "`frames` reads no padding (item 0)"),
+        (IdlePupil, "none reaches idle.weight, idle.bias"),
     ],
 )
-def test_a_text_or_label_head_that_breaks_a_promise(head, part) -> None:
+def test_a_text_label_or_frame_head_that_breaks_a_promise(head, part) -> None:
     with pytest.raises(ContractError) as error:
         check_head(head(), frames=SPEC)
     assert part in str(error.value)
@@ -161,6 +190,7 @@ def test_a_text_or_label_head_that_breaks_a_promise(head, part) -> None:
 def test_the_heads_that_they_are_made_of_keep_theirs() -> None:
     check_head(Writer(), frames=SPEC)
     check_head(Labeller(), frames=SPEC)
+    check_head(Pupil(), frames=SPEC)
 
 
 class Short(KNN):
@@ -225,6 +255,21 @@ class Slower(GriffinLim):
         return Waveform.of(self(frames).samples, 8000)
 
 
+class Shorter(GriffinLimNet):
+    def __init__(self, iterations: int) -> None:
+        super().__init__(iterations=iterations, width=4, blocks=1)
+
+    def rebuild(self, frames: Frames, real: Waveform) -> Waveform:
+        return Waveform.of(super().rebuild(frames, real).samples[:, :-160], 16000)
+
+
+class Deaf(Shorter):
+    """In training, too, its phases are found by iteration, through which no gradient comes."""
+
+    def rebuild(self, frames: Frames, real: Waveform) -> Waveform:
+        return self(frames)
+
+
 @pytest.mark.parametrize(
     ("vocoder", "part"),
     [
@@ -234,6 +279,8 @@ class Slower(GriffinLim):
         (Slow, "the waveform has the rate of `accepts`, 16000 Hz"),
         (Whole, "5 frames give 640 to 800 samples, got 2400"),
         (Restless, "a batch gives what its items give alone"),
+        (Shorter, "`rebuild` gives what `forward` does"),
+        (Deaf, "gradient"),
     ],
 )
 def test_a_vocoder_that_breaks_a_promise(vocoder, part) -> None:

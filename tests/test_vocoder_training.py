@@ -153,6 +153,15 @@ def test_each_network_learns_from_its_own_loss_alone(objective: str) -> None:
     assert not all(torch.equal(*pair) for pair in zip(first["vocoder"], second["vocoder"], strict=True))
 
 
+def test_settings_name_the_discriminators() -> None:
+    with torch.random.fork_rng(devices=[]):
+        kinds = [
+            [type(one).__name__ for one in trainer(discriminators=name).networks["discriminators"].each]
+            for name in ("published", "coarse")
+        ]
+    assert kinds == [["PeriodDiscriminator"] * 5 + ["SpectrumDiscriminator"] * 3, ["CoarseDiscriminator"] * 2]
+
+
 @pytest.mark.parametrize(
     "settings", [{"adversarial_from": 1.0}, {"adversarial_weight": 0.0, "feature_weight": 0.0}], ids=["never", "0"]
 )
@@ -287,6 +296,8 @@ def test_other_vocoders_train_and_load_again(tmp_path: Path, few_voices: Path) -
         ("vocoder_training.step=3", "no such setting; did you mean 'vocoder_training.steps'"),
         ("vocoder_training.steps=0", "vocoder_training.steps: Input should be greater than or equal to 1"),
         ("vocoder_training.objective=wgan", "Input should be 'least-squares' or 'hinge'"),
+        ("vocoder_training.discriminators=fine", "Input should be 'published' or 'coarse'"),
+        ("vocoder_training.gain_db=-1", "vocoder_training.gain_db: Input should be greater than or equal to 0"),
     ],
 )
 def test_a_recipe_that_cannot_be_trained(tmp_path: Path, few_voices: Path, override: str, message: str) -> None:

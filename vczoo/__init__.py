@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from vczoo.stream import Stream as Stream
     from vczoo.sweeps.sweep import Sweep as Sweep
     from vczoo.sweeps.sweep import sweep as sweep
+    from vczoo.task_heads import FrameHead as FrameHead
     from vczoo.task_heads import LabelHead as LabelHead
     from vczoo.task_heads import TextHead as TextHead
     from vczoo.train import finetune as finetune
@@ -154,7 +155,7 @@ _HOMES = {
     "sound_file": ("read_mark",),
     "specs": ("FrameSpec", "MelSpec"),
     "stream": ("Stream",),
-    "task_heads": ("LabelHead", "TextHead"),
+    "task_heads": ("FrameHead", "LabelHead", "TextHead"),
     "sweeps.sweep": ("Sweep", "sweep"),
     "train": ("finetune",),
     "trials": ("Trial", "read_trials"),

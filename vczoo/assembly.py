@@ -15,7 +15,7 @@ from vczoo.criterion import criterion_faults
 from vczoo.embedded import find_start
 from vczoo.entry import Kind
 from vczoo.errors import ContractError, RecipeError, WeightsError
-from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder
+from vczoo.interfaces import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
 from vczoo.model import Model
 from vczoo.needs import need_faults
 from vczoo.options import Ready, attempt, ready_part
@@ -70,8 +70,8 @@ def check(recipe: Recipe) -> None:
             teacher: Backbone | None = _make_with_weights(ready, "teacher", {}, faults, ("teacher",))
             if teacher and model:
                 attempt(faults, "teacher", lambda: check_teacher(model, teacher.spec))
-    if recipe.teacher is None and model and model.frame_heads:
-        faults.append(f"heads.{next(iter(model.frame_heads))}: it learns from a teacher, and this recipe has none")
+    if model:
+        faults += _teacher_faults(recipe, model)
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
         if model and training:
             faults += criterion_faults(training.criterion, section, set(model.tasks.values()))
@@ -121,19 +121,27 @@ def build(
     return model
 
 
-def build_teacher(recipe: Recipe) -> Backbone | None:
-    """Build the backbone that a recipe's heads of frames learn from; None where it has none.
+def build_teacher(recipe: Recipe, model: Model) -> Backbone | None:
+    """Build the backbone that a model's heads of frames learn from; None where it has no such heads.
+
+    Args:
+        recipe: that names it.
+        model: that was built from the recipe.
 
     Raises:
-        RecipeError: with every fault of it.
+        RecipeError: with every fault of it; heads of frames have none, or it is of other channels than they.
         WeightsError: its weights cannot be had or do not fit.
     """
+    faults = _teacher_faults(recipe, model)
+    if faults:
+        raise RecipeError(recipe.name, faults)
     if recipe.teacher is None:
         return None
-    faults: list[str] = []
     ready = ready_part(faults, "teacher", "backbone", recipe.teacher)
     teacher: Backbone | None = attempt(faults, "teacher", lambda: ready.make({}), (WeightsError,)) if ready else None
-    if teacher is None:
+    if teacher:
+        attempt(faults, "teacher", lambda: check_teacher(model, teacher.spec))
+    if teacher is None or faults:
         raise RecipeError(recipe.name, faults)
     return teacher.eval().requires_grad_(False)
 
@@ -150,6 +158,16 @@ def check_teacher(model: Model, spec: FrameSpec) -> None:
                 f"heads.{name} has {head.channels} channels and the teacher {spec.channels}; "
                 f"give heads.{name}.channels={spec.channels}"
             )
+
+
+def _teacher_faults(recipe: Recipe, model: Model) -> list[str]:
+    """Heads of frames without a teacher, or a teacher without heads of frames."""
+    if recipe.teacher is None and model.frame_heads:
+        name = next(iter(model.frame_heads))
+        return [f"heads.{name}: it learns from a teacher, and this recipe has none; name a backbone as teacher.use"]
+    if recipe.teacher is not None and not model.frame_heads:
+        return ["teacher: no head of this recipe learns from it; add one (distil), or leave the teacher out"]
+    return []
 
 
 def pretrained_places(recipe: Recipe) -> list[str]:
@@ -279,7 +297,11 @@ def _read_rightly(ready: Ready, context: Mapping[str, Any], part: HeadPart) -> H
         raise ContractError(
             "reads: acoustic is of a recipe whose vocoder reads mels; leave it out, or give it such a one"
         )
+    if part.reads == "acoustic" and part.reverse:
+        raise ContractError("reverse is of heads that read content, and this one reads mels; leave one of both out")
     head: Head = ready.make(context)
+    if part.reverse and isinstance(head, VoiceHead):
+        raise ContractError(f"reverse is of heads that say what content must forget; {part.use} is to be heard")
     if part.reads == "acoustic" and not isinstance(head, SpeakerHead):
         raise ContractError(f"reads: acoustic is for heads that tell speakers apart; {part.use} reads content")
     return head

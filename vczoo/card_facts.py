@@ -18,7 +18,7 @@ class PartFacts:
     """A part of the model and where it is from.
 
     Attributes:
-        role: backbone, freezing, head `<name>`, vocoder.
+        role: backbone, freezing, head `<name>`, vocoder, teacher.
         use: the name that it is registered under.
         weights: name of its pretrained weights; empty where it has none.
         source: address or Hub repository of those.
@@ -78,7 +78,7 @@ class CardFacts:
         consent: by what right the voices are shared.
         parts: what the model is made of.
         voices: in the order to be shown.
-        tasks: what each head is for, by its name: speaker, voice, text or label.
+        tasks: what each head is for, by its name: speaker, voice, text, label or frames.
         labels: that it tells apart.
         minutes: of speech, of each speaker that it was trained on, where it keeps no voices.
         languages: ISO 639 codes, or names, of the speech it was trained on.

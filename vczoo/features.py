@@ -102,8 +102,9 @@ class Features:
 
     @property
     def full(self) -> bool:
-        """Whether the cache had no room for something."""
-        return any(section.full for section in (self._heard, self._mels, self._pitch) if section)
+        """Whether the cache had no room for something, or for something of the teacher's."""
+        own = any(section.full for section in (self._heard, self._mels, self._pitch) if section)
+        return own or bool(self.teacher and self.teacher.full)
 
     def missing(self, utterances: Iterable[Utterance], versions: Sequence[Version]) -> list[tuple[Utterance, Version]]:
         """What is not kept yet, of all that would be."""
@@ -136,6 +137,8 @@ class Features:
 
     def refresh(self) -> None:
         """Take in what other processes have made meanwhile."""
+        if self.teacher:
+            self.teacher.refresh()
         for section in (self._heard, self._mels, self._pitch):
             if section:
                 section.refresh()

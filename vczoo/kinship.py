@@ -62,7 +62,8 @@ def _kin(recipe: Recipe, family: str) -> str:
 
 def _words(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """(part, text) of every name and text option of a recipe, and the kind of network in a folder that it names."""
-    parts: list[tuple[str, Part | None]] = [("backbone", recipe.backbone), ("vocoder", recipe.vocoder)]
+    places = (("backbone", recipe.backbone), ("teacher", recipe.teacher), ("vocoder", recipe.vocoder))
+    parts: list[tuple[str, Part | None]] = [*places]
     parts += [(f"head {name}", head) for name, head in recipe.heads.items()]
     for place, part in parts:
         if part is None:

@@ -116,6 +116,7 @@ def _made_of(values: dict[str, Any]) -> str:
         _use(values.get("freezing")),
         " + ".join(_use(head) for head in heads.values()) if isinstance(heads, dict) else "",
         _use(values.get("vocoder")),
+        f"taught by {teacher}" if (teacher := _use(values.get("teacher"))) else "",
     ]
     return ", ".join(use for use in uses if use)
 

@@ -65,7 +65,8 @@ def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
 
 def _options(recipe: Recipe) -> Iterator[tuple[str, Any]]:
     """Every option of a recipe's parts, with its place."""
-    parts = [("backbone", recipe.backbone), ("freezing", recipe.freezing), ("vocoder", recipe.vocoder)]
+    own = ("backbone", "freezing", "vocoder", "teacher")
+    parts: list[tuple[str, Part | None]] = [(place, getattr(recipe, place)) for place in own]
     for place, part in [*parts, *((f"heads.{name}", head) for name, head in recipe.heads.items())]:
         yield from ((f"{place}.{name}", value) for name, value in (part.options if part else {}).items())
 

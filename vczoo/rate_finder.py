@@ -18,7 +18,7 @@ import torch
 
 from vczoo.activations import frozen_depth
 from vczoo.annotations import check_annotations
-from vczoo.assembly import build_freezing, checked_recipe
+from vczoo.assembly import build_freezing, build_teacher, checked_recipe
 from vczoo.batch import Batch
 from vczoo.clips import Clips
 from vczoo.corpus import read_corpus
@@ -171,7 +171,9 @@ def find_learning_rate(
         if not any(True for _ in parts.parameters()):
             raise RecipeError(recipe.name, ["nothing in it trains, so there is no learning rate to find"])
         check_versions(parts, settings)
-        clips = clips_of(features_of(recipe, model, cache), corpus, speakers, settings)["train"]
+        teacher = build_teacher(recipe, model)
+        features = features_of(recipe, model, cache, teacher.to(device) if teacher else None)
+        clips = clips_of(features, corpus, speakers, settings)["train"]
         with Bar() if progress else Silent() as watcher:
             multipliers = apply_freezing(model.backbone, freezing, 0)
             run_frozen((clips,), frozen_depth(multipliers), watcher, team)

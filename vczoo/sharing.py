@@ -19,7 +19,7 @@ from vczoo.base import describe_base
 from vczoo.card import CardFacts, PartFacts, SampleFacts, VoiceFacts, make_card
 from vczoo.consent import Consent, parse_consent
 from vczoo.entry import Kind
-from vczoo.errors import HubError, RunError
+from vczoo.errors import HubError, RunError, UnknownNameError, WeightsError
 from vczoo.files import write_text
 from vczoo.hub_name import HubName, is_hub_name
 from vczoo.licences import Ingredient, check_licence, hub_licence
@@ -31,6 +31,7 @@ from vczoo.report import METRICS as EVALUATION
 from vczoo.run import CONFIG, LARGEST_METRICS, METRICS, MODEL, VOICES, Run, config_of, save_run
 from vczoo.run_config import RunConfig
 from vczoo.voice_file import voice_slots
+from vczoo.weights import choose_weights, is_weights_file
 from vczoo.zoo import the_zoo
 
 __all__ = ["PLOTS", "push"]
@@ -86,11 +87,18 @@ def push(
     target = HubName.parse(f"{name}@{tag}" if tag else name)
     if target.revision != tag:
         raise HubError(f"{name!r}: a version is named by its tag; push to {target.repository} with a tag")
+    if set(run.model.tasks.values()) == {"frames"}:
+        raise HubError(
+            f"{run.recipe.name} has learnt from its teacher and does nothing by itself; train a recipe with a speaker, "
+            "voice, text or label head on it, then push that run"
+        )
     if not run.voices and not (run.metrics and {"text", "label"} & set(run.model.tasks.values())):
         raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it, or enroll one from recordings, then push")
     right = parse_consent(consent)
     licence = hub_licence(licence)
     recipe = pinned(run.recipe, run.model, whole=whole)
+    if recipe.teacher and is_weights_file(str(recipe.teacher.options.get("weights", ""))):
+        recipe = recipe.model_copy(update={"teacher": None})  # which nobody needs to load what it has taught
     if faults := foreign_faults(recipe):
         way = "" if whole else "; --whole keeps every tensor in the run, so that a file of weights is no longer needed"
         raise HubError(
@@ -115,6 +123,9 @@ def _ingredients(run: Run, consent: Consent, data_licence: str) -> Iterable[Ingr
     """Everything whose terms the run is under."""
     for place, part in describe_base(run.model, run.base, ()).items():
         yield Ingredient(f"{place}, weights of {part.source or 'a source that is not known'}", part.licence)
+    if run.recipe.teacher:
+        taught = _teacher(run.recipe.teacher)
+        yield Ingredient(f"teacher, weights of {taught.source or 'a source that is not known'}", taught.licence)
     if consent.dataset:
         yield Ingredient(f"recordings of {consent.dataset}", data_licence or consent.licence)
     elif data_licence:
@@ -209,6 +220,20 @@ def _parts(run: Run, config: RunConfig) -> Iterator[PartFacts]:
             sha256=", ".join(base.files.values()) if base else "",
             licence=licence,
         )
+    if recipe.teacher:
+        yield _teacher(recipe.teacher)
+
+
+def _teacher(part: Part) -> PartFacts:
+    """What a recipe's heads of frames have learnt from; its licence is unknown where its weights are not registered."""
+    weights = str(part.options.get("weights", ""))
+    facts = PartFacts("teacher", part.use, "" if is_weights_file(weights) else weights, licence="unknown")
+    try:
+        entry, tag = the_zoo().find("backbone", part.use)
+        found = choose_weights(part.use, weights or tag or "pretrained", entry.weights)
+    except (UnknownNameError, WeightsError):  # random, a file, or of a plugin that is not here
+        return facts
+    return replace(facts, source=found.source, revision=found.revision, sha256=found.sha256, licence=found.licence)
 
 
 def _evaluation(run: Run) -> dict[str, Any] | None:

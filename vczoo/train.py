@@ -162,7 +162,7 @@ def finetune(
             frozen = not any(True for _ in trainable(model, freezing, settings.epochs)["backbone"].parameters())
             held_out = team.alone(lambda: _held_out(recipe, model, corpus, speakers, measures, frozen))
             listen, flattered = held_out or (dict, ())
-        teacher = build_teacher(recipe)
+        teacher = build_teacher(recipe, model)
         features = features_of(recipe, model, cache, teacher.to(team.device) if teacher else None)
         clips = clips_of(features, corpus, speakers, settings)
         owned = trainable(model, freezing, settings.epochs)

@@ -70,7 +70,8 @@ def train(
     metrics = converter.metrics
     knows = {"voices": converter.voices, "labels": converter.labels}
     told = "; ".join(f"{what} {', '.join(names)}" for what, names in knows.items() if names)
-    print_line(f"{out}: {told or 'it transcribes'}")
+    writes = "text" in converter.run.model.tasks.values()
+    print_line(f"{out}: {told or ('it transcribes' if writes else 'no voices: a backbone to start from')}")
     figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"
     print_line(f"test: {figures} (best epoch {metrics['best_epoch']}, {metrics['seconds']:.0f} s)")
     for age, accuracies in metrics.get("extension", {}).items():
