@@ -421,7 +421,7 @@ def sentences_folder(tmp_path: Path) -> Path:
         path = tmp_path / "vctk" / row.split(",")[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         f0_hz = {"p225": 210.0, "p226": 110.0, "p227": 130.0, "p228": 180.0}[path.parent.name]
-        soundfile.write(path, synthetic_utterance(number % 3, f0_hz, f0_hz / 160), 16000)
+        soundfile.write(path, synthetic_utterance(number, f0_hz, f0_hz / 160), 16000)
     return tmp_path / "vctk"
 
 
