@@ -13,80 +13,46 @@ the same command with the same --keep measures again without training again.
 from __future__ import annotations
 
 import argparse
-import csv
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
-from rich.console import Console
-from rich.table import Table
+from systems import RECOGNISERS, Bench, System, by_own, mean_seconds, print_report, resynthesise
 
 import vczoo
-from vczoo.kinship import kin_notes
-from vczoo.run_evaluation import draw, setup_of
 
-HERE = Path(__file__).parent
-TRIALS, MANIFEST = HERE / "trials" / "vctk-mini.csv", HERE / "trials" / "vctk-mini-manifest.csv"
 SYSTEMS = ("knn", "zero_shot", "tuned", "vgg16", "efficientnet")
 HELD_OUT = 16  # every 16th speaker of --pretrain is kept for validation, unheard
-Convert = Callable[[vczoo.Trial, vczoo.Waveform], vczoo.Waveform]
 
 
-@dataclass(frozen=True)
-class System:
-    """A row of the table, made when it is its turn."""
-
-    name: str
-    convert: Convert
-    recipe: vczoo.Recipe
-    finetune_seconds: float
-    notes: tuple[str, ...] = ()
-
-
-class Bench:
-    """Where the data are and where what is trained stays."""
+class Zoo(Bench):
+    """Systems of the zoo, by name."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.arguments, self.keep = arguments, arguments.keep
-        self.keep.mkdir(parents=True, exist_ok=True)
-        self.manifest = vczoo.place_manifest(MANIFEST, arguments.data, self.keep / "targets.csv")
-        self.references = vczoo.read_references(MANIFEST, arguments.data)
-        self.voices = sorted(self.references.matching)
+        super().__init__(arguments.data, arguments.keep)
+        self.arguments = arguments
         self.whisper = f"backbone.weights={arguments.whisper}"
 
     def knn(self) -> System:
         """Nearest neighbours over Whisper-tiny's second layer, enrolled."""
         converter = vczoo.load("whisper-tiny-knn", [self.whisper])
-        return System("whisper-tiny-knn", *self._enrolled(converter))
+        return System("whisper-tiny-knn", self.enrolled(converter), converter.recipe, 0.0)
 
     def zero_shot(self) -> System:
         """The decoder trained on --pretrain, enrolled with the targets."""
         converter = self._pretrained()
-        made = System("whisper-tiny-decoder, zero-shot", *self._enrolled(converter))
         minutes, epochs = converter.metrics["seconds"] / 60, converter.metrics["epochs"]
         told = f"trained for {epochs} epochs ({minutes:.0f} min) on {converter.metrics['speakers']} other speakers"
-        return System(made.name, made.convert, made.recipe, made.finetune_seconds, (told,))
+        convert = self.enrolled(converter)
+        return System("whisper-tiny-decoder, zero-shot", convert, converter.recipe, 0.0, (told,))
 
     def tuned(self) -> System:
         """The same, tuned to each target by itself."""
         self._pretrained()
-        made: dict[str, vczoo.Converter] = {}
-        for voice in self.voices:
-            folder = self.keep / f"tuned-{voice}"
-            made[voice] = self._trained(self.keep / "pretrained", self._of(voice), folder, self.arguments.tuning)
-        seconds = sum(converter.metrics["seconds"] for converter in made.values()) / len(made)
+        made = self.tuned_to_each(self.keep / "pretrained", "tuned", self.arguments.tuning)
+        told = f"tuned to each of {len(made)} targets apart; the seconds are those of one"
         recipe = next(iter(made.values())).recipe
-        return System(
-            "whisper-tiny-decoder, tuned",
-            lambda trial, source: made[trial.voice].convert(source, trial.voice),
-            recipe,
-            seconds,
-            (f"tuned to each of {len(made)} targets apart; the seconds are those of one",),
-        )
+        return System("whisper-tiny-decoder, tuned", by_own(made), recipe, mean_seconds(made), (told,))
 
     def vgg16(self) -> System:
         """VGG16; its ImageNet weights where --vgg16 gives them, else random ones."""
@@ -101,7 +67,7 @@ class Bench:
         return self._image("efficientnet-partialfreeze", [f"backbone.weights={self.arguments.efficientnet}"])
 
     def _image(self, name: str, overrides: Sequence[str]) -> System:
-        converter = self._trained(name, self.manifest, self.keep / name, overrides)
+        converter = self.trained(name, self.manifest, self.keep / name, overrides)
         return System(
             name,
             lambda trial, source: converter.convert(source, trial.voice),
@@ -109,11 +75,6 @@ class Bench:
             converter.metrics["seconds"],
             (" ".join(overrides) + "; trained on all targets at once; the seconds are those of all",),
         )
-
-    def _enrolled(self, converter: vczoo.Converter) -> tuple[Convert, vczoo.Recipe, float]:
-        for voice in self.voices:
-            converter.enroll(voice, list(self.references.matching[voice]))
-        return (lambda trial, source: converter.convert(source, trial.voice)), converter.recipe, 0.0
 
     def _pretrained(self) -> vczoo.Converter:
         rows = ["path,speaker,split"]
@@ -123,26 +84,8 @@ class Bench:
             rows += [f"{path},{folder.name},{split}" for path in sorted(folder.glob("*.flac"))]
         manifest = self.keep / "pretrain.csv"
         manifest.write_text("\n".join(rows) + "\n", encoding="utf-8")
-        return self._trained(
+        return self.trained(
             "whisper-tiny-decoder", manifest, self.keep / "pretrained", [self.whisper, *self.arguments.pretraining]
-        )
-
-    def _of(self, voice: str) -> Path:
-        with self.manifest.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-        place = self.keep / f"{voice}.csv"
-        with place.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([header, *(row for row in rows if row[header.index("speaker")] == voice)])
-        return place
-
-    @staticmethod
-    def _trained(start: str | Path, data: Path, out: Path, overrides: Sequence[str]) -> vczoo.Converter:
-        if (out / "vczoo.yaml").is_file():
-            return vczoo.load(out)
-        unfinished = (out / "checkpoint.safetensors").is_file()
-        # No cache of an earlier run, since the seconds are reported.
-        return vczoo.finetune(
-            start, data, out, overrides, rehearse=isinstance(start, str), resume=unfinished, cache=False
         )
 
 
@@ -152,12 +95,6 @@ def vocoder_rows(evaluation: vczoo.Evaluation, vocoders: Sequence[str]) -> Itera
         model = vczoo.load("demo", [f"vocoder.{option}" for option in name.split(",")]).run.model
         made = evaluation.convert(partial(resynthesise, model))
         yield evaluation.score(f"source through {name.partition('use=')[2].partition(',')[0]}", made, role="ceiling")
-
-
-@torch.inference_mode()
-def resynthesise(model: Any, _: vczoo.Trial, wave: vczoo.Waveform) -> vczoo.Waveform:
-    made: vczoo.Waveform = model.vocoder(model.acoustic(wave.resample(model.sample_rate_hz)))
-    return made
 
 
 def main() -> None:
@@ -177,39 +114,17 @@ def main() -> None:
     parser.add_argument("--train-only", action="store_true", help="train what is not there yet, and measure nothing")
     arguments = parser.parse_args()
 
-    bench = Bench(arguments)
+    bench = Zoo(arguments)
     makers = [getattr(bench, name) for name in arguments.system or SYSTEMS]
     if arguments.train_only:
         for make in makers:
             print(make().name)
         return
-    measures = vczoo.load_measures(asr=arguments.asr or ["faster-whisper:tiny.en", "pocketsphinx"])
-    trials = vczoo.read_trials(TRIALS, root=arguments.data, references=bench.references)
-    evaluation = vczoo.Evaluation(trials, bench.references, measures, say=lambda line: print(line, flush=True))
+    measures = vczoo.load_measures(asr=arguments.asr or RECOGNISERS)
+    evaluation = vczoo.Evaluation(bench.trials, bench.references, measures, say=lambda line: print(line, flush=True))
     scores = [evaluation.floor(), *vocoder_rows(evaluation, arguments.vocoder or ["use=griffin-lim"])]
     scores += [real] if (real := evaluation.real_target()) else []
-    for make in makers:
-        began = time.perf_counter()
-        system = make()
-        made = evaluation.convert(system.convert)
-        notes = (*system.notes, *kin_notes(system.recipe, measures))
-        scores.append(evaluation.score(system.name, made, finetune_seconds=system.finetune_seconds, notes=notes))
-        folder = bench.keep / "converted" / system.name.replace(", ", "-")
-        for trial, wave in zip(evaluation.trials, made.waves, strict=True):
-            wave.save(folder / f"{trial.name}.wav", overwrite=True)
-        draw(evaluation, scores, made, folder)
-        # What is known so far, so that an interruption loses no row.
-        report = vczoo.Report(tuple(scores), setup_of(evaluation, TRIALS))
-        report.write(bench.keep)
-        print(f"{system.name}: measured in {time.perf_counter() - began:.0f} s", flush=True)
-    table = Table(box=None, pad_edge=False)
-    rows = report.rows("measure")
-    for title in rows[0]:
-        table.add_column(title, no_wrap=True)
-    for row in rows:
-        table.add_row(*row.values())
-    Console(width=250).print(table, highlight=False)
-    print("\n".join(report.footnotes()))
+    print_report(bench.measure(evaluation, scores, makers))
 
 
 if __name__ == "__main__":

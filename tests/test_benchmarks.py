@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+
+from tests.conftest import synthetic_utterance
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 COLUMNS = 32
@@ -356,3 +359,209 @@ def test_strings_are_joined_from_takes_of_one_speaker_and_split(benchmark_module
     assert len(file.read_text().splitlines()) == 2  # the header, and who is no stranger
     answers = [tasks.Answer("label", "label", "one", given) for given in ("one", "two")]
     assert tasks.figures("label", answers) == {"recall": 0.5, "accuracy": 0.5, "error": 0.5, "utterances": 2}
+
+
+def test_both_classifiers_read_what_is_there_and_guess_what_is_not(benchmark_module) -> None:
+    import torch
+
+    probes = benchmark_module("probes")
+    random = torch.Generator().manual_seed(0)
+
+    def labelled(count: int, *, told: bool) -> Any:
+        labels = torch.arange(count) % 3
+        frames = []
+        for label in labels:
+            values = torch.randn(12, 6, generator=random)
+            # Told by which channel moves first: the mean and the deviation of the whole are the same for all.
+            values[:6, label] += 4 * told
+            values[6:, label] -= 4 * told
+            frames.append(values)
+        return probes.Labelled(frames, labels)
+
+    for told, low, high in ((True, 0.95, 1.0), (False, 0.0, 0.6)):
+        train, validation, test = (labelled(count, told=told) for count in (120, 30, 60))
+        for name, probe in probes.PROBES.items():
+            assert low <= probes.accuracy(probe(train, validation, 3, 0), test) <= high, name
+    one, again = (probes.network(train, validation, 3, 5)(test.frames) for _ in range(2))
+    torch.testing.assert_close(one, again, rtol=0, atol=0)
+    assert probes.chance(torch.tensor([0, 1, 1, 2])) == 0.5
+    assert probes.pooled(torch.ones(1, 6)).shape == probes.pooled(torch.ones(7, 6)).shape == (48,)
+
+
+def test_a_network_over_frames_does_not_read_their_padding(benchmark_module) -> None:
+    import torch
+
+    import vczoo
+
+    net = benchmark_module("probes").FrameNet(4, 3).eval()
+    short, long = (vczoo.Frames.of(torch.randn(length, 4)) for length in (5, 9))
+    with torch.no_grad():
+        torch.testing.assert_close(net(vczoo.Frames.batch([short, long]))[:1], net(short))
+
+
+# A model of the kind of `base`, small enough to convert in no time.
+TINY = (
+    "backbone.width=8",
+    "backbone.blocks=1",
+    "backbone.channels=4",
+    "heads.voice.width=8",
+    "heads.voice.blocks=1",
+    "heads.voice.bottleneck=4",
+    "vocoder.width=8",
+    "vocoder.blocks=1",
+    "vocoder.iterations=2",
+)
+
+
+@pytest.fixture
+def sentences_folder(tmp_path: Path) -> Path:
+    """Short synthetic recordings under the names of VCTK's that the trial list has."""
+    names = (BENCHMARKS / "trials" / "vctk-mini-manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
+    for number, row in enumerate(names):
+        path = tmp_path / "vctk" / row.split(",")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        f0_hz = {"p225": 210.0, "p226": 110.0, "p227": 130.0, "p228": 180.0}[path.parent.name]
+        soundfile.write(path, synthetic_utterance(number, f0_hz, f0_hz / 160), 16000)
+    return tmp_path / "vctk"
+
+
+def test_content_is_measured_on_takes_and_a_speaker_that_were_not_learnt_from(
+    benchmark_module, sentences_folder, tmp_path
+) -> None:
+    base = benchmark_module("base")
+    for speaker, f0_hz in (("george", 110.0), ("lucas", 230.0), ("theo", 160.0)):
+        (tmp_path / "digits" / speaker).mkdir(parents=True)
+        for digit, take in ((digit, take) for digit in (0, 1) for take in (0, 1, 13, 15)):
+            samples = synthetic_utterance(digit, f0_hz, f0_hz / 160, 8000)
+            soundfile.write(tmp_path / "digits" / speaker / f"{digit}_{speaker}_{take}.wav", samples[:3000], 8000)
+    options = [item for option in TINY for item in ("--option", option)]
+    places = ["--data", str(sentences_folder), "--digits", str(tmp_path / "digits"), "--keep", str(tmp_path / "keep")]
+    told = ["--model", "base-pretrain", "--part", "content", "--seeds", "1", "--out", str(tmp_path / "base.json")]
+    base.main([*places, *told, *options])
+    found = json.loads((tmp_path / "base.json").read_text(encoding="utf-8"))
+    rows = {(row["task"], row["frames"], row["classifier"]): row for row in found["content"]}
+    kinds, probes = ("log-mels", "log-mels, normalised", "content"), ("linear", "network")
+    counts = {"speakers of digits": 6, "speakers of sentences": 8, "digits": 4, "digits, unseen speaker": 8}
+    assert set(rows) == {(task, kind, probe) for task in counts for kind in kinds for probe in probes}
+    assert {row["recordings"] == counts[task] for (task, _, _), row in rows.items()} == {True}
+    assert rows["speakers of digits", "log-mels", "linear"]["accuracy"] == 1
+    assert rows["digits", "log-mels", "linear"]["chance"] == 0.5
+    parts = found["sizes"]["parameters"]
+    assert set(parts) == {"backbone", "heads.speaker", "heads.voice", "vocoder", "all"}
+    assert parts["all"] == sum(parts.values()) / 2
+    assert found["sizes"]["whole_megabytes"] * 1e6 > 4 * parts["all"]
+
+
+def test_griffin_lim_takes_the_place_of_a_vocoder_of_the_same_mel(benchmark_module, voices_folder) -> None:
+    import vczoo
+
+    base_conversion = benchmark_module("base_conversion")
+    converter = vczoo.load("base-pretrain", TINY)
+    (_, own), (name, plain) = base_conversion.by_vocoder(converter)
+    assert name == "griffin-lim"
+    assert own.run.model.vocoder is converter.run.model.vocoder
+    assert type(plain.run.model.vocoder).__name__ == "GriffinLim"
+    plain.enroll("alice", voices_folder / "alice" / "0.wav")
+    assert (plain.voices, own.voices) == (("alice",), ())
+    assert len(plain.convert(voices_folder / "bob" / "0.wav", "alice")) == 1
+    assert [name for name, _ in base_conversion.by_vocoder(vczoo.load("demo"))] == ["griffin-lim"]
+
+
+def test_bad_inputs_are_what_they_are_called(benchmark_module, tmp_path) -> None:
+    bad_inputs = benchmark_module("bad_inputs")
+    source = tmp_path / "source.wav"
+    clean = synthetic_utterance(2, 160.0, 1.0)
+    soundfile.write(source, clean, 16000)
+    made, rates = {}, {}
+    for number, (name, damage) in enumerate(bad_inputs.DAMAGES.items()):
+        made[name], rates[name] = soundfile.read(damage.write(source, tmp_path / f"{number}.wav"))
+    assert all(np.isfinite(samples).all() for samples in made.values())
+    for name, samples in made.items():
+        wanted = 0.05 if name == "0.05 s" else clean.size / 16000
+        assert len(samples) / rates[name] == pytest.approx(wanted, abs=0.001), name
+    assert (rates["telephone, 8 kHz"], rates["48 kHz stereo"]) == (8000, 48000)
+    left, right = made["48 kHz stereo"].T
+    assert np.abs(left).max() / np.abs(right).max() == pytest.approx(1 / 0.3, rel=0.01)
+    noisy = made["white noise, 5 dB"]
+    gain = noisy @ clean / (clean @ clean)
+    noise = noisy - gain * clean
+    assert 10 * np.log10(gain**2 * (clean @ clean) / (noise @ noise)) == pytest.approx(5, abs=0.3)
+    assert (np.abs(made["clipped, 20 dB over"]) > 0.99).mean() > 0.3
+    assert not made["silence, a file"].any()
+
+    import torch
+
+    from vczoo.measures.contour import f0_contour
+    from vczoo.waveform import Waveform
+
+    contours = {
+        name: f0_contour(Waveform.of(torch.from_numpy(made[name]), 16000))
+        for name in ("as recorded", "a child's voice", "whispered")
+    }
+    before, after = (np.median(contours[name][contours[name] > 0]) for name in ("as recorded", "a child's voice"))
+    assert after / before == pytest.approx(1.35, rel=0.03)
+    assert (contours["as recorded"] > 0).mean() > 0.6 > 0.3 > (contours["whispered"] > 0).mean()
+
+
+class Ears:
+    """A speaker model that hears the spectrum, and a recogniser that hears one word."""
+
+    name = family = "ears"
+
+    def embed(self, waves: Any) -> np.ndarray:
+        bands = [
+            np.abs(np.fft.rfft(wave.samples[0].numpy(), 2048))[:400].reshape(40, 10).mean(axis=1) for wave in waves
+        ]
+        return np.stack([band / np.linalg.norm(band) for band in bands])
+
+    def transcribe(self, wave: Any) -> str:
+        return "word"
+
+
+def test_bad_inputs_are_converted_and_enrolled_and_refusals_are_told_from_crashes(
+    benchmark_module, sentences_folder, digits_folder, tmp_path
+) -> None:
+    pytest.importorskip("jiwer")
+    import vczoo
+
+    base_inputs, bench = benchmark_module("base_inputs"), benchmark_module("systems").Bench
+    bench = bench(sentences_folder, tmp_path / "keep")
+    assert [(trial.source_speaker, trial.voice) for trial in base_inputs.ring(bench)] == [
+        ("p225", "p226"),
+        ("p226", "p227"),
+        ("p227", "p228"),
+        ("p228", "p225"),
+    ]
+    converter, measures = vczoo.load("base-pretrain", TINY), vczoo.Measures(Ears(), (Ears(),))
+    chosen = ("as recorded", "48 kHz stereo", "whispered", "silence, a file", "silence, in memory")
+    every = [kind for kind in base_inputs.kinds(bench, tmp_path / "inputs", None, None) if kind.name in chosen]
+    every.append(
+        base_inputs.of_others(
+            "telephone, recorded",
+            benchmark_module("bad_inputs").strings(digits_folder, tmp_path / "strings", 2, 2, words=3),
+            bench.trials[:2],
+        )
+    )
+    rows = {row["input"]: row for row in base_inputs.measure(converter, bench, measures, iter(every))}
+    for name, row in rows.items():
+        part = (row["convert"], row["enroll"])
+        assert [own["of"] for own in part] == [2, 2] if name == "telephone, recorded" else [4, 4]
+        if name == "silence, a file":
+            assert [own["converted"] for own in part] == [0, 0]
+            assert all("silent throughout" in fault for own in part for fault in own["faults"])
+            assert all(fault.startswith("refused") for own in part for fault in own["faults"])
+            continue
+        assert [own["faults"] for own in part] == [[], []], name
+        assert (part[0]["wer"], part[0]["dnsmos"]) == (None if name == "silence, in memory" else 0, None)
+    assert rows["as recorded"]["given"]["wer"] == 0
+    assert 0 < rows["whispered"]["enroll"]["similarity"] <= 1
+
+    wave = vczoo.Waveform.read(bench.trials[0].source)
+    tally = base_inputs.Tally()
+    for broken in (
+        lambda: 1 / 0,
+        lambda: vczoo.Waveform.of(wave.samples * float("nan"), wave.sample_rate_hz),
+        lambda: vczoo.Waveform.of(wave.samples[:, 5:], wave.sample_rate_hz),
+    ):
+        assert base_inputs.attempt(tally, bench.trials[0].source, broken) is None
+    assert [outcome.split(":")[0] for outcome in tally.outcomes] == ["CRASH", "NOT FINITE", "WRONG LENGTH"]
