@@ -20,8 +20,9 @@ from vczoo.frames import Frames
 from vczoo.heads.distil import Distil
 from vczoo.kinship import shares_asr
 from vczoo.listing import recipe_rows
-from vczoo.needs import needed, used_plugins
+from vczoo.needs import needed
 from vczoo.portable import foreign_faults
+from vczoo.provenance import distributions
 from vczoo.recipe import Part, read_recipe
 from vczoo.sharing import _ingredients
 from vczoo.specs import FrameSpec
@@ -319,6 +320,6 @@ def test_the_recipe_is_listed_with_its_teacher_and_needs_the_teachers_plugin_in_
     assert row["made of"].endswith(", taught by transformers/whisper-tiny.en")
     values = read_recipe("base-content").to_plain()
     assert set(needed(values)) == {"vczoo-transformers"}
-    assert used_plugins(values) == set()
+    assert distributions(read_recipe("base-content")) == {}
     assert shares_asr(read_recipe("base-content"), "whisper")
     assert not shares_asr(read_recipe("base-content", ["teacher.use=mel-conv"]), "whisper")

@@ -71,7 +71,7 @@ def test_terms_of_a_start_pass_on(
     converter.run.licence = "cc-by-nc-4.0"
     start = converter.save(tmp_path / "start")
     made = vczoo.load("demo", [*small, f"start={start}"])
-    made.enroll("alice", voices_folder / "alice" / "0.wav")
+    made.enroll("alice", voices_folder / "alice" / "0.wav", overwrite=True)
     with pytest.raises(LicenceError, match="the speaker that it was made from"):
         made.push_to_hub(NAME, **TERMS)
     made.push_to_hub(NAME, license="cc-by-nc-4.0", consent="own-voice")

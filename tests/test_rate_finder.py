@@ -113,13 +113,14 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
 ) -> None:
     models: list[Any] = []
     kept: dict[str, dict[str, torch.Tensor]] = {}
-    build = rate_finder.build
+    begin = rate_finder.begin
 
     def remembered(*arguments: Any) -> Any:
-        models.append(build(*arguments))
+        begun = begin(*arguments)
+        models.append(begun.model)
         for stage in models[0].backbone.stages():
             kept[stage.name] = {name: value.clone() for name, value in stage.module.state_dict().items()}
-        return models[0]
+        return begun
 
     seen: list[tuple[float, list[float]]] = []
     sizes: list[int] = []
@@ -133,7 +134,7 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
         sizes.append(len(batch.speakers))
         return train_step(step, model, optimizer, batch, *rest)
 
-    monkeypatch.setattr(rate_finder, "build", remembered)
+    monkeypatch.setattr(rate_finder, "begin", remembered)
     monkeypatch.setattr(rate_finder, "set_rates", note_rates)
     monkeypatch.setattr(rate_finder, "train_step", note_size)
     told = [*quick, "freezing.use=partial", "freezing.trainable_stages=1", "training.backbone_rate=0.5"]

@@ -82,7 +82,7 @@ def _state(name: str, plugin: Plugin | None, need: Requirement | None) -> Need:
 
 def used_plugins(values: Mapping[str, Any]) -> set[str]:
     """The distributions that a recipe's parts come from, as far as they are to be found, without vczoo itself."""
-    return _sorted_out({**values, "teacher": None})[0]  # a run is loaded without its teacher
+    return _sorted_out(values)[0]
 
 
 def _sorted_out(values: Mapping[str, Any]) -> tuple[set[str], list[str]]:

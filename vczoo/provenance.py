@@ -18,8 +18,9 @@ __all__ = ["check_distributions", "digest_of_settings", "digest_of_sources", "di
 
 
 def distributions(recipe: Recipe) -> dict[str, str]:
-    """The plugins whose parts a recipe uses, with their versions."""
-    return {name: metadata.version(name) for name in sorted(used_plugins(recipe.to_plain()))}
+    """The plugins whose parts a recipe's model uses, with their versions; a run is loaded without its teacher."""
+    used = used_plugins({**recipe.to_plain(), "teacher": None})
+    return {name: metadata.version(name) for name in sorted(used)}
 
 
 def check_distributions(needed: Mapping[str, str]) -> None:
