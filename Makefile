@@ -1,5 +1,5 @@
 # make setup   .venv with the core, all plugins and the tools, from pinned constraints
-# make demo    setup, then the main job, offline: speech of synthetic voices, fine-tune, convert, enrol
+# make demo    setup, then the main job, offline: a voice, a synthetic one or RECORDINGS="a.wav b.wav", enrolled and tuned
 # make test    setup, then lint and the whole test suite
 # make lint    ruff, ruff format and strict mypy
 # make docs    setup, then the site, strictly, into site/; open site/index.html
@@ -30,7 +30,7 @@ setup: .venv/.ready
 	touch $@
 
 demo: setup
-	HF_HUB_OFFLINE=1 $(BIN)/vczoo demo --out $(DEMO)
+	HF_HUB_OFFLINE=1 $(BIN)/vczoo demo $(RECORDINGS) --out $(DEMO)
 
 test: lint
 	$(BIN)/python -m pytest

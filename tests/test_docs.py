@@ -34,6 +34,8 @@ def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch, h
     shutil.copytree(voices_folder, tmp_path / "voices", ignore=shutil.ignore_patterns("carol"))
     shutil.copytree(voices_folder / "carol", tmp_path / "more-voices" / "carla")
     for name, source in {
+        "alice1.wav": "alice/1.wav",
+        "alice2.wav": "alice/2.wav",
         "carol1.wav": "carol/1.wav",
         "carol2.wav": "carol/2.wav",
         "who.wav": "alice/3.wav",

@@ -21,7 +21,7 @@ from vczoo.mix import read_mix
 from vczoo.piecewise import Blocks, convert_blocks
 from vczoo.recipe import Recipe
 from vczoo.recognition import check_classifies, check_transcribes, classify, transcribe
-from vczoo.run import Run, is_run, save_run
+from vczoo.run import Run, is_run, own_voices, save_run
 from vczoo.sound_file import SoundReader
 from vczoo.sound_writer import SoundWriter
 from vczoo.stream import Stream
@@ -209,13 +209,15 @@ class Converter:
             raise VoiceError("this recipe has neither a speaker nor a voice head, so it keeps no voices")
         if not name.strip() or "/" in name or not name.isprintable():
             raise VoiceError(f"a voice's name is printable text without '/', got {name!r}")
-        alike = [known for known in self.voices if known.casefold() == name.casefold()]
+        alike = [known for known in own_voices(self.run) if known.casefold() == name.casefold()]
         if alike and not (overwrite and name in alike):
             raise VoiceError(f"voice {alike[0]!r} is there already; choose another name, or overwrite it on purpose")
         if isinstance(recordings, str | os.PathLike | Waveform):
             recordings = [recordings]
         waves = [self._read(recording) for recording in recordings]
         self.run.voices[name] = Voice(name, self.run.model.enroll(waves))
+        for lent in [known for known in self.voices if known != name and known.casefold() == name.casefold()]:
+            del self.run.voices[lent]
 
     def identify(self, recording: Recording) -> dict[str, float]:
         """Cosine of a recording's speaker embedding to that of each voice, the nearest first.
@@ -339,7 +341,7 @@ class Converter:
 
         with TemporaryDirectory(prefix="vczoo-samples-") as place:
             made: list[tuple[str, Path]] = []
-            for voice in self.voices[:SAMPLED_VOICES] if samples else ():
+            for voice in list(own_voices(self.run))[:SAMPLED_VOICES] if samples else ():
                 for sample in samples:
                     file = Path(place) / f"{len(made)}.wav"
                     self.convert_file(sample, file, voice)

@@ -45,10 +45,14 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Voice:
-    """A named target of conversion: what enrolment found, by `<head>.<tensor>`, and `pitch` (mean log-Hz)."""
+    """A named target of conversion: what enrolment found, by `<head>.<tensor>`, and `pitch` (mean log-Hz).
+
+    One that is `lent` came with the run that a recipe starts from: who saves or shares a run shares his own alone.
+    """
 
     name: str
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    lent: bool = False
 
 
 @dataclass(frozen=True)

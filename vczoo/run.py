@@ -55,6 +55,7 @@ __all__ = [
     "is_run",
     "load_run",
     "outline_of",
+    "own_voices",
     "save_run",
 ]
 
@@ -121,7 +122,8 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
     base = {} if whole else run.model.base
     left = {name for name, tensor in tensors.items() if name in base and digest(tensor) == base[name]}
     stored = {name: tensor for name, tensor in tensors.items() if name not in left}
-    spoken = voice_tensors(run.voices)
+    voices = own_voices(run)
+    spoken = voice_tensors(voices)
     if half:
         try:
             stored, spoken = halved(stored), halved(spoken)
@@ -138,7 +140,7 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
         recipe=pinned(run.recipe, run.model, whole=whole).to_plain(),
         base=describe_base(run.model, run.base, left),
         speakers=list(run.speakers),
-        voices=list(run.voices),
+        voices=list(voices),
         labels=list(run.labels),
         licence=run.licence,
         consent=run.consent,
@@ -157,6 +159,11 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
         raise RunError(f"{path}: the run cannot be written ({error}); free some space and save it again") from error
     run.folder, run.label = path, _label(text)
     return path
+
+
+def own_voices(run: Run) -> dict[str, Voice]:
+    """The voices of a run but for those that its recipe's start has lent."""
+    return {name: voice for name, voice in run.voices.items() if not voice.lent}
 
 
 def load_run(path: Path, *, foreign: bool = False) -> Run:

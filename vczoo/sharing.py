@@ -28,7 +28,7 @@ from vczoo.portable import foreign_faults, pinned
 from vczoo.push import Published, publish
 from vczoo.recipe import Part
 from vczoo.report import METRICS as EVALUATION
-from vczoo.run import CONFIG, LARGEST_METRICS, METRICS, MODEL, VOICES, Run, config_of, save_run
+from vczoo.run import CONFIG, LARGEST_METRICS, METRICS, MODEL, VOICES, Run, config_of, own_voices, save_run
 from vczoo.run_config import RunConfig
 from vczoo.voice_file import voice_slots
 from vczoo.weights import choose_weights, is_weights_file
@@ -84,6 +84,7 @@ def push(
         HubError: the name is none, the run means nothing on another machine, or it cannot be published.
         RunError: the disk refuses.
     """
+    run = replace(run, voices=own_voices(run))
     target = HubName.parse(f"{name}@{tag}" if tag else name)
     if target.revision != tag:
         raise HubError(f"{name!r}: a version is named by its tag; push to {target.repository} with a tag")

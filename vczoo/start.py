@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -34,8 +35,8 @@ def begin(recipe: Recipe, num_speakers: int, labels: Sequence[str] = ()) -> Run:
         labels: of the training data, in the order of the logits; without any, those that the start knows.
 
     Returns:
-        A run, with the start's voices where all that knows them is the start's. Its recipe has no `start`, and as
-        weights those that the start's tensors came from, since a run of it holds every tensor itself or leaves it to
+        A run, with the start's voices, lent, where all that knows them is the start's. Its recipe has no `start`, and
+        as weights those that the start's tensors came from, since a run of it holds every tensor itself or leaves it to
         that base; it has the terms of the start, too.
 
     Raises:
@@ -62,7 +63,8 @@ def begin(recipe: Recipe, num_speakers: int, labels: Sequence[str] = ()) -> Run:
     based = tuple(f"{place}." for place in taken if getattr(own, place) == getattr(start.recipe, place))
     model.base |= {name: digest for name, digest in start.model.base.items() if name.startswith(based)}
     base = {place: part for place, part in start.base.items() if place in taken}
-    voices = dict(start.voices) if _same_parts(own, start.recipe) else {}
+    same = _same_parts(own, start.recipe)
+    voices = {name: replace(voice, lent=True) for name, voice in start.voices.items()} if same else {}
     return Run(own, model, (), voices, licence=start.licence, base=base, labels=known)
 
 
