@@ -157,7 +157,7 @@ class Specimen:
             return part.loss(content, [part.alphabet.strip()[0]] * len(content)).value
         if isinstance(part, FrameHead):
             content = Frames.of(random_frames(self.context["frames"].channels, 0))
-            return part.loss(content, Frames.of(random_frames(part.channels, 1))).value
+            return part.loss(content, Frames.of(random_frames(part.channels, 1, count=content.longest))).value
         if isinstance(part, VoiceHead):
             loss = part.loss(*self.lesson(0))
             return loss.value if loss else None
