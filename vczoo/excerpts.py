@@ -51,5 +51,6 @@ class Excerpts:
         excerpts = torch.stack(rows)
         if gain_db:
             gains = (2 * torch.rand(count, 1, generator=generator) - 1) * gain_db
-            excerpts = (excerpts * 10 ** (gains / 20)).clamp(-1, 1)
+            louder = excerpts * 10 ** (gains / 20)
+            excerpts = louder / louder.abs().amax(dim=1, keepdim=True).clamp(min=1)  # clipping would be learnt
         return excerpts
