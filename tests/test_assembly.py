@@ -25,7 +25,7 @@ from vczoo.waveform import Waveform
 from vczoo.zoo import Zoo
 
 BASE: dict[str, Any] = {
-    "name": "base",
+    "name": "plain",
     "summary": "small",
     "backbone": {"use": "mel-conv", "width": 8, "blocks": 1},
     "freezing": {"use": "partial", "trainable_stages": 1},
@@ -211,7 +211,7 @@ def test_all_faults_of_all_parts_are_in_one_report(monkeypatch) -> None:
     )
     monkeypatch.setattr(assembly, "read_values", lambda *_: values)
     with pytest.raises(RecipeError) as error:
-        checked_recipe("base")
+        checked_recipe("plain")
     places = [fault.partition(":")[0] for fault in error.value.faults]
     assert places == [
         "training.epochs",

@@ -17,7 +17,7 @@ from vczoo.recipe_text import nest
 from vczoo.zoo import the_zoo
 
 BASE: dict[str, Any] = {
-    "name": "base",
+    "name": "plain",
     "summary": "small",
     "backbone": {"use": "mel-conv", "width": 8, "blocks": 1},
     "freezing": {"use": "partial", "trainable_stages": 1},

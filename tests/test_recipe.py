@@ -66,9 +66,9 @@ def test_every_recipe_of_the_zoo_is_read_and_written_again(name) -> None:
 
 
 def test_a_recipe_is_read_with_its_defaults(write) -> None:
-    write("base", BASE)
-    recipe = read_recipe("base")
-    assert recipe.name == "base"
+    write("plain", BASE)
+    recipe = read_recipe("plain")
+    assert recipe.name == "plain"
     assert (recipe.licence, recipe.paper) == ("Apache-2.0", "")
     assert recipe.backbone.use == "mel-conv"
     assert recipe.backbone.options == {"width": 8, "blocks": 2}
@@ -79,8 +79,8 @@ def test_a_recipe_is_read_with_its_defaults(write) -> None:
 
 
 def test_a_variant_states_only_its_difference(write) -> None:
-    write("base", BASE)
-    write("deeper", "extends: base\nsummary: deeper\nbackbone: {blocks: 4}\n")
+    write("plain", BASE)
+    write("deeper", "extends: plain\nsummary: deeper\nbackbone: {blocks: 4}\n")
     write("knn", "extends: deeper\nsummary: with kNN\nheads: {voice: {use: knn, k: 2}}\ntraining: {epochs: 9}\n")
     write("speaker", "extends: knn\nsummary: only recognises\nheads: {voice: }\nvocoder: null\n")
     assert read_recipe("deeper").backbone.options == {"width": 8, "blocks": 4}
@@ -103,25 +103,25 @@ def test_extends_in_a_circle(write) -> None:
 
 
 def test_a_file_may_extend_the_recipe_of_its_own_name(write, tmp_path) -> None:
-    write("base", BASE)
-    mine = tmp_path / "base.yaml"
-    mine.write_text("extends: base\nsummary: mine\n", encoding="utf-8")
+    write("plain", BASE)
+    mine = tmp_path / "plain.yaml"
+    mine.write_text("extends: plain\nsummary: mine\n", encoding="utf-8")
     recipe = read_recipe(mine)
-    assert (recipe.name, recipe.summary, recipe.backbone.use) == ("base", "mine", "mel-conv")
+    assert (recipe.name, recipe.summary, recipe.backbone.use) == ("plain", "mine", "mel-conv")
     mine.write_text(f"extends: {mine}\n", encoding="utf-8")
     assert "extends makes a cycle" in faults(mine)
 
 
 def test_extends_of_what_is_not_there(write) -> None:
-    write("base", BASE)
-    write("variant", "extends: bases\n")
-    assert "extends: no recipe is called 'bases'; did you mean 'base'" in faults("variant")
+    write("plain", BASE)
+    write("variant", "extends: plains\n")
+    assert "extends: no recipe is called 'plains'; did you mean 'plain'" in faults("variant")
 
 
 def test_unknown_recipes_and_files(write, tmp_path) -> None:
-    write("base", BASE)
-    with pytest.raises(UnknownNameError, match="no recipe is called 'bse'; did you mean 'base'"):
-        read_recipe("bse")
+    write("plain", BASE)
+    with pytest.raises(UnknownNameError, match="no recipe is called 'plin'; did you mean 'plain'"):
+        read_recipe("plin")
     with pytest.raises(VczooError, match=r"no such recipe file; `vczoo copy NAME gone\.yaml`"):
         read_recipe(tmp_path / "gone.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"summary: caf\xe9\n")
@@ -130,9 +130,9 @@ def test_unknown_recipes_and_files(write, tmp_path) -> None:
 
 
 def test_overrides_as_text_and_as_a_mapping(write) -> None:
-    write("base", BASE)
-    as_text = read_recipe("base", ["training.epochs=7", "backbone.width=16", "heads.speaker.hidden=[8, 4]"])
-    as_mapping = read_recipe("base", {"training.epochs": 7, "backbone": {"width": 16}, "heads.speaker.hidden": [8, 4]})
+    write("plain", BASE)
+    as_text = read_recipe("plain", ["training.epochs=7", "backbone.width=16", "heads.speaker.hidden=[8, 4]"])
+    as_mapping = read_recipe("plain", {"training.epochs": 7, "backbone": {"width": 16}, "heads.speaker.hidden": [8, 4]})
     assert as_text == as_mapping
     assert as_text.training.epochs == 7
     assert as_text.backbone.options == {"width": 16, "blocks": 2}
@@ -140,13 +140,13 @@ def test_overrides_as_text_and_as_a_mapping(write) -> None:
 
 
 def test_an_override_may_take_a_part_away_or_replace_it(write) -> None:
-    write("base", BASE)
-    only = read_recipe("base", ["vocoder=null", "heads.speaker.dropout=0.1", "heads.voice=null"])
+    write("plain", BASE)
+    only = read_recipe("plain", ["vocoder=null", "heads.speaker.dropout=0.1", "heads.voice=null"])
     assert only.vocoder is None
     assert list(only.heads) == ["speaker"]
     assert only.heads["speaker"].options == {"hidden": [16], "dropout": 0.1}
     for overrides in (["heads.voice.use=knn", "heads.voice.k=2"], ["heads.voice.k=2", "heads.voice.use=knn"]):
-        assert read_recipe("base", overrides).heads["voice"].options == {"k": 2}
+        assert read_recipe("plain", overrides).heads["voice"].options == {"k": 2}
 
 
 def test_overrides_nest_and_the_later_one_wins() -> None:
@@ -159,9 +159,9 @@ def test_overrides_nest_and_the_later_one_wins() -> None:
 
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training.epochs:3", ""])
 def test_an_override_that_is_not_key_and_value(override, write) -> None:
-    write("base", BASE)
+    write("plain", BASE)
     with pytest.raises(VczooError, match=r"is not key=value; an example: training\.epochs=3"):
-        read_recipe("base", [override])
+        read_recipe("plain", [override])
 
 
 @pytest.mark.parametrize(
@@ -188,32 +188,32 @@ def test_an_override_that_is_not_key_and_value(override, write) -> None:
     ],
 )
 def test_a_fault_says_its_place_and_what_was_got(override, fault, write) -> None:
-    write("base", BASE)
-    assert fault in faults("base", override)
+    write("plain", BASE)
+    assert fault in faults("plain", override)
 
 
 def test_all_faults_are_in_one_report(write) -> None:
-    write("base", BASE)
+    write("plain", BASE)
     with pytest.raises(RecipeError) as error:
-        read_recipe("base", ["training.epochs=0", "training.optimiser=adam", "licence=3", "vocoder.use=1"])
-    assert error.value.name == "base"
+        read_recipe("plain", ["training.epochs=0", "training.optimiser=adam", "licence=3", "vocoder.use=1"])
+    assert error.value.name == "plain"
     assert [fault.partition(":")[0] for fault in error.value.faults] == [
         "licence",
         "vocoder.use",
         "training.epochs",
         "training.optimiser",
     ]
-    assert str(error.value).startswith("recipe 'base' has 4 faults:\n  - licence")
+    assert str(error.value).startswith("recipe 'plain' has 4 faults:\n  - licence")
 
 
 def test_no_heads_at_all(write) -> None:
-    write("base", BASE)
-    assert "heads: Dictionary should have at least 1 item" in faults("base", "heads.speaker=null", "heads.voice=null")
+    write("plain", BASE)
+    assert "heads: Dictionary should have at least 1 item" in faults("plain", "heads.speaker=null", "heads.voice=null")
 
 
 def test_salvage_leaves_the_faulty_settings_out(write) -> None:
-    write("base", BASE)
-    values = resolve("base")
+    write("plain", BASE)
+    values = resolve("plain")
     values["training"] = {"epochs": 0, "batch_size": 4}
     values["heads"]["speaker"]["weight"] = "much"
     values["surplus"] = 1
@@ -224,11 +224,11 @@ def test_salvage_leaves_the_faulty_settings_out(write) -> None:
     assert len(found) == 3
     assert values["surplus"] == 1
     assert Recipe.salvage({"name": "x", "summary": "no parts"})[0] is None
-    whole, none = Recipe.salvage(resolve("base"))
-    assert (whole, none) == (read_recipe("base"), [])
+    whole, none = Recipe.salvage(resolve("plain"))
+    assert (whole, none) == (read_recipe("plain"), [])
 
 
 def test_settings_are_frozen(write) -> None:
-    write("base", BASE)
+    write("plain", BASE)
     with pytest.raises(ValueError, match="frozen"):
-        read_recipe("base").training.epochs = 5
+        read_recipe("plain").training.epochs = 5

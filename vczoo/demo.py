@@ -28,7 +28,7 @@ LEAST_SECONDS = 12.0  # of speech that a voice is tuned with
 def run_demo(out: Path, recordings: Sequence[Path] = ()) -> tuple[list[dict[str, str]], list[Path]]:
     """Say a sentence in the voice of some recordings, before and after fine-tuning on them, and these in other voices.
 
-    Similarity is the cosine of the model's own speaker embedding to that of the voice.
+    Similarity is the cosine of the untuned model's speaker embedding to that of the voice.
 
     Args:
         out: the folder to make.
@@ -59,7 +59,7 @@ def run_demo(out: Path, recordings: Sequence[Path] = ()) -> tuple[list[dict[str,
     model = load(MODEL)
     model.enroll(name, pieces)
     files, rows = [sentence], [_row(f"speech of {name}", f"{seconds:.0f} s")]
-    said, told = _said(model, sentence, name, out / f"sentence-as-{name}-enrolled.wav", "enrolled")
+    said, told = _said(model, model, sentence, name, out / f"sentence-as-{name}-enrolled.wav", "enrolled")
     files.append(said)
     rows += told
     for other in [voice for voice in model.voices if voice != name]:
@@ -70,19 +70,21 @@ def run_demo(out: Path, recordings: Sequence[Path] = ()) -> tuple[list[dict[str,
         start = time.perf_counter()
         tuned = finetune(TUNED, out / "voice", out / "run")
         rows.append(_row(f"fine-tuning on {name}", f"{time.perf_counter() - start:.1f} s"))
-        said, told = _said(tuned, sentence, name, out / f"sentence-as-{name}-tuned.wav", "fine-tuned")
+        said, told = _said(tuned, model, sentence, name, out / f"sentence-as-{name}-tuned.wav", "fine-tuned")
         files += [said, out / "run"]
         rows += told
     return [*rows, _row("all of it", f"{time.perf_counter() - began:.1f} s")], files
 
 
-def _said(model: Converter, sentence: Path, name: str, out: Path, how: str) -> tuple[Path, list[dict[str, str]]]:
-    """Convert and measure."""
+def _said(
+    model: Converter, judge: Converter, sentence: Path, name: str, out: Path, how: str
+) -> tuple[Path, list[dict[str, str]]]:
+    """Convert by a model, and let another that knows the voice, and was not tuned to it alone, compare."""
     start = time.perf_counter()
     made = model.convert(sentence, name)
     seconds = time.perf_counter() - start
     file = made.save(out)
-    before, after = model.identify(sentence)[name], model.identify(file)[name]
+    before, after = judge.identify(sentence)[name], judge.identify(file)[name]
     return file, [
         _row(f"similarity to {name} ({how}), before", f"{before:.3f}"),
         _row(f"similarity to {name} ({how}), after", f"{after:.3f}"),
