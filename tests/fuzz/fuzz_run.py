@@ -10,6 +10,7 @@ The corpus lies in FOLDER, which is begun with a few seeds. Any exception but a 
 
 from __future__ import annotations
 
+import resource
 import struct
 import sys
 from pathlib import Path
@@ -56,6 +57,8 @@ SEEDS = {
     ],
 }
 
+MEMORY_MB = 2048
+
 
 def config(data: bytes, path: Path) -> None:
     path.write_bytes(data)
@@ -79,8 +82,16 @@ def main() -> None:
     for number, seed in enumerate(SEEDS[sys.argv[1]]):
         (folder / "corpus" / f"seed{number}").write_bytes(seed)
     path = folder / "fuzzed.safetensors"
+    # libFuzzer goes by the peak of memory, and on Linux a new process begins with that of the one that started it.
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024 + MEMORY_MB
     atheris.Setup(
-        [sys.argv[0], f"-artifact_prefix={folder}/", *sys.argv[3:], str(folder / "corpus")],
+        [
+            sys.argv[0],
+            f"-artifact_prefix={folder}/",
+            f"-rss_limit_mb={megabytes}",
+            *sys.argv[3:],
+            str(folder / "corpus"),
+        ],
         lambda data: target(data, path),
     )
     atheris.Fuzz()
