@@ -28,7 +28,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nothing but what a test asks for is perturbed, and that by the most: whatever is drawn is 1."""
 
     def only(**constants: float) -> None:
-        for name in ("FORMANTS", "PITCH", "COLOUR_NATS", "LEVEL_NATS", "NOISY"):
+        for name in ("FORMANTS", "PITCH", "COLOUR_NATS", "LEVEL_NATS", "NOISY", "NARROW"):
             monkeypatch.setattr(perturbation, name, constants.get(name, 0.0))
         monkeypatch.setattr(torch, "rand", lambda shape, device=None: torch.ones(shape, device=device))
         monkeypatch.setattr(torch, "randn", lambda *shape, device=None: torch.ones(shape, device=device))
@@ -121,13 +121,26 @@ def test_the_colour_is_smooth_and_the_same_at_all_times(alone: Any) -> None:
 
 
 def test_noise_fills_what_was_silent_and_leaves_what_was_loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOUR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 1}.items():
+    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOUR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 1, "NARROW": 0}.items():
         monkeypatch.setattr(perturbation, name, float(value))
     mel = torch.full((8, 80, 20), -1.0)
     mel[..., :10] = 0.6  # 8 nats above the floor
     found = perturbed(mel)
     assert float(found[..., 10:].mean(dim=(1, 2)).min()) > -0.9
     torch.testing.assert_close(found[..., :10], mel[..., :10], atol=0.25, rtol=0)
+
+
+def test_a_telephone_carries_the_middle_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOUR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 0, "NARROW": 1}.items():
+        monkeypatch.setattr(perturbation, name, float(value))
+    mel = torch.full((16, 80, 3), 0.2)
+    found, hz = perturbed(mel), centres_hz()
+    middle = (hz > 300) & (hz < 3400)
+    torch.testing.assert_close(found[:, middle], mel[:, middle], atol=1e-5, rtol=0)
+    assert bool((found[:, hz > 4000] == -1).all())
+    edge = found[:, (hz > 3400) & (hz < 4000)]
+    assert 0 < int((edge == -1).sum()) < edge.numel()
+    assert torch.equal(perturbed(mel, 0.0), mel)
 
 
 def test_silence_stays_finite_and_nothing_falls_below_it() -> None:

@@ -23,6 +23,8 @@ FORMANTS, PITCH = math.log(1.3), math.log(1.8)  # at most, up or down, at streng
 COLOUR_NATS, LEVEL_NATS = 0.5, 0.7  # deviations at strength 1
 NOISE_NATS = (2.5, 7.0)  # below the loudest band, 22 to 61 dB
 NOISY = 0.5  # share of the items that get noise
+NARROW = 0.2  # share of the items that lose what a telephone does not carry
+LOWEST_HZ, HIGHEST_HZ = (0.0, 300.0), (3400.0, 4000.0)  # of what it carries, drawn within
 
 
 class Perturbation(nn.Module):
@@ -64,6 +66,9 @@ class Perturbation(nn.Module):
         colour = torch.randn(count, COLOUR_TERMS, device=device) @ self.colours * (COLOUR_NATS / COLOUR_TERMS**0.5)
         level = torch.randn(count, 1, device=device) * LEVEL_NATS
         speech = (moved + 1) * self.nats + ((colour + level) * self.strength)[..., None]
+        low, high = (least + (most - least) * drawn((count, 1)) for least, most in (LOWEST_HZ, HIGHEST_HZ))
+        narrow = drawn((count, 1)) < NARROW * self.strength
+        speech = speech * (~narrow | ((self.centres >= low) & (self.centres <= high)))[..., None]
         peak = speech.amax(dim=(1, 2), keepdim=True)
         below = NOISE_NATS[0] + drawn((count, 1, 1)) * (NOISE_NATS[1] - NOISE_NATS[0])
         tilt = (torch.randn(count, COLOUR_TERMS, device=device) @ self.colours * (1 / COLOUR_TERMS**0.5))[..., None]
