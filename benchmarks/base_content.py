@@ -22,7 +22,7 @@ from systems import Bench
 from torch import Tensor
 
 import vczoo
-from vczoo.assembly import build_teacher, checked_recipe
+from vczoo.assembly import build, build_teacher, checked_recipe
 
 STRANGER = "theo"  # as in tasks.py
 VALIDATION_TAKES, TEST_TAKES = (13, 14), range(15, 20)
@@ -90,7 +90,8 @@ def listeners(model: Any, teacher: Any = None) -> dict[str, Hear]:
 def teacher_of(use: str, weights: str, layer: int) -> Any:
     """The backbone that taught the content, or another: a part's name, its weights, and the layer that is read."""
     given = [f"teacher.use={use}", f"teacher.weights={weights}", f"teacher.layer={layer}"]
-    return build_teacher(checked_recipe("base-content", given))
+    recipe = checked_recipe("base-content", given)
+    return build_teacher(recipe, build(recipe, num_speakers=2))
 
 
 @torch.no_grad()  # of tensors of inference mode no classifier could learn

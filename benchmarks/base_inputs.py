@@ -8,6 +8,7 @@ speaker's voice, to the recordings that were enrolled. Words are counted against
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,7 @@ def attempt(tally: Tally, source: Path, make: Callable[[], vczoo.Waveform]) -> v
     try:
         made = make()
     except vczoo.VczooError as error:
-        tally.outcomes.append(f"refused: {str(error).replace(str(source.parent), '…')[-120:]}")
+        tally.outcomes.append(f"refused: {re.sub(r'/[^:]*: ', '', str(error))[:100]}")
         return None
     except Exception as error:  # what a crash is, whatever its kind
         tally.outcomes.append(f"CRASH: {type(error).__name__}: {error}"[:160])
@@ -221,4 +222,4 @@ def text_of(row: Mapping[str, Any]) -> dict[str, str]:
         titles = {"similarity": "similarity", "wer": "WER", "dnsmos": "DNSMOS"}
         texts |= {f"{short} {shown}": said(own[name]) for name, shown in titles.items()}
     faults = sorted({*converted["faults"], *enrolled["faults"]})
-    return {**texts, "faults": " | ".join(fault[:60] for fault in faults)}
+    return {**texts, "faults": " | ".join(fault[:40] for fault in faults)}

@@ -518,6 +518,18 @@ class Ears:
         return "word"
 
 
+def test_the_teacher_is_heard_beside_the_content(benchmark_module, digits_folder) -> None:
+    pytest.importorskip("vczoo_transformers")
+    import vczoo
+
+    base_content = benchmark_module("base_content")
+    teacher = base_content.teacher_of("transformers/whisper-tiny.en", "random", 3)
+    heard = base_content.listeners(vczoo.load("base-pretrain", TINY).run.model, teacher)["teacher"](
+        digits_folder / "low" / "0_low_1.wav"
+    )
+    assert heard.values.shape[2] == 384
+
+
 def test_bad_inputs_are_converted_and_enrolled_and_refusals_are_told_from_crashes(
     benchmark_module, sentences_folder, digits_folder, tmp_path
 ) -> None:
