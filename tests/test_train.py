@@ -421,6 +421,17 @@ def test_minutes_bound_what_training_hears(
     assert said.count("alice has 0.058 minutes for training, not 3") == 1
 
 
+def test_a_crowd_is_told_in_short(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(12):
+        shutil.copytree(voices_folder / "alice", tmp_path / "voices" / f"s{number:02}")
+    vczoo.finetune("demo", tmp_path / "voices", tmp_path / "run", [*small, "training.epochs=1"], minutes=3)
+    said = capsys.readouterr().err
+    assert said.count("minutes for training, not 3") == 10
+    assert said.count("and 2 more") == 2  # after the voices too
+
+
 def test_what_trains_is_counted(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
     found = {}
     for name, settings in {

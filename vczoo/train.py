@@ -33,6 +33,7 @@ from vczoo.lesson import (
 )
 from vczoo.loading import read_name, read_run
 from vczoo.loop import LOG, fit, run_frozen
+from vczoo.manifest import some
 from vczoo.measuring import Measures
 from vczoo.model import Model
 from vczoo.progress import Bar, Several, Silent
@@ -174,9 +175,14 @@ def finetune(
         _check_shared(folder, team)
         with Bar() if progress and team.leads else Silent() as watcher:
             watcher.say(corpus.report())
-            for speaker, seconds in short.items():
-                if minutes and seconds < 60 * minutes:
-                    watcher.say(f"{speaker} has {seconds / 60:.2g} minutes for training, not {minutes:g}")
+            for line in some(
+                [
+                    f"{speaker} has {seconds / 60:.2g} minutes for training, not {minutes:g}"
+                    for speaker, seconds in short.items()
+                    if minutes and seconds < 60 * minutes
+                ]
+            ):
+                watcher.say(line)
             for note in flattered:
                 watcher.say(f"of the figures that epochs are chosen by: {note}")
             if note := unmasked_note(model.backbone, freezing, settings):

@@ -67,9 +67,11 @@ def train(
         raise typer.Exit(130) from None
     if not leads():
         return
+    from vczoo.manifest import some
+
     metrics = converter.metrics
     knows = {"voices": converter.voices, "labels": converter.labels}
-    told = "; ".join(f"{what} {', '.join(names)}" for what, names in knows.items() if names)
+    told = "; ".join(f"{what} {', '.join(some(names))}" for what, names in knows.items() if names)
     writes = "text" in converter.run.model.tasks.values()
     print_line(f"{out}: {told or ('it transcribes' if writes else 'no voices: a backbone to start from')}")
     figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"
