@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from vczoo import demo
-from vczoo.errors import AudioError, VczooError
+from vczoo.errors import AudioError, PluginError, VczooError
 from vczoo.waveform import Waveform
 
 
@@ -35,6 +36,8 @@ def test_the_demo_enrols_a_voice_and_tunes_the_model_to_it(tmp_path: Path, monke
     assert sum("-as-" in path.name for path in waves) >= 3  # enrolled, tuned, and into the model's own voices
     assert all(Waveform.read(path).seconds > 1 for path in waves)
     assert (run / "vczoo.yaml").is_file()
+    splits = [json.loads(line)["split"] for line in (run / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sorted(splits) == ["train"] * 5 + ["validation"]
     with pytest.raises(VczooError, match="exists; choose another folder"):
         demo.run_demo(tmp_path / "demo")
 
@@ -46,8 +49,22 @@ def test_a_recording_of_ones_own_is_the_voice(tmp_path: Path) -> None:
     rows, files = demo.run_demo(tmp_path / "demo", sorted(spoken.iterdir()))
     table = {row["what"]: row["value"] for row in rows}
     assert "speech of you" in table
+    assert table["similarity is by"] in ("resemblyzer", "base's own embedding")
     assert table["fine-tuning"].startswith("left out")  # too little of it
     assert (tmp_path / "demo" / "sentence-as-you-enrolled.wav") in files
+
+
+def test_without_the_extra_the_model_itself_judges(monkeypatch: pytest.MonkeyPatch, voices_folder: Path) -> None:
+    def absent(name: str) -> None:
+        raise PluginError(f"{name} is not installed")
+
+    monkeypatch.setattr(demo, "load_speaker_model", absent)
+    model, own = demo.load(demo.MODEL), sorted((voices_folder / "alice").iterdir())
+    model.enroll("you", own[:3])
+    judge, who = demo._judge(model, "you", own[:3])
+    assert who == "base's own embedding"
+    other = sorted((voices_folder / "bob").iterdir())[4]
+    assert judge(own[4]) > judge(other)
 
 
 def test_too_little_speech_is_told_before_anything_is_made(tmp_path: Path) -> None:

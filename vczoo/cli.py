@@ -113,7 +113,7 @@ def demo(
 
     rows, files = run_demo(out, recordings or ())
     print_table(rows)
-    print_line("(similarity: cosine of the model's own speaker embedding to the voice's, -1 to 1)")
+    print_line("(similarity: cosine of speaker embeddings to the voice's, -1 to 1)")
     for file in files:
         print_line(str(file))
 
