@@ -70,13 +70,13 @@ def test_without_perturbation_training_hears_what_there_is() -> None:
 
 def test_a_weaker_perturbation_moves_content_less() -> None:
     moved = []
-    for strength in (0.1, 1.0):
+    for strength in (0.01, 1.0):
         torch.manual_seed(0)
         backbone, wave = small(perturb=strength), noise()
         heard = backbone.eval()(wave).values
         backbone.train()
-        moved.append(sum(float((backbone(wave).values - heard).square().mean().detach()) for _ in range(32)))
-    assert 2 * moved[0] < moved[1]
+        moved.append(sum(float((backbone(wave).values - heard).square().mean().detach()) for _ in range(8)))
+    assert 3 * moved[0] < moved[1]
 
 
 @pytest.mark.parametrize("freezing", [Full(), Partial(trainable_stages=1)])

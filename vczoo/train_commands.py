@@ -45,6 +45,7 @@ def train(
     """Fine-tune a recipe on recordings, or teach a run additional speakers."""
     if processes > 1 and not launched():
         raise typer.Exit(launch(sys.argv[1:], processes, device))
+    from vczoo.manifest import some
     from vczoo.train import finetune
 
     try:
@@ -67,8 +68,6 @@ def train(
         raise typer.Exit(130) from None
     if not leads():
         return
-    from vczoo.manifest import some
-
     metrics = converter.metrics
     knows = {"voices": converter.voices, "labels": converter.labels}
     told = "; ".join(f"{what} {', '.join(some(names))}" for what, names in knows.items() if names)
