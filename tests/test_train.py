@@ -406,6 +406,45 @@ def test_speeds_are_for_a_frozen_backbone(
     assert not same(tensors_of(tmp_path / "run"), tensors_of(tmp_path / "plain"))
 
 
+PERTURBED = ("backbone.use=content-conv", "backbone.channels=8", "training.epochs=6")
+
+
+def test_consistent_content_stays_as_it_is_when_it_is_heard_otherwise(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    wave = vczoo.Waveform.read(next(voices_folder.rglob("*.wav")), 16000)
+
+    def spread(name: str, *overrides: str) -> float:
+        """How far content of differently perturbed hearings is apart; its channels have deviation 1."""
+        run = vczoo.finetune("demo", voices_folder, tmp_path / name, [*small, *PERTURBED, *overrides], progress=False)
+        backbone = run.run.model.backbone.train()
+        with torch.inference_mode():
+            torch.manual_seed(0)
+            heard = torch.cat([backbone(wave).values for _ in range(16)])
+        return float(heard.std(dim=0).mean())
+
+    loose, consistent = spread("loose"), spread("consistent", "training.consistency=3")
+    assert consistent < 0.5 * loose
+    history = [json.loads(line) for line in (tmp_path / "consistent" / "metrics.jsonl").read_text().splitlines()]
+    apart = [record["train"]["consistency.l1"] for record in history]
+    assert apart[-1] < 0.5 * apart[0]
+    assert all("consistency.l1" not in record["validation"] for record in history)
+    first = history[0]["train"]
+    parts = first["voice.loss"] + first["speaker.loss"] * 0.3 + 3 * first["consistency.l1"]
+    assert first["loss"] == pytest.approx(parts, rel=1e-4)
+
+
+def test_a_frozen_backbone_cannot_be_made_consistent(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    overrides = [*small, *PERTURBED, "training.consistency=1", "freezing.use=full"]
+    with pytest.raises(ContractError, match=r"consistency is 1,.*wholly frozen; free some of it"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ContractError, match=r"consistency is 1,.*wholly frozen"):
+        vczoo.find_learning_rate("demo", voices_folder, overrides, progress=False)
+
+
 def test_minutes_bound_what_training_hears(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,7 @@ from vczoo.waveform import LONGEST_SECONDS
 
 __all__ = [
     "accuracy_by_age",
+    "check_consistency",
     "check_shards",
     "check_versions",
     "clips_of",
@@ -112,6 +113,23 @@ def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
         raise ContractError(
             f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
             "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
+        )
+
+
+def check_consistency(owned: nn.ModuleDict, settings: Training) -> None:
+    """Check that content can be made more consistent.
+
+    Args:
+        owned: all that training can change, from `vczoo.steps.trainable`.
+        settings: of the training.
+
+    Raises:
+        ContractError: it should be, and no stage of the backbone ever trains.
+    """
+    if settings.consistency and not any(True for _ in owned["backbone"].parameters()):
+        raise ContractError(
+            f"training.consistency is {settings.consistency:g}, which is for a backbone that trains, and this one is "
+            "wholly frozen; free some of it (freezing.use=none, or partial), or leave consistency out"
         )
 
 

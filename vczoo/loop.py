@@ -129,7 +129,7 @@ def fit(
                 raise
             trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
             if step is None or trains != trained:  # what is averaged over processes is settled when it is wrapped
-                step, trained = team.wrap(Step(model, team)), trains
+                step, trained = team.wrap(Step(model, team, consistency=settings.consistency)), trains
             model.train()
             if model.vocoder:
                 model.vocoder.eval()

@@ -26,7 +26,7 @@ from vczoo.drawing import BLUE, GREEN, GREY, ORANGE, head, one_axes, save
 from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.extras import require
 from vczoo.freezing import apply_freezing
-from vczoo.lesson import check_versions, clips_of, features_of, recipe_of_run
+from vczoo.lesson import check_consistency, check_versions, clips_of, features_of, recipe_of_run
 from vczoo.loading import read_name, read_run
 from vczoo.loop import run_frozen, seed_of
 from vczoo.model import Model
@@ -171,6 +171,7 @@ def find_learning_rate(
         if not any(True for _ in parts.parameters()):
             raise RecipeError(recipe.name, ["nothing in it trains, so there is no learning rate to find"])
         check_versions(parts, settings)
+        check_consistency(parts, settings)
         teacher = build_teacher(recipe, model)
         features = features_of(recipe, model, cache, teacher.to(device) if teacher else None)
         clips = clips_of(features, corpus, speakers, settings)["train"]
@@ -223,7 +224,7 @@ def _range_test(
 ) -> Iterator[tuple[float, float]]:
     """Train a step at each rate, as the first epoch would; each rate with its loss, until that is not finite."""
     optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device))
-    step = team.wrap(Step(model, team))
+    step = team.wrap(Step(model, team, consistency=settings.consistency))
     model.train()
     if model.vocoder:
         model.vocoder.eval()

@@ -78,6 +78,10 @@ class Training(_Settings):
             with it, while the target stays: content then tells less of the speaker (NANSY, arXiv:2110.14513).
             Multiples of .05 are resampled fast.
         variants: of every recording that excerpts are cut from: itself, and others with noise and another colour.
+        consistency: weight of the mean absolute difference between content and what the same excerpts give when they
+            are heard again. Of a backbone that trains, and that perturbs what it hears or drops out: its content then
+            tells nothing of what was drawn, which else hides the speaker in training alone. A step costs about half
+            as much again.
         spec_augment: the largest share of an excerpt's time, and of its bands or channels, that is hidden in what the
             first trained stage reads (SpecAugment, arXiv:1904.08779).
         cache_dtype: that what frozen stages give is rounded to; float16 takes half the disk.
@@ -100,6 +104,7 @@ class Training(_Settings):
     seed: int = Field(default=0, ge=0, lt=2**63)
     content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(default=(1.0,), min_length=1)
     variants: int = Field(default=1, ge=1, le=64)
+    consistency: float = Field(default=0.0, ge=0)
     spec_augment: float = Field(default=0.0, ge=0, lt=1)
     cache_dtype: Literal["float32", "float16"] = "float32"
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"

@@ -16,6 +16,7 @@ from vczoo.answers import Answer, rates
 from vczoo.batch import Batch
 from vczoo.checkpoint import TrainingState
 from vczoo.clips import Clips
+from vczoo.convnext import mean_absolute_error
 from vczoo.errors import VczooError
 from vczoo.frames import Frames
 from vczoo.freezing import apply_freezing
@@ -39,16 +40,29 @@ __all__ = [
 
 
 class Step(nn.Module):
-    """A model's loss as a module's `forward`, which is what processes and precisions are wrapped around."""
+    """A model's loss as a module's `forward`, which is what processes and precisions are wrapped around.
 
-    def __init__(self, model: Model, team: Team | None = None) -> None:
+    Args:
+        model: of the loss.
+        team: that trains it; None for this process alone.
+        consistency: weight of how far content is from that of the same excerpts heard again (Pi-model, Laine and
+            Aila, arXiv:1610.02242).
+    """
+
+    def __init__(self, model: Model, team: Team | None = None, *, consistency: float = 0.0) -> None:
         super().__init__()
-        self.model, self.team = model, team
+        self.model, self.team, self.consistency = model, team, consistency
 
     def forward(self, batch: Batch) -> Loss:
         """Run the stages that are left, then the heads."""
         with self.team.accelerator.autocast() if self.team else nullcontext():
-            return self._loss(batch, self._content(batch))
+            content = self._content(batch)
+            loss = self._loss(batch, content)
+            if not self.consistency or batch.content is not None:
+                return loss
+            apart = mean_absolute_error(content, self._content(batch))
+            value = loss.value + self.consistency * apart
+            return Loss(value, {**loss.metrics, "consistency.l1": apart.detach()})
 
     def examine(self, batch: Batch) -> tuple[Loss, list[Answer]]:
         """The loss, and what text and label heads answer."""

@@ -23,6 +23,7 @@ from vczoo.held_out import HeldOut, load_ears
 from vczoo.kinship import kin_notes
 from vczoo.lesson import (
     accuracy_by_age,
+    check_consistency,
     check_shards,
     check_versions,
     clips_of,
@@ -168,6 +169,7 @@ def finetune(
         clips = clips_of(features, corpus, speakers, settings)
         owned = trainable(model, freezing, settings.epochs)
         check_versions(owned, settings)
+        check_consistency(owned, settings)
         check_shards(owned, model, team.sharded)
         features.at(0)
         before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
