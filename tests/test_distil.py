@@ -22,6 +22,7 @@ from vczoo.kinship import shares_asr
 from vczoo.listing import recipe_rows
 from vczoo.needs import needed
 from vczoo.portable import foreign_faults
+from vczoo.progress import Silent
 from vczoo.provenance import distributions
 from vczoo.recipe import Part, read_recipe
 from vczoo.sharing import _ingredients
@@ -211,6 +212,27 @@ def test_what_the_teacher_hears_is_kept(
     heard.clear()
     vczoo.finetune(recipe, voices_folder, tmp_path / "b", other, cache=False, progress=False)
     assert heard.count("MelConv") > 18  # without a cache in every epoch, and for each evaluation
+
+
+def test_the_teacher_is_heard_before_the_first_step_and_watched(
+    recipe: Path, voices_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    def noted(backbone: Any, waves: Any, depth: int) -> Any:
+        events.append(type(backbone).__name__)
+        return hear(backbone, waves, depth)
+
+    monkeypatch.setattr(features_module, "hear", noted)
+    monkeypatch.setattr(Silent, "step", lambda self, loss: events.append("step"))
+    monkeypatch.setattr(Silent, "hearing", lambda self, done, total: events.append(f"{done} of {total}"))
+    vczoo.finetune(recipe, voices_folder, tmp_path / "run", ["training.epochs=1"], cache=tmp_path / "c", progress=False)
+    first, last = events.index("step"), len(events) - events[::-1].index("step")
+    assert set(events[first:last]) == {"step"}
+    corpus = vczoo.read_corpus(voices_folder)
+    count = len(corpus.split("train")) + len(corpus.split("validation"))
+    teachers = events[events.index("MelConv") : first]
+    assert teachers[-1] == f"{count} of {count}"
 
 
 def test_the_teacher_is_brought_to_the_times_of_the_pupil(recipe: Path, voices_folder: Path) -> None:

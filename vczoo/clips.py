@@ -99,6 +99,11 @@ class Clips:
         versions = () if self.in_waves else tuple(dict.fromkeys((PLAIN, *self.versions)))
         return self.features.missing((clip.utterance for clip in self.clips), versions)
 
+    def lessons(self) -> list[tuple[Utterance, Version]]:
+        """What the teacher hears and is not kept yet; nothing without a teacher."""
+        teacher = self.features.teacher
+        return teacher.missing((clip.utterance for clip in self.clips), (PLAIN,)) if teacher else []
+
     def epoch(
         self, batch_size: int, seed: int, *, first: int = 0, rank: int = 0, processes: int = 1
     ) -> Iterator[Batch]:

@@ -197,7 +197,8 @@ def fit(
 def run_frozen(
     clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team, interrupted: threading.Event | None = None
 ) -> None:
-    """Run the first `depth` stages over what they have not heard yet, each process its share, and go on from there.
+    """Run the first `depth` stages, and a teacher, over what they have not heard yet, each process its share, and go on
+    from there.
 
     Args:
         clips: of one `Features`.
@@ -213,12 +214,14 @@ def run_frozen(
     features = splits[0].features
     features.at(depth)
     wanted = list(dict.fromkeys(pair for split in splits for pair in split.wanted()))
+    lessons = list(dict.fromkeys(pair for split in splits for pair in split.lessons()))
     team.wait()  # until all have seen what is there, before anybody adds to it
-    for done in features.fill(wanted[team.rank :: team.processes]):
-        watcher.hearing(min(len(wanted), done * team.processes), len(wanted))
-        if interrupted and interrupted.is_set():
-            features.flush()
-            break
+    for source, pairs in ((features, wanted), (features.teacher, lessons)):
+        for done in source.fill(pairs[team.rank :: team.processes]) if source else ():
+            watcher.hearing(min(len(pairs), done * team.processes), len(pairs))
+            if interrupted and interrupted.is_set():
+                features.flush()
+                break
     if interrupted and team.anybody(interrupted.is_set()):
         raise KeyboardInterrupt
     team.wait()
