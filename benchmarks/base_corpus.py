@@ -36,11 +36,7 @@ def main() -> None:
     for number, folder in enumerate(speakers):
         split = "validation" if number % HELD_OUT == 0 else "train"
         rows += [(str(file.resolve()), folder.name, split) for file in sorted(folder.glob("*.flac"))]
-    voices = sorted(path for path in arguments.prompts.iterdir() if any(path.rglob("*.g722")))
-    if not voices:
-        raise SystemExit(
-            f"{arguments.prompts}: no folder of .g722 files; install asterisk-core-sounds-en-g722 and others"
-        )
+    voices = voices_of(arguments.prompts)
     for voice in voices:
         for number, file in enumerate(join(voice, arguments.out / voice.name)):
             split = "validation" if number % HELD_OUT == HELD_OUT - 1 else "train"
@@ -50,6 +46,15 @@ def main() -> None:
         writer.writerow(("path", "speaker", "split"))
         writer.writerows(rows)
     print(f"{len(rows)} recordings of {len(speakers) + len(voices)} speakers: {arguments.out / 'corpus.csv'}")
+
+
+def voices_of(prompts: Path) -> list[Path]:
+    """The folders of prompts, each once: Debian links a voice twice more, as its language (en, en_US)."""
+    folders = (path for path in prompts.iterdir() if not path.is_symlink())
+    voices = sorted(path for path in folders if any(path.rglob("*.g722")))
+    if not voices:
+        raise SystemExit(f"{prompts}: no folder of .g722 files; install asterisk-core-sounds-en-g722 and others")
+    return voices
 
 
 def join(voice: Path, out: Path) -> list[Path]:

@@ -452,6 +452,17 @@ def test_content_is_measured_on_takes_and_a_speaker_that_were_not_learnt_from(
     assert found["sizes"]["whole_megabytes"] * 1e6 > 4 * parts["all"]
 
 
+def test_prompts_that_are_linked_twice_are_one_voice(benchmark_module, tmp_path) -> None:
+    corpus = benchmark_module("base_corpus")
+    (tmp_path / "en_US_f_Allison" / "digits").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match="no folder of"):
+        corpus.voices_of(tmp_path)
+    (tmp_path / "en_US_f_Allison" / "digits" / "1.g722").write_bytes(b"")
+    (tmp_path / "en").symlink_to(tmp_path / "en_US_f_Allison")
+    assert corpus.voices_of(tmp_path) == [tmp_path / "en_US_f_Allison"]
+
+
 def test_griffin_lim_takes_the_place_of_a_vocoder_of_the_same_mel(benchmark_module, voices_folder) -> None:
     import vczoo
 
