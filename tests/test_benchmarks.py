@@ -452,6 +452,22 @@ def test_content_is_measured_on_takes_and_a_speaker_that_were_not_learnt_from(
     assert found["sizes"]["whole_megabytes"] * 1e6 > 4 * parts["all"]
 
 
+def test_the_content_of_base_does_not_tell_who_speaks(benchmark_module, shared, tmp_path) -> None:
+    import vczoo
+
+    probes, base_content = benchmark_module("probes"), benchmark_module("base_content")
+    bench = benchmark_module("systems").Bench(shared / "data" / "vctk-mini", tmp_path)
+    task = base_content.Task("speakers of sentences", base_content.sentences(bench), excerpts=True)
+    hear = base_content.listeners(vczoo.load("base").run.model)
+    accuracy = {}
+    for name in ("log-mels, normalised", "content"):
+        known = base_content.sets(task, hear[name])
+        network = probes.PROBES["network"](known["train"], known["validation"], 4, 0)
+        accuracy[name] = probes.accuracy(network, known["test"])
+    assert accuracy["log-mels, normalised"] > 0.6  # the network is able to
+    assert accuracy["content"] < 0.4  # chance is .26
+
+
 def test_prompts_that_are_linked_twice_are_one_voice(benchmark_module, tmp_path) -> None:
     corpus = benchmark_module("base_corpus")
     (tmp_path / "en_US_f_Allison" / "digits").mkdir(parents=True)
