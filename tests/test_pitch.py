@@ -37,6 +37,37 @@ def test_a_harmonic_tone_is_found_within_two_percent(f0_hz, rate_hz) -> None:
     assert mean_log_hz(pitch).exp().item() == pytest.approx(f0_hz, rel=0.02)
 
 
+def test_a_fundamental_that_a_telephone_took_away_is_found() -> None:
+    time = np.arange(RATE_HZ) / RATE_HZ
+    carried = sum(np.cos(2 * np.pi * n * 120 * time + n * n) / n for n in range(3, 28))  # 360 to 3240 Hz
+    pitch = pitch_frames(Waveform.of(torch.from_numpy(0.2 * carried).float(), RATE_HZ), MEL)
+    found = in_hz(pitch)
+    assert found.shape[0] > 0.8 * pitch.values.shape[1]
+    assert ((found / 120 - 1).abs() < 0.02).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("loudness", [0.05, 0.2])
+def test_the_hum_of_the_mains_is_no_pitch(loudness) -> None:
+    speech = tone(190, 1.0).samples[0].double().numpy()
+    time = np.arange(speech.size) / RATE_HZ
+    said = np.clip(3 * np.sin(4 * np.pi * time), 0, 1)  # with pauses
+    heard = speech * said + loudness * np.sin(2 * np.pi * 60 * time)
+    pitch = pitch_frames(Waveform.of(torch.from_numpy(heard).float(), RATE_HZ), MEL)
+    loud = torch.from_numpy(said[:: MEL.hop_length] == 1)
+    found = in_hz(pitch.with_values(pitch.values[:, : loud.shape[0]] * loud[:, None]))
+    assert found.shape[0] > 0.9 * loud.sum()
+    assert ((found / 190 - 1).abs() < 0.02).float().mean() > 0.95
+
+
+def test_a_pure_tone_is_its_own_pitch() -> None:
+    time = np.arange(RATE_HZ) / RATE_HZ
+    found = in_hz(
+        pitch_frames(Waveform.of(torch.from_numpy(0.2 * np.sin(2 * np.pi * 150 * time)).float(), RATE_HZ), MEL)
+    )
+    assert found.shape[0] > 80
+    assert ((found / 150 - 1).abs() < 0.02).float().mean() > 0.95
+
+
 def test_values_are_scaled_log_f0_where_voiced_and_zero_elsewhere() -> None:
     pitch = pitch_frames(tone(200 * math.exp(PITCH_SCALE)), MEL).values[0]
     assert set(pitch[:, 1].unique().tolist()) <= {0.0, 1.0}

@@ -21,6 +21,7 @@ from vczoo.cache import Cache, Section
 from vczoo.corpus import Utterance
 from vczoo.frames import Frames
 from vczoo.model import Model
+from vczoo.pitch import TRACKER
 from vczoo.waveform import Waveform
 from vczoo.weights import fingerprint
 
@@ -61,7 +62,7 @@ class Features:
         self.signals = spec is not None and model.reads_mels  # whether training reads mels and pitch
         self._mels = self._section({"mel": asdict(spec)}) if spec else None
         pitched = model.vocoder.accepts if model.vocoder else model.backbone.spec
-        self._pitch = self._section({"pitch": type(pitched).__name__, **asdict(pitched)})
+        self._pitch = self._section({"pitch": TRACKER, "frames": type(pitched).__name__, **asdict(pitched)})
         self._memory: dict[tuple[str, Utterance], Frames] = {}
         self._waves: dict[Utterance, Waveform] = {}
         self._file: tuple[Path, Waveform] | None = None
