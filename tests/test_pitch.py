@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import pyworld
 import torch
 
 from vczoo.frames import Frames
@@ -37,10 +38,16 @@ def test_a_harmonic_tone_is_found_within_two_percent(f0_hz, rate_hz) -> None:
     assert mean_log_hz(pitch).exp().item() == pytest.approx(f0_hz, rel=0.02)
 
 
+def carried(f0_hz: float, seconds: float) -> torch.Tensor:
+    """Of a tone, what a telephone carries."""
+    time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    harmonics = range(math.ceil(300 / f0_hz), int(3400 / f0_hz) + 1)
+    samples = sum(np.cos(2 * np.pi * n * f0_hz * time + n * n) / n for n in harmonics)
+    return torch.from_numpy(0.2 * samples).float()
+
+
 def test_a_fundamental_that_a_telephone_took_away_is_found() -> None:
-    time = np.arange(RATE_HZ) / RATE_HZ
-    carried = sum(np.cos(2 * np.pi * n * 120 * time + n * n) / n for n in range(3, 28))  # 360 to 3240 Hz
-    pitch = pitch_frames(Waveform.of(torch.from_numpy(0.2 * carried).float(), RATE_HZ), MEL)
+    pitch = pitch_frames(Waveform.of(carried(120, 1.0), RATE_HZ), MEL)
     found = in_hz(pitch)
     assert found.shape[0] > 0.8 * pitch.values.shape[1]
     assert ((found / 120 - 1).abs() < 0.02).float().mean() > 0.95
@@ -57,6 +64,15 @@ def test_the_hum_of_the_mains_is_no_pitch(loudness) -> None:
     found = in_hz(pitch.with_values(pitch.values[:, : loud.shape[0]] * loud[:, None]))
     assert found.shape[0] > 0.9 * loud.sum()
     assert ((found / 190 - 1).abs() < 0.02).float().mean() > 0.95
+
+
+def test_where_the_envelope_agrees_in_part_the_fundamental_is_believed() -> None:
+    wave = Waveform.of(torch.cat([tone(190, 0.4).samples[0], carried(190, 0.6)]), RATE_HZ)
+    samples = wave.samples[0].double().numpy()
+    rough_hz, times = pyworld.dio(samples, RATE_HZ, f0_floor=60.0, f0_ceil=600.0, frame_period=10.0)
+    expected = pyworld.stonemask(samples, rough_hz, times, RATE_HZ)
+    assert (expected > 300).sum() > 1.5 * (abs(expected / 190 - 1) < 0.02).sum() > 30  # of more frames it is a harmonic
+    torch.testing.assert_close(in_hz(pitch_frames(wave, MEL)), torch.from_numpy(expected[expected > 0]).float())
 
 
 def test_a_pure_tone_is_its_own_pitch() -> None:

@@ -35,7 +35,8 @@ TRACKER = "DIO, and DIO of the envelope"  # kept with contours; another name whe
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
 CARRIED_HZ = 300.0  # from there on by telephones; hum is below
 FLAT = 1e-3  # deviation of an envelope that does not beat, to that of the signal
-CONTRADICTION = float(np.log(1.35))  # of log-F0, in the median: less than the next harmonic is away
+CONTRADICTION = float(np.log(1.35))  # of log-F0: less than the next harmonic is away
+AGREED = 0.25  # share of the frames that are voiced in both; where more agree, DIO is right
 MORE_VOICED = 1.5  # times as many frames
 FEWEST_FRAMES = 5  # to tell
 PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
@@ -81,7 +82,8 @@ def _track(samples: NDArray[np.float64], rate_hz: int, period_ms: float) -> NDAr
     if envelope.std() > FLAT * samples.std():
         beats_hz, _ = rough(envelope)
         both = (f0_hz > 0) & (beats_hz > 0)
-        apart = abs(np.median(np.log(f0_hz[both] / beats_hz[both]))) if both.sum() >= FEWEST_FRAMES else 0.0
+        ratios = np.abs(np.log(f0_hz[both] / beats_hz[both]))
+        apart = np.quantile(ratios, AGREED) if both.sum() >= FEWEST_FRAMES else 0.0
         if apart > CONTRADICTION or (beats_hz > 0).sum() > MORE_VOICED * (f0_hz > 0).sum() + FEWEST_FRAMES:
             samples, f0_hz = envelope, beats_hz
     found: NDArray[np.float64] = pyworld.stonemask(samples, f0_hz, times, rate_hz)
