@@ -7,7 +7,8 @@ The truth: WORLD analyses real speech (Harvest's F0, its spectral envelope, its 
 so that the F0 that the synthesiser was given is that of the new recording. It is given none where the recording is
 quiet or where WORLD's second opinion is that nothing is voiced, and none for less than 30 ms. Trackers that give a
 confidence and no decision get the threshold with the fewest voicing errors on the first utterance of each speaker;
-all are scored on the others, clean and in white noise. Times are of the process on one thread, CPU seconds.
+all are scored on the others, clean, in white noise, over a telephone and over the hum of the mains. Times are of the
+process on one thread, CPU seconds.
 """
 
 from __future__ import annotations
@@ -26,14 +27,18 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NU
 import numpy as np
 import pyworld
 import torch
+from bad_inputs import TELEPHONE_HZ, telephone
 
 import vczoo
+from vczoo.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, pitch_frames
+from vczoo.specs import MelSpec
 
 RATE_HZ = 16000
 STEP_SECONDS = 0.01
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0
 GROSS = 0.2  # of the true F0
 NOISE_DB = 20.0  # of speech above noise
+HUM_HZ = 60.0  # as loud as the speech
 QUIET_DB = 40.0  # below the loudest frame
 SHORTEST_STEPS = 6  # of half a step each
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
@@ -53,6 +58,11 @@ def dio(samples: np.ndarray) -> Contour:
 
 def harvest(samples: np.ndarray) -> Contour:
     return decided(pyworld.harvest(samples, RATE_HZ, LOWEST_HZ, HIGHEST_HZ, frame_period=1000 * STEP_SECONDS)[0])
+
+
+def ours(samples: np.ndarray) -> Contour:
+    log_f0, voiced = pitch_frames(vczoo.Waveform.of(torch.from_numpy(samples), RATE_HZ), MelSpec()).values[0].numpy().T
+    return np.exp(log_f0 * PITCH_SCALE + PITCH_CENTRE_LOG_HZ) * voiced, voiced
 
 
 def pesto_tracker() -> Tracker:
@@ -89,6 +99,7 @@ def crepe_tracker(size: str) -> Tracker:
 
 
 TRACKERS: dict[str, Callable[[], Tracker]] = {
+    "vczoo.pitch": lambda: ours,
     "DIO + StoneMask": lambda: dio,
     "Harvest": lambda: harvest,
     "pesto": pesto_tracker,
@@ -118,6 +129,16 @@ def resynthesise(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def in_noise(samples: np.ndarray, seed: int) -> np.ndarray:
     noise = np.random.default_rng(seed).standard_normal(samples.size)
     return samples + noise * np.sqrt(np.mean(samples**2)) * 10 ** (-NOISE_DB / 20)
+
+
+def over_telephone(samples: np.ndarray) -> np.ndarray:
+    heard = vczoo.Waveform.of(torch.from_numpy(telephone(samples)), TELEPHONE_HZ).resample(RATE_HZ)
+    return heard.samples[0].double().numpy()
+
+
+def over_hum(samples: np.ndarray) -> np.ndarray:
+    hum = np.sin(2 * np.pi * HUM_HZ * np.arange(samples.size) / RATE_HZ)
+    return samples + hum * np.sqrt(2 * np.mean(samples**2))
 
 
 def joined(parts: Iterable[tuple[Contour, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -152,20 +173,19 @@ def score(f0_hz: np.ndarray, confidence: np.ndarray, truth: np.ndarray, threshol
 
 def measure(name: str, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
     track = TRACKERS[name]()
-    track(utterances[0]["clean"][:RATE_HZ])  # what is loaded on first use is no part of the time
+    track(utterances[0]["heard"]["clean"][:RATE_HZ])  # what is loaded on first use is no part of the time
     rows = []
     threshold = 0.5
-    for condition in ("clean", f"noise {NOISE_DB:g} dB"):
-        key = "clean" if condition == "clean" else "noisy"
+    for condition in utterances[0]["heard"]:
         wall, cpu = time.perf_counter(), time.process_time()
-        contours = [track(utterance[key]) for utterance in utterances]
+        contours = [track(utterance["heard"][condition]) for utterance in utterances]
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         pairs = list(zip(contours, [utterance["truth"] for utterance in utterances], strict=True))
-        if key == "clean":
+        if condition == "clean":
             _, confidence, truth = joined(p for p, u in zip(pairs, utterances, strict=True) if u["tunes"])
             if np.unique(confidence).size > 2:
                 threshold = float(min(THRESHOLDS, key=lambda value: voicing_error(confidence, truth, value)))
-        seconds = sum(utterance["clean"].size for utterance in utterances) / RATE_HZ
+        seconds = sum(utterance["heard"]["clean"].size for utterance in utterances) / RATE_HZ
         scored = joined(p for p, u in zip(pairs, utterances, strict=True) if not u["tunes"])
         rows.append(
             {
@@ -196,11 +216,16 @@ def main() -> None:
         for index, path in enumerate(paths):
             samples = vczoo.Waveform.read(path, RATE_HZ).samples[0].double().numpy()
             clean, truth = resynthesise(samples)
-            noisy = in_noise(clean, seed=len(utterances))
-            utterances.append({"clean": clean, "noisy": noisy, "truth": truth, "tunes": index == 0})
+            heard = {
+                "clean": clean,
+                f"noise {NOISE_DB:g} dB": in_noise(clean, seed=len(utterances)),
+                "telephone": over_telephone(clean),
+                "hum": over_hum(clean),
+            }
+            utterances.append({"heard": heard, "truth": truth, "tunes": index == 0})
     truths = np.concatenate([utterance["truth"] for utterance in utterances if not utterance["tunes"]])
     print(
-        f"{len(utterances)} utterances, {sum(u['clean'].size for u in utterances) / RATE_HZ:.0f} s; scored: "
+        f"{len(utterances)} utterances, {sum(u['heard']['clean'].size for u in utterances) / RATE_HZ:.0f} s; scored: "
         f"{sum(not u['tunes'] for u in utterances)}, {truths.size} frames, {np.mean(truths > 0):.0%} voiced, "
         f"{truths[truths > 0].min():.0f} to {truths.max():.0f} Hz"
     )
