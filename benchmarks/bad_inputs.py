@@ -178,7 +178,7 @@ def spoken(folder: Path, speakers: int, each: int) -> list[list[Path]]:
     Raises:
         VczooError: the synthesiser is not installed.
     """
-    from vczoo.synthesis import SyntheticVoice, speak
+    from vczoo.audio.espeak import SyntheticVoice, speak
 
     voices = ("f1", "m3", "f3", "m7")
     found: list[list[Path]] = []

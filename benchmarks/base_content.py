@@ -22,7 +22,7 @@ from systems import Bench
 from torch import Tensor
 
 import vczoo
-from vczoo.assembly import build, build_teacher, checked_recipe
+from vczoo.models.build import build, build_teacher, checked_recipe
 
 STRANGER = "theo"  # as in tasks.py
 VALIDATION_TAKES, TEST_TAKES = (13, 14), range(15, 20)

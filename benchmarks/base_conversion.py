@@ -12,10 +12,10 @@ from typing import Any
 from systems import Bench, System, by_own, mean_seconds, resynthesise
 
 import vczoo
-from vczoo.loading import read_name
-from vczoo.model import Model
-from vczoo.specs import MelSpec, mismatches
-from vczoo.vocoders.griffin_lim import GriffinLim
+from vczoo.audio.specs import MelSpec, mismatches
+from vczoo.conversion.load import read_name
+from vczoo.models.model import Model
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
 
 PLAIN = "griffin-lim"
 
@@ -121,10 +121,10 @@ def folder_of(name: str | Path) -> Path | None:
         return Path(place)
     if kind != "recipe":
         return None
-    from vczoo.recipe import read_recipe
+    from vczoo.models.recipe import read_recipe
 
     start = getattr(read_recipe(place), "start", "")
-    inside = Path(vczoo.__file__).parent / "models" / start
+    inside = Path(vczoo.__file__).parent / "assets" / start
     found = inside if inside.is_dir() else Path(start).expanduser()
     return found if start and found.is_dir() else None
 

@@ -21,9 +21,9 @@ from bad_inputs import DAMAGES, recorded, spoken, strings
 from systems import Bench
 
 import vczoo
-from vczoo.material import RATE_HZ, Material
-from vczoo.measures.verification import centroid
-from vczoo.measures.words import count_errors
+from vczoo.evaluation.measurement_cache import RATE_HZ, Material
+from vczoo.evaluation.metrics.verification import centroid
+from vczoo.evaluation.metrics.word_errors import count_errors
 
 SHOWN = 3  # recordings that a voice is enrolled from
 GUEST = "guest"  # what the voice that is enrolled from a bad input is called

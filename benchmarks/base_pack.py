@@ -1,7 +1,7 @@
-"""Makes the model inside the package of what was trained: a run and a vocoder in, `vczoo/models/base` out.
+"""Makes the model inside the package of what was trained: a run and a vocoder in, `vczoo/assets/base` out.
 
     python benchmarks/base_pack.py --run runs/base --vocoder runs/vocoder/vocoder.safetensors \\
-        --voices LIBRISPEECH --out vczoo/models/base
+        --voices LIBRISPEECH --out vczoo/assets/base
 
 The training speakers and their classes are left out, tensors are kept in half precision, and a few voices are enrolled
 from --voices, `<speaker>/*.flac`: of the training speakers there, the two women and the two men who sound best
@@ -14,9 +14,9 @@ import argparse
 from pathlib import Path
 
 import vczoo
-from vczoo.measures.naturalness import Dnsmos
-from vczoo.run import Run
-from vczoo.weights import load_strictly, read_tensors
+from vczoo.evaluation.metrics.naturalness import Dnsmos
+from vczoo.registry.weights import load_strictly, read_tensors
+from vczoo.runs.run import Run
 
 EACH = 2  # voices of each sex
 LICENCE = "cc-by-sa-4.0"  # of the prompts that it was trained on, among others: docs/base.md

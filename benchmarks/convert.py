@@ -8,7 +8,7 @@ thread of the CPU, all rows one after the other in one run: wall and CPU seconds
 which is read from /proc: it runs on Linux alone.
 
 source     `Converter.convert_file`, file to file, against the model on the whole recording where that is asked for
-reference  `vczoo.matching.nearest_frames` against the plain similarity matrix; the exponents of growth are fitted
+reference  `vczoo.modules.nn.nearest_frames` against the plain similarity matrix; the exponents of growth are fitted
 stream     what a block takes to compute, beside the latency that the block's length and the lookahead make
 seams      a minute in short pieces against the whole: level and log-mel distance at the seams, and elsewhere at
            frames of the same level
@@ -36,10 +36,10 @@ from child import status_megabytes
 from scaling import exponent
 
 import vczoo
-from vczoo.matching import nearest_frames
-from vczoo.piecewise import PiecewiseConversion, plan_in_seconds
-from vczoo.pitch import mean_log_hz, pitch_shift
-from vczoo.sound_writer import SoundWriter
+from vczoo.audio.pitch import mean_log_hz, pitch_shift
+from vczoo.audio.writer import SoundWriter
+from vczoo.conversion.chunked import PiecewiseConversion, plan_in_seconds
+from vczoo.modules.nn.nearest_frames import nearest_frames
 
 RATE_HZ, K = 16000, 4
 VOICE = "target"
@@ -69,7 +69,7 @@ class Clock:
 def speech(data: Path | None) -> torch.Tensor:
     """About a minute of the source speaker: (S,) at 16 kHz."""
     if data is None:
-        from vczoo.synthesis import SENTENCES, SYNTHETIC_VOICES, speak
+        from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, speak
 
         waves = [speak(text, SYNTHETIC_VOICES["ada"]).resample(RATE_HZ) for text in SENTENCES[:20]]
     else:
@@ -86,7 +86,7 @@ def make_run(place: Path, arguments: argparse.Namespace) -> Path:
     """A run with one voice, in a folder that every process loads."""
     converter = vczoo.load(arguments.recipe, arguments.overrides, device="cpu")
     if arguments.data is None:
-        from vczoo.synthesis import SENTENCES, SYNTHETIC_VOICES, speak
+        from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, speak
 
         converter.enroll(VOICE, [speak(text, SYNTHETIC_VOICES["hugo"]) for text in SENTENCES[:8]])
     else:

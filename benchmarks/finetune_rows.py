@@ -95,7 +95,7 @@ def imports(job: Job) -> dict[str, Any]:
     """Import what the rows do, so that none of them is the first to read it from the disk."""
     import torchvision
 
-    import vczoo.train
+    import vczoo.training.finetune
 
     if job["baseline"] == "trainer":
         from transformers import Trainer  # noqa: F401

@@ -28,9 +28,9 @@ from torch import Tensor
 from torchaudio.functional import griffinlim
 
 import vczoo
-from vczoo.spectral_losses import MelDistance, StftDistance
-from vczoo.vocoders import griffin_lim
-from vczoo.vocoders.griffin_lim import GriffinLim
+from vczoo.modules.vocoders import griffin_lim
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
+from vczoo.training.vocoder.spectral_losses import MelDistance, StftDistance
 
 RATE_HZ = 16000
 BASELINE = "torchaudio, 32 iterations"

@@ -41,7 +41,7 @@ def sizes(speakers: Speakers) -> list[dict[str, Any]]:
     import torch
 
     import vczoo
-    from vczoo.zoo import the_zoo
+    from vczoo.registry.zoo import the_zoo
 
     rows = []
     for recipe in RECIPES:
@@ -102,7 +102,7 @@ def by_torch(run: Any, file: Path) -> Callable[[], Any]:
     """The baseline: build a run's model with random values and fill it from one file."""
     import torch
 
-    from vczoo.assembly import build
+    from vczoo.models.build import build
 
     fresh, speakers = run.recipe, len(run.speakers)
     if run.model.base:
@@ -119,7 +119,7 @@ def by_torch(run: Any, file: Path) -> Callable[[], Any]:
 def transfer(speakers: Speakers, megabytes: Sequence[int], repeats: int) -> list[dict[str, Any]]:
     """Publishing and fetching a run, against the client's own calls with the same files."""
     import vczoo
-    from vczoo.hub import pull
+    from vczoo.hub.pull import pull
 
     rows = []
     for size in megabytes:
@@ -135,7 +135,7 @@ def transfers(converter: Any, name: str, files: Path) -> dict[str, Callable[[], 
     """Each way to publish into a new repository, and to fetch into an empty cache."""
     from huggingface_hub import HfApi, snapshot_download
 
-    from vczoo.hub import pull
+    from vczoo.hub.pull import pull
 
     numbers = iter(range(1_000_000))
 

@@ -40,9 +40,9 @@ class Speakers:
         import torch
 
         import vczoo
-        from vczoo.assembly import build, checked_recipe
-        from vczoo.converter import Converter
-        from vczoo.run import Run
+        from vczoo.conversion.converter import Converter
+        from vczoo.models.build import build, checked_recipe
+        from vczoo.runs.run import Run
 
         place = self.folder / "-".join([recipe, *overrides])
         if place.exists():
@@ -90,8 +90,8 @@ def move(run: Any) -> None:
     """Add noise to all of the backbone that the recipe's freezing strategy lets change by the last epoch."""
     import torch
 
-    from vczoo.assembly import build_freezing
-    from vczoo.freezing import apply_freezing
+    from vczoo.models.build import build_freezing
+    from vczoo.modules.freezing import apply_freezing
 
     backbone = run.model.backbone
     apply_freezing(backbone, build_freezing(run.recipe), run.recipe.training.epochs - 1)

@@ -53,7 +53,7 @@ def prepared(variant: Variant, height: int, width: int) -> Callable[[], object]:
     import torch
     from torch import nn
 
-    from vczoo.assembly import build, checked_recipe
+    from vczoo.models.build import build, checked_recipe
 
     overrides = ["backbone.weights=random", "backbone.time_stride=32", f"backbone.num_mels={height}"]
     torch.manual_seed(0)

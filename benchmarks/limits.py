@@ -33,8 +33,8 @@ def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, 
     import torch
     from torch import nn
 
-    from vczoo.assembly import build, build_freezing, checked_recipe
-    from vczoo.steps import trainable
+    from vczoo.models.build import build, build_freezing, checked_recipe
+    from vczoo.training.step import trainable
 
     checked = checked_recipe(recipe, overrides)
     model = build(checked, speakers).eval()

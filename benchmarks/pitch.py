@@ -30,8 +30,8 @@ import torch
 from bad_inputs import TELEPHONE_HZ, telephone
 
 import vczoo
-from vczoo.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, pitch_frames
-from vczoo.specs import MelSpec
+from vczoo.audio.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, pitch_frames
+from vczoo.audio.specs import MelSpec
 
 RATE_HZ = 16000
 STEP_SECONDS = 0.01
@@ -99,7 +99,7 @@ def crepe_tracker(size: str) -> Tracker:
 
 
 TRACKERS: dict[str, Callable[[], Tracker]] = {
-    "vczoo.pitch": lambda: ours,
+    "vczoo.audio.pitch": lambda: ours,
     "DIO + StoneMask": lambda: dio,
     "Harvest": lambda: harvest,
     "pesto": pesto_tracker,

@@ -49,7 +49,7 @@ def searcher(method: str, queries: np.ndarray, reference: np.ndarray, threads: i
     if method == "torch":
         import torch
 
-        from vczoo.matching import nearest_frames
+        from vczoo.modules.nn.nearest_frames import nearest_frames
 
         torch.set_num_threads(threads)
         asked, known = torch.from_numpy(queries), torch.from_numpy(reference)

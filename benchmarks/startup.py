@@ -41,7 +41,7 @@ def list_many(folder: str) -> list[str]:
     """List with the plugins of a folder; it fails where one is not listed, or torch is imported."""
     return python(
         f"import sys; sys.path.append({folder!r})\n"
-        "from vczoo.cli import app\napp(['list'], standalone_mode=False)\n"
+        "from vczoo.cli.app import app\napp(['list'], standalone_mode=False)\n"
         f"import vczoo\nassert len(vczoo.list_models('many*-demo')) == {PLUGINS}\n"
         "assert 'torch' not in sys.modules"
     )

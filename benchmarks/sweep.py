@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sweep.json")
     parser.add_argument("settings", nargs="*", help=f"KEY=VALUE; by default {' '.join(SETTINGS)}")
     asked = parser.parse_args()
-    from vczoo.sweeps.cells import cells_of
-    from vczoo.sweeps.grid import read_grid, shown
+    from vczoo.training.sweeps.cells import cells_of
+    from vczoo.training.sweeps.grid import read_grid, shown
 
     settings = asked.settings or SETTINGS
     grid = asked.grid or GRID

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 import vczoo
-from vczoo.kinship import kin_notes
-from vczoo.run_evaluation import draw, setup_of
+from vczoo.conversion.evaluate import draw, setup_of
+from vczoo.evaluation.leakage import kin_notes
 
 HERE = Path(__file__).parent
 TRIALS, MANIFEST = HERE / "trials" / "vctk-mini.csv", HERE / "trials" / "vctk-mini-manifest.csv"

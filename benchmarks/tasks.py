@@ -28,7 +28,7 @@ import numpy as np
 import soundfile
 
 import vczoo
-from vczoo.answers import Answer, rates
+from vczoo.evaluation.metrics.error_rates import Answer, rates
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 STRANGER = "theo"

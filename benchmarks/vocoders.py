@@ -24,11 +24,11 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 import torch
 
 import vczoo
-from vczoo.options import ready_part
-from vczoo.plain import parse_value
-from vczoo.recipe import Part
-from vczoo.resynthesis import copy_through
-from vczoo.spectral_losses import MelDistance, StftDistance
+from vczoo.io.plain_yaml import parse_value
+from vczoo.models.part_options import ready_part
+from vczoo.models.recipe import Part
+from vczoo.training.vocoder.resynthesis import copy_through
+from vczoo.training.vocoder.spectral_losses import MelDistance, StftDistance
 
 RATE_HZ = 16000
 BASELINE = "griffin-lim"

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from vczoo.cli import app
+from vczoo.cli.app import app
 
 CHANGELOG = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
 

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from vczoo.errors import VczooError
-from vczoo.tensor_file import DTYPES, read_layout
-from vczoo.weights import read_tensors
+from vczoo.io.tensor_file import DTYPES, read_layout
+from vczoo.registry.weights import read_tensors
 
 PATHS = (
     "/etc/passwd",
@@ -31,7 +31,7 @@ NAMES = (
     *("", "..", "a/b", "a\\b", "x\ny", "x\0y", "\u202eevil", "\x1b[2J", "\ufeff", "\U000e0041", " ", "n" * 1000),
     *(
         "os.system",
-        "vczoo.cli:main",
+        "vczoo.cli.app:main",
         "__class__",
         "_modules",
         "null",

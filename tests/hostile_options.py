@@ -21,11 +21,11 @@ import torch
 from safetensors.torch import save_file
 
 from tests.hostile import HOSTILE, NUMBERS, PATHS, as_yaml, nested
-from vczoo.entry import Entry
 from vczoo.errors import VczooError
-from vczoo.options import CONTEXT
-from vczoo.run import config_of, load_run, outline_of
-from vczoo.zoo import the_zoo
+from vczoo.models.part_options import CONTEXT
+from vczoo.registry.entry import Entry
+from vczoo.registry.zoo import the_zoo
+from vczoo.runs.run import config_of, load_run, outline_of
 
 MEMORY_BYTES = 6 * 2**30  # beyond what is mapped after the imports
 CPU_SECONDS = 60  # a case

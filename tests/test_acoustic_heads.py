@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import vczoo
-from vczoo.assembly import build, checked_recipe
-from vczoo.corpus import read_corpus
+from vczoo.data.corpus import read_corpus
 from vczoo.errors import RecipeError
-from vczoo.lesson import clips_of, features_of
+from vczoo.models.build import build, checked_recipe
+from vczoo.training.setup import clips_of, features_of
 
 BY_MELS = 'heads.speaker={"use": "speaker-conv", "reads": "acoustic", "width": 16, "channels": 16, "blocks": 1}'
 

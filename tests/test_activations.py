@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vczoo.activations import Activation, TimeAxis, cut, find_time_axis, frozen_depth, hear, resume
-from vczoo.backbones.mel_conv import MelConv
-from vczoo.frames import Frames
-from vczoo.interfaces import Backbone, Stage
-from vczoo.specs import FrameSpec
-from vczoo.vision import VisionBackbone
-from vczoo.waveform import Waveform
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
+from vczoo.audio.waveform import Waveform
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.backbones.vision import VisionBackbone
+from vczoo.modules.interfaces.backbone import Backbone, Stage
+from vczoo.training.activations import Activation, TimeAxis, cut, find_time_axis, frozen_depth, hear, resume
 
 LENGTHS = (4000, 9000, 4100, 9000, 16000)
 

@@ -9,12 +9,12 @@ import pytest
 
 import vczoo
 from tests.annotated import annotated, text_of
-from vczoo.annotations import check_annotations
-from vczoo.assembly import build
-from vczoo.corpus import Corpus, read_corpus
+from vczoo.data.corpus import Corpus, read_corpus
 from vczoo.errors import CorpusError
-from vczoo.model import Model
-from vczoo.recipe import Recipe
+from vczoo.models.build import build
+from vczoo.models.model import Model
+from vczoo.models.recipe import Recipe
+from vczoo.training.annotation_checks import check_annotations
 
 PLAIN = {
     "name": "x",

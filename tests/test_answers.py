@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from vczoo.answers import Answer, edit_distance, rates
+from vczoo.evaluation.metrics.error_rates import Answer, edit_distance, rates
 
 
 def test_word_and_character_errors_are_of_all_texts_together() -> None:

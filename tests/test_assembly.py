@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 import torch
 
-from vczoo import assembly, options
-from vczoo.assembly import build, check, checked_recipe
-from vczoo.entry import Entry
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, RecipeError
-from vczoo.frames import Frames
-from vczoo.hookspecs import hookimpl
-from vczoo.interfaces import Vocoder
-from vczoo.options import CONTEXT
-from vczoo.plain import merge
-from vczoo.recipe import Recipe
-from vczoo.recipe_text import nest
-from vczoo.specs import FrameSpec
+from vczoo.io.plain_yaml import merge
+from vczoo.models import build as assembly
+from vczoo.models import part_options as options
+from vczoo.models.build import build, check, checked_recipe
+from vczoo.models.part_options import CONTEXT
+from vczoo.models.recipe import Recipe
+from vczoo.models.resolve import nest
+from vczoo.modules.interfaces.backbone import Vocoder
+from vczoo.registry.entry import Entry
+from vczoo.registry.hookspecs import hookimpl
+from vczoo.registry.zoo import Zoo
 from vczoo.testing import CONTEXT as EXAMPLE
-from vczoo.waveform import Waveform
-from vczoo.zoo import Zoo
 
 BASE: dict[str, Any] = {
     "name": "plain",

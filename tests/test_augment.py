@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from vczoo.augment import Version, as_heard
-from vczoo.waveform import Waveform
+from vczoo.audio.waveform import Waveform
+from vczoo.training.augment import Version, as_heard
 
 
 @pytest.mark.parametrize("rate_hz", [16000, 22050])

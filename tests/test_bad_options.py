@@ -14,18 +14,18 @@ import torch
 from torch import nn
 
 import vczoo
-from vczoo.assembly import check
-from vczoo.backbones.mel_conv import MelConv
-from vczoo.convnext import ConvDecoder
-from vczoo.entry import Entry
+from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError, RecipeError, nearest
-from vczoo.heads.speaker import SpeakerClassifier
-from vczoo.options import Ready
-from vczoo.outline import outlined
-from vczoo.portable import foreign_faults
-from vczoo.recipe import Recipe
-from vczoo.specs import FrameSpec, MelSpec
-from vczoo.vocoders.griffin_lim import GriffinLim
+from vczoo.models.build import check
+from vczoo.models.meta_init import outlined
+from vczoo.models.part_options import Ready
+from vczoo.models.portability import foreign_faults
+from vczoo.models.recipe import Recipe
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.heads.speaker import SpeakerClassifier
+from vczoo.modules.nn.convnext import ConvDecoder
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
+from vczoo.registry.entry import Entry
 
 FRAMES = FrameSpec(16000, 320, 8)
 

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 
 import vczoo
 from tests.hostile import NAMES, as_yaml, listing, outcome, tensor_file
-from vczoo.authenticity import verify
 from vczoo.errors import RecipeError, RunError, VczooError, VoiceError, WeightsError
-from vczoo.files import open_file
-from vczoo.run import load_run
-from vczoo.run_config import parse_config
-from vczoo.voice_file import read_voices
+from vczoo.hub.verify import verify
+from vczoo.io.files import open_file
+from vczoo.runs.config import parse_config
+from vczoo.runs.run import load_run
+from vczoo.runs.voices_file import read_voices
 
 ODD = "/\\\n\0\x1b\u202e\ufeff\U000e0041"
 FILES = ("vczoo.yaml", "model.safetensors", "voices.safetensors", "metrics.json")
@@ -40,7 +40,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     [
         ("\nseed: 0\n", "\nseed: 0\nhook: x\n", "hook: not expected here"),
         ("use: mel-conv", "use: os.system", "no backbone is called 'os.system'"),
-        ("use: mel-conv", "use: vczoo.cli:main", "no backbone is called 'vczoo.cli:main'"),
+        ("use: mel-conv", "use: vczoo.cli.app:main", "no backbone is called 'vczoo.cli.app:main'"),
         ("use: mel-conv", "use: ../../evil", "no backbone is called '../../evil'"),
         ("use: mel-conv", "use: !!python/object/apply:os.system [touch was-here]", "a tag"),
         ("use: mel-conv", "use: !!python/name:os.system", "a tag"),
@@ -156,13 +156,13 @@ def test_a_file_without_the_right_to_read_it(run_folder: Path, monkeypatch: pyte
     def refuse(*_: Any, **__: Any) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("vczoo.files.os.open", refuse)
+    monkeypatch.setattr("vczoo.io.files.os.open", refuse)
     with pytest.raises(RunError, match="Permission denied"):
         load_run(run_folder)
 
 
 def test_links_out_of_a_folder_are_not_published(run_folder: Path, tmp_path: Path) -> None:
-    from vczoo.sharing import _evaluation, _plots
+    from vczoo.hub.push import _evaluation, _plots
 
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "metrics.json").write_text('{"setup": {"trials": "secret"}}')

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import vczoo
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import AudioError, VoiceError
-from vczoo.waveform import Waveform
 
 RATE = 16000
 HEADS = ("mel-decoder", "knn", "linear")

@@ -14,7 +14,7 @@ from tests.hostile import listing, outcome
 from tests.hub_api import Answer, Request
 from tests.hub_server import HubServer
 from vczoo.errors import HubError, VczooError
-from vczoo.hub import pull
+from vczoo.hub.pull import pull
 
 FILES = ("vczoo.yaml", "model.safetensors", "voices.safetensors", "metrics.json")
 Lie = Callable[[Request, Answer], None]

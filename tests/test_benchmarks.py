@@ -100,7 +100,7 @@ def test_the_plain_loop_reads_our_images_and_has_our_trunk(benchmark_module, dig
     from safetensors.torch import save_file
 
     import vczoo
-    from vczoo.assembly import build, checked_recipe
+    from vczoo.models.build import build, checked_recipe
 
     plain_loop = benchmark_module("plain_loop")
     tensors = plain_loop.random_trunk(3)
@@ -137,7 +137,7 @@ def test_the_plain_loop_can_have_our_head(benchmark_module, tmp_path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from vczoo.assembly import build, checked_recipe
+    from vczoo.models.build import build, checked_recipe
 
     plain_loop, rows = benchmark_module("plain_loop"), benchmark_module("finetune_rows")
     save_file(plain_loop.random_trunk(0), tmp_path / "trunk.safetensors")
@@ -309,8 +309,8 @@ def test_loads_are_timed_in_turn_without_the_first_round(benchmark_module) -> No
 
 def test_noise_moves_what_the_recipe_trains_and_no_more(benchmark_module, tmp_path) -> None:
     pytest.importorskip("vczoo_torchvision")
-    from vczoo.assembly import build, checked_recipe
-    from vczoo.run import Run
+    from vczoo.models.build import build, checked_recipe
+    from vczoo.runs.run import Run
 
     move = benchmark_module("hub_speakers").move
     small = ["backbone.weights=random", "backbone.num_mels=32", "backbone.out_stage=2"]
@@ -518,8 +518,8 @@ def test_bad_inputs_are_what_they_are_called(benchmark_module, tmp_path) -> None
 
     import torch
 
-    from vczoo.measures.contour import f0_contour
-    from vczoo.waveform import Waveform
+    from vczoo.audio.waveform import Waveform
+    from vczoo.evaluation.metrics.f0_contour import f0_contour
 
     contours = {
         name: f0_contour(Waveform.of(torch.from_numpy(made[name]), 16000))

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vczoo.assembly import build, build_freezing, check, checked_recipe
 from vczoo.errors import RecipeError, WeightsError
-from vczoo.freezing import Partial
-from vczoo.plain import merge
-from vczoo.recipe import Recipe, read_recipe
-from vczoo.recipe_text import nest
-from vczoo.zoo import the_zoo
+from vczoo.io.plain_yaml import merge
+from vczoo.models.build import build, build_freezing, check, checked_recipe
+from vczoo.models.recipe import Recipe, read_recipe
+from vczoo.models.resolve import nest
+from vczoo.modules.freezing import Partial
+from vczoo.registry.zoo import the_zoo
 
 BASE: dict[str, Any] = {
     "name": "plain",

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vczoo import cache as cache_module
-from vczoo.cache import Cache, open_cache
 from vczoo.errors import VczooError
+from vczoo.training import feature_cache as cache_module
+from vczoo.training.feature_cache import Cache, open_cache
 
 KEY = {"depth": 3, "stages": ["a", "b"]}
 

@@ -10,10 +10,10 @@ from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vczoo.card import CardFacts, PartFacts, SampleFacts, VoiceFacts, make_card
-from vczoo.consent import Consent, parse_consent
-from vczoo.front_matter import search_tag
-from vczoo.markup import escaped, fenced, link, one_line, web_address
+from vczoo.hub.card import CardFacts, PartFacts, SampleFacts, VoiceFacts, make_card
+from vczoo.hub.card_metadata import search_tag
+from vczoo.hub.consent import Consent, parse_consent
+from vczoo.io.markdown import escaped, fenced, link, one_line, web_address
 
 HEADINGS = (
     "# mine",

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.heads.classifier import Classifier
-from vczoo.specs import FrameSpec
+from vczoo.modules.heads.classifier import Classifier
 
 SPEC = FrameSpec(16000, 320, 6)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from vczoo.cli import main
+from vczoo.cli.app import main
 
 
 def vczoo(
@@ -55,7 +55,7 @@ def test_list_parts_names_kinds(run) -> None:  # type: ignore[no-untyped-def]
 
 def test_listing_imports_no_torch() -> None:
     script = (
-        "import sys\nfrom vczoo.cli import app\n"
+        "import sys\nfrom vczoo.cli.app import app\n"
         "for command in (['list'], ['list', '--parts', 'all'], ['plugins']):\n"
         "    app(command, standalone_mode=False)\n"
         "heavy = {'torch', 'timm', 'torchvision', 'torchaudio', 'numpy'} & set(sys.modules)\n"

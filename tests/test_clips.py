@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import vczoo
-from vczoo.activations import hear
-from vczoo.augment import PLAIN, Version, vary
-from vczoo.batch import Batch
-from vczoo.clips import REFERENCE_SECONDS, Clips
-from vczoo.corpus import Corpus, Utterance, read_corpus
-from vczoo.features import Features
-from vczoo.frames import Frames
-from vczoo.model import Model
-from vczoo.waveform import Waveform
+from vczoo.audio.frames import Frames
+from vczoo.audio.waveform import Waveform
+from vczoo.data.corpus import Corpus, Utterance, read_corpus
+from vczoo.models.model import Model
+from vczoo.training.activations import hear
+from vczoo.training.augment import PLAIN, Version, vary
+from vczoo.training.batch import Batch
+from vczoo.training.features import Features
+from vczoo.training.segments import REFERENCE_SECONDS, Clips
 
 CROP_SECONDS = 0.32
 NAMES = ("alice", "bob", "carol")

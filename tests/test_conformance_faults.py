@@ -18,16 +18,16 @@ from torch import Tensor, nn
 
 from tests import test_testing as backbones
 from tests import test_testing_heads as others
-from vczoo.backbones.mel_conv import MelConv
-from vczoo.conformance.names import _BUILDING, _MODULES, _OF_KINDS
-from vczoo.entry import Entry, Weights
-from vczoo.frames import Frames
-from vczoo.freezing import None_, Partial
-from vczoo.heads.knn import KNN
-from vczoo.interfaces import Backbone, Watermark
+from vczoo.audio.frames import Frames
+from vczoo.audio.waveform import Waveform
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.freezing import None_, Partial
+from vczoo.modules.heads.knn import KNN
+from vczoo.modules.interfaces.backbone import Backbone, Watermark
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
+from vczoo.registry.entry import Entry, Weights
 from vczoo.testing import conformance
-from vczoo.vocoders.griffin_lim import GriffinLim
-from vczoo.waveform import Waveform
+from vczoo.testing.checks.names import _BUILDING, _MODULES, _OF_KINDS
 
 
 class Sound(MelConv):
@@ -296,7 +296,7 @@ def test_every_named_check_has_a_broken_part() -> None:
 )
 def test_an_entry_without_licence_or_source(more: dict[str, Any], said: str) -> None:
     values = {"licence": "MIT", "source": "here"} | more
-    entry = Entry("fake/none", "freezing", "vczoo.freezing:None_", "s", **values)
+    entry = Entry("fake/none", "freezing", "vczoo.modules.freezing:None_", "s", **values)
     results = {result.name: result for result in conformance(entry)}
     assert results["about"].outcome == "failed"
     assert said in results["about"].detail
@@ -313,8 +313,8 @@ def test_an_entry_without_licence_or_source(more: dict[str, Any], said: str) -> 
     ],
 )
 def test_a_plugin_that_is_not_light(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vczoo.conformance.of_entries import check_light
     from vczoo.errors import ContractError
+    from vczoo.testing.checks.entries import check_light
 
     name = f"vczoo_heavy_{abs(hash(text))}"
     (tmp_path / f"{name}.py").write_text(text)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vczoo.backbones.content_conv import ContentConv
+from vczoo.audio.specs import FrameSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
-from vczoo.freezing import Full, Partial, apply_freezing
-from vczoo.specs import FrameSpec
-from vczoo.waveform import Waveform
+from vczoo.modules.backbones.content_conv import ContentConv
+from vczoo.modules.freezing import Full, Partial, apply_freezing
 
 SMALL = {"width": 12, "blocks": 2, "channels": 5}
 

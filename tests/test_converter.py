@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import vczoo
+from vczoo.audio.pitch import mean_log_hz
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import AudioError, ContractError, RunError, UnknownNameError, VoiceError
-from vczoo.pitch import mean_log_hz
-from vczoo.waveform import Waveform
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_semitones_that_are_no_number(
 ) -> None:
     file, told = voices_folder / "alice" / "1.wav", f"semitones is a number, .* got {semitones}"
     for seconds in (30.0, 0.1):  # whole, and in pieces
-        monkeypatch.setattr("vczoo.converter.WHOLE_SECONDS", seconds)
+        monkeypatch.setattr("vczoo.conversion.converter.WHOLE_SECONDS", seconds)
         with pytest.raises(ContractError, match=told):
             converter.convert(file, "bob", semitones=semitones)
         with pytest.raises(ContractError, match=told):

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from vczoo.convnext import ConvDecoder, mean_absolute_error
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.specs import FrameSpec, MelSpec
+from vczoo.modules.nn.convnext import ConvDecoder, mean_absolute_error
 
 CONTENT = FrameSpec(16000, 320, 12)
 MEL = MelSpec(num_mels=10)  # two frames to one of content

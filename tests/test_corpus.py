@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vczoo.corpus import Corpus, Skipped, Utterance, read_corpus
+from vczoo.data.corpus import Corpus, Skipped, Utterance, read_corpus
+from vczoo.data.manifest import Listed
+from vczoo.data.splits import assign_splits
 from vczoo.errors import CorpusError
-from vczoo.manifest import Listed
-from vczoo.splits import assign_splits
 
 
 @pytest.fixture

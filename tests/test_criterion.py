@@ -13,11 +13,11 @@ import pytest
 from safetensors.torch import load_file
 
 import vczoo
-from vczoo import loop
-from vczoo.assembly import checked_recipe
-from vczoo.criterion import best_epoch, check_criterion, listens, score
 from vczoo.errors import CorpusError, PluginError, RecipeError, VczooError
-from vczoo.progress import Silent
+from vczoo.io.progress import Silent
+from vczoo.models.build import checked_recipe
+from vczoo.models.selection_metric import best_epoch, check_criterion, listens, score
+from vczoo.training import trainer as loop
 
 FIGURES = {"loss": 2.0, "speaker.accuracy": 0.75, "second.accuracy": 0.25, "similarity": 0.6, "character_error": 0.1}
 
@@ -138,8 +138,8 @@ def test_the_criterion_decides_when_to_stop_and_what_to_keep(
             return {"similarity": similarity, "character_error": error}
 
     monkeypatch.setattr(loop, "evaluate", evaluated)
-    monkeypatch.setattr("vczoo.train.HeldOut", Ears)
-    monkeypatch.setattr("vczoo.train.kin_notes", lambda recipe, ears: ())
+    monkeypatch.setattr("vczoo.training.finetune.HeldOut", Ears)
+    monkeypatch.setattr("vczoo.training.finetune.kin_notes", lambda recipe, ears: ())
     told = [*small, "training.epochs=8", "training.patience=2", f"training.criterion={criterion}"]
     measures: Any = object()
     converter = vczoo.finetune(
@@ -164,7 +164,7 @@ def test_the_best_score_survives_ctrl_c(
     told = [*small, "training.criterion=accuracy"]
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", told, progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.train.Silent", Press)
+        patch.setattr("vczoo.training.finetune.Silent", Press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", told, progress=False)
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", told, resume=True, progress=False)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.heads.ctc import CTC
-from vczoo.specs import FrameSpec
+from vczoo.modules.heads.ctc import CTC
 
 SPEC = FrameSpec(16000, 320, 6)
 

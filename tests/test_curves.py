@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import vczoo
-from vczoo import curves
-from vczoo.curves import CURVES, draw_curves, plot_curves
-from vczoo.progress import Silent
+from vczoo.io.progress import Silent
+from vczoo.training import curves
+from vczoo.training.curves import CURVES, draw_curves, plot_curves
 
 PNG = b"\x89PNG"
 
@@ -115,7 +115,7 @@ def test_an_interrupted_run_has_them_too(
         def epoch(self, record: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("vczoo.train.Silent", Press)
+    monkeypatch.setattr("vczoo.training.finetune.Silent", Press)
     with pytest.raises(KeyboardInterrupt):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
     assert (tmp_path / "run" / CURVES).read_bytes().startswith(PNG)
@@ -134,7 +134,7 @@ def test_without_matplotlib_training_goes_on_and_says_so_once(
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("vczoo.train.Silent", Told)
+    monkeypatch.setattr("vczoo.training.finetune.Silent", Told)
     vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
     (line,) = [line for line in said if "curves.png" in line]
     assert line.startswith("curves.png is not drawn: a plot needs matplotlib")

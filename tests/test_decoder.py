@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError, VoiceError
-from vczoo.frames import Frames
-from vczoo.heads.decoder import MelDecoder
-from vczoo.interfaces import Source
-from vczoo.matching import retrieve
-from vczoo.specs import FrameSpec, MelSpec
+from vczoo.modules.heads.mel_decoder import MelDecoder
+from vczoo.modules.interfaces.backbone import Source
+from vczoo.modules.nn.nearest_frames import retrieve
 
 CONTENT = FrameSpec(16000, 320, 12)
 MEL = MelSpec(num_mels=10)

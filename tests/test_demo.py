@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vczoo import demo
+from vczoo.audio.waveform import Waveform
+from vczoo.cli.app import demo
 from vczoo.errors import AudioError, PluginError, VczooError
-from vczoo.waveform import Waveform
 
 
 @pytest.fixture(autouse=True)

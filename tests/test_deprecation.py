@@ -12,15 +12,19 @@ import pytest
 import vczoo
 import vczoo.testing
 from tests.test_zoo import FakePoint, Plugin, zoo
-from vczoo import assembly, deprecation, options
-from vczoo.cli import main
-from vczoo.deprecation import Renamed, VczooDeprecationWarning, warn_deprecated
-from vczoo.entry import Entry
+from vczoo.cli.app import main
+from vczoo.cli.listing import part_rows
 from vczoo.errors import PluginError
-from vczoo.listing import part_rows
-from vczoo.zoo import Zoo
+from vczoo.io import deprecation
+from vczoo.io.deprecation import Renamed, VczooDeprecationWarning, warn_deprecated
+from vczoo.models import build as assembly
+from vczoo.models import part_options as options
+from vczoo.registry.entry import Entry
+from vczoo.registry.zoo import Zoo
 
-OLD = Entry("odd/old", "freezing", "vczoo.freezing:Partial", "as it was", "MIT", source="odd", replaced_by="partial")
+OLD = Entry(
+    "odd/old", "freezing", "vczoo.modules.freezing:Partial", "as it was", "MIT", source="odd", replaced_by="partial"
+)
 
 
 @pytest.fixture
@@ -34,8 +38,8 @@ def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
 def old_part(monkeypatch: pytest.MonkeyPatch) -> Zoo:
     """A zoo that has a part by an old name."""
     found = zoo(FakePoint("odd", "vczoo-odd", Plugin([OLD])))
-    monkeypatch.setattr("vczoo.options.the_zoo", lambda: found)
-    monkeypatch.setattr("vczoo.listing.the_zoo", lambda: found)
+    monkeypatch.setattr("vczoo.models.part_options.the_zoo", lambda: found)
+    monkeypatch.setattr("vczoo.cli.listing.the_zoo", lambda: found)
     monkeypatch.setattr(options, "_told", set())
     return found
 

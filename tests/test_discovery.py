@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import vczoo
-from vczoo import installer
-from vczoo.discovery import Candidate, candidates, normalised, select, version_fault
 from vczoo.errors import PluginError, UnknownNameError
+from vczoo.registry import installer
+from vczoo.registry.discovery import Candidate, candidates, normalised, select, version_fault
 
 ROOT = Path(vczoo.__file__).parents[1]
 GOOD = """
@@ -530,7 +530,7 @@ def test_names_are_compared_as_installers_do() -> None:
 def test_two_hundred_plugins_are_listed_without_torch(site: Path) -> None:
     subprocess.run([sys.executable, ROOT / "benchmarks" / "many_plugins.py", site, "200"], check=True)
     script = (
-        f"import sys; sys.path.append({str(site)!r}); from vczoo.cli import app\n"
+        f"import sys; sys.path.append({str(site)!r}); from vczoo.cli.app import app\n"
         "app(['list', 'many*'], standalone_mode=False)\n"
         "app(['list', 'many*', '--parts', 'backbone'], standalone_mode=False)\n"
         "sys.exit('torch' in sys.modules)"

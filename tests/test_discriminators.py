@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from vczoo.discriminators import (
+from vczoo.errors import ContractError
+from vczoo.training.vocoder.discriminators import (
     COARSE,
     CoarseDiscriminator,
     Discriminators,
@@ -18,8 +19,7 @@ from vczoo.discriminators import (
     feature_distance,
     telling_loss,
 )
-from vczoo.errors import ContractError
-from vczoo.spectral_losses import Resolution
+from vczoo.training.vocoder.spectral_losses import Resolution
 
 
 @pytest.fixture(autouse=True)

@@ -10,23 +10,23 @@ import pytest
 import torch
 
 import vczoo
-from vczoo import features as features_module
-from vczoo.activations import hear
-from vczoo.assembly import checked_recipe
-from vczoo.backbones.mel_conv import MelConv
-from vczoo.consent import parse_consent
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
+from vczoo.cli.listing import recipe_rows
 from vczoo.errors import ContractError, HubError, LicenceError, RecipeError
-from vczoo.frames import Frames
-from vczoo.heads.distil import Distil
-from vczoo.kinship import shares_asr
-from vczoo.listing import recipe_rows
-from vczoo.needs import needed
-from vczoo.portable import foreign_faults
-from vczoo.progress import Silent
-from vczoo.provenance import distributions
-from vczoo.recipe import Part, read_recipe
-from vczoo.sharing import _ingredients
-from vczoo.specs import FrameSpec
+from vczoo.evaluation.leakage import shares_asr
+from vczoo.hub.consent import parse_consent
+from vczoo.hub.push import _ingredients
+from vczoo.io.progress import Silent
+from vczoo.models.build import checked_recipe
+from vczoo.models.portability import foreign_faults
+from vczoo.models.recipe import Part, read_recipe
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.heads.distillation import Distil
+from vczoo.registry.requirements import needed
+from vczoo.runs.versions import distributions
+from vczoo.training import features as features_module
+from vczoo.training.activations import hear
 
 SPEC = FrameSpec(16000, 320, 5)
 RECIPE = """
@@ -237,9 +237,9 @@ def test_the_teacher_is_heard_before_the_first_step_and_watched(
 
 def test_the_teacher_is_brought_to_the_times_of_the_pupil(recipe: Path, voices_folder: Path) -> None:
     """A teacher of twice as many frames a second is read at every second of them."""
-    from vczoo.assembly import build, build_teacher
-    from vczoo.corpus import read_corpus
-    from vczoo.lesson import features_of
+    from vczoo.data.corpus import read_corpus
+    from vczoo.models.build import build, build_teacher
+    from vczoo.training.setup import features_of
 
     values = checked_recipe(recipe)
     model = build(values, 2).eval()
@@ -263,9 +263,9 @@ def test_the_teacher_is_brought_to_the_times_of_the_pupil(recipe: Path, voices_f
 
 
 def test_an_excerpt_is_taught_what_is_heard_in_it(recipe: Path, voices_folder: Path) -> None:
-    from vczoo.assembly import build, build_teacher
-    from vczoo.corpus import read_corpus
-    from vczoo.lesson import clips_of, features_of
+    from vczoo.data.corpus import read_corpus
+    from vczoo.models.build import build, build_teacher
+    from vczoo.training.setup import clips_of, features_of
 
     values = checked_recipe(recipe)
     model = build(values, 2).eval()
@@ -297,7 +297,7 @@ def test_a_learning_rate_is_found_for_it(recipe: Path, voices_folder: Path) -> N
 def test_the_command_says_what_it_is(recipe: Path, voices_folder: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from vczoo.cli import app
+    from vczoo.cli.app import app
 
     words = ["train", str(recipe), "--data", str(voices_folder), "--out", str(tmp_path / "run"), "training.epochs=1"]
     done = CliRunner().invoke(app, [*words, "--no-cache"])

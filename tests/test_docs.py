@@ -14,7 +14,7 @@ import soundfile
 
 from tests.conftest import SPEAKERS, synthetic_utterance
 from tests.hub_server import HubServer
-from vczoo.assembly import checked_recipe
+from vczoo.models.build import checked_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))

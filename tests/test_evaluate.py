@@ -14,20 +14,22 @@ import soundfile
 import torch
 
 import vczoo
-from vczoo import Waveform, extras, run_evaluation
+from vczoo import Waveform
+from vczoo.conversion import evaluate as run_evaluation
+from vczoo.conversion.evaluate import evaluate
 from vczoo.errors import CorpusError, PluginError, RunError, UnknownNameError, VczooError, VoiceError, WeightsError
-from vczoo.evaluation import Conversion, Evaluation
-from vczoo.kinship import kin_notes
-from vczoo.measures.asr import load_recogniser
-from vczoo.measures.bootstrap import Figure
-from vczoo.measures.naturalness import Dnsmos, Opinion
-from vczoo.measures.speaker import load_speaker_model
-from vczoo.measuring import Measures, load_measures
-from vczoo.recipe import Recipe, read_recipe
-from vczoo.references import References
-from vczoo.report import Report
-from vczoo.run_evaluation import evaluate
-from vczoo.trials import Trial, read_trials
+from vczoo.evaluation.leakage import kin_notes
+from vczoo.evaluation.measures import Measures, load_measures
+from vczoo.evaluation.metrics.asr import load_recogniser
+from vczoo.evaluation.metrics.bootstrap import Figure
+from vczoo.evaluation.metrics.naturalness import Dnsmos, Opinion
+from vczoo.evaluation.metrics.speaker_embedding import load_speaker_model
+from vczoo.evaluation.references import References
+from vczoo.evaluation.report import Report
+from vczoo.evaluation.scorer import Conversion, Evaluation
+from vczoo.evaluation.trials import Trial, read_trials
+from vczoo.io import optional_imports as extras
+from vczoo.models.recipe import Recipe, read_recipe
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jiwer")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from vczoo.corpus import Utterance
-from vczoo.excerpts import Excerpts
-from vczoo.waveform import Waveform
+from vczoo.audio.waveform import Waveform
+from vczoo.data.corpus import Utterance
+from vczoo.training.vocoder.segments import Excerpts
 
 
 def utterances(folder: Path, *seconds: float) -> list[Utterance]:

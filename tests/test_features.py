@@ -14,20 +14,20 @@ import torch
 from safetensors.torch import load_file
 
 import vczoo
-from vczoo import cache as cache_module
-from vczoo import features as features_module
-from vczoo import lesson as lesson_module
-from vczoo.activations import hear
-from vczoo.assembly import build_freezing, checked_recipe
-from vczoo.augment import PLAIN, Version
-from vczoo.cache import Cache
-from vczoo.corpus import Corpus, read_corpus
-from vczoo.features import Features
-from vczoo.lesson import features_of, unmasked_note
-from vczoo.model import Model
-from vczoo.progress import Silent
-from vczoo.provenance import digest_of_settings, digest_of_sources, library_versions
-from vczoo.waveform import Waveform
+from vczoo.audio.waveform import Waveform
+from vczoo.data.corpus import Corpus, read_corpus
+from vczoo.io.progress import Silent
+from vczoo.models.build import build_freezing, checked_recipe
+from vczoo.models.model import Model
+from vczoo.runs.versions import digest_of_settings, digest_of_sources, library_versions
+from vczoo.training import feature_cache as cache_module
+from vczoo.training import features as features_module
+from vczoo.training import setup as lesson_module
+from vczoo.training.activations import hear
+from vczoo.training.augment import PLAIN, Version
+from vczoo.training.feature_cache import Cache
+from vczoo.training.features import Features
+from vczoo.training.setup import features_of, unmasked_note
 
 STRATEGIES = {
     "full": ["freezing.use=full"],
@@ -220,7 +220,7 @@ def test_ctrl_c_while_the_frozen_stages_run_keeps_what_they_gave(
     monkeypatch.setattr(features_module, "BATCH_ITEMS", 2)
     settings = [*small, "freezing.use=full"]
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.train.Silent", Press)
+        patch.setattr("vczoo.training.finetune.Silent", Press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "run", settings, cache=tmp_path / "cache", progress=False)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()

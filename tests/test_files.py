@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vczoo.files import write_beside, write_bytes, write_text
+from vczoo.io.files import write_beside, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -98,7 +98,7 @@ def test_files_have_the_mode_that_the_umask_gives(tmp_path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from vczoo.files import write_text
+from vczoo.io.files import write_text
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for name in ("old.txt", "new.txt"):

@@ -17,9 +17,9 @@ import soundfile
 import torch
 
 import vczoo
-from vczoo.cli import main
+from vczoo.cli.app import main
+from vczoo.conversion.workers import Job, Workers
 from vczoo.errors import AudioError, FolderError, RecipeError, VczooError, VoiceError
-from vczoo.workers import Job, Workers
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vczoo.audio.frames import Frames
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
 
 
 def ragged(*lengths: int, channels: int = 3, padding: float = float("nan"), seed: int = 0) -> Frames:

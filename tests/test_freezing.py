@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.freezing import Discriminative, Full, Gradual, None_, Norms, Partial, apply_freezing
-from vczoo.interfaces import Backbone, Freezing
+from vczoo.modules.freezing import Discriminative, Full, Gradual, None_, Norms, Partial, apply_freezing
+from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.registry.zoo import the_zoo
 from vczoo.testing import check_freezing
-from vczoo.waveform import Waveform
-from vczoo.zoo import the_zoo
 
 # Every family of backbone: BatchNorm1d, BatchNorm2d in a chain and in residual blocks, timm's BatchNormAct2d.
 FAMILIES = ("mel-conv", "torchvision/vgg11_bn", "torchvision/resnet18", "timm/tf_efficientnet_lite0")

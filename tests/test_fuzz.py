@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import vczoo
 from tests.hostile import HOSTILE, as_yaml, changed, listing, outcome, places
-from vczoo.run import load_run
-from vczoo.run_config import CONFIG
+from vczoo.runs.config import CONFIG
+from vczoo.runs.run import load_run
 
 EXAMPLES = 300
 ATHERIS_RUNS = 10_000

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.mel import LogMel
+from vczoo.audio.specs import MelSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.mel import LogMel
-from vczoo.specs import MelSpec
-from vczoo.vocoders import griffin_lim
-from vczoo.vocoders.griffin_lim import GriffinLim, peak_advance
-from vczoo.waveform import Waveform
+from vczoo.modules.vocoders import griffin_lim
+from vczoo.modules.vocoders.griffin_lim import GriffinLim, peak_advance
 
 
 def harmonics(seconds: float = 0.5, f0_hz: float = 160.0, rate_hz: int = 16000) -> Waveform:

@@ -10,15 +10,15 @@ from safetensors.torch import save_file
 
 import vczoo
 from tests.test_griffin_lim import harmonics, mel_of
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import MelSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
-from vczoo.frames import Frames
-from vczoo.recipe import VocoderTraining
-from vczoo.specs import MelSpec
-from vczoo.vocoder_loop import VocoderTrainer
-from vczoo.vocoder_training import train_vocoder
-from vczoo.vocoders.griffin_lim import GriffinLim
-from vczoo.vocoders.griffin_lim_net import GriffinLimNet
-from vczoo.waveform import Waveform
+from vczoo.models.recipe import VocoderTraining
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
+from vczoo.modules.vocoders.griffin_lim_net import GriffinLimNet
+from vczoo.training.vocoder.train import train_vocoder
+from vczoo.training.vocoder.trainer import VocoderTrainer
 
 TINY = ("vocoder.use=griffin-lim-net", "vocoder.width=8", "vocoder.blocks=1", "vocoder.iterations=2")
 FEW = (

@@ -13,12 +13,12 @@ import soundfile
 
 import vczoo
 from vczoo import Waveform
-from vczoo.corpus import Corpus, Utterance, read_corpus
+from vczoo.data.corpus import Corpus, Utterance, read_corpus
 from vczoo.errors import VczooError, WeightsError
-from vczoo.held_out import PAIRS, SOURCE_SECONDS, VOICE_SECONDS, HeldOut, choose_pairs, load_ears
-from vczoo.measures.verification import centroid
-from vczoo.measuring import Measures
-from vczoo.model import Model
+from vczoo.evaluation.measures import Measures
+from vczoo.evaluation.metrics.verification import centroid
+from vczoo.models.model import Model
+from vczoo.training.conversion_validation import PAIRS, SOURCE_SECONDS, VOICE_SECONDS, HeldOut, choose_pairs, load_ears
 
 pytest.importorskip("jiwer")
 
@@ -167,7 +167,7 @@ def test_similarity_does_without_an_asr_that_cannot_be_had(
             raise WeightsError("no network")
         return Measures(Timbre())
 
-    monkeypatch.setattr("vczoo.held_out.load_measures", offline)
+    monkeypatch.setattr("vczoo.training.conversion_validation.load_measures", offline)
     assert load_ears("loss") is load_ears("accuracy") is None
     with pytest.raises(WeightsError, match="no network"):
         load_ears("character-error")

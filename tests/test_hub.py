@@ -13,11 +13,11 @@ import vczoo
 from tests.hub_faults import flipped
 from tests.hub_server import Fault, HubServer
 from vczoo.errors import HubError, PluginError, RunError, UnknownNameError
-from vczoo.hub import pull
-from vczoo.hub_name import HubName, is_hub_name
-from vczoo.hub_search import describe_speaker, search
-from vczoo.run import load_run
-from vczoo.weights import fingerprint
+from vczoo.hub.name import HubName, is_hub_name
+from vczoo.hub.pull import pull
+from vczoo.hub.search import describe_speaker, search
+from vczoo.registry.weights import fingerprint
+from vczoo.runs.run import load_run
 
 NAME = "me/trio"
 FILES = ("vczoo.yaml", "model.safetensors", "voices.safetensors", "metrics.json")
@@ -324,6 +324,6 @@ def test_loading_imports_nothing_that_the_repository_names(speaker: HubServer, t
         check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line}
-    assert "vczoo.hub" in imported
+    assert "vczoo.hub.pull" in imported
     assert not imported & set(names)
     assert not (tmp_path / "was-here").exists()

@@ -5,10 +5,16 @@ import math
 import pytest
 import torch
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import MelSpec
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.image import IMAGENET_DEVIATION, IMAGENET_MEAN, LOUDEST_LOG_MEL, frames_from_map, mel_image
-from vczoo.specs import MelSpec
+from vczoo.modules.backbones.mel_image import (
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    LOUDEST_LOG_MEL,
+    frames_from_map,
+    mel_image,
+)
 
 SPEC = MelSpec()
 BLACK = math.log(SPEC.floor)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from vczoo.consent import DATASETS, STATEMENTS, parse_consent
 from vczoo.errors import LicenceError
-from vczoo.licence_terms import terms_of
-from vczoo.licences import HUB_LICENCES, Ingredient, check_licence, hub_licence
+from vczoo.hub.consent import DATASETS, STATEMENTS, parse_consent
+from vczoo.hub.license_terms import terms_of
+from vczoo.hub.licenses import HUB_LICENCES, Ingredient, check_licence, hub_licence
 
 OPEN = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "gpl-3.0", "openrail")
 

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vczoo
-from vczoo.cli import main
+from vczoo.audio.provenance_mark import Mark
+from vczoo.audio.reader import AUDIO_SUFFIXES, read_mark
+from vczoo.audio.waveform import Waveform
+from vczoo.audio.writer import SoundWriter
+from vczoo.cli.app import main
 from vczoo.errors import AudioError
-from vczoo.mark import Mark
-from vczoo.sound_file import AUDIO_SUFFIXES, read_mark
-from vczoo.sound_writer import SoundWriter
-from vczoo.waveform import Waveform
 
 ALICE = Mark("demo", {"alice": 1.0}, run="3fa9c0", vczoo="0.1.0")
 ODD = Mark('a "recipe"; odd', {"한국어 🎤": 0.75, "x:1, \\y)": 0.25}, run="r\né")
@@ -306,7 +306,7 @@ def test_the_command_line_marks_says_so_and_reads_it(
 
 def test_reading_a_mark_loads_no_torch(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom vczoo.cli import app\n"
+        "import sys\nfrom vczoo.cli.app import app\n"
         f"app(['provenance', {str(sound(tmp_path / 'a.wav', str(ALICE)))!r}], standalone_mode=False)\n"
         "import vczoo\nassert vczoo.read_mark and vczoo.Mark\n"
         "sys.exit('torch was imported' if 'torch' in sys.modules else 0)\n"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vczoo.frames import Frames
-from vczoo.matching import CHUNK_FRAMES, PRIOR_SECONDS, nearest_frames, source_centre
+from vczoo.audio.frames import Frames
+from vczoo.modules.nn.nearest_frames import CHUNK_FRAMES, PRIOR_SECONDS, nearest_frames, source_centre
 
 
 @pytest.fixture(autouse=True)

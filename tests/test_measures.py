@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from vczoo import Waveform
-from vczoo.measures.bootstrap import RESAMPLES, Figure, figure, stratified
-from vczoo.measures.cepstrum import ALPHA, FFT_LENGTH, distortion_db, mel_cepstrum, warping
-from vczoo.measures.contour import compare_contours, f0_contour
-from vczoo.measures.verification import centroid, equal_error_rate, genuine_scores
-from vczoo.measures.words import Errors, count_errors, normalise
+from vczoo.evaluation.metrics.bootstrap import RESAMPLES, Figure, figure, stratified
+from vczoo.evaluation.metrics.f0_contour import compare_contours, f0_contour
+from vczoo.evaluation.metrics.mel_cepstral_distortion import ALPHA, FFT_LENGTH, distortion_db, mel_cepstrum, warping
+from vczoo.evaluation.metrics.verification import centroid, equal_error_rate, genuine_scores
+from vczoo.evaluation.metrics.word_errors import Errors, count_errors, normalise
 
 
 def test_a_mean_has_the_interval_of_its_seed() -> None:
@@ -158,7 +158,7 @@ def test_distortion_is_the_formula_of_the_cepstra(monkeypatch: pytest.MonkeyPatc
     one[:, 0], other[:, 0] = 9.0, -9.0  # c0 counts for nothing
     other[:, 3], other[:, 13] = 0.3, 0.4
     cepstra = iter([one, other])
-    monkeypatch.setattr("vczoo.measures.cepstrum.mel_cepstrum", lambda wave: next(cepstra))
+    monkeypatch.setattr("vczoo.evaluation.metrics.mel_cepstral_distortion.mel_cepstrum", lambda wave: next(cepstra))
     assert distortion_db(speech(0), speech(1)) == pytest.approx(10 / np.log(10) * np.sqrt(2 * 0.25))
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from vczoo.audio.mel import LogMel, mel_filters
+from vczoo.audio.specs import MelSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.image import LOUDEST_LOG_MEL
-from vczoo.mel import LogMel, mel_filters
-from vczoo.specs import MelSpec
-from vczoo.waveform import Waveform
+from vczoo.modules.backbones.mel_image import LOUDEST_LOG_MEL
 
 SPECS = [MelSpec(), MelSpec(sample_rate_hz=22050, num_mels=64, fft_length=512, hop_length=128, min_hz=50, max_hz=11025)]
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vczoo.backbones.mel_conv import MelConv
+from vczoo.audio.specs import FrameSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
-from vczoo.specs import FrameSpec
+from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.testing import check_backbone
-from vczoo.waveform import Waveform
 
 LENGTHS = (1, 159, 160, 161, 319, 320, 321, 5119, 5120, 5121, 10079, 10080, 10081, 16000)
 

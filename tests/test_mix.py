@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from vczoo.conversion.voice_mix import read_mix
 from vczoo.errors import VoiceError
-from vczoo.mix import read_mix
 
 KNOWN = ("alice", "bob", "take:2", "a, b", "carol:0.5")
 

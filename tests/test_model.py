@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from vczoo.backbones.mel_conv import MelConv
+from vczoo.audio.frames import Frames
+from vczoo.audio.pitch import mean_log_hz
+from vczoo.audio.specs import FrameSpec, MelSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import VoiceError
-from vczoo.frames import Frames
-from vczoo.heads.decoder import MelDecoder
-from vczoo.heads.knn import KNN
-from vczoo.heads.speaker import SpeakerAAM, SpeakerClassifier
-from vczoo.interfaces import Loss, Source, Vocoder, VoiceHead
-from vczoo.model import Model
-from vczoo.pitch import mean_log_hz
-from vczoo.specs import FrameSpec, MelSpec
-from vczoo.vocoders.griffin_lim import GriffinLim
-from vczoo.waveform import Waveform
+from vczoo.models.model import Model
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.heads.knn import KNN
+from vczoo.modules.heads.mel_decoder import MelDecoder
+from vczoo.modules.heads.speaker import SpeakerAAM, SpeakerClassifier
+from vczoo.modules.interfaces.backbone import Loss, Source, Vocoder, VoiceHead
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
 
 FRAMES = FrameSpec(16000, 320, 8)
 MEL = MelSpec()

@@ -10,12 +10,12 @@ import pytest
 
 from tests.test_discovery import GOOD, write
 from vczoo import list_models
-from vczoo.assembly import checked_recipe
-from vczoo.conformance.of_recipes import check_recipe
+from vczoo.cli.listing import recipe_rows
 from vczoo.errors import RecipeError, VczooError
-from vczoo.listing import recipe_rows
-from vczoo.needs import need_faults, needed, parse_need
-from vczoo.zoo import the_zoo
+from vczoo.models.build import checked_recipe
+from vczoo.registry.requirements import need_faults, needed, parse_need
+from vczoo.registry.zoo import the_zoo
+from vczoo.testing.checks.recipes import check_recipe
 
 PARTS = {
     "backbone": {"use": "foo/net"},
@@ -55,7 +55,7 @@ def write_with_recipe(site: Path, name: str, recipe: str) -> None:
 def test_every_recipe_of_ours_names_the_plugins_that_its_parts_come_from(name: str) -> None:
     file = the_zoo().recipe(name).file
     assert isinstance(file, Path)
-    found = check_recipe("needs", file, "vczoo.builtin")
+    found = check_recipe("needs", file, "vczoo.registry.builtin")
     assert found.passed, found.detail
 
 
@@ -107,7 +107,7 @@ def test_the_list_says_whose_a_recipe_is_and_what_else_it_needs(site: Path) -> N
     assert (row["from"], row["needs"]) == ("vczoo-foo", "vczoo-bar (not installed)")
     source = (
         "import vczoo\n\n@vczoo.hookimpl\ndef vczoo_entries():\n"
-        '    return [vczoo.Entry("bar/thaw", "freezing", "vczoo.freezing:Full", "an example", "MIT")]\n'
+        '    return [vczoo.Entry("bar/thaw", "freezing", "vczoo.modules.freezing:Full", "an example", "MIT")]\n'
     )
     write(site, "bar", {"vczoo_bar/__init__.py": source})
     the_zoo.cache_clear()

@@ -10,11 +10,11 @@ import pytest
 from safetensors.torch import save_file
 
 import vczoo
-from vczoo.backbones.mel_conv import MelConv
-from vczoo.entry import Weights
 from vczoo.errors import WeightsError
-from vczoo.interfaces import Backbone, Vocoder
-from vczoo.origin import Origin
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.interfaces.backbone import Backbone, Vocoder
+from vczoo.registry.entry import Weights
+from vczoo.registry.origin import Origin
 
 COMMIT, OTHER = "0123456789" * 4, "f" * 40
 HUB = Weights("base", "owner/name", "MIT")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vczoo.errors import ContractError
-from vczoo.outline import MOST_CONSTANTS, outlined, unfilled
+from vczoo.models.meta_init import MOST_CONSTANTS, outlined, unfilled
 
 
 def test_parameters_are_outlines_and_constants_are_real() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vczoo import perturbation
-from vczoo.mel import mel_filters
-from vczoo.perturbation import Perturbation
-from vczoo.specs import MelSpec
+from vczoo.audio.mel import mel_filters
+from vczoo.audio.specs import MelSpec
+from vczoo.modules.nn import perturbation
+from vczoo.modules.nn.perturbation import Perturbation
 
 SPEC = MelSpec()
 NATS = 5.0

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from vczoo.conversion.chunking import Cutter, Joiner, Piece, Plan
 from vczoo.errors import ContractError
-from vczoo.pieces import Cutter, Joiner, Piece, Plan
 
 PLAN = Plan(block=4000, history=1000, lookahead=1200, search=800, fade=160, lag=60)
 

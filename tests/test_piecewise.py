@@ -10,14 +10,14 @@ import soundfile
 import torch
 
 import vczoo
-from vczoo import piecewise
+from vczoo.audio.mel import LogMel
+from vczoo.audio.pitch import mean_log_hz
+from vczoo.audio.specs import MelSpec
+from vczoo.audio.waveform import Waveform
+from vczoo.conversion import chunked as piecewise
+from vczoo.conversion.chunked import Blocks, PiecewiseConversion, file_plan, frame_grid, survey
+from vczoo.conversion.chunking import Cutter
 from vczoo.errors import AudioError, VoiceError
-from vczoo.mel import LogMel
-from vczoo.pieces import Cutter
-from vczoo.piecewise import Blocks, PiecewiseConversion, file_plan, frame_grid, survey
-from vczoo.pitch import mean_log_hz
-from vczoo.specs import MelSpec
-from vczoo.waveform import Waveform
 
 SHORT = {"BLOCK": 1.6, "HISTORY": 0.96, "LOOKAHEAD": 0.8, "SEARCH": 0.4}
 
@@ -27,7 +27,7 @@ def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of 3 s where users get 30 s."""
     for name, seconds in SHORT.items():
         monkeypatch.setattr(piecewise, f"{name}_SECONDS", seconds)
-    monkeypatch.setattr("vczoo.converter.WHOLE_SECONDS", 3.0)
+    monkeypatch.setattr("vczoo.conversion.converter.WHOLE_SECONDS", 3.0)
 
 
 @pytest.fixture(scope="module")

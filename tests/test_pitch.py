@@ -7,10 +7,10 @@ import pytest
 import pyworld
 import torch
 
-from vczoo.frames import Frames
-from vczoo.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, mean_log_hz, pitch_frames, shift_pitch
-from vczoo.specs import MelSpec
-from vczoo.waveform import Waveform
+from vczoo.audio.frames import Frames
+from vczoo.audio.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, mean_log_hz, pitch_frames, shift_pitch
+from vczoo.audio.specs import MelSpec
+from vczoo.audio.waveform import Waveform
 
 RATE_HZ = 16000
 MEL = MelSpec()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vczoo.errors import VczooError
-from vczoo.plain import dump_plain, merge, parse_plain, parse_value
+from vczoo.io.plain_yaml import dump_plain, merge, parse_plain, parse_value
 
 
 def test_a_mapping_of_plain_values_is_read_and_written_in_its_order() -> None:

@@ -16,10 +16,10 @@ import pytest
 
 import vczoo
 from vczoo.errors import PluginError, VczooError
-from vczoo.plugin_kit.check import _sample as sample
-from vczoo.plugin_kit.check import check_plugin
-from vczoo.plugin_kit.new import KINDS, new_plugin
-from vczoo.plugin_kit.source import find_plugin
+from vczoo.testing.plugin_kit.check import _sample as sample
+from vczoo.testing.plugin_kit.check import check_plugin
+from vczoo.testing.plugin_kit.new import KINDS, new_plugin
+from vczoo.testing.plugin_kit.source import find_plugin
 
 ROOT = Path(vczoo.__file__).parent.parent
 PARTS = {
@@ -230,7 +230,7 @@ def test_what_is_no_plugin(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
     with pytest.raises(PluginError, match="no entry point of the group 'vczoo'"):
         find_plugin(str(tmp_path))
-    assert find_plugin("vczoo").points == {"vczoo": "vczoo.builtin"}
+    assert find_plugin("vczoo").points == {"vczoo": "vczoo.registry.builtin"}
 
 
 def test_the_wheel_of_vczoo_holds_the_templates(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_the_wheel_of_vczoo_holds_the_templates(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     templates = {
         f"vczoo/{path.relative_to(ROOT / 'vczoo')}"
-        for path in (ROOT / "vczoo" / "plugin_kit" / "templates").rglob("*.tmpl")
+        for path in (ROOT / "vczoo" / "testing" / "plugin_kit" / "templates").rglob("*.tmpl")
     }
     assert len(templates) > 20
     assert templates <= names

@@ -11,10 +11,10 @@ import soundfile
 
 import vczoo
 from tests.hub_server import Fault, HubServer
-from vczoo import push as pushing
-from vczoo.converter import Converter
+from vczoo.conversion.converter import Converter
 from vczoo.errors import HubError, LicenceError
-from vczoo.plain import parse_plain
+from vczoo.hub.pull import commit as pushing
+from vczoo.io.plain_yaml import parse_plain
 
 NAME = "me/trio"
 TERMS = {"license": "cc-by-4.0", "consent": "synthetic"}

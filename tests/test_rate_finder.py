@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import vczoo
-from vczoo import rate_finder
-from vczoo.assembly import checked_recipe
-from vczoo.cli import main
+from vczoo.cli.app import main
 from vczoo.errors import RecipeError, RunError, VczooError
-from vczoo.rate_finder import HIGHEST, LOWEST, RateSearch, find_learning_rate
+from vczoo.models.build import checked_recipe
+from vczoo.training import lr_finder as rate_finder
+from vczoo.training.lr_finder import HIGHEST, LOWEST, RateSearch, find_learning_rate
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from vczoo import recipe_text
 from vczoo.errors import RecipeError, UnknownNameError, VczooError
-from vczoo.hookspecs import hookimpl
-from vczoo.plain import parse_plain
-from vczoo.recipe import Recipe, Training, read_recipe
-from vczoo.recipe_text import nest, resolve
-from vczoo.zoo import Zoo, the_zoo
+from vczoo.io.plain_yaml import parse_plain
+from vczoo.models import resolve as recipe_text
+from vczoo.models.recipe import Recipe, Training, read_recipe
+from vczoo.models.resolve import nest, resolve
+from vczoo.registry.hookspecs import hookimpl
+from vczoo.registry.zoo import Zoo, the_zoo
 
 BASE = """
 summary: the base

@@ -6,11 +6,11 @@ import pytest
 import soundfile
 import torch
 
+from vczoo.audio.reader import SoundReader
+from vczoo.audio.resampling import BlockResampler, resampler
+from vczoo.audio.waveform import Waveform
+from vczoo.conversion.chunked import Blocks
 from vczoo.errors import AudioError
-from vczoo.piecewise import Blocks
-from vczoo.resampling import BlockResampler, resampler
-from vczoo.sound_file import SoundReader
-from vczoo.waveform import Waveform
 
 
 @pytest.mark.parametrize(

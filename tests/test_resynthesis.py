@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec, MelSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.interfaces import Vocoder
-from vczoo.resynthesis import copy_through, distances, griffin_lim_like
-from vczoo.specs import FrameSpec, MelSpec
-from vczoo.waveform import Waveform
+from vczoo.modules.interfaces.backbone import Vocoder
+from vczoo.training.vocoder.resynthesis import copy_through, distances, griffin_lim_like
 
 
 class Fixed(Vocoder):

@@ -17,10 +17,10 @@ import vczoo
 from tests.annotated import annotated
 from tests.hub_server import HubServer
 from tests.small_bases import Base, Bases, drawn
-from vczoo.assembly import build_freezing
-from vczoo.converter import Converter
+from vczoo.conversion.converter import Converter
 from vczoo.errors import HubError
-from vczoo.run import Run, own_voices
+from vczoo.models.build import build_freezing
+from vczoo.runs.run import Run, own_voices
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 FILES = ("model.safetensors", "voices.safetensors", "metrics.json", "vczoo.yaml")

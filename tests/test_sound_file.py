@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from vczoo.audio.reader import BLOCK_SAMPLES, SoundReader
+from vczoo.audio.writer import SoundWriter
 from vczoo.errors import AudioError
-from vczoo.sound_file import BLOCK_SAMPLES, SoundReader
-from vczoo.sound_writer import SoundWriter
 
 
 def noise(count: int) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_a_file_that_came_into_being_meanwhile_stays(tmp_path: Path) -> None:
 
 
 def test_a_wav_does_not_outgrow_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vczoo.sound_writer.LARGEST_WAV", 3000)
+    monkeypatch.setattr("vczoo.audio.writer.LARGEST_WAV", 3000)
 
     def write(name: str) -> None:
         with SoundWriter(tmp_path / name, 16000) as file:

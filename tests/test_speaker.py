@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.heads.speaker import SpeakerAAM, SpeakerClassifier
-from vczoo.interfaces import SpeakerHead
-from vczoo.specs import FrameSpec
+from vczoo.modules.heads.speaker import SpeakerAAM, SpeakerClassifier
+from vczoo.modules.interfaces.backbone import SpeakerHead
 
 SPEC = FrameSpec(16000, 320, 6)
 

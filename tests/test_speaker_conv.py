@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.heads.speaker_conv import SpeakerConv
-from vczoo.specs import FrameSpec
+from vczoo.modules.heads.speaker_conv import SpeakerConv
 
 SPEC = FrameSpec(16000, 160, 6)
 

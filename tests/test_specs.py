@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from vczoo.audio.specs import FrameSpec, MelSpec, check_contract, mismatches
 from vczoo.errors import ContractError
-from vczoo.specs import FrameSpec, MelSpec, check_contract, mismatches
 
 
 def test_frame_rate() -> None:
@@ -71,5 +71,5 @@ def test_check_contract_names_both_parts_and_every_disagreement() -> None:
 
 
 def test_specs_and_errors_do_without_torch() -> None:
-    code = "import sys, vczoo.errors, vczoo.specs; sys.exit('torch' in sys.modules)"
+    code = "import sys, vczoo.errors, vczoo.audio.specs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from vczoo.audio.specs import MelSpec
 from vczoo.errors import ContractError
-from vczoo.specs import MelSpec
-from vczoo.spectral_losses import RESOLUTIONS, MelDistance, Resolution, StftDistance, magnitudes
+from vczoo.training.vocoder.spectral_losses import RESOLUTIONS, MelDistance, Resolution, StftDistance, magnitudes
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vczoo.spelling import LETTERS, spelled
+from vczoo.modules.alphabet import LETTERS, spelled
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import vczoo
-from vczoo import embedded
-from vczoo.assembly import build, checked_recipe
 from vczoo.errors import RecipeError, RunError
-from vczoo.portable import foreign_faults
-from vczoo.recipe import Recipe, read_recipe
-from vczoo.run import Run, load_run, save_run
-from vczoo.run_config import read_config
-from vczoo.start import begin, fingerprint_of_start
-from vczoo.sweeps.cells import cells_of
-from vczoo.sweeps.grid import read_grid
-from vczoo.sweeps.schedule import filling
+from vczoo.models import bundled as embedded
+from vczoo.models.build import build, checked_recipe
+from vczoo.models.portability import foreign_faults
+from vczoo.models.recipe import Recipe, read_recipe
+from vczoo.runs.config import read_config
+from vczoo.runs.run import Run, load_run, save_run
+from vczoo.runs.warm_start import begin, fingerprint_of_start
+from vczoo.training.sweeps.cells import cells_of
+from vczoo.training.sweeps.grid import read_grid
+from vczoo.training.sweeps.schedule import filling
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = "heads.speaker.output"
@@ -129,7 +129,7 @@ def test_a_start_that_is_not_there_is_a_fault_among_others(
 
 
 def test_the_package_has_a_folder_of_runs() -> None:
-    assert embedded.embedded_runs() == ROOT / "vczoo" / "models"
+    assert embedded.embedded_runs() == ROOT / "vczoo" / "assets"
     for name in embedded.embedded_names():
         assert load_run(embedded.find_start(name)).speakers == ()
 
@@ -168,7 +168,7 @@ def test_what_is_resumed_has_the_same_start(
 ) -> None:
     overrides = [*small, "start=tiny"]
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.loop.evaluate", crash)
+        patch.setattr("vczoo.training.trainer.evaluate", crash)
         with pytest.raises(ZeroDivisionError):
             vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False, cache=False)
     recipe = checked_recipe("demo", overrides)
@@ -311,15 +311,15 @@ def test_runs_inside_the_package_travel_with_it(tmp_path: Path, trained_folder: 
     (project / "vczoo").mkdir()
     shutil.copy(ROOT / "vczoo" / "__init__.py", project / "vczoo" / "__init__.py")
     files = {"vczoo.yaml", "model.safetensors", "voices.safetensors", "metrics.json"}
-    (project / "vczoo" / "models" / "tiny").mkdir(parents=True)
+    (project / "vczoo" / "assets" / "tiny").mkdir(parents=True)
     for name in files:
-        shutil.copy(trained_folder / name, project / "vczoo" / "models" / "tiny" / name)
+        shutil.copy(trained_folder / name, project / "vczoo" / "assets" / "tiny" / name)
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path / "dist")]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     (archive,) = (tmp_path / "dist").glob("*.tar.gz")
     shutil.unpack_archive(archive, tmp_path / "unpacked")
-    within = {f"vczoo/models/tiny/{name}" for name in files}
+    within = {f"vczoo/assets/tiny/{name}" for name in files}
     assert within <= set(zipfile.ZipFile(wheel).namelist())
     (top,) = (tmp_path / "unpacked").iterdir()
     assert all((top / name).is_file() for name in within)

@@ -10,8 +10,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import vczoo
-from vczoo import loop
-from vczoo.steps import train_step
+from vczoo.training import trainer as loop
+from vczoo.training.step import train_step
 
 LOOKS = {
     torch.ops.aten._local_scalar_dense.default,  # int(), float(), bool(), .item(), .tolist()

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import vczoo
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import AudioError, ContractError, VoiceError
-from vczoo.waveform import Waveform
 
 SHORT = {"block_seconds": 0.4, "history_seconds": 0.8, "lookahead_seconds": 0.2}
 

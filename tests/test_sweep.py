@@ -20,16 +20,16 @@ from safetensors import safe_open
 
 import vczoo
 from vczoo.errors import CorpusError, PluginError, RecipeError, RunError, VczooError
-from vczoo.run import is_run
-from vczoo.sweeps.cells import cells_of
-from vczoo.sweeps.grid import Axis, cell_name, is_axis, read_grid, settings_of
-from vczoo.sweeps.pictures import draw_table
-from vczoo.sweeps.plan import plan_sweep
-from vczoo.sweeps.processes import Processes
-from vczoo.sweeps.schedule import filling, work_off
-from vczoo.sweeps.state import LOCK, State, held, read_state
-from vczoo.sweeps.table import Table, merged_axes
-from vczoo.sweeps.tasks import Lesson, Outcome, Task
+from vczoo.runs.run import is_run
+from vczoo.training.sweeps.cells import cells_of
+from vczoo.training.sweeps.grid import Axis, cell_name, is_axis, read_grid, settings_of
+from vczoo.training.sweeps.plan import plan_sweep
+from vczoo.training.sweeps.plots import draw_table
+from vczoo.training.sweeps.processes import Processes
+from vczoo.training.sweeps.schedule import filling, work_off
+from vczoo.training.sweeps.state import LOCK, State, held, read_state
+from vczoo.training.sweeps.table import Table, merged_axes
+from vczoo.training.sweeps.tasks import Lesson, Outcome, Task
 
 GRID = ("freezing.trainable_stages=0,1", "minutes=0.04,0.06")
 FROZEN = ("freezing.use=partial", "training.epochs=2")
@@ -299,7 +299,7 @@ def test_fewer_minutes_than_asked_are_said_once_a_speaker(
 def test_without_the_speaker_model_similarity_is_left_out_and_that_is_said(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vczoo.sweeps.plan.find_spec", lambda name: None)
+    monkeypatch.setattr("vczoo.training.sweeps.plan.find_spec", lambda name: None)
     plan = plan_sweep("demo", voices_folder, tmp_path / "out", ["minutes=0.04,0.06"], small)
     assert not plan.listens
     assert any('pip install "vczoo[eval]"' in note for note in plan.notes)
@@ -331,7 +331,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(
 
 
 def lesson(small: tuple[str, ...], *more: str) -> Lesson:
-    from vczoo.recipe_text import nest
+    from vczoo.models.resolve import nest
 
     return Lesson("demo", nest([*small, *more]), None)
 
@@ -485,7 +485,7 @@ def state_of(axes: dict[str, list[Any]], figure: Any) -> State:
 
 
 def drawn_lines(table: Table, axis: str) -> dict[str, Any]:
-    from vczoo.sweeps.pictures import _draw
+    from vczoo.training.sweeps.plots import _draw
 
     chosen = next(one for one in table.axes if one.name == axis)
     axes = _draw(table, "speaker.accuracy", chosen, {}, "test").axes[0]

@@ -12,12 +12,12 @@ import pyworld
 import soundfile
 import torch
 
-from vczoo import synthesis
-from vczoo.corpus import read_corpus
+from vczoo.audio import espeak as synthesis
+from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, SyntheticVoice, speak, write_corpus
+from vczoo.audio.mel import LogMel
+from vczoo.audio.specs import MelSpec
+from vczoo.data.corpus import read_corpus
 from vczoo.errors import UnknownNameError, VczooError
-from vczoo.mel import LogMel
-from vczoo.specs import MelSpec
-from vczoo.synthesis import SENTENCES, SYNTHETIC_VOICES, SyntheticVoice, speak, write_corpus
 
 needs_espeak = pytest.mark.usefixtures("espeak")
 

@@ -15,9 +15,9 @@ import torch
 import vczoo
 from tests.annotated import annotated, text_of
 from tests.conftest import SPEAKERS, synthetic_utterance
-from vczoo import features as features_module
 from vczoo.errors import CorpusError, HubError, RunError, VczooError, VoiceError
-from vczoo.run import load_run
+from vczoo.runs.run import load_run
+from vczoo.training import features as features_module
 
 RECIPE = """
 summary: Small convolutions that write vowels, tell high from low voices, and know their speakers
@@ -150,9 +150,9 @@ def test_frozen_stages_run_once_where_nothing_could_be_cut_after_them(
 
 
 def test_whole_utterances_are_not_trained_on_in_parts_with_the_backbone(lesson: Path) -> None:
-    from vczoo.assembly import build_freezing
-    from vczoo.lesson import check_shards
-    from vczoo.steps import trainable
+    from vczoo.models.build import build_freezing
+    from vczoo.training.setup import check_shards
+    from vczoo.training.step import trainable
 
     for overrides, refused in (((), True), (FROZEN, False), (("heads.text=null", "training.criterion=loss"), False)):
         converter = vczoo.load(lesson / "vowels.yaml", overrides)
@@ -168,8 +168,8 @@ def test_whole_utterances_are_not_trained_on_in_parts_with_the_backbone(lesson: 
 
 def test_batches_are_of_whole_utterances(lesson: Path, tmp_path: Path) -> None:
     """crop_seconds is what may be learnt from, not what is cut: a text is that of its whole recording."""
-    from vczoo.corpus import read_corpus
-    from vczoo.lesson import clips_of, features_of
+    from vczoo.data.corpus import read_corpus
+    from vczoo.training.setup import clips_of, features_of
 
     converter = vczoo.load(lesson / "vowels.yaml", FROZEN)
     model, recipe = converter.run.model, converter.recipe
@@ -292,7 +292,7 @@ def test_a_run_whose_labels_are_none(taught_folder: Path, tmp_path: Path) -> Non
 def test_the_commands(taught_folder: Path, lesson: Path, run_folder: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from vczoo.cli import app
+    from vczoo.cli.app import app
 
     def run(*words: object) -> tuple[int, list[str]]:
         done = CliRunner().invoke(app, [str(word) for word in words])

@@ -16,17 +16,17 @@ import torch
 from safetensors.torch import load_file
 
 import vczoo
+from vczoo.cli.launch import launch, launched, leads
 from vczoo.errors import RunError, VczooError
-from vczoo.launch import launch, launched, leads
-from vczoo.team import Team
+from vczoo.training.distributed import Team
 
 # Dropout draws apart in each process, and so must be away where figures are compared.
 STEADY = ("heads.speaker.dropout=0", "heads.voice.dropout=0", "training.epochs=3")
 
 SCRIPT = """
 import os, signal, sys
-import vczoo, vczoo.launch, vczoo.train
-from vczoo.progress import Silent
+import vczoo, vczoo.cli.launch, vczoo.training.finetune
+from vczoo.io.progress import Silent
 
 class Interrupt(Silent):
     left = int(sys.argv[3])
@@ -35,12 +35,12 @@ class Interrupt(Silent):
         if not self.left and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGINT)
 
-vczoo.train.Silent = Interrupt
+vczoo.training.finetune.Silent = Interrupt
 try:
     vczoo.finetune("demo", sys.argv[1], sys.argv[2], sys.argv[5:], shard=bool(sys.argv[4]), progress=False)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-vczoo.launch.leave(0)
+vczoo.cli.launch.leave(0)
 """
 
 
@@ -102,13 +102,13 @@ def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(
 
 LEVEL = """
 import torch
-import vczoo.launch
-from vczoo.team import Team
+import vczoo.cli.launch
+from vczoo.training.distributed import Team
 team = Team(torch.device("cpu"))
 tensors = [torch.full((2,), float(team.rank + 1)), torch.tensor(team.rank + 1), torch.tensor([bool(team.rank)])]
 team.level(tensors)
 print([tensor.tolist() for tensor in tensors], flush=True)
-vczoo.launch.leave(0)
+vczoo.cli.launch.leave(0)
 """
 
 

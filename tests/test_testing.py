@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vczoo.backbones.mel_conv import MelConv
-from vczoo.entry import Entry
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.interfaces import Stage
-from vczoo.specs import FrameSpec
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.interfaces.backbone import Stage
+from vczoo.registry.entry import Entry
 from vczoo.testing import check_backbone, check_entry
-from vczoo.waveform import Waveform
 
 SPEC = FrameSpec(16000, 320, 24)
 
@@ -148,7 +148,7 @@ def test_an_entry_is_named_with_the_promise(monkeypatch) -> None:
 
 
 def test_the_check_leaves_the_random_state_alone() -> None:
-    entry = Entry("mel-conv", "backbone", "vczoo.backbones.mel_conv:MelConv", "s", "MIT", source="here")
+    entry = Entry("mel-conv", "backbone", "vczoo.modules.backbones.mel_conv:MelConv", "s", "MIT", source="here")
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)

@@ -8,21 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec, MelSpec
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.frames import Frames
-from vczoo.freezing import None_
-from vczoo.heads.classifier import Classifier as LabelClassifier
-from vczoo.heads.ctc import CTC
-from vczoo.heads.decoder import MelDecoder
-from vczoo.heads.distil import Distil
-from vczoo.heads.knn import KNN
-from vczoo.heads.speaker import SpeakerClassifier
-from vczoo.interfaces import Loss
-from vczoo.specs import FrameSpec, MelSpec
+from vczoo.modules.freezing import None_
+from vczoo.modules.heads.classifier import Classifier as LabelClassifier
+from vczoo.modules.heads.ctc import CTC
+from vczoo.modules.heads.distillation import Distil
+from vczoo.modules.heads.knn import KNN
+from vczoo.modules.heads.mel_decoder import MelDecoder
+from vczoo.modules.heads.speaker import SpeakerClassifier
+from vczoo.modules.interfaces.backbone import Loss
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
+from vczoo.modules.vocoders.griffin_lim_net import GriffinLimNet
 from vczoo.testing import CONTEXT, check_freezing, check_head, check_vocoder
-from vczoo.vocoders.griffin_lim import GriffinLim
-from vczoo.vocoders.griffin_lim_net import GriffinLimNet
-from vczoo.waveform import Waveform
 
 SPEC = FrameSpec(16000, 320, 24)
 

@@ -12,8 +12,8 @@ import pytest
 
 import vczoo
 from vczoo.errors import PluginError, UnknownNameError
-from vczoo.progress import Several, Silent
-from vczoo.tracking import LOGS, Trackers, check_trackers
+from vczoo.io.progress import Several, Silent
+from vczoo.training.tracking import LOGS, Trackers, check_trackers
 
 RECORD = {
     "epoch": 3,
@@ -66,7 +66,7 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(Tracker, "told", [])
     monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", Tracker)
-    monkeypatch.setattr("vczoo.tracking.get_available_trackers", lambda: ["wandb"])
+    monkeypatch.setattr("vczoo.training.tracking.get_available_trackers", lambda: ["wandb"])
     return Tracker.told
 
 
@@ -99,7 +99,7 @@ def test_a_resumed_fine_tune_goes_on_in_the_same_folder(
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.train.Silent", Press)
+        patch.setattr("vczoo.training.finetune.Silent", Press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, log=["tensorboard"])
     assert list(scalars(tmp_path / "run" / LOGS)["train/loss"]) == [0]
@@ -150,7 +150,7 @@ def test_trackers_are_closed_whatever_happens(wandb: list[Any], tmp_path: Path) 
 def test_a_tracker_that_is_not_there_is_told_before_training(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vczoo.tracking.get_available_trackers", list)
+    monkeypatch.setattr("vczoo.training.tracking.get_available_trackers", list)
     for name, package in (("wandb", "wandb"), ("tensorboard", '"vczoo[track]"')):
         with pytest.raises(PluginError) as error:
             vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, log=[name])
@@ -163,7 +163,7 @@ def test_a_tracker_that_is_not_there_is_told_before_training(
 def test_every_name_is_one_of_accelerates() -> None:
     from accelerate import tracking
 
-    from vczoo.tracking import TRACKERS
+    from vczoo.training.tracking import TRACKERS
 
     assert set(TRACKERS) <= set(tracking.LOGGER_TYPE_TO_CLASS)
     assert check_trackers([]) == ()

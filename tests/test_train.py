@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 import vczoo
-from vczoo import loop, steps
 from vczoo.errors import ContractError, CorpusError, RecipeError, RunError, VczooError
-from vczoo.progress import Silent
-from vczoo.run import load_run, save_run
+from vczoo.io.progress import Silent
+from vczoo.runs.run import load_run, save_run
+from vczoo.training import step as steps
+from vczoo.training import trainer as loop
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -95,7 +96,7 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_uninterrupted_run(
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", overrides, progress=False)
     with monkeypatch.context() as patch:
         press = Interrupt(steps, lambda: os.kill(os.getpid(), signal.SIGINT))
-        patch.setattr("vczoo.train.Silent", lambda: press)
+        patch.setattr("vczoo.training.finetune.Silent", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", overrides, progress=False)
     assert (tmp_path / "cut" / "checkpoint.safetensors").is_file()
@@ -114,7 +115,9 @@ def test_ctrl_c_in_the_last_step_of_an_epoch_is_resumed(
 
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", small, progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.train.Silent", lambda: AtTheEnd(0, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        patch.setattr(
+            "vczoo.training.finetune.Silent", lambda: AtTheEnd(0, lambda: os.kill(os.getpid(), signal.SIGINT))
+        )
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
@@ -134,7 +137,7 @@ def test_a_crash_is_resumed_from_the_last_epoch(
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", small, progress=False)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr("vczoo.train.Silent", lambda: Interrupt(steps, crash))
+        patch.setattr("vczoo.training.finetune.Silent", lambda: Interrupt(steps, crash))
         with pytest.raises(MemoryError):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
@@ -146,7 +149,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
 ) -> None:
     press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.train.Silent", lambda: press)
+        patch.setattr("vczoo.training.finetune.Silent", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
     with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
@@ -168,7 +171,7 @@ def test_a_checkpoint_that_began_with_other_weights_is_refused(
     other = save_run(run, tmp_path / "other")
     press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.train.Silent", lambda: press)
+        patch.setattr("vczoo.training.finetune.Silent", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune(run_folder, voices_folder, tmp_path / "tuned", rehearse=False, progress=False)
     with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
@@ -214,7 +217,7 @@ def test_divergence_is_told_with_what_to_change(tmp_path: Path, voices_folder: P
     ],
 )
 def test_schedules(schedule: str, expected: list[float]) -> None:
-    from vczoo.recipe import Training
+    from vczoo.models.recipe import Training
 
     settings = Training.model_validate({"schedule": schedule, "warmup": 2 / 6})
     rates = [steps.rate_share(settings, step, 6) for step in range(6)]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from vczoo.corpus import read_corpus
+from vczoo.data.corpus import read_corpus
 from vczoo.errors import CorpusError
-from vczoo.references import References, place_manifest, read_references
-from vczoo.trials import Trial, read_trials
+from vczoo.evaluation.references import References, place_manifest, read_references
+from vczoo.evaluation.trials import Trial, read_trials
 
 LISTS = Path(__file__).resolve().parents[1] / "benchmarks" / "trials"
 HEADER = "source,source_speaker,voice,text,parallel\n"

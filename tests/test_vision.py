@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.interfaces import Stage
-from vczoo.vision import VisionBackbone, limit_time_stride
-from vczoo.waveform import Waveform
+from vczoo.modules.backbones.vision import VisionBackbone, limit_time_stride
+from vczoo.modules.interfaces.backbone import Stage
 
 
 def convolution(inputs: int, outputs: int, stride: int = 2, kernel: int = 3) -> nn.Conv2d:

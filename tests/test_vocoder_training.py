@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 import vczoo
-from vczoo.assembly import build, checked_recipe
 from vczoo.errors import CorpusError, RecipeError, RunError, VczooError, WeightsError
-from vczoo.progress import Silent
-from vczoo.recipe import Recipe, VocoderTraining, read_recipe
-from vczoo.vocoder_loop import VocoderTrainer
-from vczoo.vocoder_training import train_vocoder
+from vczoo.io.progress import Silent
+from vczoo.models.build import build, checked_recipe
+from vczoo.models.recipe import Recipe, VocoderTraining, read_recipe
+from vczoo.training.vocoder.train import train_vocoder
+from vczoo.training.vocoder.trainer import VocoderTrainer
 
 pytest.importorskip("vczoo_vocos")
 
@@ -183,7 +183,7 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_uninterrupted_training(
     """Before the first validation, in it, after the discriminators joined, and in the last step."""
     with monkeypatch.context() as patch:
         press = Interrupt(steps, lambda: os.kill(os.getpid(), signal.SIGINT))
-        patch.setattr("vczoo.vocoder_training.Silent", lambda: press)
+        patch.setattr("vczoo.training.vocoder.train.Silent", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             train_vocoder("demo", few_voices, tmp_path / "cut", FEW, progress=False)
     assert (tmp_path / "cut" / "checkpoint.safetensors").is_file()
@@ -201,7 +201,7 @@ def test_a_crash_is_resumed_from_the_last_validation(
         raise MemoryError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.vocoder_training.Silent", lambda: Interrupt(5, crash))
+        patch.setattr("vczoo.training.vocoder.train.Silent", lambda: Interrupt(5, crash))
         with pytest.raises(MemoryError):
             train_vocoder("demo", few_voices, tmp_path / "cut", FEW, progress=False)
     train_vocoder("demo", few_voices, tmp_path / "cut", FEW, resume=True, progress=False)
@@ -214,7 +214,7 @@ def test_a_checkpoint_of_another_training_is_refused(
     cut = tmp_path / "cut"
     with monkeypatch.context() as patch:
         press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
-        patch.setattr("vczoo.vocoder_training.Silent", lambda: press)
+        patch.setattr("vczoo.training.vocoder.train.Silent", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             train_vocoder("demo", few_voices, cut, FEW, progress=False)
     with pytest.raises(RunError, match=r"not empty; --resume goes on with it"):

@@ -13,10 +13,10 @@ import torch
 
 import vczoo
 from vczoo import ContractError, FolderError, UnknownNameError, VczooError, Waveform
-from vczoo.cli import main
+from vczoo.cli.app import main
+from vczoo.conversion.watermark import detect_watermark, embed_watermark, load_watermark
+from vczoo.registry.zoo import the_zoo
 from vczoo.testing import check_entry, check_watermark
-from vczoo.watermark import detect_watermark, embed_watermark, load_watermark
-from vczoo.zoo import the_zoo
 
 # A plugin as it is installed: an entry point, entries, and a watermark that adds a noise which it knows, 22 dB down.
 PLUGIN = {

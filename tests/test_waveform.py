@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
+from vczoo.audio.waveform import AUDIO_SUFFIXES, Waveform
 from vczoo.errors import AudioError
-from vczoo.waveform import AUDIO_SUFFIXES, Waveform
 
 
 def peak_hz(wave: Waveform) -> float:

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vczoo.entry import Weights
 from vczoo.errors import WeightsError
-from vczoo.tensor_file import read_layout
-from vczoo.weights import (
+from vczoo.io.tensor_file import read_layout
+from vczoo.registry.entry import Weights
+from vczoo.registry.weights import (
     announce_download,
     choose_weights,
     fingerprint,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from vczoo import zoo as zoo_module
-from vczoo.discovery import Candidate
-from vczoo.entry import Entry, Weights
 from vczoo.errors import PluginError, UnknownNameError
-from vczoo.hookspecs import hookimpl
-from vczoo.zoo import Zoo, list_models, list_parts, the_zoo
+from vczoo.registry import zoo as zoo_module
+from vczoo.registry.discovery import Candidate
+from vczoo.registry.entry import Entry, Weights
+from vczoo.registry.hookspecs import hookimpl
+from vczoo.registry.zoo import Zoo, list_models, list_parts, the_zoo
 
 
 class Plugin:
@@ -61,8 +61,8 @@ def zoo(*points: FakePoint) -> Zoo:
 def test_listing_imports_neither_torch_nor_a_wrapped_library() -> None:
     script = (
         "import sys, vczoo; assert 'vgg16-partialfreeze' in vczoo.list_models(); assert vczoo.list_parts('head'); "
-        "from vczoo.listing import recipe_rows, part_rows, plugin_facts; recipe_rows(); part_rows('all'); "
-        "plugin_facts(vczoo.zoo.the_zoo()); "
+        "from vczoo.cli.listing import recipe_rows, part_rows, plugin_facts; recipe_rows(); part_rows('all'); "
+        "plugin_facts(vczoo.registry.zoo.the_zoo()); "
         "print(sorted({'torch', 'torchvision', 'torchaudio', 'timm', 'pydantic', 'numpy'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -146,8 +146,8 @@ def test_an_entry_with_wrong_fields_cannot_be_made(fields, part) -> None:
     ("factory", "part"),
     [
         ("vczoo.no_such_module:build", "No module named"),
-        ("vczoo.zoo:no_such_thing", "no_such_thing"),
-        ("vczoo.zoo:CORE", "is not callable"),
+        ("vczoo.registry.zoo:no_such_thing", "no_such_thing"),
+        ("vczoo.registry.zoo:CORE", "is not callable"),
     ],
 )
 def test_a_factory_that_cannot_be_had(factory, part) -> None:

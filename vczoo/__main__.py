@@ -1,5 +1,5 @@
 """`python -m vczoo`."""
 
-from vczoo.cli import main
+from vczoo.cli.app import main
 
 main()

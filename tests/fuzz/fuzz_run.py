@@ -2,8 +2,8 @@
 
 python -m tests.fuzz.fuzz_run config|header FOLDER -runs=N -seed=1
 
-config   bytes of vczoo.yaml      -> vczoo.run_config.read_config, and the recipe in it
-header   bytes of a .safetensors  -> vczoo.tensor_file.read_layout, compared with safetensors' own reading
+config   bytes of vczoo.yaml      -> vczoo.runs.config.read_config, and the recipe in it
+header   bytes of a .safetensors  -> vczoo.io.tensor_file.read_layout, compared with safetensors' own reading
 
 The corpus lies in FOLDER, which is begun with a few seeds. Any exception but a `VczooError` ends it with status 77.
 """
@@ -18,11 +18,18 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["vczoo.errors", "vczoo.plain", "vczoo.recipe", "vczoo.run_config", "vczoo.tensor_file", "yaml"]
+    include=[
+        "vczoo.errors",
+        "vczoo.io.plain_yaml",
+        "vczoo.models.recipe",
+        "vczoo.runs.config",
+        "vczoo.io.tensor_file",
+        "yaml",
+    ]
 ):
     from tests.hostile import as_yaml, check_agreement, outcome, tensor_file
-    from vczoo.recipe import Recipe
-    from vczoo.run_config import read_config
+    from vczoo.models.recipe import Recipe
+    from vczoo.runs.config import read_config
 
 SEED_RECIPE = {
     "name": "demo",

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import vczoo
-from vczoo.assembly import checked_recipe
+from vczoo.models.build import checked_recipe
 from vczoo_timm import checkpoint, models, weights_of
 from vczoo_timm.adapter import build, build_coarse
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import vczoo
 from vczoo import Waveform
-from vczoo.cli import main
-from vczoo.progress import Silent
+from vczoo.cli.app import main
+from vczoo.io.progress import Silent
 
 Small = Callable[[str], tuple[Any, Path]]
 RATE = 16000
@@ -135,7 +135,7 @@ def test_what_was_interrupted_is_resumed_with_its_adapters(
 
     vczoo.finetune(recipe, voices, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.train.Silent", Crash)
+        patch.setattr("vczoo.training.finetune.Silent", Crash)
         with pytest.raises(MemoryError):
             vczoo.finetune(recipe, voices, tmp_path / "cut", progress=False)
     vczoo.finetune(recipe, voices, tmp_path / "cut", resume=True, progress=False)

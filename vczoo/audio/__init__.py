@@ -1,0 +1,1 @@
+"""Waveforms, sound files, mel spectrograms and pitch."""

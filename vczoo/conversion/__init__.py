@@ -1,0 +1,1 @@
+"""The converter, and conversion of files, folders and streams."""

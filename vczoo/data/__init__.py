@@ -1,0 +1,1 @@
+"""Corpora: manifests, utterances and splits."""

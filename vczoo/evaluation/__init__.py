@@ -1,0 +1,1 @@
+"""Trials, metrics, scores and reports."""

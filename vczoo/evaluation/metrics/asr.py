@@ -1,0 +1,186 @@
+"""Waveforms in, transcripts of a recogniser that measures, by name, out.
+
+`faster-whisper:<size or folder>`     Whisper through CTranslate2; sizes are tiny.en, base.en, small, large-v3 …
+`transformers:<Hub id or folder>`     any speech recogniser of transformers, `@revision` may follow the id
+`pocketsphinx`                        CMU Sphinx, English; its model comes in the wheel
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vczoo.audio.waveform import Waveform
+from vczoo.errors import UnknownNameError, WeightsError, nearest
+from vczoo.io.optional_imports import load_or_download, require, safetensors_alone
+from vczoo.registry.weights import offline
+
+__all__ = ["RECOGNISERS", "Recogniser", "load_recogniser"]
+
+RECOGNISERS = ("faster-whisper:<size or folder>", "transformers:<Hub id or folder>", "pocketsphinx")
+RATE_HZ = 16000
+MOST_TOKENS = 200  # for half a minute; a loop of Whisper's would go on to 448
+WAYS_OUT = (
+    "Three ways out: connect to the network, with HF_HUB_OFFLINE unset; give a folder that holds a CTranslate2 model, "
+    "faster-whisper:FOLDER; or take another ASR, such as pocketsphinx, whose model comes in its wheel"
+)
+TRANSFORMERS_WAYS_OUT = (
+    "Give a Hub id whose weights are safetensors (of id@<commit of 40 digits> a .bin is read, too), with the network; "
+    "or a folder that holds the model, its tokenizer and preprocessor_config.json"
+)
+
+
+class Recogniser(Protocol):
+    """Writes down what is said.
+
+    Attributes:
+        name: as it was asked for, a folder by its last part.
+        family: the kind of network, by which a recipe that uses it is recognised.
+    """
+
+    name: str
+    family: str
+
+    def transcribe(self, wave: Waveform) -> str:
+        """(1, S) of any rate -> what is said, as the recogniser spells it; empty for silence."""
+
+
+def load_recogniser(name: str = "faster-whisper:tiny.en", device: str = "cpu") -> Recogniser:
+    """Load a recogniser by name.
+
+    Raises:
+        UnknownNameError: no such kind of recogniser.
+        PluginError: its library is not installed.
+        WeightsError: its weights cannot be had.
+    """
+    kind, _, place = name.partition(":")
+    if kind == "faster-whisper":
+        return FasterWhisper(place or "tiny.en", device)
+    if kind == "transformers" and place:
+        return Transformers(place, device)
+    if kind == "pocketsphinx" and not place:
+        return PocketSphinx()
+    kinds = [known.partition(":")[0] for known in RECOGNISERS]
+    raise UnknownNameError(f"no ASR is called {name!r}{nearest(kind, kinds)} There are: {', '.join(RECOGNISERS)}")
+
+
+class FasterWhisper:
+    """Whisper (Radford et al. 2022) through faster-whisper: beam of 5, no sampling, in float32 on a CPU."""
+
+    family = "whisper"
+
+    def __init__(self, place: str, device: str = "cpu") -> None:
+        library = require("faster_whisper", "the ASR faster-whisper", "eval")
+        folder = Path(place).expanduser()
+        self.name = f"faster-whisper:{folder.name if folder.is_dir() else place}"
+        looks_like_path = folder.is_absolute() or place.startswith((".", "~"))
+        if looks_like_path and not (folder / "model.bin").is_file():
+            raise WeightsError(f"ASR faster-whisper: no CTranslate2 model (model.bin) is in {folder}; check the path")
+        if not folder.is_dir() and place not in library.available_models() and "/" not in place:
+            known = library.available_models()
+            raise UnknownNameError(
+                f"faster-whisper has no size {place!r}{nearest(place, known)} Sizes: {', '.join(known)}; or a folder"
+            )
+        threads = torch.get_num_threads()
+        precision = "float16" if device.startswith("cuda") else "float32"
+
+        def load(local: bool) -> Any:
+            return library.WhisperModel(
+                str(folder) if folder.is_dir() else place,
+                device=device.partition(":")[0],
+                compute_type=precision,
+                cpu_threads=threads,
+                local_files_only=local,
+            )
+
+        repository = "" if folder.is_dir() else getattr(library.utils, "_MODELS", {}).get(place, place)
+        self.model = load_or_download(f"ASR {self.name}", repository, "", load, offline=offline(), ways_out=WAYS_OUT)
+        self.language = None if self.model.model.is_multilingual else "en"
+
+    def transcribe(self, wave: Waveform) -> str:
+        """(1, S) of any rate -> what is said."""
+        # One temperature: at others Whisper draws at random. No memory of the text before: it makes loops. No
+        # timestamps: on speech that is hard to understand it would cut a sentence into many, each with its own loop.
+        segments, _ = self.model.transcribe(
+            _samples(wave),
+            language=self.language,
+            beam_size=5,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+            max_new_tokens=MOST_TOKENS,
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+
+
+class Transformers:
+    """A recogniser of transformers: one that generates (Whisper), greedily, or one with a CTC layer (HuBERT)."""
+
+    def __init__(self, place: str, device: str = "cpu") -> None:
+        transformers = require("transformers", "an ASR of transformers", "eval")
+        folder = Path(place).expanduser()
+        self.name = f"transformers:{folder.name if folder.is_dir() else place}"
+        where, _, revision = (str(folder), "", "") if folder.is_dir() else place.partition("@")
+
+        def load(local: bool) -> tuple[Any, Any]:
+            given = {"revision": revision or None, "local_files_only": local}
+            config = transformers.AutoConfig.from_pretrained(where, **given)
+            generates = type(config) in transformers.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
+            loader = transformers.AutoModelForSpeechSeq2Seq if generates else transformers.AutoModelForCTC
+            safe = safetensors_alone(revision)
+            model = loader.from_pretrained(where, use_safetensors=safe, dtype=torch.float32, **given)
+            return transformers.AutoProcessor.from_pretrained(where, **given), model.to(device).eval()
+
+        repository = "" if folder.is_dir() else where
+        self.processor, self.model = load_or_download(
+            f"ASR {self.name}", repository, revision, load, offline=offline(), ways_out=TRANSFORMERS_WAYS_OUT
+        )
+        self.logging = transformers.utils.logging
+        self.generates = bool(self.model.can_generate())
+        self.device, self.family = device, str(self.model.config.model_type)
+
+    @torch.inference_mode()
+    def transcribe(self, wave: Waveform) -> str:
+        """(1, S) of any rate -> what is said. Whisper reads the first 30 s."""
+        inputs = self.processor(_samples(wave), sampling_rate=RATE_HZ, return_tensors="pt").to(self.device)
+        if self.generates:
+            # It warns of its own defaults at every call.
+            verbosity = self.logging.get_verbosity()
+            self.logging.set_verbosity_error()
+            try:
+                tokens = self.model.generate(**inputs, do_sample=False, max_new_tokens=MOST_TOKENS)
+            finally:
+                self.logging.set_verbosity(verbosity)
+        else:
+            tokens = self.model(**inputs).logits.argmax(dim=-1)
+        text: str = self.processor.batch_decode(tokens, skip_special_tokens=True)[0]
+        return text.strip()
+
+
+class PocketSphinx:
+    """CMU Sphinx's English model: hidden Markov models and a trigram, which no recipe here has learnt from."""
+
+    name = family = "pocketsphinx"
+
+    def __init__(self) -> None:
+        library = require("pocketsphinx", "the ASR pocketsphinx", "eval")
+        self.library = library
+        self.decoder = library.Decoder(loglevel="FATAL")
+
+    def transcribe(self, wave: Waveform) -> str:
+        """(1, S) of any rate -> what is said."""
+        # As a whole: its cepstral means are then the recording's own, and the order of recordings does not count.
+        self.decoder.start_utt()
+        self.decoder.process_raw((_samples(wave) * 32767).astype(np.int16).tobytes(), no_search=False, full_utt=True)
+        self.decoder.end_utt()
+        found = self.decoder.hyp()
+        return str(found.hypstr) if found else ""
+
+
+def _samples(wave: Waveform) -> NDArray[np.float32]:
+    samples: NDArray[np.float32] = wave.resample(RATE_HZ).samples[0].detach().clamp(-1, 1).cpu().numpy()
+    return samples

@@ -1,0 +1,126 @@
+"""Waveforms in, speaker embeddings of a model that measures, by name, out.
+
+`resemblyzer`                    GE2E (Wan et al. 2018); its weights come in the wheel
+`xvector:<Hub id or folder>`     any model that transformers loads as AudioXVector, `@revision` may follow the id
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vczoo.audio.waveform import Waveform
+from vczoo.errors import UnknownNameError, nearest
+from vczoo.io.optional_imports import load_or_download, require, safetensors_alone
+from vczoo.registry.weights import offline
+
+__all__ = ["SPEAKER_MODELS", "SpeakerModel", "load_speaker_model"]
+
+SPEAKER_MODELS = ("resemblyzer", "xvector:<Hub id or folder>")
+RATE_HZ = 16000
+SILENCE_PEAK = 1e-4
+WAYS_OUT = (
+    "Give a Hub id whose weights are safetensors (of id@<commit of 40 digits> a .bin is read, too), with the network; "
+    "or a folder that holds config.json, preprocessor_config.json and model.safetensors"
+)
+
+
+class SpeakerModel(Protocol):
+    """Tells voices apart.
+
+    Attributes:
+        name: as it was asked for.
+        family: the kind of network, by which a recipe that uses it is recognised.
+    """
+
+    name: str
+    family: str
+
+    def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:
+        """N waveforms (1, S) of any rate -> (N, E), each of length 1; zero for silence."""
+
+
+def load_speaker_model(name: str = "resemblyzer", device: str = "cpu") -> SpeakerModel:
+    """Load a speaker model by name.
+
+    Raises:
+        UnknownNameError: no such kind of model.
+        PluginError: its library is not installed.
+        WeightsError: its weights cannot be had.
+    """
+    kind, _, place = name.partition(":")
+    if kind == "resemblyzer" and not place:
+        return Resemblyzer(device)
+    if kind == "xvector" and place:
+        return XVector(place, device)
+    raise UnknownNameError(
+        f"no speaker model is called {name!r}{nearest(kind, ('resemblyzer', 'xvector'))} "
+        f"There are: {', '.join(SPEAKER_MODELS)}"
+    )
+
+
+class Resemblyzer:
+    """GE2E's encoder over what a voice activity detector leaves, 256 numbers (resemble-ai/Resemblyzer)."""
+
+    name = family = "resemblyzer"
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.library = require("resemblyzer", "speaker similarity by resemblyzer", "eval")
+        self.encoder = self.library.VoiceEncoder(device, verbose=False)
+
+    def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:
+        """N waveforms (1, S) of any rate -> (N, 256)."""
+        return np.stack([self._embed(wave) for wave in waves])
+
+    def _embed(self, wave: Waveform) -> NDArray[np.float64]:
+        samples = _samples(wave)
+        if np.abs(samples).max() < SILENCE_PEAK:
+            return np.zeros(256)
+        # No rate is given: librosa would load a compiler of its own to resample from 16 kHz to 16 kHz.
+        heard = self.library.preprocess_wav(samples)
+        embedding = self.encoder.embed_utterance(heard if heard.size >= RATE_HZ // 4 else samples)
+        return np.asarray(embedding, dtype=np.float64)
+
+
+class XVector:
+    """A network with an x-vector head (Snyder et al. 2018), such as microsoft/wavlm-base-plus-sv."""
+
+    def __init__(self, place: str, device: str = "cpu") -> None:
+        transformers = require("transformers", "speaker similarity by xvector", "eval")
+        self.name, self.device = f"xvector:{place}", device
+        where, _, revision = (place, "", "") if Path(place).is_dir() else place.partition("@")
+
+        def load(local: bool) -> tuple[Any, Any]:
+            given = {"revision": revision or None, "local_files_only": local}
+            extractor = transformers.AutoFeatureExtractor.from_pretrained(where, **given)
+            safe = safetensors_alone(revision)
+            model = transformers.AutoModelForAudioXVector.from_pretrained(where, use_safetensors=safe, **given)
+            return extractor, model.to(device).eval()
+
+        repository = "" if Path(place).is_dir() else where
+        self.extractor, self.model = load_or_download(
+            f"speaker model {self.name}", repository, revision, load, offline=offline(), ways_out=WAYS_OUT
+        )
+        self.family = str(self.model.config.model_type)
+
+    @torch.inference_mode()
+    def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:
+        """N waveforms (1, S) of any rate -> (N, E); one by one, since padding would move an embedding."""
+        rows = []
+        for wave in waves:
+            samples = _samples(wave)
+            inputs = self.extractor(samples, sampling_rate=RATE_HZ, return_tensors="pt").to(self.device)
+            row = self.model(**inputs).embeddings[0].double().cpu().numpy()
+            silent = np.abs(samples).max() < SILENCE_PEAK
+            rows.append(np.zeros_like(row) if silent else row / np.linalg.norm(row))
+        return np.stack(rows)
+
+
+def _samples(wave: Waveform) -> NDArray[np.float32]:
+    samples: NDArray[np.float32] = wave.resample(RATE_HZ).samples[0].detach().clamp(-1, 1).cpu().numpy()
+    return samples

@@ -1,0 +1,155 @@
+"""Facts of a run in; the metadata block of its model card out, YAML that the Hub reads and searches by."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from vczoo.hub.card_facts import CardFacts
+from vczoo.io.markdown import one_line
+
+__all__ = ["front_matter", "search_tag"]
+
+LIBRARY = "vczoo"
+_HUB_ID = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}", re.ASCII)
+_LANGUAGE = re.compile(r"[a-z]{2,3}|multilingual")
+
+# Figures of an evaluation: the Hub's id of the metric where it has one (wer, cer), and what it is called.
+_MEASURES = {
+    "similarity_to_target": ("speaker_similarity", "Speaker similarity to the target, cosine"),
+    "wer": ("wer", "WER"),
+    "cer": ("cer", "CER"),
+    "eer": ("eer", "Equal error rate of a verifier, 0.5 at best"),
+    "dnsmos_overall": ("dnsmos", "DNSMOS, overall"),
+    "f0_correlation": ("f0_correlation", "Correlation of F0 with the source"),
+    "mcd_db": ("mcd", "Mel-cepstral distortion, dB"),
+    "real_time_factor": ("rtf", "Real-time factor"),
+}
+
+UTTERANCES = "Classification of utterances"
+# Figures of a fine-tune by the last part of their names: the Hub's task and metric, and what they are called.
+_FINE_TUNED = {
+    "accuracy": ("audio-classification", "Speaker recognition", "accuracy", "Accuracy"),
+    "recall": ("audio-classification", UTTERANCES, "recall", "Unweighted average recall"),
+    "wer": ("automatic-speech-recognition", "Speech recognition", "wer", "WER"),
+    "cer": ("automatic-speech-recognition", "Speech recognition", "cer", "CER"),
+    "similarity": (
+        "audio-to-audio",
+        "Voice conversion",
+        "speaker_similarity",
+        "Speaker similarity of held-out conversions, cosine",
+    ),
+    "character_error": ("audio-to-audio", "Voice conversion", "cer", "CER of held-out conversions"),
+}
+
+
+def front_matter(facts: CardFacts) -> str:
+    """The block with its rules, `---` to `---`."""
+    results = [*_evaluated(facts), *_fine_tuned(facts)]
+    other = facts.licence == "other"
+    bases = [name for name in dict.fromkeys(facts.base_models) if _HUB_ID.fullmatch(name)]
+    datasets = [name for name in dict.fromkeys(facts.datasets) if _HUB_ID.fullmatch(name)]
+    languages = dict.fromkeys(re.split("[-_]", name.strip().lower())[0] for name in facts.languages)
+    data = ModelCardData(
+        license=facts.licence,
+        license_name=one_line(facts.licence_name) or None if other else None,
+        license_link=one_line(facts.licence_link) or None if other else None,
+        library_name=LIBRARY,
+        pipeline_tag=_pipeline(facts),
+        tags=list(_tags(facts)),
+        language=[name for name in languages if _LANGUAGE.fullmatch(name)] or None,
+        base_model=bases or None,
+        base_model_relation="finetune" if bases else None,
+        datasets=datasets or None,
+        metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
+        model_name=one_line(facts.repository) if results else None,
+        eval_results=results or None,
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def _pipeline(facts: CardFacts) -> str:
+    """The Hub's task of the first thing that it does."""
+    if facts.converts:
+        return "audio-to-audio"
+    return "automatic-speech-recognition" if facts.has("text") else "audio-classification"
+
+
+def search_tag(kind: str, name: str) -> str:
+    """The tag by which runs with a part or recipe are found: `search_tag("backbone", "timm/resnet18")`."""
+    slug = re.sub(r"[^a-z0-9.]+", "-", one_line(name).lower()).strip("-.")
+    return f"{LIBRARY}-{kind}:{slug}"
+
+
+def _tags(facts: CardFacts) -> Iterable[str]:
+    tags = [LIBRARY]
+    if facts.converts:
+        tags += ["voice-conversion", "audio-to-audio"]
+    elif facts.has("speaker"):
+        tags.append("speaker-recognition")
+    tags += ["automatic-speech-recognition"] * facts.has("text") + ["audio-classification"] * facts.has("label")
+    tags.append(search_tag("recipe", facts.recipe))
+    for part in facts.parts:
+        if part.role in ("backbone", "vocoder"):
+            tags.append(search_tag(part.role, part.use))
+    return dict.fromkeys(tags)
+
+
+def _evaluated(facts: CardFacts) -> Iterator[EvalResult]:
+    """Figures of `vczoo evaluate` of what the repository holds; floors and ceilings are for the table."""
+    evaluation = facts.evaluation or {}
+    trials = one_line(str(evaluation.get("setup", {}).get("trials", ""))) or "trials"
+    for system in evaluation.get("systems", ()):
+        if system.get("role") != "system":
+            continue
+        for name, figure in system.get("figures", {}).items():
+            base, _, recogniser = str(name).partition(":")
+            value, low, high = (_number(figure.get(key)) for key in ("value", "low", "high"))
+            if base not in _MEASURES or value is None:
+                continue
+            metric, title = _MEASURES[base]
+            interval = "" if low is None or high is None else f", 95 % interval {low:.3f} to {high:.3f}"
+            heard = f" by {one_line(recogniser)}" if recogniser else ""
+            yield EvalResult(
+                task_type="audio-to-audio",
+                task_name="Voice conversion",
+                dataset_type="trials",  # results of one task, type and split are taken for those of one dataset
+                dataset_name=trials,
+                dataset_split="test",
+                metric_type=metric,
+                metric_name=f"{title}{heard}{interval}",
+                metric_value=round(value, 4),
+            )
+
+
+def _fine_tuned(facts: CardFacts) -> Iterator[EvalResult]:
+    """Figures of the fine-tune that have a meaning outside it; losses have none."""
+    split = "test" if facts.metrics.get("test") else "validation"
+    recordings = one_line(facts.consent.dataset) or "recordings of its own voices"
+    for name, raw in (facts.metrics.get(split) or {}).items():
+        value = _number(raw)
+        head, _, figure = str(name).rpartition(".")
+        if value is None or figure not in _FINE_TUNED:
+            continue
+        task, task_name, metric, title = _FINE_TUNED[figure]
+        task_name = UTTERANCES if facts.tasks.get(head) == "label" else task_name
+        yield EvalResult(
+            task_type=task,
+            task_name=task_name,
+            dataset_type=facts.consent.hub_id or "recordings",
+            dataset_name=f"{recordings}, {split} split",
+            dataset_split=split,
+            metric_type=metric,
+            metric_name=f"{title} of head {one_line(head)}" if head else title,
+            metric_value=round(value, 4),
+        )
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for what is none: a measure that does not apply is null in JSON."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if whole and math.isfinite(value) else None

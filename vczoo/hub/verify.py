@@ -1,0 +1,112 @@
+"""A run's folder or a speaker's name in; what was checked of it, and what of that holds, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import RepoFile
+
+from vczoo.errors import VczooError, WeightsError
+from vczoo.hub.name import is_hub_name
+from vczoo.hub.pull import digest_faults, list_files, pull, sha256_of
+from vczoo.runs.config import RunConfig
+from vczoo.runs.pretrained_base import check_base, stages_taken
+from vczoo.runs.run import METRICS, MODEL, VOICES, build_on_base, config_of, load_run
+
+__all__ = ["Check", "State", "verify"]
+
+State = Literal["ok", "failed", "not checked"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        what: in words.
+        state: ok, failed, or not checked: it cannot be said here.
+        detail: why.
+    """
+
+    what: str
+    state: State
+    detail: str = ""
+
+
+def verify(target: str | Path) -> list[Check]:
+    """Check a run: its configuration, the checksum of each file, the base that it was trained from, and every tensor.
+
+    Args:
+        target: a run's folder, or owner/name[@revision] on the Hub, pulled and compared with what the Hub says.
+
+    Raises:
+        HubError: the speaker cannot be had.
+    """
+    if isinstance(target, str) and is_hub_name(target):
+        pulled = pull(target)
+        listing = list_files(pulled.name, pulled.commit)
+        told = [_check_against_hub(pulled.folder / name, info) for name, info in sorted(listing.items())]
+        return [*told, *_of_folder(pulled.folder, foreign=True)]
+    return list(_of_folder(Path(target), foreign=False))
+
+
+def _check_against_hub(path: Path, info: RepoFile) -> Check:
+    fault = digest_faults(path, info)
+    return Check(f"{info.path} is what the Hub says", "failed" if fault else "ok", fault)
+
+
+def _of_folder(path: Path, *, foreign: bool) -> Iterator[Check]:
+    try:
+        config = config_of(path, foreign=foreign)
+    except VczooError as error:
+        yield Check("the configuration can be read and built here", "failed", str(error))
+        return
+    yield Check("the configuration can be read and built here", "ok", f"recipe {config.recipe.get('name')}")
+    for name in (MODEL, VOICES, METRICS):
+        yield _check_file(path / name, config.files.get(name, ""))
+    for place, part in config.base.items():
+        if not part.stages:
+            yield Check(f"{place}: the run holds every tensor itself", "ok", f"trained from {part.source or '?'}")
+    base = _check_base(config)
+    yield base
+    if base.state == "not checked":
+        yield Check("every tensor is accounted for", "not checked", "the base is needed for it")
+        return
+    try:
+        load_run(path, foreign=foreign)
+    except VczooError as error:
+        yield Check("every tensor is accounted for", "failed", str(error))
+    else:
+        yield Check("every tensor is accounted for", "ok", f"{config.tensors} of its own, {len(config.voices)} voices")
+
+
+def _check_file(path: Path, wanted: str) -> Check:
+    what = f"{path.name} is what it was written as"
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        return Check(what, "failed", str(error))
+    if found != wanted:
+        return Check(what, "failed", f"SHA-256 {found}, expected {wanted or 'one, but none is given'}")
+    return Check(what, "ok", f"SHA-256 {found}")
+
+
+def _check_base(config: RunConfig) -> Check:
+    what = "the pretrained base is the one that it was trained from"
+    sources = ", ".join(
+        f"{part.source}@{part.revision[:12]}" if part.revision else part.source for part in config.base.values()
+    )
+    if not stages_taken(config.base):
+        return Check(what, "ok", "nothing is left to a base")
+    try:
+        model = build_on_base(config)
+    except WeightsError as error:
+        return Check(what, "not checked", str(error))
+    try:
+        check_base(config.base, model)
+    except WeightsError as error:
+        return Check(what, "failed", str(error))
+    return Check(what, "ok", sources)

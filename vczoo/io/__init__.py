@@ -1,0 +1,1 @@
+"""Files, YAML, tensors, text, plots and progress: nothing that knows about speech."""

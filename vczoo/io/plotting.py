@@ -1,0 +1,71 @@
+"""What every plot of vczoo looks like: sizes in, empty axes out; a drawn figure in, a PNG or SVG file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vczoo.io.files import write_beside
+from vczoo.io.optional_imports import require
+
+__all__ = ["BLUE", "GREEN", "GREY", "INK", "ORANGE", "PURPLE", "calm", "grid", "head", "one_axes", "page", "save"]
+
+INK, GREY, BLUE, GREEN, ORANGE, PURPLE = "#222222", "#9a9a9a", "#2f6db3", "#3a9a5b", "#d1762c", "#7a5ba6"
+
+
+def page(width_inches: float, height_inches: float) -> Any:
+    """An empty figure.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+    """
+    # Not pyplot: it would choose a window system, and keep every figure.
+    return require("matplotlib.figure", "a plot", "eval").Figure(figsize=(width_inches, height_inches))
+
+
+def one_axes(width_inches: float, height_inches: float) -> tuple[Any, Any]:
+    """A figure with one pair of axes on a pale grid.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+    """
+    figure = page(width_inches, height_inches)
+    axes = figure.subplots()
+    calm(axes)
+    grid(axes)
+    return figure, axes
+
+
+def calm(axes: Any) -> None:
+    """Take away what stands around the data and says nothing."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(GREY)
+    axes.tick_params(colors=INK, labelsize=8, color=GREY)
+    axes.xaxis.label.set(size=9, color=INK)
+    axes.yaxis.label.set(size=9, color=INK)
+
+
+def grid(axes: Any) -> None:
+    """A pale grid behind the data."""
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def head(axes: Any, title: str) -> None:
+    """A title at the left."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+
+
+def save(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG, or where the path ends in .svg as SVG; the file appears whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be made or the disk is full.
+    """
+    figure.tight_layout()
+    with write_beside(path) as beside:
+        kind = "svg" if path.suffix == ".svg" else "png"
+        figure.savefig(beside, format=kind, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+    return path

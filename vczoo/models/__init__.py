@@ -1,0 +1,1 @@
+"""Recipes, and the models built from them."""

@@ -1,0 +1,1 @@
+"""Networks and the interfaces that they implement."""

@@ -1,0 +1,80 @@
+"""`MelConv`: a small convolutional backbone on log-mels, for machines and data too small for a large one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vczoo.audio.frames import Frames
+from vczoo.audio.specs import FrameSpec
+from vczoo.errors import ContractError
+from vczoo.modules.backbones.mel_backbone import MEL_FRAMES_PER_FRAME, MelBackbone
+from vczoo.modules.interfaces.backbone import Stage
+from vczoo.registry.origin import Origin
+from vczoo.registry.weights import choose_weights, is_weights_file, load_strictly, read_tensors
+
+__all__ = ["MelConv"]
+
+MOST_BLOCKS = 256
+
+
+class MelConv(MelBackbone):
+    """A stem that halves time, then residual blocks of 1-D convolutions; 20 ms a frame at 16 kHz.
+
+    Args:
+        weights: random, or a path to a .safetensors file.
+        width: channels.
+        blocks: residual blocks, a stage each after the stem.
+        num_mels: bands of the mel that it reads.
+
+    Raises:
+        ContractError: a size below 1, or more than 256 blocks.
+        WeightsError: weights that are neither random nor a file that fits.
+    """
+
+    def __init__(self, *, weights: str = "random", width: int = 128, blocks: int = 3, num_mels: int = 80) -> None:
+        if min(width, blocks, num_mels) < 1:
+            raise ContractError(f"width, blocks and num_mels are 1 or more, got {width}, {blocks} and {num_mels}")
+        if blocks > MOST_BLOCKS:
+            raise ContractError(f"blocks is at most {MOST_BLOCKS}, got {blocks}")
+        super().__init__(num_mels)
+        stem = nn.Sequential(
+            nn.Conv1d(num_mels, width, kernel_size=5, stride=MEL_FRAMES_PER_FRAME, padding=2, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+        )
+        self.trunk = nn.ModuleDict(
+            {"stem": stem, **{f"block{index + 1}": _Residual(width, dilation=index + 1) for index in range(blocks)}}
+        )
+        self.spec = FrameSpec(self.mel_spec.sample_rate_hz, self.mel_spec.hop_length * MEL_FRAMES_PER_FRAME, width)
+        if is_weights_file(weights):
+            load_strictly(self.trunk, read_tensors(weights), where=weights)
+            self.origin = Origin.of_path(weights)
+        elif weights != "random":
+            choose_weights("mel-conv", weights, ())
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stem and each block."""
+        return tuple(Stage(name, module) for name, module in self.trunk.items())
+
+    def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
+        """(B, width, T) -> (B, T, width)."""
+        return Frames(activation.transpose(1, 2), lengths)
+
+
+class _Residual(nn.Module):
+    """(B, width, T) -> (B, width, T)."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(width, width, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Conv1d(width, width, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm1d(width),
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        out: Tensor = torch.relu(hidden + self.body(hidden))
+        return out

@@ -1,0 +1,1 @@
+"""Interfaces of backbones, heads and vocoders."""

@@ -1,0 +1,1 @@
+"""Network blocks that backbones, heads and vocoders share."""

@@ -1,0 +1,195 @@
+"""Griffin-Lim: log-mel frames in, a waveform out, with nothing to train."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vczoo.audio.frames import Frames
+from vczoo.audio.mel import mel_filters
+from vczoo.audio.specs import MelSpec
+from vczoo.audio.waveform import Waveform
+from vczoo.errors import ContractError
+from vczoo.modules.interfaces.backbone import Vocoder
+
+__all__ = ["GriffinLim", "peak_advance"]
+
+CACHED_FRAMES = 128  # so many at a time stay in a core's cache: twice as fast as a minute at once
+TINY = 1e-30
+MOST_ITERATIONS = 10_000
+
+
+class GriffinLim(Vocoder):
+    """Fast Griffin-Lim (Perraudin et al. 2013) from phases that advance with the spectrum's peaks, so deterministic.
+
+    Magnitudes come from the mel through the pseudo-inverse of its filters. Their phases start where single pass
+    spectrogram inversion puts them (Beauregard et al. 2015), which saves half of the iterations; outside of the
+    recording there is silence, as for the mel.
+
+    Args:
+        iterations: of phase reconstruction.
+        momentum: in [0, 1); 0 is the plain algorithm.
+        num_mels, fft_length, hop_length, sample_rate_hz: of the mel that it reads.
+
+    Raises:
+        ContractError: iterations below 1 or above 10,000, momentum out of range, windows that do not overlap by half,
+            or no such mel.
+    """
+
+    window: Tensor
+    inverse: Tensor
+
+    def __init__(
+        self,
+        *,
+        iterations: int = 16,
+        momentum: float = 0.9,
+        num_mels: int = 80,
+        fft_length: int = 1024,
+        hop_length: int = 160,
+        sample_rate_hz: int = 16000,
+    ) -> None:
+        super().__init__()
+        if not 1 <= iterations <= MOST_ITERATIONS or not 0 <= momentum < 1:
+            raise ContractError(
+                f"iterations is 1 to {MOST_ITERATIONS} and momentum in [0, 1), got iterations={iterations}, "
+                f"momentum={momentum}"
+            )
+        self.accepts: MelSpec = MelSpec(
+            sample_rate_hz=sample_rate_hz,
+            num_mels=num_mels,
+            fft_length=fft_length,
+            hop_length=hop_length,
+            max_hz=sample_rate_hz / 2,
+        )
+        if hop_length > fft_length // 2:
+            raise ContractError(
+                f"hop_length is at most half of fft_length {fft_length}, or the windows leave gaps in the waveform; "
+                f"got {hop_length}"
+            )
+        self.iterations, self.momentum = iterations, momentum
+        self.register_buffer("window", torch.hann_window(fft_length), persistent=False)
+        self.register_buffer("inverse", torch.linalg.pinv(mel_filters(self.accepts)), persistent=False)
+
+    def forward(self, frames: Frames) -> Waveform:
+        """(B, T, num_mels) -> (B, (T - 1) * hop_length)."""
+        # One by one, in a batch of equal lengths, too: on a CPU eight at once take 1.3 times as long.
+        return Waveform.batch([self._made(frames[index], None) for index in range(len(frames))])
+
+    def follow(self, frames: Frames, before: Waveform) -> Waveform:
+        """As `forward`, but frames that lie in `before` start from its phases, so that it can be faded into.
+
+        The others start from the peaks, as in `forward`.
+
+        Args:
+            frames: (1, T, num_mels).
+            before: (1, P), what was made earlier for the first P samples.
+        """
+        return self._made(frames, before.samples[0])
+
+    def magnitudes(self, mel: Tensor) -> Tensor:
+        """Of the spectrum, by the pseudo-inverse of the mel's filters: (…, T, num_mels) -> (…, T, bins)."""
+        return torch.matmul(mel.float().exp(), self.inverse).clamp(min=0.0)
+
+    @torch.no_grad()
+    def _made(self, frames: Frames, before: Tensor | None) -> Waveform:
+        magnitudes = self.magnitudes(frames.values[:1])[0]
+        spectrogram = _Spectrogram(magnitudes, self.window, self.accepts.hop_length)
+        phases = peak_advance(magnitudes, self.accepts.fft_length, self.accepts.hop_length)
+        if before is not None and len(known := spectrogram.phases(before)):
+            phases[: len(known)] = known
+        spectrogram.start(phases)
+        for _ in range(self.iterations):
+            spectrogram.improve(self.momentum)
+        length = (len(magnitudes) - 1) * self.accepts.hop_length
+        first = self.accepts.fft_length // 2
+        return Waveform.of(spectrogram.samples()[first : first + length].clone(), self.accepts.sample_rate_hz)
+
+
+def peak_advance(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
+    """Phases that every bin would have if its nearest spectral peak were a sinusoid: (T, bins) -> (T, bins).
+
+    Source: single pass spectrogram inversion, Beauregard, Harish and Wyse 2015, without its locking of the phases
+    about a peak, which Griffin-Lim's first iterations do.
+    """
+    below = torch.cat([magnitudes[:, :1], magnitudes[:, :-1]], dim=1)
+    above = torch.cat([magnitudes[:, 1:], magnitudes[:, -1:]], dim=1)
+    bins = torch.arange(magnitudes.shape[1], dtype=magnitudes.dtype, device=magnitudes.device).expand_as(magnitudes)
+    # The peak's place between bins, by the parabola through it and its neighbours.
+    curve = below - 2 * magnitudes + above
+    offset = torch.where(curve < 0, 0.5 * (below - above) / curve.clamp(max=-TINY), 0.0).clamp(-0.5, 0.5)
+    peak = (magnitudes > below) & (magnitudes >= above)
+    lower = bins.where(peak, -math.inf).cummax(dim=1).values
+    upper = bins.where(peak, math.inf).flip(1).cummin(dim=1).values.flip(1)
+    nearest = torch.where(bins - lower <= upper - bins, lower, upper).nan_to_num(posinf=0.0, neginf=0.0).long()
+    frequency = (bins + offset).gather(1, nearest).double()
+    turns = torch.cumsum(frequency * (hop_length / fft_length), dim=0)
+    return (turns.frac() * (2 * math.pi)).float()
+
+
+class _Spectrogram:
+    """Given magnitudes under phases that get better: (T, bins), and the waveform of it, padded by half a window."""
+
+    def __init__(self, magnitudes: Tensor, window: Tensor, hop: int) -> None:
+        count, length = len(magnitudes), len(window)
+        self.magnitudes, self.window, self.hop = magnitudes, window, hop
+        self.overlap = -(-length // hop)  # hops that a frame reaches over
+        self.chunk = CACHED_FRAMES if magnitudes.device.type == "cpu" else count
+        self.previous: Tensor | None = None
+        self.sums = magnitudes.new_zeros(count - 1 + self.overlap, hop)
+        self.windowed = magnitudes.new_zeros(min(self.chunk, count), self.overlap * hop)
+        self.frames = magnitudes.new_zeros(min(self.chunk, count), length)
+        squares = torch.nn.functional.pad(window.square(), (0, self.overlap * hop - length)).view(self.overlap, hop)
+        for shift, part in enumerate(squares):
+            self.sums[shift : shift + count] += part
+        self.gain = self.sums.flatten().clamp(min=1e-8).reciprocal()
+        self.gain[: length // 2] = 0.0
+        self.gain[length // 2 + (count - 1) * hop :] = 0.0
+
+    def start(self, phases: Tensor) -> None:
+        self.values = torch.polar(self.magnitudes, phases)
+
+    def phases(self, samples: Tensor) -> Tensor:
+        """Phases of the frames that lie wholly in samples and the silence before them: (at most T, bins)."""
+        length = len(self.window)
+        padded = torch.nn.functional.pad(samples.float(), (length // 2, 0))
+        if len(padded) < length:
+            return self.magnitudes[:0]
+        frames = padded.unfold(0, length, self.hop)[: len(self.magnitudes)] * self.window
+        known: Tensor = torch.fft.rfft(frames).angle()
+        return known
+
+    def samples(self) -> Tensor:
+        """Overlap and add: a flat view, valid until the next call."""
+        count, length = len(self.values), len(self.window)
+        self.sums.zero_()
+        for start in range(0, count, self.chunk):
+            rows = min(self.chunk, count - start)
+            torch.fft.irfft(self.values[start : start + rows], n=length, out=self.frames[:rows])
+            torch.mul(self.frames[:rows], self.window, out=self.windowed[:rows, :length])
+            hops = self.windowed[:rows].view(rows, self.overlap, self.hop)
+            for shift in range(self.overlap):
+                self.sums[start + shift : start + shift + rows] += hops[:, shift]
+        made: Tensor = self.sums.view(-1).mul_(self.gain)
+        return made
+
+    def improve(self, momentum: float) -> None:
+        """One iteration: the phases of the nearest spectrogram that a waveform has, and beyond it by momentum."""
+        length = len(self.window)
+        frames = self.samples().unfold(0, length, self.hop)
+        first = self.previous is None
+        if self.previous is None:
+            self.previous = torch.empty_like(self.values)
+        for start in range(0, len(self.values), self.chunk):
+            rows = slice(start, min(start + self.chunk, len(self.values)))
+            count = rows.stop - rows.start
+            torch.mul(frames[rows], self.window, out=self.frames[:count])
+            rebuilt = torch.fft.rfft(self.frames[:count])
+            values = rebuilt if first else torch.add(rebuilt, rebuilt - self.previous[rows], alpha=momentum)
+            self.previous[rows] = rebuilt
+            real, imaginary = values.real, values.imag
+            # Not abs(): it guards against overflow, which no spectrum comes near, at three times the price.
+            scale = (real * real).addcmul_(imaginary, imaginary).add_(TINY).rsqrt_().mul_(self.magnitudes[rows])
+            torch.mul(values, scale, out=self.values[rows])

@@ -1,0 +1,116 @@
+"""Griffin-Lim under magnitudes that a network makes of the mel: log-mel frames in, a waveform out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vczoo.audio.frames import Frames
+from vczoo.audio.waveform import Waveform
+from vczoo.errors import ContractError
+from vczoo.modules.vocoders.griffin_lim import GriffinLim
+from vczoo.registry.origin import Origin
+from vczoo.registry.weights import choose_weights, is_weights_file, load_strictly, read_tensors
+
+__all__ = ["GriffinLimNet"]
+
+MOST_BLOCKS = 256
+KERNEL = 7
+EXPANSION = 3
+LEAST, MOST = -11.5, 7.0  # logarithms of the magnitudes that it makes
+FIRST_SCALE = 0.2  # of what a block adds
+
+
+class GriffinLimNet(GriffinLim):
+    """What Griffin-Lim lacks is not phases but magnitudes: a mel has lost the harmonics above a kilohertz.
+
+    ConvNeXt blocks (arXiv:2201.03545) add to the logarithm of what the mel's pseudo-inverse gives, as the
+    post-processing network of Tacotron (arXiv:1703.10135) makes a linear spectrogram of a mel. Phases are those of
+    `griffin-lim`; in training they are the recording's, so that losses and discriminators hear magnitudes alone.
+
+    Args:
+        weights: random, or a path to a .safetensors file.
+        width: channels of the blocks.
+        blocks: how many.
+        iterations, momentum: of phase reconstruction.
+        num_mels, fft_length, hop_length, sample_rate_hz: of the mel that it reads.
+
+    Raises:
+        ContractError: a size below 1, more than 256 blocks, or what `griffin-lim` refuses.
+        WeightsError: weights that are neither random nor a file that fits.
+    """
+
+    def __init__(
+        self,
+        *,
+        weights: str = "random",
+        width: int = 192,
+        blocks: int = 4,
+        iterations: int = 16,
+        momentum: float = 0.9,
+        num_mels: int = 80,
+        fft_length: int = 1024,
+        hop_length: int = 160,
+        sample_rate_hz: int = 16000,
+    ) -> None:
+        if min(width, blocks) < 1 or blocks > MOST_BLOCKS:
+            raise ContractError(f"width is 1 or more and blocks 1 to {MOST_BLOCKS}, got {width} and {blocks}")
+        super().__init__(
+            iterations=iterations,
+            momentum=momentum,
+            num_mels=num_mels,
+            fft_length=fft_length,
+            hop_length=hop_length,
+            sample_rate_hz=sample_rate_hz,
+        )
+        self.enter = nn.Conv1d(num_mels, width, KERNEL, padding=KERNEL // 2)
+        self.norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        last = nn.Linear(width, fft_length // 2 + 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.exit = nn.Sequential(nn.LayerNorm(width), last)
+        if is_weights_file(weights):
+            load_strictly(self, read_tensors(weights), where=weights)
+            self.origin = Origin.of_path(weights)
+        elif weights != "random":
+            choose_weights("griffin-lim-net", weights, ())
+
+    def magnitudes(self, mel: Tensor) -> Tensor:
+        """Of the spectrum: (B, T, num_mels) -> (B, T, bins)."""
+        known = super().magnitudes(mel).clamp(min=1e-4).log()
+        hidden = self.norm(self.enter((mel / 4 + 1).transpose(1, 2)).transpose(1, 2))
+        for block in self.blocks:
+            hidden = block(hidden)
+        made: Tensor = (known + self.exit(hidden).float()).clamp(LEAST, MOST).exp()
+        return made
+
+    def rebuild(self, frames: Frames, real: Waveform) -> Waveform:
+        """(B, T, num_mels) under the phases of (B, S) -> (B, (T - 1) * hop_length)."""
+        fft, hop = self.accepts.fft_length, self.accepts.hop_length
+        spectrum = torch.stft(
+            real.samples.float(), fft, hop, window=self.window, pad_mode="constant", return_complex=True
+        )
+        spectrum = spectrum[..., : frames.values.shape[1]]
+        phases = spectrum / spectrum.abs().clamp(min=1e-9)
+        made = self.magnitudes(frames.values).transpose(1, 2)
+        samples = torch.istft(made * phases, fft, hop, window=self.window)
+        return Waveform.of(samples, self.accepts.sample_rate_hz)
+
+
+class _Block(nn.Module):
+    """A ConvNeXt block in time: (B, T, width) -> (B, T, width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, EXPANSION * width)
+        self.narrow = nn.Linear(EXPANSION * width, width)
+        self.scale = nn.Parameter(torch.full((width,), FIRST_SCALE))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        mixed = self.norm(self.convolution(hidden.transpose(1, 2)).transpose(1, 2))
+        out: Tensor = hidden + self.scale * self.narrow(F.gelu(self.widen(mixed)))
+        return out

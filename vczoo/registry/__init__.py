@@ -1,0 +1,1 @@
+"""Registered entries, plugins and weights, by name. Imports no torch."""

@@ -1,0 +1,160 @@
+"""What the core itself registers, through the same hook as every plugin. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from vczoo.registry.entry import Entry
+from vczoo.registry.hookspecs import hookimpl
+
+__all__ = ["vczoo_entries", "vczoo_recipes"]
+
+_APACHE = "Apache-2.0"
+
+
+@hookimpl
+def vczoo_entries() -> list[Entry]:
+    """The core's backbone, freezing strategies, heads and vocoder."""
+    freezing, speaker = "vczoo.modules.freezing:", "vczoo.modules.heads.speaker:"
+    entries = [
+        Entry(
+            "mel-conv",
+            "backbone",
+            "vczoo.modules.backbones.mel_conv:MelConv",
+            "small convolutions on log-mels",
+            _APACHE,
+            exports=True,
+        ),
+        Entry(
+            "content-conv",
+            "backbone",
+            "vczoo.modules.backbones.content_conv:ContentConv",
+            "a small ConvNeXt on log-mels for what is said, not by whom",
+            _APACHE,
+            paper="arXiv:2201.03545",
+        ),
+        Entry("none", "freezing", f"{freezing}None_", "nothing is frozen", _APACHE),
+        Entry("full", "freezing", f"{freezing}Full", "the whole backbone is frozen", _APACHE),
+        Entry("partial", "freezing", f"{freezing}Partial", "the last trainable_stages stages train", _APACHE),
+        Entry(
+            "gradual",
+            "freezing",
+            f"{freezing}Gradual",
+            "one more stage trains every every_epochs epochs",
+            _APACHE,
+            paper="arXiv:1801.06146",
+        ),
+        Entry(
+            "discriminative",
+            "freezing",
+            f"{freezing}Discriminative",
+            "every stage trains, each decay times slower than the next",
+            _APACHE,
+            paper="arXiv:1801.06146",
+        ),
+        Entry(
+            "norms",
+            "freezing",
+            f"{freezing}Norms",
+            "only normalisation layers train",
+            _APACHE,
+            paper="arXiv:2003.00152",
+        ),
+        Entry(
+            "speaker-classifier",
+            "head",
+            f"{speaker}SpeakerClassifier",
+            "MLP over pooled frames, cross-entropy; its last hidden layer is the embedding",
+            _APACHE,
+        ),
+        Entry(
+            "speaker-aam",
+            "head",
+            f"{speaker}SpeakerAAM",
+            "additive angular margin softmax over pooled frames",
+            _APACHE,
+            paper="arXiv:1801.07698",
+        ),
+        Entry(
+            "speaker-conv",
+            "head",
+            "vczoo.modules.heads.speaker_conv:SpeakerConv",
+            "convolutions before the pooling, for mels; additive angular margin softmax",
+            _APACHE,
+            paper="arXiv:1801.07698",
+        ),
+        Entry(
+            "knn",
+            "head",
+            "vczoo.modules.heads.knn:KNN",
+            "nearest neighbours in the voice's recordings; fitted by enrolment",
+            _APACHE,
+            paper="arXiv:2305.18975",
+        ),
+        Entry(
+            "linear",
+            "head",
+            "vczoo.modules.heads.linear:Linear",
+            "a linear map to the voice's recordings, fitted at conversion, and a decoder that knows no speakers",
+            _APACHE,
+            paper="arXiv:2506.01510",
+        ),
+        Entry(
+            "mel-decoder",
+            "head",
+            "vczoo.modules.heads.mel_decoder:MelDecoder",
+            "content without its speaker, pitch and a speaker embedding to a mel",
+            _APACHE,
+            paper="arXiv:1904.05742",
+        ),
+        Entry(
+            "ctc",
+            "head",
+            "vczoo.modules.heads.ctc:CTC",
+            "what is said, in characters, by connectionist temporal classification",
+            _APACHE,
+            paper="doi:10.1145/1143844.1143891",
+        ),
+        Entry(
+            "classifier",
+            "head",
+            "vczoo.modules.heads.classifier:Classifier",
+            "a label of an utterance (emotion, language ...) from mean and deviation of its frames",
+            _APACHE,
+        ),
+        Entry(
+            "distil",
+            "head",
+            "vczoo.modules.heads.distillation:Distil",
+            "what the recipe's teacher hears, so that a small backbone learns from a large one",
+            _APACHE,
+            paper="arXiv:2110.01900",
+        ),
+        Entry(
+            "griffin-lim",
+            "vocoder",
+            "vczoo.modules.vocoders.griffin_lim:GriffinLim",
+            "phase reconstruction with momentum; nothing to train",
+            "BSD-2-Clause",
+            paper="doi:10.1109/WASPAA.2013.6701851",
+            source="https://docs.pytorch.org/audio",
+        ),
+        Entry(
+            "griffin-lim-net",
+            "vocoder",
+            "vczoo.modules.vocoders.griffin_lim_net:GriffinLimNet",
+            "magnitudes by a small network, phases by Griffin-Lim; to be trained",
+            _APACHE,
+            paper="arXiv:1703.10135",
+        ),
+    ]
+    return [entry if entry.source else replace(entry, source="vczoo") for entry in entries]
+
+
+@hookimpl
+def vczoo_recipes() -> Path:
+    """The recipes of the project: inside the package once installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "assets" / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"

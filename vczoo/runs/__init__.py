@@ -1,0 +1,1 @@
+"""Run folders: a trained model and its voices, saved and loaded."""

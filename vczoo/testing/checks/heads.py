@@ -1,0 +1,169 @@
+"""What heads promise: a `Specimen` of one in; nothing out, or a `ContractError` that says what is broken."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vczoo.audio.frames import Frames
+from vczoo.modules.interfaces.backbone import Loss, Source, SpeakerHead
+from vczoo.modules.interfaces.task_heads import FrameHead, LabelHead, TextHead
+from vczoo.testing.checks.expectations import expect, expect_gradients, expect_same, expect_shape, padded_with_nan
+from vczoo.testing.checks.specimen import Specimen, UnsupportedError, random_frames
+from vczoo.testing.checks.task_heads import (
+    frame_loss,
+    frame_padding,
+    frame_shapes,
+    label_loss,
+    label_padding,
+    label_shapes,
+    relabel,
+    text_loss,
+    text_padding,
+    text_shapes,
+    texts,
+)
+
+__all__ = ["HEAD_CHECKS"]
+
+COUNTS = (30, 7, 1)  # frames of the items of a batch
+
+
+def shapes(specimen: Specimen) -> None:
+    """A speaker head gives embeddings of length 1 and logits; a voice head the pitch's lengths in acoustic channels; a
+    text head a log-probability of each character, a label head a logit of each label, a frame head the teacher's width.
+    """
+    if isinstance(specimen.part, TextHead):
+        text_shapes(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, LabelHead):
+        label_shapes(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, FrameHead):
+        frame_shapes(specimen.copy(), _content(specimen))
+    else:
+        (_speaker_shapes if isinstance(specimen.part, SpeakerHead) else _voice_shapes)(specimen)
+
+
+def padding(specimen: Specimen) -> None:
+    """An item of a batch gives what it gives alone: no padding is read."""
+    if isinstance(specimen.part, TextHead):
+        text_padding(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, LabelHead):
+        label_padding(specimen.copy(), _content(specimen))
+    elif isinstance(specimen.part, FrameHead):
+        frame_padding(specimen.copy(), _content(specimen))
+    else:
+        (_speaker_padding if isinstance(specimen.part, SpeakerHead) else _voice_padding)(specimen)
+
+
+def gradients(specimen: Specimen) -> None:
+    """The loss is one finite number, its figures are detached, and a gradient reaches every parameter."""
+    if isinstance(specimen.part, TextHead | LabelHead | FrameHead):
+        head = specimen.copy().train()
+        content = _content(specimen)
+        if isinstance(head, FrameHead):
+            _check_loss(head, frame_loss(head, content))
+        else:
+            _check_loss(head, text_loss(head, content) if isinstance(head, TextHead) else label_loss(head, content))
+    else:
+        (_speaker_gradients if isinstance(specimen.part, SpeakerHead) else _voice_gradients)(specimen)
+
+
+def grow(specimen: Specimen) -> None:
+    """`grow` keeps what is known of the old speakers; `restart` keeps the embedding."""
+    if not isinstance(specimen.part, SpeakerHead):
+        raise UnsupportedError("it is no speaker head")
+    head, content = specimen.copy(), _content(specimen)
+    known = head.num_speakers
+    with torch.inference_mode():
+        embedding, logits = head.embed(content), head.logits(content)
+    head.grow(known + 2)
+    with torch.inference_mode():
+        expect_shape(head.logits(content), (len(content), known + 2), "`grow` makes room for more speakers")
+        expect_same(head.logits(content)[:, :known], logits, "`grow` keeps what the head knows of the old speakers")
+    head.restart(known + 1)
+    with torch.inference_mode():
+        expect_shape(head.logits(content), (len(content), known + 1), "`restart` makes room for so many speakers")
+        expect_same(head.embed(content), embedding, "`restart` leaves the embedding as it is")
+
+
+def _speaker_shapes(specimen: Specimen) -> None:
+    head, content = specimen.copy(), _content(specimen)
+    count = len(content)
+    with torch.inference_mode():
+        embedding, logits = head.embed(content), head.logits(content)
+    expect_shape(embedding, (count, head.embedding_width), "`embed` gives (B, embedding_width)")
+    expect_shape(logits, (count, head.num_speakers), "`logits` gives (B, num_speakers)")
+    expect_same(embedding.norm(dim=1), torch.ones(count), "embeddings have length 1")
+
+
+def _speaker_padding(specimen: Specimen) -> None:
+    head, content = specimen.copy(), _content(specimen)
+    with torch.inference_mode():
+        embedding, logits = head.embed(content), head.logits(content)
+        for index in range(len(content)):
+            expect_same(embedding[index], head.embed(content[index])[0], f"`embed` reads no padding (item {index})")
+            expect_same(logits[index], head.logits(content[index])[0], f"`logits` reads no padding (item {index})")
+
+
+def _speaker_gradients(specimen: Specimen) -> None:
+    head, content = specimen.copy(), _content(specimen)
+    _check_loss(head, head.train().loss(content, torch.arange(len(content)) % head.num_speakers))
+
+
+def _voice_shapes(specimen: Specimen) -> None:
+    head = specimen.copy()
+    source, embedding, target = _padded_lesson(specimen)
+    lengths, channels = source.pitch.lengths.tolist(), specimen.context["acoustic"].channels
+    with torch.inference_mode():
+        kept = head.enroll(source.content, target)
+        expect(all(bool(value.isfinite().all()) for value in kept.values()), "`enroll` reads no padding")
+        made = head.convert(source, {**kept, "embedding": embedding[0]})
+    expect(made.lengths.tolist() == lengths, f"`convert` gives the pitch's lengths {lengths}, got {made.lengths}")
+    expect(made.channels == channels, f"`convert` gives {channels} channels, not {made.channels}")
+
+
+def _voice_padding(specimen: Specimen) -> None:
+    head, frames = specimen.copy(), specimen.context["frames"]
+    source, embedding, target = _padded_lesson(specimen)
+    with torch.inference_mode():
+        voice = {**head.enroll(source.content, target), "embedding": embedding[0]}
+        made = head.convert(source, voice)
+        for index in range(len(COUNTS)):
+            alone = head.convert(Source(source.content[index], frames, source.pitch[index]), voice)
+            expect_same(made[index].values, alone.values, f"`convert` reads no padding (item {index})")
+
+
+def _voice_gradients(specimen: Specimen) -> None:
+    head = specimen.copy()
+    loss = head.train().loss(*_padded_lesson(specimen))
+    expect(loss is not None or not any(True for _ in head.parameters()), "a head with parameters gives a loss")
+    if loss is not None:
+        _check_loss(head, loss)
+
+
+def _content(specimen: Specimen) -> Frames:
+    channels = specimen.context["frames"].channels
+    return padded_with_nan(torch.cat([random_frames(channels, seed, count=COUNTS[0])[:1] for seed in range(3)]), COUNTS)
+
+
+def _padded_lesson(specimen: Specimen) -> tuple[Source, Tensor, Frames]:
+    frames, acoustic = specimen.context["frames"], specimen.context["acoustic"]
+    content = _content(specimen)
+    lengths = tuple(max(1, round(count * frames.hop_length / acoustic.hop_length)) for count in COUNTS)
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(3, max(lengths), acoustic.channels, generator=generator)
+    pitch = torch.randn(3, max(lengths), 2, generator=generator)
+    embedding = torch.randn(3, int(specimen.context["embedding_width"]), generator=generator)
+    source = Source(content, frames, padded_with_nan(pitch, lengths))
+    return source, nn.functional.normalize(embedding, dim=1), padded_with_nan(target, lengths)
+
+
+def _check_loss(head: nn.Module, loss: Loss) -> None:
+    value, metrics = loss
+    expect_shape(value, (), "a loss is one number")
+    expect(bool(value.isfinite()), f"a loss is finite and reads no padding, got {value.item()}")
+    expect(not any(figure.requires_grad for figure in metrics.values()), "figures beside a loss are detached")
+    expect_gradients(head, value)
+
+
+HEAD_CHECKS = (shapes, padding, gradients, grow, texts, relabel)

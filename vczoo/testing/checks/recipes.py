@@ -1,0 +1,54 @@
+"""What a recipe of a plugin promises: its file in; a `Result` for each named check out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from vczoo.errors import ContractError, VczooError
+from vczoo.models.build import checked_recipe
+from vczoo.models.resolve import resolve
+from vczoo.registry.discovery import normalised
+from vczoo.registry.requirements import parse_need, used_plugins
+from vczoo.registry.zoo import the_zoo
+from vczoo.testing.checks.entries import check_light
+from vczoo.testing.checks.suite import Result
+
+__all__ = ["check_recipe"]
+
+
+def check_recipe(name: str, file: Path, module: str) -> Result:
+    """Make one of `OF_RECIPES`.
+
+    Args:
+        name: `light`, the module that registers it is light; `recipe`, it has no fault; `needs`, it names the plugins
+            that its parts come from.
+        module: that registers it, as the entry point says.
+    """
+    start, detail = time.perf_counter(), ""
+    try:
+        if name == "light":
+            check_light(module)
+        elif name == "recipe":
+            checked_recipe(file)
+        else:
+            _check_needs(file, module)
+    except VczooError as error:
+        detail = str(error)
+    return Result(name, "recipe", "failed" if detail else "passed", detail, time.perf_counter() - start)
+
+
+def _check_needs(file: Path, module: str) -> None:
+    """Who has the recipe alone has its plugin; where the other parts come from only `needs` can say."""
+    values = resolve(file)
+    own = {
+        normalised(plugin.distribution)
+        for plugin in the_zoo().plugins
+        if plugin.candidate and plugin.candidate.module == module
+    }
+    used = {normalised(name) for name in used_plugins(values)} - own
+    told = {normalised(parse_need(text).name) for text in values.get("needs") or ()} - own
+    if used != told:
+        expected = f"needs: [{', '.join(sorted(used))}]" if used else "no `needs`"
+        got = f"needs: [{', '.join(sorted(told))}]" if told else "none"
+        raise ContractError(f"recipe {file.stem!r}: by its parts {expected} was expected, got {got}")

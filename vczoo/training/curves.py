@@ -1,0 +1,128 @@
+"""The history of a fine-tune in, a picture of it out: losses, accuracy, errors, conversions, the learning rate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from vczoo.errors import PluginError
+from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, calm, grid, head, page, save
+from vczoo.models.selection_metric import Criterion, best_epoch
+
+__all__ = ["CURVES", "draw_curves", "plot_curves"]
+
+CURVES = "curves.png"
+DOTTED = 40  # epochs up to which each has its dot
+STEEP = 20.0  # ratio of the highest to the lowest loss from which the scale is logarithmic
+
+
+def draw_curves(
+    log: Path, criterion: Criterion, keep: Literal["best", "last"], say: Callable[[str], None] = lambda line: None
+) -> Path | None:
+    """Draw curves.png beside a run's metrics.jsonl.
+
+    A picture that cannot be drawn is no reason to lose a fine-tune: what is wrong is said, and nothing is raised.
+
+    Args:
+        log: metrics.jsonl.
+        criterion: by which epochs were compared.
+        keep: whose weights were kept.
+        say: called with a line where it cannot be drawn.
+
+    Returns:
+        The picture; None where there is none, or no epoch yet.
+    """
+    if not log.is_file():
+        return None
+    history = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    if not history:
+        return None
+    try:
+        return plot_curves(history, log.parent / CURVES, best_epoch(history, criterion, keep))
+    except (PluginError, OSError) as error:
+        say(f"{CURVES} is not drawn: {error}")
+        return None
+
+
+def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -> Path:
+    """Draw what changed from epoch to epoch, one kind of figure under the next, with the chosen epoch marked.
+
+    Args:
+        history: one record an epoch, as in metrics.jsonl; at least one.
+        path: the PNG file to make.
+        chosen: the epoch whose weights are kept.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+        OSError: the disk refuses.
+    """
+    panels = _panels(history)
+    heights = [2.2, *(1.5 for _ in panels[1:])]
+    figure = page(6.4, sum(heights) + 0.5)
+    grids = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    dot = "o" if len(history) <= DOTTED else ""
+    for axes, (title, lines) in zip(grids[:, 0], panels, strict=True):
+        calm(axes)
+        grid(axes)
+        axes.axvline(chosen, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
+        for label, colour, points in lines:
+            axes.plot(list(points), list(points.values()), color=colour, lw=1.4, marker=dot, ms=2.5, label=label)
+            if colour != GREY and chosen in points:  # what is grey had no part in the choice
+                axes.plot([chosen], [points[chosen]], "o", color=colour, ms=6, mec="white", mew=1.0, zorder=3)
+        head(axes, title)
+        if len(lines) > 1:
+            axes.legend(
+                frameon=False,
+                ncols=len(lines),
+                loc="lower right",
+                bbox_to_anchor=(1.0, 0.97),
+                fontsize=8,
+                borderpad=0.2,
+            )
+    losses = [value for _, _, points in panels[0][1] for value in points.values()]
+    if min(losses) > 0 and max(losses) > STEEP * min(losses):
+        grids[0, 0].set_yscale("log")
+    below = grids[-1, 0]
+    last = history[-1]["epoch"]
+    below.set(ylim=(0, None), xlim=(-0.5, last + 0.5), xlabel=f"epoch; the weights of epoch {chosen} are kept")
+    below.xaxis.label.set(size=9, color=INK)
+    below.xaxis.get_major_locator().set_params(integer=True)
+    return save(figure, path)
+
+
+Line = tuple[str, str, dict[int, float]]
+
+
+def _panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]]]:
+    """Each panel's title and its lines: a label, a colour, and values by epoch."""
+
+    def line(label: str, colour: str, split: str, figure: str) -> list[Line]:
+        points = {one["epoch"]: one[split][figure] for one in history if figure in one[split]}
+        return [(label, colour, points)] if points else []
+
+    panels = [("Loss", [*line("training", GREY, "train", "loss"), *line("validation", BLUE, "validation", "loss")])]
+    names = {name: None for one in history for split in ("train", "validation") for name in one[split]}
+    for name in names:
+        if name.endswith(".accuracy"):
+            splits = [*line("training", GREY, "train", name), *line("validation", BLUE, "validation", name)]
+            panels.append((f"Accuracy of {name.removesuffix('.accuracy')}", splits))
+        if name.endswith((".recall", ".wer")):
+            head_name, _, kind = name.rpartition(".")
+            if kind == "recall":
+                panels.append((f"Mean recall of {head_name}", line("validation", BLUE, "validation", name)))
+            else:
+                errors = [
+                    *line("words", ORANGE, "validation", name),
+                    *line("characters", GREEN, "validation", f"{head_name}.cer"),
+                ]
+                panels.append((f"Wrong words and characters of {head_name}", errors))
+    heard = [
+        *line("similarity to the target", GREEN, "validation", "similarity"),
+        *line("character error rate", ORANGE, "validation", "character_error"),
+    ]
+    if heard:
+        panels.append(("Held-out conversions", heard))
+    rates = {one["epoch"]: one["learning_rate"] for one in history}
+    return [*panels, ("Learning rate at the end of the epoch", [("", GREY, rates)])]

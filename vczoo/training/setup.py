@@ -1,0 +1,207 @@
+"""A recipe, its model and a corpus in; what training reads of them, and afterwards voices and accuracies, out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vczoo.audio.waveform import LONGEST_SECONDS
+from vczoo.data.corpus import Corpus, Split, Utterance
+from vczoo.data.manifest import SPLITS
+from vczoo.errors import ContractError, RecipeError
+from vczoo.io.plain_yaml import merge
+from vczoo.models.model import Model
+from vczoo.models.recipe import Recipe, Training
+from vczoo.models.resolve import nest
+from vczoo.modules.interfaces.backbone import Backbone, Freezing, Voice
+from vczoo.runs.versions import digest_of_settings, digest_of_sources, distributions, library_versions
+from vczoo.training.activations import find_time_axis, frozen_depth
+from vczoo.training.augment import Version
+from vczoo.training.feature_cache import open_cache
+from vczoo.training.features import Features
+from vczoo.training.segments import Clips
+
+__all__ = [
+    "accuracy_by_age",
+    "check_consistency",
+    "check_shards",
+    "check_versions",
+    "clips_of",
+    "features_of",
+    "recipe_of_run",
+    "unmasked_note",
+    "voice_of",
+]
+
+
+def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
+    """The recipe that a run is trained on by: its own, or with `rehearse` false as it is tuned to other speakers.
+
+    Raises:
+        RecipeError: an override is of something else than its training and freezing.
+    """
+    if not rehearse and recipe.tuning:
+        recipe = recipe.model_copy(update={"training": recipe.tuning})
+    nested = nest(overrides)
+    if wrong := sorted(set(nested) - {"training", "freezing"}):
+        raise RecipeError(
+            recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
+        )
+    return Recipe.parse(merge(recipe.to_plain(), nested))
+
+
+def features_of(
+    recipe: Recipe, model: Model, cache: str | os.PathLike[str] | bool, teacher: Backbone | None = None
+) -> Features:
+    """What the frozen stages of a recipe's model will give, kept where the caller wants it.
+
+    Args:
+        recipe: that the model was built from.
+        model: on its device.
+        cache: true for the user's cache, a path for another folder, false to keep nothing.
+        teacher: that heads of frames learn from, on the model's device.
+
+    Raises:
+        VczooError: the environment says no size of the cache.
+    """
+    where = None if cache is False else open_cache(None if cache is True else Path(cache))
+    dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
+    taught: Features | None = None
+    if teacher and recipe.teacher:
+        whole = recipe.model_copy(update={"backbone": recipe.teacher, "teacher": None})
+        taught = Features(Model(teacher, {}, {}, None), _described(whole, teacher), where, dtype)
+        taught.at(len(teacher.stages()))
+    return Features(model, _described(recipe, model.backbone), where, dtype, taught)
+
+
+def _described(recipe: Recipe, backbone: Backbone) -> dict[str, Any]:
+    """What decides, beside the weights, what the backbone's stages give."""
+    options = {name: value for name, value in recipe.backbone.options.items() if name != "weights"}
+    packages = {"vczoo", type(backbone).__module__.partition(".")[0]}
+    return {
+        "backbone": {"use": recipe.backbone.use, **options, "settings": digest_of_settings(recipe.backbone.options)},
+        "versions": {**library_versions(distributions(recipe)), "sources": digest_of_sources(packages)},
+    }
+
+
+def clips_of(features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training) -> dict[Split, Clips]:
+    """The batches of each split; those of training in all versions that the settings ask for."""
+    seconds = settings.crop_seconds
+    versions = [Version(speed, variant) for variant in range(settings.variants) for speed in settings.content_speeds]
+    parts = {split: [part for u in corpus.split(split) for part in u.parts(LONGEST_SECONDS)] for split in SPLITS}
+    clips = {split: Clips(features, parts[split], speakers, seconds) for split in SPLITS[1:]}
+    train = Clips(features, parts["train"], speakers, seconds, versions=versions, mask=settings.spec_augment)
+    return {**clips, "train": train}
+
+
+def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
+    """Check that recordings may be heard at the speeds of the settings.
+
+    Args:
+        owned: all that training can change, from `vczoo.training.step.trainable`.
+        settings: of the training.
+
+    Raises:
+        ContractError: there are other speeds than 1, and a stage of the backbone trains.
+    """
+    if set(settings.content_speeds) != {1.0} and any(True for _ in owned["backbone"].parameters()):
+        raise ContractError(
+            f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
+            "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
+        )
+
+
+def check_consistency(owned: nn.ModuleDict, settings: Training) -> None:
+    """Check that content can be made more consistent.
+
+    Args:
+        owned: all that training can change, from `vczoo.training.step.trainable`.
+        settings: of the training.
+
+    Raises:
+        ContractError: it should be, and no stage of the backbone ever trains.
+    """
+    if settings.consistency and not any(True for _ in owned["backbone"].parameters()):
+        raise ContractError(
+            f"training.consistency is {settings.consistency:g}, which is for a backbone that trains, and this one is "
+            "wholly frozen; free some of it (freezing.use=none, or partial), or leave consistency out"
+        )
+
+
+def check_shards(owned: nn.ModuleDict, model: Model, sharded: bool) -> None:
+    """Check that a model can be trained in parts.
+
+    Args:
+        owned: all that training can change, from `vczoo.training.step.trainable`.
+        model: that is trained.
+        sharded: whether each process holds a part of it.
+
+    Raises:
+        ContractError: it has a text head and a stage of the backbone trains. Recordings of one length run together:
+            of whole ones a process may have more lengths than another, and would wait for it for ever.
+    """
+    if sharded and model.text_heads and any(True for _ in owned["backbone"].parameters()):
+        raise ContractError(
+            "with a text head, which learns from whole recordings, --shard is for a backbone that is wholly frozen; "
+            "freeze it (freezing.use=full), or leave --shard out"
+        )
+
+
+def unmasked_note(backbone: Backbone, freezing: Freezing, settings: Training) -> str:
+    """That SpecAugment has nothing to hide in some epochs, since excerpts are cut from the samples; "" where it has."""
+    if not settings.spec_augment:
+        return ""
+    count = len(backbone.stages())
+    depths = {frozen_depth(freezing.multipliers(count, epoch)) for epoch in range(settings.epochs)}
+    unmasked = sorted(depth for depth in depths if find_time_axis(backbone, depth) is None)
+    if not unmasked:
+        return ""
+    stages = ", ".join(str(depth) for depth in unmasked)
+    return (
+        f"training.spec_augment hides nothing while {stages} of {count} stages are frozen: what this backbone gives "
+        "there cannot be cut in time. training.variants works everywhere"
+    )
+
+
+def accuracy_by_age(
+    features: Features, corpus: Corpus, speakers: Sequence[str], old: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Accuracy over the test utterances of the speakers that a run knew before and of the new ones, apart."""
+    figures = {}
+    for age in ("old", "new"):
+        tested = [part for u in corpus.split("test") if u.speaker in speakers for part in u.parts(LONGEST_SECONDS)]
+        utterances = [u for u in tested if (u.speaker in old) == (age == "old")]
+        if utterances and features.model.speaker_heads:
+            figures[age] = _accuracy(features, utterances, speakers)
+    return figures
+
+
+@torch.inference_mode()
+def voice_of(features: Features, corpus: Corpus, speaker: str) -> Voice:
+    """What enrolment keeps of a speaker's training utterances, from their features."""
+    model = features.model.eval()
+    own = [part for u in corpus.split("train") if u.speaker == speaker for part in u.parts(LONGEST_SECONDS)]
+    contents = features.content(own)
+    if not model.reads_mels:
+        return Voice(speaker, model.voice_of(contents, [], []))
+    pitches = [features.pitch(utterance).to(features.device) for utterance in own]
+    if model.acoustic_mel:
+        acoustics = [features.acoustic(utterance).to(features.device) for utterance in own]
+    else:
+        acoustics = contents
+    return Voice(speaker, model.voice_of(contents, acoustics, pitches))
+
+
+@torch.inference_mode()
+def _accuracy(features: Features, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
+    head = next(iter(features.model.eval().speaker_heads.values()))
+    right, by_mels = 0, features.model.speakers_by_mels
+    for utterance in utterances:
+        (content,) = [features.acoustic(utterance).to(features.device)] if by_mels else features.content([utterance])
+        right += speakers[int(head.logits(content).argmax())] == utterance.speaker
+    return {"accuracy": right / len(utterances), "utterances": len(utterances)}

@@ -1,0 +1,242 @@
+"""Batches in; losses, gradients and figures out: one step of training, and the measuring of a split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vczoo.audio.frames import Frames
+from vczoo.errors import VczooError
+from vczoo.evaluation.metrics.error_rates import Answer, rates
+from vczoo.models.model import Model
+from vczoo.models.recipe import Training
+from vczoo.modules.freezing import apply_freezing
+from vczoo.modules.interfaces.backbone import Freezing, Loss
+from vczoo.modules.nn.convnext import mean_absolute_error
+from vczoo.training.activations import resume
+from vczoo.training.batch import Batch
+from vczoo.training.checkpoint import TrainingState
+from vczoo.training.distributed import Team
+from vczoo.training.segments import Clips
+
+__all__ = [
+    "Step",
+    "Sums",
+    "ahead",
+    "count_trained",
+    "evaluate",
+    "make_optimizer",
+    "rate_share",
+    "set_rates",
+    "train_step",
+    "trainable",
+]
+
+
+class Step(nn.Module):
+    """A model's loss as a module's `forward`, which is what processes and precisions are wrapped around.
+
+    Args:
+        model: of the loss.
+        team: that trains it; None for this process alone.
+        consistency: weight of how far content is from that of the same excerpts heard again (Pi-model, Laine and
+            Aila, arXiv:1610.02242).
+    """
+
+    def __init__(self, model: Model, team: Team | None = None, *, consistency: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.team, self.consistency = model, team, consistency
+
+    def forward(self, batch: Batch) -> Loss:
+        """Run the stages that are left, then the heads."""
+        with self.team.accelerator.autocast() if self.team else nullcontext():
+            content = self._content(batch)
+            loss = self._loss(batch, content)
+            if not self.consistency or batch.content is not None:
+                return loss
+            apart = mean_absolute_error(content, self._content(batch))
+            value = loss.value + self.consistency * apart
+            return Loss(value, {**loss.metrics, "consistency.l1": apart.detach()})
+
+    def examine(self, batch: Batch) -> tuple[Loss, list[Answer]]:
+        """The loss, and what text and label heads answer."""
+        with self.team.accelerator.autocast() if self.team else nullcontext():
+            content = self._content(batch)
+            return self._loss(batch, content), self.model.answers(content, batch.texts, batch.labels)
+
+    def _content(self, batch: Batch) -> Frames:
+        if batch.content is not None:
+            return batch.content
+        if batch.heard is not None:
+            return resume(self.model.backbone, batch.heard, batch.depth)
+        assert batch.wave is not None
+        return self.model.content(batch.wave)
+
+    def _loss(self, batch: Batch, content: Frames) -> Loss:
+        return self.model.loss(
+            content,
+            batch.speakers,
+            batch.pitch,
+            batch.target,
+            batch.reference,
+            strangers=batch.strangers,
+            texts=batch.texts,
+            labels=batch.labels,
+            taught=batch.taught,
+        )
+
+
+class Sums:
+    """The figures of an epoch so far, on the device until somebody looks.
+
+    Args:
+        state: whose sums they are added to.
+    """
+
+    def __init__(self, state: TrainingState) -> None:
+        self.state = state
+        self.values: dict[str, Tensor] = {}
+        self.items = self.unseen = 0  # unseen: steps that no watcher has heard of
+        self.last: Tensor | None = None
+
+    def add(self, figures: Mapping[str, Tensor], items: int) -> None:
+        """Take the averages of a step over so many items in."""
+        for name, figure in figures.items():
+            value = figure.detach().double() * items
+            self.values[name] = self.values[name] + value if name in self.values else value
+        self.items += items
+        self.unseen += 1
+        self.last = figures["loss"].detach()
+
+    def look(self, settings: Training, steps: int) -> float:
+        """The loss of the last step.
+
+        Raises:
+            VczooError: it is not finite.
+        """
+        value = math.nan if self.last is None else float(self.last)
+        if not math.isfinite(value):
+            raise VczooError(
+                f"the loss is {value} at epoch {self.state.epoch}, step {self.state.step - 1} of {steps}: training "
+                f"diverged. Lower training.learning_rate (it is {settings.learning_rate:g}) and start again"
+            )
+        return value
+
+    def settle(self, team: Team) -> None:
+        """Put the sums of all processes into the state."""
+        own = {name: float(value) for name, value in self.values.items()}
+        for figures, items in team.everything([(own, self.items)]):
+            for name, value in figures.items():
+                self.state.sums[name] = self.state.sums.get(name, 0.0) + value
+            self.state.items += items
+        self.values, self.items = {}, 0
+
+
+@torch.inference_mode()
+def evaluate(model: Model, clips: Clips, team: Team | None = None) -> dict[str, float]:
+    """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`; and
+    those of `vczoo.evaluation.metrics.error_rates.rates`.
+
+    Nothing where there is no utterance. A team shares them out, and all get the same figures.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    step = Step(model, team)
+    # Of a model in parts all must run the same: each gathers what the others hold.
+    rank, processes = (team.rank, team.processes) if team and not team.sharded else (0, 1)
+    own: list[tuple[str, float, int]] = []
+    answers: list[Answer] = []
+    for batch in clips.whole(rank=rank, processes=processes):
+        loss, answered = step.examine(batch.to(device))
+        answers += answered
+        figures = {"loss": loss.value, **loss.metrics}
+        own += [(name, float(value), len(batch.speakers)) for name, value in figures.items()]
+    found: dict[str, tuple[float, int]] = {}
+    for name, value, items in team.everything(own) if team else own:
+        total, count = found.get(name, (0.0, 0))
+        found[name] = (total + value * items, count + items)
+    averages = {name: total / count for name, (total, count) in found.items()}
+    return averages | rates(team.everything(answers) if team else answers)
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, made by a thread while those before them are trained on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
+    """The stages that the strategy ever thaws, and the heads: all that training can change, by name."""
+    stages = model.backbone.stages()
+    ever = [max(values) for values in zip(*(freezing.multipliers(len(stages), e) for e in range(epochs)), strict=True)]
+    thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
+    return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
+
+
+def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
+    """How many parameters train in some epoch; the epoch that a model is in is left to be set again."""
+    count = len(model.backbone.stages())
+    epoch_of = {freezing.multipliers(count, epoch): epoch for epoch in range(epochs)}
+    trained = {id(parameter): parameter.numel() for parameter in model.heads.parameters() if parameter.requires_grad}
+    for epoch in epoch_of.values():
+        apply_freezing(model.backbone, freezing, epoch)
+        trained |= {id(value): value.numel() for value in model.backbone.parameters() if value.requires_grad}
+    return sum(trained.values())
+
+
+def train_step(
+    step: nn.Module,
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    settings: Training,
+    team: Team,
+) -> dict[str, Tensor]:
+    """Forward, backward and one step of the optimizer, with no look at a value that is on a device.
+
+    Returns:
+        `loss`, and the heads' figures beside it, averages over the batch.
+    """
+    loss = step(batch)
+    optimizer.zero_grad(set_to_none=True)
+    team.accelerator.backward(loss.value * batch.share)
+    team.clip(model.parameters(), settings.clip_norm)
+    optimizer.step()
+    return {"loss": loss.value.detach(), **loss.metrics}
+
+
+def make_optimizer(model: Model, settings: Training, device: torch.device) -> torch.optim.Optimizer:
+    """One parameter group a stage, in order, and the heads last."""
+    groups: Sequence[Any] = [{"params": list(stage.module.parameters())} for stage in model.backbone.stages()]
+    groups = [*groups, {"params": list(model.heads.parameters())}]
+    fused = device.type in {"cpu", "cuda"}
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=settings.learning_rate, fused=fused)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rate: float, backbone: float, multipliers: Sequence[float]) -> None:
+    """Set the learning rate of each stage and of the heads."""
+    # A frozen parameter has no gradient, and the optimizer passes over it: no decay, no momentum.
+    for group, multiplier in zip(optimizer.param_groups, [*(backbone * m for m in multipliers), 1.0], strict=True):
+        group["lr"] = rate * multiplier
+
+
+def rate_share(settings: Training, step: int, total: int) -> float:
+    """Share of the learning rate at a step: a rise over the warm-up, then down to 0 or level."""
+    warm = round(settings.warmup * total)
+    if step < warm:
+        return (step + 1) / warm
+    progress = (step - warm) / max(1, total - warm)
+    if settings.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return 1 - progress if settings.schedule == "linear" else 1.0

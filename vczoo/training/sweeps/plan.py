@@ -1,0 +1,188 @@
+"""A recipe, a grid and recordings in; what would be trained, all of it checked, out. Nothing is written."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from vczoo.data.corpus import Corpus, read_corpus
+from vczoo.data.manifest import some
+from vczoo.errors import CorpusError, VczooError
+from vczoo.io.plain_yaml import dump_plain, parse_plain
+from vczoo.models.resolve import nest, read_values
+from vczoo.runs.run import is_run
+from vczoo.training.sweeps.cells import Cell, cells_of
+from vczoo.training.sweeps.grid import Axis, read_grid, shown
+from vczoo.training.sweeps.state import CELLS, State, read_state
+from vczoo.training.sweeps.table import SIMILARITY, is_wanted, merged_axes
+
+__all__ = ["Plan", "plan_sweep"]
+
+SPEAKER_LIBRARY = "resemblyzer"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will train.
+
+    Attributes:
+        axes: of the grid.
+        cells: every combination, in the order of the grid.
+        corpus: the recordings.
+        shared: what all cells have in common, as `State.shared`.
+        measures: that are asked for; None for all.
+        notes: what a reader of the table must know.
+        folder: of the sweep.
+    """
+
+    axes: tuple[Axis, ...]
+    cells: tuple[Cell, ...]
+    corpus: Corpus
+    shared: dict[str, Any]
+    measures: tuple[str, ...] | None
+    notes: tuple[str, ...]
+    folder: Path
+
+    @property
+    def held_out(self) -> str:
+        """The split that figures are of."""
+        return "test" if self.corpus.split("test") else "validation"
+
+    @property
+    def listens(self) -> bool:
+        """Whether similarity is asked for, and can be measured here."""
+        return is_wanted(SIMILARITY, self.measures) and find_spec(SPEAKER_LIBRARY) is not None
+
+    def is_open(self, state: State, name: str) -> bool:
+        """Whether a cell is still to be trained: it is not done, or somebody has removed its run."""
+        return state.cells.get(name, {}).get("status") != "done" or not is_run(self.folder / CELLS / name)
+
+    def merged(self, state: State) -> dict[str, Any]:
+        """What is in common, with the recipes of earlier grids."""
+        return {**self.shared, "recipes": {**state.shared.get("recipes", {}), **self.shared["recipes"]}}
+
+    def axes_with(self, state: State) -> dict[str, list[Any]]:
+        """The axes, with the values of earlier grids."""
+        return merged_axes(state.axes, self.axes)
+
+    def about(self, threads: int) -> dict[str, Any]:
+        """What the figures depend on beside the recipe and the recordings."""
+        versions = {name: metadata.version(name) for name in ("vczoo", "torch", "torchaudio")}
+        return {"python": platform.python_version(), "versions": versions, "threads": threads}
+
+    def lines(self, state: State) -> list[str]:
+        """For people: how many cells, what they share, what is left to do."""
+        over = " x ".join(f"{axis.name} {', '.join(map(shown, axis.values))}" for axis in self.axes)
+        count = len(self.cells)
+        data = self.shared["data"]
+        done = sum(not self.is_open(state, cell.name) for cell in self.cells)
+        backbones = {dump_plain(cell.recipe.backbone.model_dump()) for cell in self.cells}
+        which = f"{len(backbones)} backbone{'s' * (len(backbones) != 1)}"
+        return [
+            f"{count} cell{'s' * (count != 1)}: {over}",
+            f"shared: {data['recordings']} recordings of {data['speakers']} speakers, the same validation and test; "
+            f"{which}, whose frozen stages run over a recording once",
+            *([f"{done} of them trained already"] if done else []),
+            *self.notes,
+        ]
+
+    def rows(self, state: State) -> list[dict[str, str]]:
+        """The cells for people, with what is known of them."""
+        return [
+            {
+                **{axis.name: shown(cell.settings[axis.name]) for axis in self.axes},
+                "folder": f"{CELLS}/{cell.name}",
+                "state": state.cells.get(cell.name, {}).get("status", "to be trained"),
+            }
+            for cell in self.cells
+        ]
+
+
+def plan_sweep(
+    name: str | os.PathLike[str] | None,
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: Path,
+    grid: Iterable[str] | Mapping[str, Sequence[Any]],
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    *,
+    measures: Sequence[str] | None = None,
+    jobs: int | None = None,
+) -> Plan:
+    """Check a sweep; the arguments are those of `sweep`.
+
+    Raises:
+        VczooError: as `sweep`.
+    """
+    if jobs is not None and jobs < 1:
+        raise VczooError(f"jobs is 1 or more, got {jobs}")
+    if isinstance(measures, str) or (measures is not None and not measures):
+        raise VczooError(f"measures are a list of names, such as accuracy and similarity; got {measures!r}")
+    axes = read_grid(grid)
+    source = None if name is None else _absolute(os.fspath(name))
+    shared = nest(overrides)
+    cells = cells_of(source, shared, axes)
+    corpus = read_corpus(data)
+    if not corpus.split("validation"):
+        raise CorpusError(
+            "no recording is marked for validation, which decides when training stops; mark some in the manifest, "
+            "or leave the column split empty"
+        )
+    _check_minutes(corpus, cells)
+    sources = dict.fromkeys(cell.source for cell in cells)
+    common = {
+        "recipes": {source: _plain(read_values(source, shared)) for source in sources},
+        "overrides": _plain(shared),
+        "data": {
+            "fingerprint": corpus.fingerprint(),
+            "recordings": len(corpus.utterances),
+            "speakers": len(corpus.speakers),
+            "training_minutes": {name: round(s / 60, 2) for name, s in corpus.training_seconds().items()},
+        },
+    }
+    state = read_state(out)
+    if state.shared:
+        state.refuse_others(common, {cell.name: cell.digest for cell in cells}, out)
+    asked = None if measures is None else tuple(measures)
+    return Plan(axes, tuple(cells), corpus, common, asked, tuple(_notes(corpus, cells, asked)), out)
+
+
+def _check_minutes(corpus: Corpus, cells: Sequence[Cell]) -> None:
+    """See that the fewest minutes of each seed hold a recording of everybody; more minutes then do, too."""
+    fewest: dict[int, float] = {}
+    for cell in cells:
+        if cell.minutes is not None:
+            seed = cell.recipe.training.seed
+            fewest[seed] = min(cell.minutes, fewest.get(seed, cell.minutes))
+    for seed, minutes in fewest.items():
+        corpus.within(minutes, seed)
+
+
+def _notes(corpus: Corpus, cells: Sequence[Cell], measures: Sequence[str] | None) -> list[str]:
+    found = []
+    asked = sorted({cell.minutes for cell in cells if cell.minutes is not None})
+    short: list[str] = []
+    for speaker, seconds in corpus.training_seconds().items():
+        if more := [shown(minutes) for minutes in asked if 60 * minutes > seconds]:
+            short.append(
+                f"{speaker} has {seconds / 60:.2g} minutes for training, fewer than the {', '.join(more)} asked for"
+            )
+    found += some(short)
+    if is_wanted(SIMILARITY, measures) and find_spec(SPEAKER_LIBRARY) is None:
+        found.append(f'similarity is not measured: {SPEAKER_LIBRARY} is not here; run: pip install "vczoo[eval]"')
+    return found
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As it is read back from JSON: no tuples, no shared parts."""
+    return parse_plain(dump_plain(values), "overrides") if values else {}
+
+
+def _absolute(source: str) -> str:
+    """A recipe's file by its whole path: other processes may run elsewhere."""
+    return os.path.abspath(os.path.expanduser(source)) if source.endswith((".yaml", ".yml")) else source

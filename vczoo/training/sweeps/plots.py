@@ -1,0 +1,172 @@
+"""The table of a sweep in; plots out: each measure over each axis, a line for each value of the others."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, head, one_axes, save
+from vczoo.training.sweeps.grid import MINUTES, SEED, Axis, shown
+from vczoo.training.sweeps.table import SIMILARITY, Row, Table
+
+__all__ = ["draw_table"]
+
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+STEEP = 20.0  # ratio of the highest to the lowest number from which a scale is logarithmic
+LEAST_SPAN = 0.2  # of an accuracy's scale
+STYLES = ((0, (4, 3)), (0, (1, 2)))  # of what similarity is read by
+KINDS = (".png", ".svg")
+_LABELS = {"accuracy": "accuracy, share right", SIMILARITY: "similarity, cosine to the target", "loss": "loss"}
+_REFERENCES = {"unconverted": "unconverted", "real": "real speech of the target"}
+
+
+def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], held_out: str = "test") -> list[Path]:
+    """Draw each measure over each axis that has several values, as PNG and as SVG.
+
+    Of seeds the mean is drawn, with bars from the lowest to the highest. Numbers stand on a scale, minutes on a
+    logarithmic one; names stand side by side in the order of the grid.
+
+    Args:
+        table: of the sweep.
+        folder: where the pictures go.
+        yardsticks: similarity of unconverted and of real speech.
+        held_out: the split that the figures are of.
+
+    Returns:
+        The pictures; none where no axis has several values.
+
+    Raises:
+        PluginError: matplotlib is not installed.
+        OSError: the disk refuses.
+    """
+    axes = [axis for axis in table.axes if axis.name != SEED]
+    found: list[Path] = []
+    for measure in table.measures:
+        for axis in axes:
+            if len(axis.values) > 1 or (axis is axes[0] and len(axes) == 1):
+                figure = _draw(table, measure, axis, yardsticks if measure == SIMILARITY else {}, held_out)
+                if figure:
+                    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{measure}-by-{axis.name}")
+                    found += [save(figure, folder / f"{name}{kind}") for kind in KINDS]
+    return found
+
+
+def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float], held_out: str) -> Any:
+    """One figure; None where no cell has the measure."""
+    lines = _lines(table, measure, axis)
+    if not lines:
+        return None
+    figure, axes = one_axes(6.0, 3.6)
+    several = max(len(values) for line in lines.values() for values in line.values()) > 1
+    width = 0.12  # between lines over names, which would hide one another
+    for number, (label, line) in enumerate(lines.items()):
+        places = [axis.values[index] if axis.numeric else index for index in line]
+        if not axis.numeric:
+            places = [place + width * (number - (len(lines) - 1) / 2) for place in places]
+        means = [sum(values) / len(values) for values in line.values()]
+        down = [mean - min(values) for mean, values in zip(means, line.values(), strict=True)]
+        up = [max(values) - mean for mean, values in zip(means, line.values(), strict=True)]
+        axes.errorbar(
+            places,
+            means,
+            yerr=[down, up] if several else None,
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            linestyle="-" if axis.numeric else "",
+            linewidth=1.4,
+            markersize=max(4.0, 8.0 - 1.5 * number),  # so that lines that coincide can be told
+            capsize=2.5,
+            label=label,
+            zorder=3,
+        )
+    _scale(axes, axis)
+    if measure.endswith("accuracy"):
+        low, high = axes.get_ylim()
+        missing = max(0.0, LEAST_SPAN - (high - low)) / 2  # else a noise of nothing would fill the picture
+        axes.set_ylim(max(-0.02, low - missing), min(1.02, high + missing))
+    axes.set_ylabel(_LABELS.get(measure.rpartition(".")[2], measure))
+    counts = {len(values) for line in lines.values() for values in line.values()}
+    spread = f"; mean of {max(counts)} seeds, bars: lowest to highest" if several else ""
+    of = f"conversions of the {held_out} split" if measure == SIMILARITY else f"{held_out} split"
+    head(axes, f"{measure} by {_title(axis)}\n{of}{spread}")
+    others = [other for other in table.axes if other.name not in {axis.name, SEED} and len(other.values) > 1]
+    if others:
+        _legend(axes, list(axes.containers), "upper", ", ".join(_short(other) for other in others))
+    dashes = [
+        axes.axhline(value, color=GREY, linewidth=1.0, linestyle=style, zorder=1, label=_REFERENCES.get(name, name))
+        for (name, value), style in zip(yardsticks.items(), STYLES, strict=False)
+    ]
+    if dashes:
+        _legend(axes, dashes, "lower")
+    return figure
+
+
+def _lines(table: Table, measure: str, axis: Axis) -> dict[str, dict[int, list[float]]]:
+    """Figures by the place on the axis (several of several seeds), for each combination of the other axes' values."""
+    others = [other for other in table.axes if other.name not in {axis.name, SEED}]
+    marks = list(map(json.dumps, axis.values))
+    lines: dict[str, dict[int, list[float]]] = {}
+    for row in sorted(table.rows, key=lambda row: _rank(row, others)):
+        value = row.figures.get(measure)
+        if value is None or not math.isfinite(value) or any(a.name not in row.settings for a in (axis, *others)):
+            continue
+        label = ", ".join(shown(row.settings[other.name]) for other in others if len(other.values) > 1)
+        line = lines.setdefault(label, {})
+        line.setdefault(marks.index(json.dumps(row.settings[axis.name])), []).append(value)
+    order = sorted(range(len(marks)), key=lambda index: axis.values[index]) if axis.numeric else range(len(marks))
+    return {label: {index: line[index] for index in order if index in line} for label, line in lines.items()}
+
+
+def _rank(row: Row, axes: Sequence[Axis]) -> list[int]:
+    return [
+        list(map(json.dumps, a.values)).index(json.dumps(row.settings[a.name])) for a in axes if a.name in row.settings
+    ]
+
+
+def _scale(axes: Any, axis: Axis) -> None:
+    """Ticks at the values themselves."""
+    if axis.numeric:
+        lowest, highest = min(axis.values), max(axis.values)
+        if axis.name == MINUTES or (lowest > 0 and highest / lowest >= STEEP):
+            axes.set_xscale("log")
+        ticks = sorted(axis.values)
+        axes.set_xticks(ticks, [shown(value) for value in ticks])
+        axes.minorticks_off()
+    else:
+        texts = [shown(value) for value in axis.values]
+        long = sum(map(len, texts)) > 60
+        axes.set_xticks(range(len(texts)), texts, rotation=20 if long else 0, ha="right" if long else "center")
+        axes.set_xlim(-0.5, len(texts) - 0.5)
+    axes.set_xlabel(_title(axis))
+
+
+def _legend(axes: Any, handles: Sequence[Any], side: str, title: str = "") -> None:
+    """To the right of the data, where it hides none."""
+    legend = axes.legend(
+        handles=handles,
+        title=title,
+        loc=f"{side} left",
+        bbox_to_anchor=(1.02, 1.0 if side == "upper" else 0.0),
+        frameon=False,
+        fontsize=8,
+        title_fontsize=8,
+        alignment="left",
+    )
+    legend.get_title().set_color(INK)
+    if side == "upper":  # which the lower one would replace
+        legend.remove()
+        axes.add_artist(legend)
+        legend.set_clip_on(False)  # it stands beside the axes
+
+
+def _title(axis: Axis) -> str:
+    return "minutes of speech a speaker, at most" if axis.name == MINUTES else axis.name
+
+
+def _short(axis: Axis) -> str:
+    return axis.name.rpartition(".")[2]
