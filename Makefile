@@ -1,7 +1,7 @@
 # make setup   .venv with the core, all plugins and the tools, from pinned constraints
 # make demo    setup, then the main job, offline: a voice, a synthetic one or RECORDINGS="a.wav b.wav", enrolled and tuned
 # make test    setup, then lint and the whole test suite
-# make lint    ruff, ruff format and strict mypy
+# make lint    ruff, ruff format, strict mypy, and import-linter for the floors of packages
 # make docs    setup, then the site, strictly, into site/; open site/index.html
 
 # The first of these that runs and is of a version that torch and the plugins support.
@@ -39,6 +39,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/lint-imports
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -22,7 +22,8 @@ from systems import Bench
 from torch import Tensor
 
 import vczoo
-from vczoo.models.build import build, build_teacher, checked_recipe
+from vczoo.models.build import build, checked_recipe
+from vczoo.models.teacher import build_teacher
 
 STRANGER = "theo"  # as in tasks.py
 VALIDATION_TAKES, TEST_TAKES = (13, 14), range(15, 20)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import vczoo
 from vczoo.evaluation.metrics.naturalness import Dnsmos
-from vczoo.registry.weights import load_strictly, read_tensors
+from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.runs.run import Run
 
 EACH = 2  # voices of each sex

@@ -34,7 +34,7 @@ def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, 
     from torch import nn
 
     from vczoo.models.build import build, build_freezing, checked_recipe
-    from vczoo.training.step import trainable
+    from vczoo.training.optimizer import trainable
 
     checked = checked_recipe(recipe, overrides)
     model = build(checked, speakers).eval()

@@ -28,7 +28,8 @@ import numpy as np
 import soundfile
 
 import vczoo
-from vczoo.evaluation.metrics.error_rates import Answer, rates
+from vczoo.evaluation.metrics.error_rates import rates
+from vczoo.modules.interfaces.heads import Answer
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 STRANGER = "theo"

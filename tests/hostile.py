@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vczoo.errors import VczooError
 from vczoo.io.tensor_file import DTYPES, read_layout
-from vczoo.registry.weights import read_tensors
+from vczoo.io.tensors import read_tensors
 
 PATHS = (
     "/etc/passwd",

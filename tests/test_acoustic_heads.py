@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vczoo
-from vczoo.data.corpus import read_corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError
 from vczoo.models.build import build, checked_recipe
 from vczoo.training.setup import clips_of, features_of

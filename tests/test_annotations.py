@@ -9,7 +9,8 @@ import pytest
 
 import vczoo
 from tests.annotated import annotated, text_of
-from vczoo.data.corpus import Corpus, read_corpus
+from vczoo.data.corpus import Corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError
 from vczoo.models.build import build
 from vczoo.models.model import Model

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from vczoo.evaluation.metrics.error_rates import Answer, edit_distance, rates
+from vczoo.evaluation.metrics.error_rates import edit_distance, rates
+from vczoo.modules.interfaces.heads import Answer
 
 
 def test_word_and_character_errors_are_of_all_texts_together() -> None:

@@ -19,7 +19,7 @@ from vczoo.models.build import build, check, checked_recipe
 from vczoo.models.part_options import CONTEXT
 from vczoo.models.recipe import Recipe
 from vczoo.models.resolve import nest
-from vczoo.modules.interfaces.backbone import Vocoder
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.registry.entry import Entry
 from vczoo.registry.hookspecs import hookimpl
 from vczoo.registry.zoo import Zoo

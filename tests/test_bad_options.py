@@ -15,7 +15,8 @@ from torch import nn
 
 import vczoo
 from vczoo.audio.specs import FrameSpec, MelSpec
-from vczoo.errors import ContractError, RecipeError, nearest
+from vczoo.errors import ContractError, RecipeError
+from vczoo.io.text import nearest
 from vczoo.models.build import check
 from vczoo.models.meta_init import outlined
 from vczoo.models.part_options import Ready

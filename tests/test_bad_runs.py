@@ -19,7 +19,7 @@ from vczoo.errors import RecipeError, RunError, VczooError, VoiceError, WeightsE
 from vczoo.hub.verify import verify
 from vczoo.io.files import open_file
 from vczoo.runs.config import parse_config
-from vczoo.runs.run import load_run
+from vczoo.runs.run_folder import load_run
 from vczoo.runs.voices_file import read_voices
 
 ODD = "/\\\n\0\x1b\u202e\ufeff\U000e0041"

@@ -19,8 +19,8 @@ from safetensors.torch import save
 from tests.hostile import HOSTILE, changed, check_agreement, places, tensor_file
 from vczoo.errors import RunError, WeightsError
 from vczoo.io.tensor_file import DTYPES, read_layout
-from vczoo.registry.weights import read_tensors
-from vczoo.runs.run import load_run
+from vczoo.io.tensors import read_tensors
+from vczoo.runs.run_folder import load_run
 
 EXAMPLES = 400
 ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}

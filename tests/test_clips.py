@@ -13,7 +13,8 @@ import torch
 import vczoo
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
-from vczoo.data.corpus import Corpus, Utterance, read_corpus
+from vczoo.data.corpus import Corpus, Utterance
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.models.model import Model
 from vczoo.training.activations import hear
 from vczoo.training.augment import PLAIN, Version, vary

@@ -23,7 +23,8 @@ from vczoo.audio.waveform import Waveform
 from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.freezing import None_, Partial
 from vczoo.modules.heads.knn import KNN
-from vczoo.modules.interfaces.backbone import Backbone, Watermark
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.vocoder import Watermark
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.registry.entry import Entry, Weights
 from vczoo.testing import conformance

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vczoo.data.corpus import Corpus, Skipped, Utterance, read_corpus
+from vczoo.data.corpus import Corpus, Skipped, Utterance
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.manifest import Listed
 from vczoo.data.splits import assign_splits
 from vczoo.errors import CorpusError

@@ -9,7 +9,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError, VoiceError
 from vczoo.modules.heads.mel_decoder import MelDecoder
-from vczoo.modules.interfaces.backbone import Source
+from vczoo.modules.interfaces.heads import Source
 from vczoo.modules.nn.nearest_frames import retrieve
 
 CONTENT = FrameSpec(16000, 320, 12)

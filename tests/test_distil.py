@@ -237,8 +237,9 @@ def test_the_teacher_is_heard_before_the_first_step_and_watched(
 
 def test_the_teacher_is_brought_to_the_times_of_the_pupil(recipe: Path, voices_folder: Path) -> None:
     """A teacher of twice as many frames a second is read at every second of them."""
-    from vczoo.data.corpus import read_corpus
-    from vczoo.models.build import build, build_teacher
+    from vczoo.data.corpus_reader import read_corpus
+    from vczoo.models.build import build
+    from vczoo.models.teacher import build_teacher
     from vczoo.training.setup import features_of
 
     values = checked_recipe(recipe)
@@ -263,8 +264,9 @@ def test_the_teacher_is_brought_to_the_times_of_the_pupil(recipe: Path, voices_f
 
 
 def test_an_excerpt_is_taught_what_is_heard_in_it(recipe: Path, voices_folder: Path) -> None:
-    from vczoo.data.corpus import read_corpus
-    from vczoo.models.build import build, build_teacher
+    from vczoo.data.corpus_reader import read_corpus
+    from vczoo.models.build import build
+    from vczoo.models.teacher import build_teacher
     from vczoo.training.setup import clips_of, features_of
 
     values = checked_recipe(recipe)

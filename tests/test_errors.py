@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from vczoo import errors
-from vczoo.errors import RecipeError, VczooError, nearest
+from vczoo.errors import RecipeError, VczooError
+from vczoo.io.text import nearest
 
 
 @pytest.mark.parametrize("name", [name for name in errors.__all__ if name.endswith("Error")])

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 import vczoo
 from vczoo.audio.waveform import Waveform
-from vczoo.data.corpus import Corpus, read_corpus
+from vczoo.data.corpus import Corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.io.progress import Silent
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model

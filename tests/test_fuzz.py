@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import vczoo
 from tests.hostile import HOSTILE, as_yaml, changed, listing, outcome, places
-from vczoo.runs.config import CONFIG
-from vczoo.runs.run import load_run
+from vczoo.models.bundled import CONFIG
+from vczoo.runs.run_folder import load_run
 
 EXAMPLES = 300
 ATHERIS_RUNS = 10_000

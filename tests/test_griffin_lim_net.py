@@ -14,7 +14,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
-from vczoo.models.recipe import VocoderTraining
+from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.modules.vocoders.griffin_lim_net import GriffinLimNet
 from vczoo.training.vocoder.train import train_vocoder

@@ -13,7 +13,8 @@ import soundfile
 
 import vczoo
 from vczoo import Waveform
-from vczoo.data.corpus import Corpus, Utterance, read_corpus
+from vczoo.data.corpus import Corpus, Utterance
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import VczooError, WeightsError
 from vczoo.evaluation.measures import Measures
 from vczoo.evaluation.metrics.verification import centroid

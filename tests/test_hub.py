@@ -16,8 +16,8 @@ from vczoo.errors import HubError, PluginError, RunError, UnknownNameError
 from vczoo.hub.name import HubName, is_hub_name
 from vczoo.hub.pull import pull
 from vczoo.hub.search import describe_speaker, search
-from vczoo.registry.weights import fingerprint
-from vczoo.runs.run import load_run
+from vczoo.io.tensors import fingerprint
+from vczoo.runs.run_folder import load_run
 
 NAME = "me/trio"
 FILES = ("vczoo.yaml", "model.safetensors", "voices.safetensors", "metrics.json")

@@ -7,7 +7,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError, VoiceError
 from vczoo.modules.heads.knn import KNN
-from vczoo.modules.interfaces.backbone import Source
+from vczoo.modules.interfaces.heads import Source
 from vczoo.testing import check_head
 
 CONTENT = FrameSpec(16000, 320, 8)

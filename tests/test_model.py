@@ -18,7 +18,8 @@ from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.heads.knn import KNN
 from vczoo.modules.heads.mel_decoder import MelDecoder
 from vczoo.modules.heads.speaker import SpeakerAAM, SpeakerClassifier
-from vczoo.modules.interfaces.backbone import Loss, Source, Vocoder, VoiceHead
+from vczoo.modules.interfaces.heads import Loss, Source, VoiceHead
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 
 FRAMES = FrameSpec(16000, 320, 8)

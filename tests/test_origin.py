@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 import vczoo
 from vczoo.errors import WeightsError
 from vczoo.modules.backbones.mel_conv import MelConv
-from vczoo.modules.interfaces.backbone import Backbone, Vocoder
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.registry.entry import Weights
 from vczoo.registry.origin import Origin
 

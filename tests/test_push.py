@@ -13,7 +13,7 @@ import vczoo
 from tests.hub_server import Fault, HubServer
 from vczoo.conversion.converter import Converter
 from vczoo.errors import HubError, LicenceError
-from vczoo.hub.pull import commit as pushing
+from vczoo.hub import commit as pushing
 from vczoo.io.plain_yaml import parse_plain
 
 NAME = "me/trio"

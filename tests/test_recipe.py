@@ -8,8 +8,9 @@ import pytest
 from vczoo.errors import RecipeError, UnknownNameError, VczooError
 from vczoo.io.plain_yaml import parse_plain
 from vczoo.models import resolve as recipe_text
-from vczoo.models.recipe import Recipe, Training, read_recipe
+from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.models.resolve import nest, resolve
+from vczoo.models.training_settings import Training
 from vczoo.registry.hookspecs import hookimpl
 from vczoo.registry.zoo import Zoo, the_zoo
 

@@ -11,7 +11,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Vocoder
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.training.vocoder.resynthesis import copy_through, distances, griffin_lim_like
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import vczoo
 from vczoo.errors import RunError, VczooError
-from vczoo.registry.weights import fingerprint
-from vczoo.runs.run import load_run, save_run
+from vczoo.io.tensors import fingerprint
+from vczoo.runs.run_folder import load_run, save_run
 
 
 def test_round_trip_is_bit_identical(tmp_path: Path, trained_folder: Path) -> None:
@@ -202,7 +202,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from vczoo.errors import RunError
-from vczoo.runs.run import load_run, save_run
+from vczoo.runs.run_folder import load_run, save_run
 run = load_run(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # every longer file meets a full disk
 try:

@@ -11,7 +11,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.modules.heads.speaker import SpeakerAAM, SpeakerClassifier
-from vczoo.modules.interfaces.backbone import SpeakerHead
+from vczoo.modules.interfaces.heads import SpeakerHead
 
 SPEC = FrameSpec(16000, 320, 6)
 

@@ -19,7 +19,8 @@ from vczoo.models.build import build, checked_recipe
 from vczoo.models.portability import foreign_faults
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.runs.config import read_config
-from vczoo.runs.run import Run, load_run, save_run
+from vczoo.runs.run import Run
+from vczoo.runs.run_folder import load_run, save_run
 from vczoo.runs.warm_start import begin, fingerprint_of_start
 from vczoo.training.sweeps.cells import cells_of
 from vczoo.training.sweeps.grid import read_grid

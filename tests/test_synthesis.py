@@ -16,7 +16,7 @@ from vczoo.audio import espeak as synthesis
 from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, SyntheticVoice, speak, write_corpus
 from vczoo.audio.mel import LogMel
 from vczoo.audio.specs import MelSpec
-from vczoo.data.corpus import read_corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import UnknownNameError, VczooError
 
 needs_espeak = pytest.mark.usefixtures("espeak")

@@ -16,7 +16,7 @@ import vczoo
 from tests.annotated import annotated, text_of
 from tests.conftest import SPEAKERS, synthetic_utterance
 from vczoo.errors import CorpusError, HubError, RunError, VczooError, VoiceError
-from vczoo.runs.run import load_run
+from vczoo.runs.run_folder import load_run
 from vczoo.training import features as features_module
 
 RECIPE = """
@@ -151,8 +151,8 @@ def test_frozen_stages_run_once_where_nothing_could_be_cut_after_them(
 
 def test_whole_utterances_are_not_trained_on_in_parts_with_the_backbone(lesson: Path) -> None:
     from vczoo.models.build import build_freezing
+    from vczoo.training.optimizer import trainable
     from vczoo.training.setup import check_shards
-    from vczoo.training.step import trainable
 
     for overrides, refused in (((), True), (FROZEN, False), (("heads.text=null", "training.criterion=loss"), False)):
         converter = vczoo.load(lesson / "vowels.yaml", overrides)
@@ -168,7 +168,7 @@ def test_whole_utterances_are_not_trained_on_in_parts_with_the_backbone(lesson: 
 
 def test_batches_are_of_whole_utterances(lesson: Path, tmp_path: Path) -> None:
     """crop_seconds is what may be learnt from, not what is cut: a text is that of its whole recording."""
-    from vczoo.data.corpus import read_corpus
+    from vczoo.data.corpus_reader import read_corpus
     from vczoo.training.setup import clips_of, features_of
 
     converter = vczoo.load(lesson / "vowels.yaml", FROZEN)

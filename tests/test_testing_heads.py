@@ -19,7 +19,7 @@ from vczoo.modules.heads.distillation import Distil
 from vczoo.modules.heads.knn import KNN
 from vczoo.modules.heads.mel_decoder import MelDecoder
 from vczoo.modules.heads.speaker import SpeakerClassifier
-from vczoo.modules.interfaces.backbone import Loss
+from vczoo.modules.interfaces.heads import Loss
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.modules.vocoders.griffin_lim_net import GriffinLimNet
 from vczoo.testing import CONTEXT, check_freezing, check_head, check_vocoder

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo.errors import ContractError, CorpusError, RecipeError, RunError, VczooError
 from vczoo.io.progress import Silent
-from vczoo.runs.run import load_run, save_run
-from vczoo.training import step as steps
+from vczoo.runs.run_folder import load_run, save_run
+from vczoo.training import optimizer
 from vczoo.training import trainer as loop
 
 
@@ -217,10 +217,10 @@ def test_divergence_is_told_with_what_to_change(tmp_path: Path, voices_folder: P
     ],
 )
 def test_schedules(schedule: str, expected: list[float]) -> None:
-    from vczoo.models.recipe import Training
+    from vczoo.models.training_settings import Training
 
     settings = Training.model_validate({"schedule": schedule, "warmup": 2 / 6})
-    rates = [steps.rate_share(settings, step, 6) for step in range(6)]
+    rates = [optimizer.rate_share(settings, step, 6) for step in range(6)]
     assert rates == pytest.approx(expected, abs=1e-4)
 
 

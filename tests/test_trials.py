@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vczoo.data.corpus import read_corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError
 from vczoo.evaluation.references import References, place_manifest, read_references
 from vczoo.evaluation.trials import Trial, read_trials

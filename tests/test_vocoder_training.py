@@ -17,7 +17,8 @@ import vczoo
 from vczoo.errors import CorpusError, RecipeError, RunError, VczooError, WeightsError
 from vczoo.io.progress import Silent
 from vczoo.models.build import build, checked_recipe
-from vczoo.models.recipe import Recipe, VocoderTraining, read_recipe
+from vczoo.models.recipe import Recipe, read_recipe
+from vczoo.models.training_settings import VocoderTraining
 from vczoo.training.vocoder.train import train_vocoder
 from vczoo.training.vocoder.trainer import VocoderTrainer
 

@@ -12,17 +12,9 @@ from torch import Tensor, nn
 
 from vczoo.errors import WeightsError
 from vczoo.io.tensor_file import read_layout
+from vczoo.io.tensors import fingerprint, load_strictly, read_tensors
 from vczoo.registry.entry import Weights
-from vczoo.registry.weights import (
-    announce_download,
-    choose_weights,
-    fingerprint,
-    is_weights_file,
-    load_strictly,
-    offline,
-    read_tensors,
-    unavailable,
-)
+from vczoo.registry.weights import announce_download, choose_weights, is_weights_file, offline, unavailable
 
 KNOWN = [
     Weights("IMAGENET1K_V1", "https://example.org/v1", size_bytes=528_000_000),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vczoo.conversion.watermark import detect_watermark as detect_watermark
     from vczoo.conversion.watermark import load_watermark as load_watermark
     from vczoo.data.corpus import Corpus as Corpus
-    from vczoo.data.corpus import read_corpus as read_corpus
+    from vczoo.data.corpus_reader import read_corpus as read_corpus
     from vczoo.errors import AudioError as AudioError
     from vczoo.errors import ContractError as ContractError
     from vczoo.errors import CorpusError as CorpusError
@@ -61,22 +61,24 @@ if TYPE_CHECKING:
     from vczoo.hub.verify import Check as Check
     from vczoo.hub.verify import verify as verify
     from vczoo.io.deprecation import VczooDeprecationWarning as VczooDeprecationWarning
+    from vczoo.io.tensors import load_strictly as load_strictly
+    from vczoo.io.tensors import read_tensors as read_tensors
     from vczoo.models.recipe import Recipe as Recipe
     from vczoo.modules.backbones.mel_image import mel_image as mel_image
     from vczoo.modules.backbones.vision import VisionBackbone as VisionBackbone
     from vczoo.modules.interfaces.backbone import Backbone as Backbone
     from vczoo.modules.interfaces.backbone import Freezing as Freezing
-    from vczoo.modules.interfaces.backbone import Loss as Loss
-    from vczoo.modules.interfaces.backbone import Source as Source
-    from vczoo.modules.interfaces.backbone import SpeakerHead as SpeakerHead
     from vczoo.modules.interfaces.backbone import Stage as Stage
-    from vczoo.modules.interfaces.backbone import Vocoder as Vocoder
-    from vczoo.modules.interfaces.backbone import Voice as Voice
-    from vczoo.modules.interfaces.backbone import VoiceHead as VoiceHead
-    from vczoo.modules.interfaces.backbone import Watermark as Watermark
-    from vczoo.modules.interfaces.task_heads import FrameHead as FrameHead
-    from vczoo.modules.interfaces.task_heads import LabelHead as LabelHead
-    from vczoo.modules.interfaces.task_heads import TextHead as TextHead
+    from vczoo.modules.interfaces.heads import FrameHead as FrameHead
+    from vczoo.modules.interfaces.heads import LabelHead as LabelHead
+    from vczoo.modules.interfaces.heads import Loss as Loss
+    from vczoo.modules.interfaces.heads import Source as Source
+    from vczoo.modules.interfaces.heads import SpeakerHead as SpeakerHead
+    from vczoo.modules.interfaces.heads import TextHead as TextHead
+    from vczoo.modules.interfaces.heads import Voice as Voice
+    from vczoo.modules.interfaces.heads import VoiceHead as VoiceHead
+    from vczoo.modules.interfaces.vocoder import Vocoder as Vocoder
+    from vczoo.modules.interfaces.vocoder import Watermark as Watermark
     from vczoo.registry.entry import Entry as Entry
     from vczoo.registry.entry import Weights as Weights
     from vczoo.registry.hookspecs import hookimpl as hookimpl
@@ -84,9 +86,7 @@ if TYPE_CHECKING:
     from vczoo.registry.weights import announce_download as announce_download
     from vczoo.registry.weights import choose_weights as choose_weights
     from vczoo.registry.weights import is_weights_file as is_weights_file
-    from vczoo.registry.weights import load_strictly as load_strictly
     from vczoo.registry.weights import offline as offline
-    from vczoo.registry.weights import read_tensors as read_tensors
     from vczoo.registry.weights import unavailable as unavailable
     from vczoo.registry.zoo import list_models as list_models
     from vczoo.registry.zoo import list_parts as list_parts
@@ -102,9 +102,28 @@ __version__ = "0.1.0"
 """The version of vczoo, by semantic versioning."""
 
 _HOMES = {
+    "io.tensors": (
+        "load_strictly",
+        "read_tensors",
+    ),
+    "data.corpus_reader": ("read_corpus",),
+    "modules.interfaces.vocoder": (
+        "Vocoder",
+        "Watermark",
+    ),
+    "modules.interfaces.heads": (
+        "FrameHead",
+        "LabelHead",
+        "Loss",
+        "Source",
+        "SpeakerHead",
+        "TextHead",
+        "Voice",
+        "VoiceHead",
+    ),
     "hub.verify": ("Check", "verify"),
     "conversion.converter": ("Converter",),
-    "data.corpus": ("Corpus", "read_corpus"),
+    "data.corpus": ("Corpus",),
     "io.deprecation": ("VczooDeprecationWarning",),
     "registry.entry": ("Entry", "Weights"),
     "errors": (
@@ -132,14 +151,7 @@ _HOMES = {
     "modules.interfaces.backbone": (
         "Backbone",
         "Freezing",
-        "Loss",
-        "Source",
-        "SpeakerHead",
         "Stage",
-        "Vocoder",
-        "Voice",
-        "VoiceHead",
-        "Watermark",
     ),
     "conversion.load": ("load",),
     "audio.provenance_mark": ("Mark",),
@@ -155,7 +167,6 @@ _HOMES = {
     "audio.reader": ("read_mark",),
     "audio.specs": ("FrameSpec", "MelSpec"),
     "conversion.stream": ("Stream",),
-    "modules.interfaces.task_heads": ("FrameHead", "LabelHead", "TextHead"),
     "training.sweeps.sweep": ("Sweep", "sweep"),
     "training.finetune": ("finetune",),
     "evaluation.trials": ("Trial", "read_trials"),
@@ -167,9 +178,7 @@ _HOMES = {
         "announce_download",
         "choose_weights",
         "is_weights_file",
-        "load_strictly",
         "offline",
-        "read_tensors",
         "unavailable",
     ),
     "registry.zoo": ("list_models", "list_parts"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = [
@@ -20,12 +19,10 @@ __all__ = [
     "VczooError",
     "VoiceError",
     "WeightsError",
-    "nearest",
     "shortened",
 ]
 
 MOST_FAULTS, LONGEST_FAULT = 50, 2000  # of a recipe, which may be anybody's, in one message
-LONGEST_NAME = 200  # characters; what is longer is like no name
 
 
 class VczooError(Exception):
@@ -96,18 +93,6 @@ class RecipeError(VczooError):
         lines = "\n".join(f"  - {shortened(fault, LONGEST_FAULT)}" for fault in self.faults[:MOST_FAULTS])
         more = f"\n  and {len(self.faults) - MOST_FAULTS} more" if len(self.faults) > MOST_FAULTS else ""
         super().__init__(f"recipe {shortened(name, 200)!r} has {count}:\n{lines}{more}")
-
-
-def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> str:
-    """End a sentence with the known names close to `name`: "; did you mean 'a' or 'b'?", or a full stop."""
-    if len(name) > LONGEST_NAME:
-        return "."
-    names = sorted(set(known))
-    lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.5)
-    if not close:
-        return "."
-    return "; did you mean " + " or ".join(repr(lowered[match]) for match in close) + "?"
 
 
 def shortened(text: str, limit: int) -> str:

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from vczoo.audio.waveform import Waveform
-from vczoo.errors import UnknownNameError, VczooError, nearest
+from vczoo.errors import UnknownNameError, VczooError
+from vczoo.io.text import nearest
 
 __all__ = ["SENTENCES", "SYNTHETIC_VOICES", "SyntheticVoice", "speak", "write_corpus"]
 

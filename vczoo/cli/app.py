@@ -52,7 +52,7 @@ def show(
     if kind == "hub":
         raise VczooError(f"{place} is a speaker on the Hub; `vczoo info {place}` shows what it is")
     if kind == "run":
-        from vczoo.runs.run import describe_run
+        from vczoo.runs.run_folder import describe_run
 
         print_line(describe_run(Path(place)))
     else:

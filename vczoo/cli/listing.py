@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-from vczoo.errors import VczooError, nearest
+from vczoo.errors import VczooError
+from vczoo.io.text import nearest
 from vczoo.models.resolve import resolve
 from vczoo.registry.discovery import CORE
 from vczoo.registry.entry import Kind

@@ -45,7 +45,7 @@ def train(
     """Fine-tune a recipe on recordings, or teach a run additional speakers."""
     if processes > 1 and not launched():
         raise typer.Exit(launch(sys.argv[1:], processes, device))
-    from vczoo.data.manifest import some
+    from vczoo.io.text import some
     from vczoo.training.finetune import finetune
 
     try:

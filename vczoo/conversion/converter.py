@@ -25,8 +25,10 @@ from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.errors import AudioError, RunError, VoiceError
 from vczoo.models.recipe import Recipe
-from vczoo.modules.interfaces.backbone import Voice, Watermark
-from vczoo.runs.run import Run, is_run, own_voices, save_run
+from vczoo.modules.interfaces.heads import Voice
+from vczoo.modules.interfaces.vocoder import Watermark
+from vczoo.runs.run import Run, is_run, own_voices
+from vczoo.runs.run_folder import save_run
 
 if TYPE_CHECKING:
     from vczoo.hub.commit import Published

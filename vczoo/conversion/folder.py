@@ -14,12 +14,12 @@ from vczoo.audio.reader import AUDIO_SUFFIXES
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.workers import Job, Workers
-from vczoo.data.manifest import some
 from vczoo.errors import AudioError, FolderError, VczooError
 from vczoo.io.files import file_above
 from vczoo.io.progress import FileBar
+from vczoo.io.text import some
 from vczoo.registry.zoo import the_zoo
-from vczoo.runs.run import save_run
+from vczoo.runs.run_folder import save_run
 
 __all__ = ["Converted", "convert_folder"]
 

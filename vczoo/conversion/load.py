@@ -14,7 +14,8 @@ from vczoo.errors import RunError, UnknownNameError
 from vczoo.hub.name import is_hub_name
 from vczoo.models.build import checked_recipe
 from vczoo.registry.zoo import the_zoo
-from vczoo.runs.run import Run, load_run
+from vczoo.runs.run import Run
+from vczoo.runs.run_folder import load_run
 from vczoo.runs.warm_start import begin
 
 __all__ = ["Kind", "load", "read_name", "read_run"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from vczoo.errors import VoiceError, nearest
+from vczoo.errors import VoiceError
+from vczoo.io.text import nearest
 
 __all__ = ["read_mix"]
 

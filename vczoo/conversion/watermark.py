@@ -12,7 +12,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, VczooError
 from vczoo.models.part_options import attempt, ready_part
 from vczoo.models.recipe import Part
-from vczoo.modules.interfaces.backbone import Watermark
+from vczoo.modules.interfaces.vocoder import Watermark
 
 __all__ = ["detect_watermark", "embed_watermark", "load_watermark"]
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vczoo.audio.waveform import Waveform
-from vczoo.data.manifest import LAYOUT, SPLITS, Listed, Split, composed, list_recordings, some
-from vczoo.data.splits import assign_splits
-from vczoo.errors import AudioError, CorpusError, shortened
+from vczoo.data.manifest import SPLITS, Split, composed
+from vczoo.errors import CorpusError, shortened
+from vczoo.io.text import some
 
-__all__ = ["Corpus", "Skipped", "Split", "Utterance", "read_corpus"]
+__all__ = ["Corpus", "Skipped", "Split", "Utterance"]
 
 READERS = 4  # libsndfile decodes outside the GIL
 
@@ -173,7 +171,7 @@ class Corpus:
         Raises:
             CorpusError: a path has another speaker, text or label there, or two speakers' names differ in case alone.
         """
-        _refuse_alike([*self.speakers, *other.speakers])
+        check_distinct_names([*self.speakers, *other.speakers])
         merged = {utterance.path: utterance for utterance in self.utterances}
         for utterance in other.utterances:
             known = merged.setdefault(utterance.path, utterance)
@@ -186,7 +184,7 @@ class Corpus:
                     )
             text, label = known.text or utterance.text, known.label or utterance.label
             merged[utterance.path] = replace(known, text=text, label=label)
-        return _sorted(merged.values(), (*self.skipped, *other.skipped))
+        return sorted_corpus(merged.values(), (*self.skipped, *other.skipped))
 
     def report(self) -> str:
         """A few lines for people: speakers, minutes, splits, and what was skipped and why."""
@@ -204,66 +202,22 @@ class Corpus:
         return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
-Location = str | os.PathLike[str]
+def _content_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorpusError(f"{path}: gone since the corpus was read ({error.strerror})") from error
 
 
-def read_corpus(path: Location | Sequence[Location], *, validation: float = 0.1, test: float = 0.1) -> Corpus:
-    """Read a folder, a manifest, or several of them together.
-
-    Every recording is decoded once; those that `Waveform.read` refuses are skipped with the reason. The rest is
-    split by speaker: utterances are ranked by the SHA-256 of "speaker/relative path", the first of them are for
-    validation, the next for test. The outcome depends on neither the order of files nor the machine nor where the
-    folder lies, and no speaker's on another's. Splits that a manifest gives stay.
-
-    Args:
-        path: a folder, a .csv or .jsonl file, or a list of them.
-        validation: share of each speaker's utterances, at least one of them unless 0.
-        test: likewise.
-
-    Raises:
-        CorpusError: nothing usable, of a speaker or at all; too few utterances of a speaker; names of speakers
-            that differ in case or Unicode form alone; a faulty manifest. All of one kind are told together.
-    """
-    if not (validation >= 0 and test >= 0 and validation + test < 1):  # so that NaN is refused too
-        raise CorpusError(
-            f"validation and test are shares from 0 on that leave some for training, got {validation} and {test}"
-        )
-    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-    listed: list[Listed] = []
-    unlisted: list[tuple[Path, str]] = []
-    for location in paths:
-        listed += list_recordings(Path(os.path.abspath(location)), unlisted)
-    if not listed:
-        reasons = [f"{path}: {reason}" for path, reason in unlisted]
-        nothing = f"no recording in {', '.join(map(str, paths)) or 'an empty list of folders'}; {LAYOUT}"
-        raise CorpusError("\n  ".join([nothing, *some(reasons)]))
-    _refuse_alike(item.speaker for item in listed)
-    listed = _without_repetition(listed)
-    with ThreadPoolExecutor(READERS) as pool:
-        outcomes = list(pool.map(_seconds, (item.path for item in listed)))
-    seconds: dict[Path, float] = {}
-    refused: list[Skipped] = []
-    for item, outcome in zip(listed, outcomes, strict=True):
-        if isinstance(outcome, Skipped):
-            refused.append(outcome)
-        else:
-            seconds[item.path] = outcome
-    usable = [replace(item, speaker=composed(item.speaker)) for item in listed if item.path in seconds]
-    silent = {composed(item.speaker) for item in listed} - {item.speaker for item in usable}
-    if silent:
-        names = ", ".join(map(repr, sorted(silent)))
-        of = {item.path for item in listed if composed(item.speaker) in silent}
-        reasons = [f"{item.path}: {item.reason}" for item in refused if item.path in of]
-        raise CorpusError("\n  ".join([f"no usable recording of {names}:", *some(reasons)]))
-    splits = assign_splits(usable, validation, test)
-    utterances = [
-        Utterance(item.path, item.speaker, splits[item.path], seconds[item.path], text=item.text, label=item.label)
-        for item in usable
-    ]
-    return _sorted(utterances, (*(Skipped(*item) for item in unlisted), *refused))
+def sorted_corpus(utterances: Iterable[Utterance], skipped: Iterable[Skipped]) -> Corpus:
+    ordered = sorted(utterances, key=lambda item: (item.speaker, str(item.path)))
+    used = {item.path for item in ordered}
+    reasons = {item.path: item for item in skipped if item.path not in used}
+    return Corpus(tuple(ordered), tuple(sorted(reasons.values(), key=lambda item: str(item.path))))
 
 
-def _refuse_alike(speakers: Iterable[str]) -> None:
+def check_distinct_names(speakers: Iterable[str]) -> None:
     alike: defaultdict[str, set[str]] = defaultdict(set)
     for speaker in speakers:
         alike[composed(composed(speaker).casefold())].add(speaker)
@@ -275,46 +229,7 @@ def _refuse_alike(speakers: Iterable[str]) -> None:
         )
 
 
-def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:
-    """Each path once; a split, text or label that one of its listings gives counts."""
-    kept: dict[Path, Listed] = {}
-    for item in listed:
-        known = kept.setdefault(item.path, item)
-        for what in ("speaker", "split", "text", "label"):
-            first, second = getattr(known, what), getattr(item, what)
-            if first and second and first != second:
-                raise CorpusError(
-                    f"{item.path}: {what} is {shortened(first, 80)!r} ({known.where}) and "
-                    f"{shortened(second, 80)!r} ({item.where}); correct one of them"
-                )
-        text, label = known.text or item.text, known.label or item.label
-        kept[item.path] = replace(known, split=known.split or item.split, text=text, label=label)
-    return list(kept.values())
-
-
 def _annotations(utterance: Utterance) -> dict[str, str]:
     """What is known of an utterance beside who speaks."""
     known = {"text": utterance.text, "label": utterance.label}
     return {name: value for name, value in known.items() if value}
-
-
-def _seconds(path: Path) -> float | Skipped:
-    try:
-        return Waveform.read(path).seconds
-    except AudioError as error:
-        return Skipped(path, str(error).removeprefix(f"{path}: "))
-
-
-def _content_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CorpusError(f"{path}: gone since the corpus was read ({error.strerror})") from error
-
-
-def _sorted(utterances: Iterable[Utterance], skipped: Iterable[Skipped]) -> Corpus:
-    ordered = sorted(utterances, key=lambda item: (item.speaker, str(item.path)))
-    used = {item.path for item in ordered}
-    reasons = {item.path: item for item in skipped if item.path not in used}
-    return Corpus(tuple(ordered), tuple(sorted(reasons.values(), key=lambda item: str(item.path))))

@@ -12,15 +12,16 @@ import io
 import json
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
 
 from vczoo.audio.waveform import AUDIO_SUFFIXES
 from vczoo.errors import CorpusError, shortened
+from vczoo.io.text import some
 
-__all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings", "some"]
+__all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -29,7 +30,6 @@ COLUMNS = "a manifest has the columns path, speaker and, if it likes, split, tex
 TEXT_SUFFIXES = (".normalized.txt", ".txt")  # of what is said, beside a recording; the first is LibriTTS'
 LONGEST_TEXT = 10_000  # characters that are read of such a file; half a minute of speech has some 500
 LONGEST_LABEL = 200  # characters
-SHOWN = 10  # lines of one report; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,3 @@ def _name_fault(speaker: str) -> str:
 def composed(text: str) -> str:
     """A name in Unicode's composed form (NFC): macOS gives file names decomposed, people type them composed."""
     return unicodedata.normalize("NFC", text).strip()
-
-
-def some(lines: Sequence[str]) -> list[str]:
-    """The first lines of a long report, and how many more there are."""
-    return [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])]

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from vczoo.data.manifest import Listed, Split, composed, some
+from vczoo.data.manifest import Listed, Split, composed
 from vczoo.errors import CorpusError
+from vczoo.io.text import some
 
 __all__ = ["assign_splits"]
 

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vczoo.data.manifest import composed
-from vczoo.errors import CorpusError, nearest
+from vczoo.errors import CorpusError
 from vczoo.evaluation.references import References
+from vczoo.io.text import nearest
 
 __all__ = ["Trial", "read_trials"]
 

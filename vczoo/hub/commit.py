@@ -13,10 +13,10 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Mo
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from vczoo.errors import HubError
+from vczoo.hub.client import digest_faults
 from vczoo.hub.errors import status_of, told
 from vczoo.hub.name import HubName
-from vczoo.hub.pull import digest_faults
-from vczoo.runs.config import CONFIG
+from vczoo.models.bundled import CONFIG
 
 __all__ = ["Published", "publish"]
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vczoo.errors import LicenceError, nearest
+from vczoo.errors import LicenceError
 from vczoo.hub.license_terms import HUB_LICENCES, Terms, canonical, terms_of
+from vczoo.io.text import nearest
 
 __all__ = ["HUB_LICENCES", "Ingredient", "check_licence", "hub_licence"]
 

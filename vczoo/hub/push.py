@@ -31,7 +31,8 @@ from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import describe_base
-from vczoo.runs.run import CONFIG, LARGEST_METRICS, METRICS, MODEL, VOICES, Run, config_of, own_voices, save_run
+from vczoo.runs.run import CONFIG, METRICS, MODEL, VOICES, Run, own_voices
+from vczoo.runs.run_folder import LARGEST_METRICS, config_of, save_run
 from vczoo.runs.voices_file import voice_slots
 
 __all__ = ["PLOTS", "push"]

@@ -9,9 +9,9 @@ from typing import Any
 from huggingface_hub import HfApi, ModelInfo, constants
 
 from vczoo.errors import VczooError
+from vczoo.hub.client import fetch_config, list_files, resolve
 from vczoo.hub.errors import told
 from vczoo.hub.name import HubName
-from vczoo.hub.pull import fetch_config, list_files, resolve
 from vczoo.runs.config import RunConfig
 
 __all__ = ["Speaker", "describe_speaker", "search"]

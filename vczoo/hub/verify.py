@@ -10,11 +10,13 @@ from typing import Literal
 from huggingface_hub import RepoFile
 
 from vczoo.errors import VczooError, WeightsError
+from vczoo.hub.client import digest_faults, list_files, sha256_of
 from vczoo.hub.name import is_hub_name
-from vczoo.hub.pull import digest_faults, list_files, pull, sha256_of
+from vczoo.hub.pull import pull
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import check_base, stages_taken
-from vczoo.runs.run import METRICS, MODEL, VOICES, build_on_base, config_of, load_run
+from vczoo.runs.run import METRICS, MODEL, VOICES
+from vczoo.runs.run_folder import build_on_base, config_of, load_run
 
 __all__ = ["Check", "State", "verify"]
 

@@ -12,20 +12,22 @@ from torch import nn
 
 from vczoo.audio.specs import FrameSpec, MelSpec, check_contract
 from vczoo.errors import ContractError, RecipeError, WeightsError
+from vczoo.io.tensors import digest
 from vczoo.models.bundled import find_start
-from vczoo.models.model import Model
+from vczoo.models.model import Model, stage_of
 from vczoo.models.part_options import Ready, attempt, ready_part
 from vczoo.models.recipe import HeadPart, Part, Recipe
 from vczoo.models.resolve import read_values
 from vczoo.models.selection_metric import criterion_faults
-from vczoo.modules.interfaces.backbone import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead
-from vczoo.modules.interfaces.task_heads import Head
+from vczoo.models.teacher import check_teacher, teacher_faults
+from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.modules.interfaces.heads import Head, SpeakerHead, VoiceHead
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.registry.entry import Kind
 from vczoo.registry.requirements import need_faults
-from vczoo.registry.weights import digest, is_weights_file
-from vczoo.runs.pretrained_base import stage_of
+from vczoo.registry.weights import is_weights_file
 
-__all__ = ["build", "build_freezing", "build_teacher", "check", "checked_recipe", "pretrained_places"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
 
 UNKNOWN = ("unknown",)  # what a label head knows before it is trained
 
@@ -71,7 +73,7 @@ def check(recipe: Recipe) -> None:
             if teacher and model:
                 attempt(faults, "teacher", lambda: check_teacher(model, teacher.spec))
     if model:
-        faults += _teacher_faults(recipe, model)
+        faults += teacher_faults(recipe, model)
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
         if model and training:
             faults += criterion_faults(training.criterion, section, set(model.tasks.values()))
@@ -119,55 +121,6 @@ def build(
         if name.startswith(pretrained) and not tensor.is_meta and (stages is None or stage_of(name) in stages)
     }
     return model
-
-
-def build_teacher(recipe: Recipe, model: Model) -> Backbone | None:
-    """Build the backbone that a model's heads of frames learn from; None where it has no such heads.
-
-    Args:
-        recipe: that names it.
-        model: that was built from the recipe.
-
-    Raises:
-        RecipeError: with every fault of it; heads of frames have none, or it is of other channels than they.
-        WeightsError: its weights cannot be had or do not fit.
-    """
-    faults = _teacher_faults(recipe, model)
-    if faults:
-        raise RecipeError(recipe.name, faults)
-    if recipe.teacher is None:
-        return None
-    ready = ready_part(faults, "teacher", "backbone", recipe.teacher)
-    teacher: Backbone | None = attempt(faults, "teacher", lambda: ready.make({}), (WeightsError,)) if ready else None
-    if teacher:
-        attempt(faults, "teacher", lambda: check_teacher(model, teacher.spec))
-    if teacher is None or faults:
-        raise RecipeError(recipe.name, faults)
-    return teacher.eval().requires_grad_(False)
-
-
-def check_teacher(model: Model, spec: FrameSpec) -> None:
-    """See that heads of frames were made for the teacher that there is.
-
-    Raises:
-        ContractError: one has another number of channels.
-    """
-    for name, head in model.frame_heads.items():
-        if head.channels != spec.channels:
-            raise ContractError(
-                f"heads.{name} has {head.channels} channels and the teacher {spec.channels}; "
-                f"give heads.{name}.channels={spec.channels}"
-            )
-
-
-def _teacher_faults(recipe: Recipe, model: Model) -> list[str]:
-    """Heads of frames without a teacher, or a teacher without heads of frames."""
-    if recipe.teacher is None and model.frame_heads:
-        name = next(iter(model.frame_heads))
-        return [f"heads.{name}: it learns from a teacher, and this recipe has none; name a backbone as teacher.use"]
-    if recipe.teacher is not None and not model.frame_heads:
-        return ["teacher: no head of this recipe learns from it; add one (distil), or leave the teacher out"]
-    return []
 
 
 def pretrained_places(recipe: Recipe) -> list[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vczoo.errors import RunError, UnknownNameError, nearest
-from vczoo.runs.config import CONFIG
+from vczoo.errors import RunError, UnknownNameError
+from vczoo.io.text import nearest
 
-__all__ = ["embedded_names", "embedded_runs", "find_start"]
+__all__ = ["CONFIG", "embedded_names", "embedded_runs", "find_start"]
 
 
 def embedded_runs() -> Path:
@@ -53,3 +53,6 @@ def find_start(start: str) -> Path:
 
 def _is_path(text: str) -> bool:
     return "/" in text or os.sep in text or text.startswith((".", "~"))
+
+
+CONFIG = "vczoo.yaml"

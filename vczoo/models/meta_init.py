@@ -2,7 +2,7 @@
 takes no memory for them.
 
 What a factory would fill with random values, or leave empty, is on torch's meta device; constants such as windows and
-filters are real. `vczoo.registry.weights.load_strictly` puts tensors in the place of what is on the meta device.
+filters are real. `vczoo.io.tensors.load_strictly` puts tensors in the place of what is on the meta device.
 """
 
 from __future__ import annotations

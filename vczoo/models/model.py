@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +15,23 @@ from vczoo.audio.pitch import log_ratio, mean_log_hz, pitch_frames, pitch_shift,
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VoiceError
-from vczoo.evaluation.metrics.error_rates import Answer
-from vczoo.modules.interfaces.backbone import Backbone, Loss, Source, SpeakerHead, Vocoder, VoiceHead
-from vczoo.modules.interfaces.task_heads import FrameHead, Head, LabelHead, Task, TextHead
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.heads import (
+    Answer,
+    FrameHead,
+    Head,
+    LabelHead,
+    Loss,
+    Source,
+    SpeakerHead,
+    Task,
+    TextHead,
+    VoiceHead,
+)
+from vczoo.modules.interfaces.vocoder import Vocoder
+from vczoo.modules.nn.gradient_reversal import Reversal
 
-__all__ = ["Model"]
+__all__ = ["Model", "stage_of"]
 
 _TASKS: dict[Task, type[Head]] = {
     "speaker": SpeakerHead,
@@ -349,21 +360,12 @@ class Model(nn.Module):
         return {key: value.to(device) for key, value in own.items()}
 
 
-class Reversal(torch.autograd.Function):
-    """The identity, whose gradient is turned round (Ganin and Lempitsky, arXiv:1505.07818)."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor, strength: float) -> Tensor:
-        """Any shape."""
-        context.strength = strength
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Of the same shape."""
-        return -context.strength * gradient, None
-
-
 def _mean_embedding(head: SpeakerHead, contents: Sequence[Frames]) -> Tensor:
     """(E,), of length 1."""
     return F.normalize(torch.cat([head.embed(content) for content in contents]).mean(dim=0), dim=0)
+
+
+def stage_of(name: str) -> str:
+    """The key of the stage that a tensor stands in: `backbone.<stage>` or `vocoder`; of heads `heads.<head>`."""
+    place, _, rest = name.partition(".")
+    return place if place == "vocoder" else f"{place}.{rest.partition('.')[0]}"

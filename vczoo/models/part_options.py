@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
-from vczoo.errors import ContractError, VczooError, nearest
+from vczoo.errors import ContractError, VczooError
 from vczoo.io.deprecation import warn_at_caller
+from vczoo.io.text import nearest
 from vczoo.models.recipe import Part
 from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file

@@ -12,7 +12,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from vczoo.errors import PluginError, nearest
+from vczoo.errors import PluginError
+from vczoo.io.text import nearest
 from vczoo.registry.discovery import CORE, KNOWN_PLUGINS, Candidate, candidates, normalised
 
 __all__ = ["install", "uninstall"]

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import pluggy
 
-from vczoo.errors import PluginError, VczooError, nearest
+from vczoo.errors import PluginError, VczooError
+from vczoo.io.text import nearest
 from vczoo.registry import hookspecs
 from vczoo.registry.discovery import Candidate
 from vczoo.registry.entry import Entry

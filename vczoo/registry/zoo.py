@@ -10,7 +10,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any, TypeVar
 
-from vczoo.errors import PluginError, UnknownNameError, VczooError, nearest
+from vczoo.errors import PluginError, UnknownNameError, VczooError
+from vczoo.io.text import nearest
 from vczoo.registry import builtin
 from vczoo.registry.discovery import CORE, KNOWN_PLUGINS, Candidate, candidates, normalised, select
 from vczoo.registry.entry import Entry, Kind

@@ -12,9 +12,8 @@ from vczoo.errors import RunError
 from vczoo.io.files import open_file
 from vczoo.io.plain_yaml import LARGEST_TEXT, dump_plain, parse_plain
 
-__all__ = ["CONFIG", "FORMAT", "BasePart", "Data", "File", "RunConfig", "parse_config", "read_config", "speakable"]
+__all__ = ["FORMAT", "BasePart", "Data", "File", "RunConfig", "parse_config", "read_config", "speakable"]
 
-CONFIG = "vczoo.yaml"
 FORMAT = 2
 LONGEST_NAME = 200  # characters of a speaker's or a voice's name, or of a label
 MOST_LABELS = 10_000

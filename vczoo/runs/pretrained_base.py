@@ -9,20 +9,14 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from vczoo.errors import WeightsError
-from vczoo.models.model import Model
-from vczoo.registry.weights import fingerprint_of
+from vczoo.io.tensors import fingerprint_of
+from vczoo.models.model import Model, stage_of
 from vczoo.runs.config import BasePart
 
-__all__ = ["PLACES", "Place", "check_base", "describe_base", "stage_of", "stages_taken"]
+__all__ = ["PLACES", "Place", "check_base", "describe_base", "stages_taken"]
 
 Place = Literal["backbone", "vocoder"]
 PLACES: tuple[Place, ...] = ("backbone", "vocoder")
-
-
-def stage_of(name: str) -> str:
-    """The key of the stage that a tensor stands in: `backbone.<stage>` or `vocoder`; of heads `heads.<head>`."""
-    place, _, rest = name.partition(".")
-    return place if place == "vocoder" else f"{place}.{rest.partition('.')[0]}"
 
 
 def stages_taken(base: Mapping[Place, BasePart]) -> dict[str, str]:

@@ -11,9 +11,9 @@ from torch import Tensor
 from vczoo.audio.frames import Frames
 from vczoo.errors import WeightsError
 from vczoo.io.tensor_file import Slot, fits_type, read_layout
+from vczoo.io.tensors import read_tensors
 from vczoo.models.model import Model
-from vczoo.modules.interfaces.backbone import Voice
-from vczoo.registry.weights import read_tensors
+from vczoo.modules.interfaces.heads import Voice
 
 __all__ = ["LARGEST_VOICES", "read_voices", "voice_slots", "voice_tensors"]
 

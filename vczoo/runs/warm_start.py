@@ -11,13 +11,13 @@ from torch import Tensor
 from vczoo.errors import RecipeError
 from vczoo.io.tensor_file import layout_faults, layout_of
 from vczoo.models.build import UNKNOWN, build
-from vczoo.models.bundled import find_start
+from vczoo.models.bundled import CONFIG, find_start
 from vczoo.models.model import Model
 from vczoo.models.recipe import Part, Recipe
 from vczoo.registry.weights import is_weights_file
-from vczoo.runs.config import CONFIG
 from vczoo.runs.pretrained_base import Place
-from vczoo.runs.run import Run, fill_model, load_run
+from vczoo.runs.run import Run
+from vczoo.runs.run_folder import fill_model, load_run
 
 __all__ = ["begin", "fingerprint_of_start", "vocoder_of_start"]
 

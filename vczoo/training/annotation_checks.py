@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from vczoo.audio.waveform import LONGEST_SECONDS
 from vczoo.data.corpus import Corpus, Utterance
-from vczoo.data.manifest import some
 from vczoo.errors import CorpusError
+from vczoo.io.text import some
 from vczoo.models.model import Model
 from vczoo.modules.alphabet import spelled
-from vczoo.modules.interfaces.task_heads import TextHead
+from vczoo.modules.interfaces.heads import TextHead
 
 __all__ = ["check_annotations"]
 

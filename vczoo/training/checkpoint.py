@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
 from vczoo.io.tensor_file import write_tensors
-from vczoo.registry.weights import load_strictly, read_tensors
+from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.training.sharding import laid_out, whole
 
 __all__ = ["CHECKPOINT", "TrainingState", "checkpoint_tensors", "load_checkpoint", "save_checkpoint"]

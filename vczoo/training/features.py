@@ -19,8 +19,8 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.pitch import TRACKER
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
+from vczoo.io.tensors import fingerprint
 from vczoo.models.model import Model
-from vczoo.registry.weights import fingerprint
 from vczoo.training.activations import Activation, TimeAxis, find_time_axis, hear, in_eval_mode, resume
 from vczoo.training.augment import PLAIN, Version, as_heard
 from vczoo.training.feature_cache import Cache, Section

@@ -12,27 +12,30 @@ import torch
 
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.load import read_name, read_run
-from vczoo.data.corpus import Corpus, read_corpus
-from vczoo.data.manifest import some
+from vczoo.data.corpus import Corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RunError
 from vczoo.evaluation.leakage import kin_notes
 from vczoo.evaluation.measures import Measures
 from vczoo.io.files import write_text
 from vczoo.io.progress import Bar, Several, Silent
-from vczoo.models.build import build_freezing, build_teacher, checked_recipe
+from vczoo.io.tensors import fingerprint as weights_fingerprint
+from vczoo.io.text import some
+from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.models.selection_metric import check_criterion, listens
-from vczoo.registry.weights import fingerprint as weights_fingerprint
-from vczoo.runs.run import MANIFEST, Run, is_run, load_run, save_run
+from vczoo.models.teacher import build_teacher
+from vczoo.runs.run import MANIFEST, Run, is_run
+from vczoo.runs.run_folder import load_run, save_run
 from vczoo.runs.warm_start import begin, fingerprint_of_start
 from vczoo.training.annotation_checks import check_annotations
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.conversion_validation import HeldOut, load_ears
 from vczoo.training.curves import draw_curves
 from vczoo.training.distributed import Team
+from vczoo.training.optimizer import trainable
 from vczoo.training.setup import (
-    accuracy_by_age,
     check_consistency,
     check_shards,
     check_versions,
@@ -40,9 +43,9 @@ from vczoo.training.setup import (
     features_of,
     recipe_of_run,
     unmasked_note,
-    voice_of,
 )
-from vczoo.training.step import evaluate, trainable
+from vczoo.training.speakers import accuracy_by_age, voice_of
+from vczoo.training.step import evaluate
 from vczoo.training.tracking import Trackers, check_trackers
 from vczoo.training.trainer import LOG, fit, run_frozen
 

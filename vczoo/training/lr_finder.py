@@ -17,23 +17,25 @@ from typing import Any
 import torch
 
 from vczoo.conversion.load import read_name, read_run
-from vczoo.data.corpus import read_corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.io.optional_imports import require
 from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, head, one_axes, save
 from vczoo.io.progress import Bar, Silent
-from vczoo.models.build import build_freezing, build_teacher, checked_recipe
+from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
-from vczoo.models.recipe import Training
+from vczoo.models.teacher import build_teacher
+from vczoo.models.training_settings import Training
 from vczoo.modules.freezing import apply_freezing
 from vczoo.runs.warm_start import begin
 from vczoo.training.activations import frozen_depth
 from vczoo.training.annotation_checks import check_annotations
 from vczoo.training.batch import Batch
 from vczoo.training.distributed import Team
+from vczoo.training.optimizer import make_optimizer, set_rates, trainable
 from vczoo.training.segments import Clips
 from vczoo.training.setup import check_consistency, check_versions, clips_of, features_of, recipe_of_run
-from vczoo.training.step import Step, make_optimizer, set_rates, train_step, trainable
+from vczoo.training.step import Step, train_step
 from vczoo.training.trainer import run_frozen, seed_of
 
 __all__ = ["RateSearch", "find_learning_rate", "plot_rates"]

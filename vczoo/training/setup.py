@@ -11,14 +11,15 @@ import torch
 from torch import nn
 
 from vczoo.audio.waveform import LONGEST_SECONDS
-from vczoo.data.corpus import Corpus, Split, Utterance
+from vczoo.data.corpus import Corpus, Split
 from vczoo.data.manifest import SPLITS
 from vczoo.errors import ContractError, RecipeError
 from vczoo.io.plain_yaml import merge
 from vczoo.models.model import Model
-from vczoo.models.recipe import Recipe, Training
+from vczoo.models.recipe import Recipe
 from vczoo.models.resolve import nest
-from vczoo.modules.interfaces.backbone import Backbone, Freezing, Voice
+from vczoo.models.training_settings import Training
+from vczoo.modules.interfaces.backbone import Backbone, Freezing
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, distributions, library_versions
 from vczoo.training.activations import find_time_axis, frozen_depth
 from vczoo.training.augment import Version
@@ -27,7 +28,6 @@ from vczoo.training.features import Features
 from vczoo.training.segments import Clips
 
 __all__ = [
-    "accuracy_by_age",
     "check_consistency",
     "check_shards",
     "check_versions",
@@ -35,7 +35,6 @@ __all__ = [
     "features_of",
     "recipe_of_run",
     "unmasked_note",
-    "voice_of",
 ]
 
 
@@ -103,7 +102,7 @@ def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
     """Check that recordings may be heard at the speeds of the settings.
 
     Args:
-        owned: all that training can change, from `vczoo.training.step.trainable`.
+        owned: all that training can change, from `vczoo.training.optimizer.trainable`.
         settings: of the training.
 
     Raises:
@@ -120,7 +119,7 @@ def check_consistency(owned: nn.ModuleDict, settings: Training) -> None:
     """Check that content can be made more consistent.
 
     Args:
-        owned: all that training can change, from `vczoo.training.step.trainable`.
+        owned: all that training can change, from `vczoo.training.optimizer.trainable`.
         settings: of the training.
 
     Raises:
@@ -137,7 +136,7 @@ def check_shards(owned: nn.ModuleDict, model: Model, sharded: bool) -> None:
     """Check that a model can be trained in parts.
 
     Args:
-        owned: all that training can change, from `vczoo.training.step.trainable`.
+        owned: all that training can change, from `vczoo.training.optimizer.trainable`.
         model: that is trained.
         sharded: whether each process holds a part of it.
 
@@ -166,42 +165,3 @@ def unmasked_note(backbone: Backbone, freezing: Freezing, settings: Training) ->
         f"training.spec_augment hides nothing while {stages} of {count} stages are frozen: what this backbone gives "
         "there cannot be cut in time. training.variants works everywhere"
     )
-
-
-def accuracy_by_age(
-    features: Features, corpus: Corpus, speakers: Sequence[str], old: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Accuracy over the test utterances of the speakers that a run knew before and of the new ones, apart."""
-    figures = {}
-    for age in ("old", "new"):
-        tested = [part for u in corpus.split("test") if u.speaker in speakers for part in u.parts(LONGEST_SECONDS)]
-        utterances = [u for u in tested if (u.speaker in old) == (age == "old")]
-        if utterances and features.model.speaker_heads:
-            figures[age] = _accuracy(features, utterances, speakers)
-    return figures
-
-
-@torch.inference_mode()
-def voice_of(features: Features, corpus: Corpus, speaker: str) -> Voice:
-    """What enrolment keeps of a speaker's training utterances, from their features."""
-    model = features.model.eval()
-    own = [part for u in corpus.split("train") if u.speaker == speaker for part in u.parts(LONGEST_SECONDS)]
-    contents = features.content(own)
-    if not model.reads_mels:
-        return Voice(speaker, model.voice_of(contents, [], []))
-    pitches = [features.pitch(utterance).to(features.device) for utterance in own]
-    if model.acoustic_mel:
-        acoustics = [features.acoustic(utterance).to(features.device) for utterance in own]
-    else:
-        acoustics = contents
-    return Voice(speaker, model.voice_of(contents, acoustics, pitches))
-
-
-@torch.inference_mode()
-def _accuracy(features: Features, utterances: Sequence[Utterance], speakers: Sequence[str]) -> dict[str, float]:
-    head = next(iter(features.model.eval().speaker_heads.values()))
-    right, by_mels = 0, features.model.speakers_by_mels
-    for utterance in utterances:
-        (content,) = [features.acoustic(utterance).to(features.device)] if by_mels else features.content([utterance])
-        right += speakers[int(head.logits(content).argmax())] == utterance.speaker
-    return {"accuracy": right / len(utterances), "utterances": len(utterances)}

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vczoo.audio.frames import Frames
 from vczoo.errors import VczooError
-from vczoo.evaluation.metrics.error_rates import Answer, rates
+from vczoo.evaluation.metrics.error_rates import rates
 from vczoo.models.model import Model
-from vczoo.models.recipe import Training
-from vczoo.modules.freezing import apply_freezing
-from vczoo.modules.interfaces.backbone import Freezing, Loss
+from vczoo.models.training_settings import Training
+from vczoo.modules.interfaces.heads import Answer, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
 from vczoo.training.activations import resume
 from vczoo.training.batch import Batch
@@ -25,18 +23,7 @@ from vczoo.training.checkpoint import TrainingState
 from vczoo.training.distributed import Team
 from vczoo.training.segments import Clips
 
-__all__ = [
-    "Step",
-    "Sums",
-    "ahead",
-    "count_trained",
-    "evaluate",
-    "make_optimizer",
-    "rate_share",
-    "set_rates",
-    "train_step",
-    "trainable",
-]
+__all__ = ["Step", "Sums", "ahead", "evaluate", "train_step"]
 
 
 class Step(nn.Module):
@@ -174,25 +161,6 @@ def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
-    """The stages that the strategy ever thaws, and the heads: all that training can change, by name."""
-    stages = model.backbone.stages()
-    ever = [max(values) for values in zip(*(freezing.multipliers(len(stages), e) for e in range(epochs)), strict=True)]
-    thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
-    return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
-
-
-def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
-    """How many parameters train in some epoch; the epoch that a model is in is left to be set again."""
-    count = len(model.backbone.stages())
-    epoch_of = {freezing.multipliers(count, epoch): epoch for epoch in range(epochs)}
-    trained = {id(parameter): parameter.numel() for parameter in model.heads.parameters() if parameter.requires_grad}
-    for epoch in epoch_of.values():
-        apply_freezing(model.backbone, freezing, epoch)
-        trained |= {id(value): value.numel() for value in model.backbone.parameters() if value.requires_grad}
-    return sum(trained.values())
-
-
 def train_step(
     step: nn.Module,
     model: Model,
@@ -212,31 +180,3 @@ def train_step(
     team.clip(model.parameters(), settings.clip_norm)
     optimizer.step()
     return {"loss": loss.value.detach(), **loss.metrics}
-
-
-def make_optimizer(model: Model, settings: Training, device: torch.device) -> torch.optim.Optimizer:
-    """One parameter group a stage, in order, and the heads last."""
-    groups: Sequence[Any] = [{"params": list(stage.module.parameters())} for stage in model.backbone.stages()]
-    groups = [*groups, {"params": list(model.heads.parameters())}]
-    fused = device.type in {"cpu", "cuda"}
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.learning_rate, fused=fused)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
-
-
-def set_rates(optimizer: torch.optim.Optimizer, rate: float, backbone: float, multipliers: Sequence[float]) -> None:
-    """Set the learning rate of each stage and of the heads."""
-    # A frozen parameter has no gradient, and the optimizer passes over it: no decay, no momentum.
-    for group, multiplier in zip(optimizer.param_groups, [*(backbone * m for m in multipliers), 1.0], strict=True):
-        group["lr"] = rate * multiplier
-
-
-def rate_share(settings: Training, step: int, total: int) -> float:
-    """Share of the learning rate at a step: a rise over the warm-up, then down to 0 or level."""
-    warm = round(settings.warmup * total)
-    if step < warm:
-        return (step + 1) / warm
-    progress = (step - warm) / max(1, total - warm)
-    if settings.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * progress))
-    return 1 - progress if settings.schedule == "linear" else 1.0

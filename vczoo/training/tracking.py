@@ -9,7 +9,8 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-from vczoo.errors import PluginError, UnknownNameError, nearest
+from vczoo.errors import PluginError, UnknownNameError
+from vczoo.io.text import nearest
 
 __all__ = ["LOGS", "TRACKERS", "Trackers", "check_trackers"]
 

@@ -17,27 +17,17 @@ from typing import Any
 from vczoo.io.files import write_text
 from vczoo.io.progress import Watcher
 from vczoo.models.model import Model
-from vczoo.models.recipe import Training
 from vczoo.models.selection_metric import score
+from vczoo.models.training_settings import Training
 from vczoo.modules.freezing import apply_freezing
 from vczoo.modules.interfaces.backbone import Freezing
 from vczoo.training.activations import frozen_depth
 from vczoo.training.checkpoint import CHECKPOINT, TrainingState, checkpoint_tensors, load_checkpoint, save_checkpoint
 from vczoo.training.distributed import Team
+from vczoo.training.optimizer import count_trained, make_optimizer, rate_share, set_rates, trainable
 from vczoo.training.segments import Clips
 from vczoo.training.sharding import shard, whole
-from vczoo.training.step import (
-    Step,
-    Sums,
-    ahead,
-    count_trained,
-    evaluate,
-    make_optimizer,
-    rate_share,
-    set_rates,
-    train_step,
-    trainable,
-)
+from vczoo.training.step import Step, Sums, ahead, evaluate, train_step
 
 __all__ = ["LOG", "Fit", "fit", "interruptible", "run_frozen", "seed_of"]
 

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
-from vczoo.errors import UnknownNameError, WeightsError, nearest
+from vczoo.errors import UnknownNameError, WeightsError
 from vczoo.io.optional_imports import load_or_download, require, safetensors_alone
+from vczoo.io.text import nearest
 from vczoo.registry.weights import offline
 
 __all__ = ["RECOGNISERS", "Recogniser", "load_recogniser"]

@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Literal, NamedTuple
 
-__all__ = ["Answer", "edit_distance", "rates"]
+from vczoo.modules.interfaces.heads import Answer
 
-
-class Answer(NamedTuple):
-    """What a head said of one utterance.
-
-    Attributes:
-        head: its name.
-        kind: whether it is a text that was asked for, or a label.
-        right: what is right.
-        given: what it said.
-    """
-
-    head: str
-    kind: Literal["text", "label"]
-    right: str
-    given: str
+__all__ = ["edit_distance", "rates"]
 
 
 def rates(answers: Iterable[Answer]) -> dict[str, float]:

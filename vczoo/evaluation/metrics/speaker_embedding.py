@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
-from vczoo.errors import UnknownNameError, nearest
+from vczoo.errors import UnknownNameError
 from vczoo.io.optional_imports import load_or_download, require, safetensors_alone
+from vczoo.io.text import nearest
 from vczoo.registry.weights import offline
 
 __all__ = ["SPEAKER_MODELS", "SpeakerModel", "load_speaker_model"]

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
+from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.modules.backbones.mel_backbone import MEL_FRAMES_PER_FRAME, MelBackbone
 from vczoo.modules.interfaces.backbone import Stage
 from vczoo.modules.nn.perturbation import Perturbation
 from vczoo.registry.origin import Origin
-from vczoo.registry.weights import choose_weights, is_weights_file, load_strictly, read_tensors
+from vczoo.registry.weights import choose_weights, is_weights_file
 
 __all__ = ["ContentConv"]
 

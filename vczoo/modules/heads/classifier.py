@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Loss
-from vczoo.modules.interfaces.task_heads import LabelHead
+from vczoo.modules.interfaces.heads import LabelHead, Loss
 
 __all__ = ["Classifier"]
 

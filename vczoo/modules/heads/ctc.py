@@ -14,8 +14,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.modules.alphabet import LETTERS, check_alphabet
-from vczoo.modules.interfaces.backbone import Loss
-from vczoo.modules.interfaces.task_heads import TextHead
+from vczoo.modules.interfaces.heads import Loss, TextHead
 from vczoo.modules.nn.convnext import ConvBlock
 
 __all__ = ["CTC"]

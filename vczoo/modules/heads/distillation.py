@@ -8,8 +8,7 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Loss
-from vczoo.modules.interfaces.task_heads import FrameHead
+from vczoo.modules.interfaces.heads import FrameHead, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
 
 __all__ = ["Distil"]

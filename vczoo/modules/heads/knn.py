@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError, VoiceError
-from vczoo.modules.interfaces.backbone import Source, VoiceHead
+from vczoo.modules.interfaces.heads import Source, VoiceHead
 from vczoo.modules.nn.nearest_frames import CHUNK_FRAMES, nearest_frames, source_centre
 
 __all__ = ["KNN"]

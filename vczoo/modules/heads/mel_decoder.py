@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError, VoiceError
-from vczoo.modules.interfaces.backbone import Loss, Source, VoiceHead
+from vczoo.modules.interfaces.heads import Loss, Source, VoiceHead
 from vczoo.modules.nn.convnext import ConvDecoder, mean_absolute_error
 from vczoo.modules.nn.nearest_frames import retrieve
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Loss, SpeakerHead
+from vczoo.modules.interfaces.heads import Loss, SpeakerHead
 
 __all__ = ["SpeakerAAM", "SpeakerClassifier"]
 

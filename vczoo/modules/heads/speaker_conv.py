@@ -8,7 +8,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.modules.heads.speaker import SpeakerAAM
-from vczoo.modules.interfaces.backbone import Loss, SpeakerHead
+from vczoo.modules.interfaces.heads import Loss, SpeakerHead
 from vczoo.modules.nn.convnext import ConvBlock
 
 __all__ = ["SpeakerConv"]

@@ -9,31 +9,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from vczoo.audio.frames import Frames
-from vczoo.audio.specs import FrameSpec, MelSpec
+from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 from vczoo.registry.origin import Origin
 
-__all__ = [
-    "Backbone",
-    "Freezing",
-    "Loss",
-    "Source",
-    "SpeakerHead",
-    "Stage",
-    "Vocoder",
-    "Voice",
-    "VoiceHead",
-    "Watermark",
-]
+__all__ = ["Backbone", "Freezing", "Stage"]
 
 
 class Stage(NamedTuple):
@@ -41,41 +29,6 @@ class Stage(NamedTuple):
 
     name: str
     module: nn.Module
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A named target of conversion: what enrolment found, by `<head>.<tensor>`, and `pitch` (mean log-Hz).
-
-    One that is `lent` came with the run that a recipe starts from: who saves or shares a run shares his own alone.
-    """
-
-    name: str
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
-    lent: bool = False
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a voice head reads of a recording.
-
-    Attributes:
-        content: (B, T, C) frames of the backbone.
-        content_spec: their spec.
-        pitch: (B, T', 2) at the acoustic rate: log-F0 in units of half an e-fold about 200 Hz (0 where there
-            is none), and voicing, 0 or 1. Its lengths are those of the acoustic frames to make.
-    """
-
-    content: Frames
-    content_spec: FrameSpec
-    pitch: Frames
-
-
-class Loss(NamedTuple):
-    """A loss to be minimised, and figures to be logged beside it, all of them averages over the batch."""
-
-    value: Tensor
-    metrics: Mapping[str, Tensor]
 
 
 class Backbone(nn.Module, ABC):
@@ -194,114 +147,3 @@ class Freezing(ABC):
     def trains(self, module: nn.Module) -> bool:
         """Whether this module of a stage that is not frozen trains; all do unless a strategy says else."""
         return True
-
-
-class SpeakerHead(nn.Module, ABC):
-    """Reads frames and tells speakers apart."""
-
-    embedding_width: int
-    num_speakers: int
-
-    @abstractmethod
-    def embed(self, frames: Frames) -> Tensor:
-        """(B, T, C) -> (B, embedding_width), of length 1: recordings of one speaker are close in cosine."""
-
-    @abstractmethod
-    def logits(self, frames: Frames) -> Tensor:
-        """(B, T, C) -> (B, num_speakers)."""
-
-    @abstractmethod
-    def loss(self, frames: Frames, speakers: Tensor) -> Loss:
-        """The training loss against speaker indices (B,)."""
-
-    @abstractmethod
-    def grow(self, num_speakers: int) -> None:
-        """Make room for more speakers; what the head knows of the old ones stays as it is."""
-
-    @abstractmethod
-    def restart(self, num_speakers: int) -> None:
-        """Forget the speakers for so many others, of whom nothing is known; the embedding stays as it is."""
-
-
-class VoiceHead(nn.Module, ABC):
-    """Turns a source and a voice into acoustic frames under the vocoder's spec."""
-
-    @abstractmethod
-    def convert(self, source: Source, voice: Mapping[str, Tensor]) -> Frames:
-        """Say what the source says in a voice: (B, T', acoustic channels).
-
-        Args:
-            source: the recording.
-            voice: what this head's `enroll` gave, and `embedding`, (E,), where the recipe has a speaker head.
-        """
-
-    def convert_mix(self, source: Source, voices: Sequence[tuple[Mapping[str, Tensor], float]]) -> Frames:
-        """Say it in a voice between several, each with its share; the shares add up to 1.
-
-        The default converts into each and averages the frames; a head that has a space of voices mixes there.
-        """
-        made = [self.convert(source, voice) for voice, _ in voices]
-        values = torch.stack([share * frames.values for frames, (_, share) in zip(made, voices, strict=True)])
-        return made[0].with_values(values.sum(dim=0))
-
-    def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
-        """What this head keeps of a voice beyond its speaker embedding; nothing unless a head says else.
-
-        Args:
-            content: (N, T, C), the backbone's frames of the voice's recordings.
-            acoustic: (N, T', acoustic channels), their frames under the vocoder's spec.
-        """
-        return {}
-
-    def loss(self, source: Source, embedding: Tensor | None, target: Frames) -> Loss | None:
-        """The training loss, or None for a head without parameters.
-
-        Args:
-            source: recordings of the training speakers.
-            embedding: (B, E), each item's speaker as the recipe's speaker head hears it; None without one.
-            target: (B, T', acoustic channels), the same recordings under the vocoder's spec.
-        """
-        return None
-
-
-class Vocoder(nn.Module, ABC):
-    """Turns acoustic frames into a waveform. Its `origin` is as a backbone's."""
-
-    accepts: MelSpec | FrameSpec
-    origin: Origin | None = None
-
-    @abstractmethod
-    def forward(self, frames: Frames) -> Waveform:
-        """(B, T, C) under `accepts` -> (B, S)."""
-
-    def rebuild(self, frames: Frames, real: Waveform) -> Waveform:
-        """As `forward`, in training: with a gradient, and with what no loss need teach it taken from the recording.
-
-        Args:
-            frames: (B, T, C), of whole excerpts.
-            real: (B, S), the recording that they were made of. One whose phases are not learnt takes its phases.
-        """
-        made: Waveform = self(frames)
-        return made
-
-    def follow(self, frames: Frames, before: Waveform) -> Waveform:
-        """As `forward`, going on from what was made earlier, where a vocoder can: else it is not read.
-
-        Args:
-            frames: (1, T, C).
-            before: (1, P), the waveform that is there already, from the first frame's beginning on.
-        """
-        made: Waveform = self(frames)
-        return made
-
-
-class Watermark(nn.Module, ABC):
-    """Hides in a recording that it is synthetic, where nobody hears it, and finds that again."""
-
-    @abstractmethod
-    def embed(self, wave: Waveform) -> Waveform:
-        """(1, S) at any rate -> (1, S) at the same. A long recording comes piece by piece, of any lengths from 1 on."""
-
-    @abstractmethod
-    def detect(self, wave: Waveform) -> float:
-        """The probability, 0 to 1, that some of a recording, (1, S) of up to 30 s, carries this watermark."""

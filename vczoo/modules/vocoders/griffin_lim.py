@@ -12,7 +12,7 @@ from vczoo.audio.mel import mel_filters
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Vocoder
+from vczoo.modules.interfaces.vocoder import Vocoder
 
 __all__ = ["GriffinLim", "peak_advance"]
 

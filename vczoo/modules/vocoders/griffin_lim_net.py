@@ -9,9 +9,10 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
+from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.registry.origin import Origin
-from vczoo.registry.weights import choose_weights, is_weights_file, load_strictly, read_tensors
+from vczoo.registry.weights import choose_weights, is_weights_file
 
 __all__ = ["GriffinLimNet"]
 

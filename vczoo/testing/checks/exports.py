@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Backbone, SpeakerHead, Vocoder
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.heads import SpeakerHead
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.testing.checks.expectations import expect_same, noise
 from vczoo.testing.checks.specimen import Specimen, random_frames
 

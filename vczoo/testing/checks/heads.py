@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vczoo.audio.frames import Frames
-from vczoo.modules.interfaces.backbone import Loss, Source, SpeakerHead
-from vczoo.modules.interfaces.task_heads import FrameHead, LabelHead, TextHead
+from vczoo.modules.interfaces.heads import FrameHead, LabelHead, Loss, Source, SpeakerHead, TextHead
 from vczoo.testing.checks.expectations import expect, expect_gradients, expect_same, expect_shape, padded_with_nan
 from vczoo.testing.checks.specimen import Specimen, UnsupportedError, random_frames
 from vczoo.testing.checks.task_heads import (

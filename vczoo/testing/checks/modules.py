@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from vczoo.io.tensor_file import write_tensors
+from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.models.meta_init import outlined, unfilled
-from vczoo.modules.interfaces.backbone import Backbone, SpeakerHead
-from vczoo.modules.interfaces.task_heads import FrameHead, LabelHead, TextHead
-from vczoo.registry.weights import load_strictly, read_tensors
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.heads import FrameHead, LabelHead, SpeakerHead, TextHead
 from vczoo.testing.checks.expectations import expect, expect_bits, expect_same, some
 from vczoo.testing.checks.specimen import Specimen, UnsupportedError
 

@@ -9,8 +9,9 @@ import torch
 
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Backbone, Freezing, Vocoder, VoiceHead, Watermark
-from vczoo.modules.interfaces.task_heads import Head
+from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.modules.interfaces.heads import Head, VoiceHead
+from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.testing.checks.backbones import BACKBONE_CHECKS
 from vczoo.testing.checks.expectations import expect_kind
 from vczoo.testing.checks.freezing import FREEZING_CHECKS

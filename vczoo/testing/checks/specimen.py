@@ -18,8 +18,9 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Backbone, Source, SpeakerHead, Vocoder, VoiceHead, Watermark
-from vczoo.modules.interfaces.task_heads import FrameHead, LabelHead, TextHead
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.heads import FrameHead, LabelHead, Source, SpeakerHead, TextHead, VoiceHead
+from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.registry.entry import Entry, Kind
 from vczoo.testing.checks.expectations import expect, noise
 from vczoo.testing.checks.network_guard import NetworkWatch

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import torch
 
-from vczoo.errors import ContractError, PluginError, VczooError, nearest
-from vczoo.modules.interfaces.backbone import Backbone, Freezing, SpeakerHead, Vocoder, VoiceHead, Watermark
-from vczoo.modules.interfaces.task_heads import FrameHead, LabelHead, TextHead
+from vczoo.errors import ContractError, PluginError, VczooError
+from vczoo.io.text import nearest
+from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.modules.interfaces.heads import FrameHead, LabelHead, SpeakerHead, TextHead, VoiceHead
+from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.registry.entry import Entry, Kind
 from vczoo.testing.checks.backbones import BACKBONE_CHECKS
 from vczoo.testing.checks.entries import check_about, check_light

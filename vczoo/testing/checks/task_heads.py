@@ -11,8 +11,7 @@ import torch
 
 from vczoo.audio.frames import Frames
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Loss
-from vczoo.modules.interfaces.task_heads import FrameHead, LabelHead, TextHead
+from vczoo.modules.interfaces.heads import FrameHead, LabelHead, Loss, TextHead
 from vczoo.testing.checks.expectations import expect, expect_same, expect_shape
 from vczoo.testing.checks.specimen import Specimen, UnsupportedError
 

@@ -11,7 +11,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from vczoo.errors import VczooError, nearest
+from vczoo.errors import VczooError
+from vczoo.io.text import nearest
 from vczoo.registry.discovery import KNOWN_PLUGINS
 
 __all__ = ["KINDS", "new_plugin"]

@@ -12,7 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vczoo.errors import PluginError, nearest
+from vczoo.errors import PluginError
+from vczoo.io.text import nearest
 from vczoo.registry.discovery import GROUP
 
 __all__ = ["PluginSource", "find_plugin"]

@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vczoo.data.corpus import Corpus, read_corpus
-from vczoo.data.manifest import some
+from vczoo.data.corpus import Corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, VczooError
 from vczoo.io.plain_yaml import dump_plain, parse_plain
+from vczoo.io.text import some
 from vczoo.models.resolve import nest, read_values
 from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import Cell, cells_of

@@ -14,12 +14,14 @@ from typing import Any, Literal
 import torch
 
 from vczoo.conversion.converter import Converter
-from vczoo.data.corpus import Corpus, read_corpus
+from vczoo.data.corpus import Corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RunError, VczooError
 from vczoo.models.build import build_freezing
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.modules.freezing import apply_freezing
-from vczoo.runs.run import is_run, load_run
+from vczoo.runs.run import is_run
+from vczoo.runs.run_folder import load_run
 from vczoo.runs.warm_start import begin
 from vczoo.training.activations import frozen_depth
 from vczoo.training.checkpoint import CHECKPOINT

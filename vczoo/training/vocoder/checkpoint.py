@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
 from vczoo.io.tensor_file import write_tensors
-from vczoo.registry.weights import load_strictly, read_tensors
+from vczoo.io.tensors import load_strictly, read_tensors
 
 __all__ = ["VocoderState", "load_vocoder_state", "save_vocoder_state"]
 

@@ -11,7 +11,7 @@ from vczoo.audio.mel import LogMel
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.backbone import Vocoder
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.training.vocoder.spectral_losses import MelDistance, StftDistance
 

@@ -13,16 +13,17 @@ import torch
 
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
-from vczoo.data.corpus import read_corpus
+from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
 from vczoo.io.files import write_text
 from vczoo.io.progress import Bar, Silent
 from vczoo.io.tensor_file import write_tensors
+from vczoo.io.tensors import fingerprint, load_strictly
 from vczoo.models.build import checked_recipe
 from vczoo.models.part_options import attempt, ready_part
-from vczoo.models.recipe import Recipe, VocoderTraining
-from vczoo.modules.interfaces.backbone import Vocoder
-from vczoo.registry.weights import fingerprint, load_strictly
+from vczoo.models.recipe import Recipe
+from vczoo.models.training_settings import VocoderTraining
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.vocoder.segments import Excerpts

@@ -22,8 +22,8 @@ from vczoo.audio.waveform import Waveform
 from vczoo.errors import VczooError
 from vczoo.io.files import write_text
 from vczoo.io.progress import Bar, Silent
-from vczoo.models.recipe import VocoderTraining
-from vczoo.modules.interfaces.backbone import Vocoder
+from vczoo.models.training_settings import VocoderTraining
+from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.trainer import LOG, interruptible, seed_of
 from vczoo.training.vocoder.checkpoint import VocoderState, load_vocoder_state, save_vocoder_state
