@@ -102,7 +102,7 @@ def measured(
         teacher = None
         if arguments.teacher_weights:
             teacher = base_content.teacher_of(arguments.teacher, arguments.teacher_weights, arguments.teacher_layer)
-        hear = base_content.listeners(converter.run.model, teacher)
+        hear = base_content.listeners(converter.model, teacher)
         rows = base_content.measure(base_content.tasks(arguments.digits, bench), hear, arguments.seeds)
         texts = [base_content.text_of(row) for row in rows]
     else:

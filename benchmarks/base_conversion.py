@@ -40,7 +40,7 @@ def report(
     evaluation = vczoo.Evaluation(bench.trials, bench.references, measures, say=lambda line: print(line, flush=True))
     scores = [evaluation.floor()]
     for vocoder, model in by_vocoder(converter):
-        made = evaluation.convert(partial(resynthesise, model.run.model))
+        made = evaluation.convert(partial(resynthesise, model.model))
         scores.append(evaluation.score(f"source through {vocoder}", made, role="ceiling"))
     scores += [real] if (real := evaluation.real_target()) else []
     makers: list[Callable[[], System]] = []
@@ -72,8 +72,8 @@ def by_vocoder(converter: vczoo.Converter) -> Iterator[tuple[str, vczoo.Converte
     own = converter.recipe.vocoder
     if own is None:
         raise SystemExit(f"{converter.recipe.name} has no vocoder: it converts nothing")
-    yield own.use, with_vocoder(converter, converter.run.model.vocoder)
-    wanted = converter.run.model.vocoder.accepts
+    yield own.use, with_vocoder(converter, converter.model.vocoder)
+    wanted = converter.model.vocoder.accepts
     if own.use == PLAIN or not isinstance(wanted, MelSpec):
         return
     plain = GriffinLim(
@@ -98,7 +98,7 @@ def with_vocoder(converter: vczoo.Converter, vocoder: Any) -> vczoo.Converter:
 
 def sizes(name: str | Path, converter: vczoo.Converter) -> dict[str, Any]:
     """What the model holds: MB of safetensors as it ships and as written whole in float32, parameters of each part."""
-    model = converter.run.model
+    model = converter.model
     parts = {"backbone": model.backbone, **{f"heads.{key}": head for key, head in model.heads.items()}}
     if model.vocoder:
         parts["vocoder"] = model.vocoder

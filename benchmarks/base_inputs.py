@@ -21,7 +21,7 @@ from bad_inputs import DAMAGES, recorded, spoken, strings
 from systems import Bench
 
 import vczoo
-from vczoo.evaluation.measurement_cache import RATE_HZ, Material
+from vczoo.evaluation.measurement_cache import RATE_HZ, MeasurementCache
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.evaluation.metrics.word_errors import count_errors
 
@@ -133,7 +133,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """A row for each kind: what came in, what a conversion of it is, and one into a voice enrolled from it."""
     bench.enrolled(converter)
-    material = Material(bench.trials, bench.references, measures)
+    material = MeasurementCache(bench.trials, bench.references, measures)
     rows = []
     for kind in every:
         given, converted, enrolled = Tally(), Tally(), Tally()
@@ -192,7 +192,9 @@ def fault_of(made: vczoo.Waveform, source: Path) -> str:
     return ""
 
 
-def judge(tally: Tally, material: Material, wave: vczoo.Waveform, clean: Path | None, target: Any = None) -> None:
+def judge(
+    tally: Tally, material: MeasurementCache, wave: vczoo.Waveform, clean: Path | None, target: Any = None
+) -> None:
     """Add what is measured of a recording: its words where the clean one is known, and whose voice it is."""
     heard = wave.resample(RATE_HZ)
     if target is not None:

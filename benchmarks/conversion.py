@@ -92,7 +92,7 @@ class Zoo(Bench):
 def vocoder_rows(evaluation: vczoo.Evaluation, vocoders: Sequence[str]) -> Iterator[vczoo.Scores]:
     """Sources through each vocoder's mel and back."""
     for name in vocoders:
-        model = vczoo.load("demo", [f"vocoder.{option}" for option in name.split(",")]).run.model
+        model = vczoo.load("demo", [f"vocoder.{option}" for option in name.split(",")]).model
         made = evaluation.convert(partial(resynthesise, model))
         yield evaluation.score(f"source through {name.partition('use=')[2].partition(',')[0]}", made, role="ceiling")
 

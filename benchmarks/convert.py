@@ -38,7 +38,7 @@ from scaling import exponent
 import vczoo
 from vczoo.audio.pitch import mean_log_hz, pitch_shift
 from vczoo.audio.writer import SoundWriter
-from vczoo.conversion.chunked import PiecewiseConversion, plan_in_seconds
+from vczoo.conversion.chunked import ChunkedConversion, plan_in_seconds
 from vczoo.modules.nn.nearest_frames import nearest_frames
 
 RATE_HZ, K = 16000, 4
@@ -101,8 +101,8 @@ def convert(run: Path, source: Path, out: Path, whole: bool) -> Row:
     forget_peak()
     with Clock() as clock:
         if whole:
-            wave = vczoo.Waveform.read(source, converter.run.model.sample_rate_hz)
-            made = converter.run.model.convert(wave, converter.run.voices[VOICE].tensors)
+            wave = vczoo.Waveform.read(source, converter.model.sample_rate_hz)
+            made = converter.model.convert(wave, converter.run.voices[VOICE].tensors)
             made.save(out, overwrite=True)
             seconds = made.seconds
         else:
@@ -150,7 +150,7 @@ def search(plain: bool, frames: int, queries: int, channels: int) -> Row:
 def stream(run: Path, samples: torch.Tensor, block: float, lookahead: float, history: float) -> Row:
     torch.set_num_threads(1)
     converter = vczoo.load(run, device="cpu")
-    samples = vczoo.Waveform.of(samples, RATE_HZ).resample(converter.run.model.sample_rate_hz).samples[0]
+    samples = vczoo.Waveform.of(samples, RATE_HZ).resample(converter.model.sample_rate_hz).samples[0]
     fed: list[float] = []
 
     def microphone() -> Iterator[torch.Tensor]:
@@ -184,13 +184,13 @@ def stream(run: Path, samples: torch.Tensor, block: float, lookahead: float, his
 def seams(run: Path, samples: torch.Tensor, block: float, search_seconds: float) -> Row:
     torch.set_num_threads(1)
     converter = vczoo.load(run, device="cpu")
-    model = converter.run.model
+    model = converter.model
     wave = vczoo.Waveform.of(samples, RATE_HZ).resample(model.sample_rate_hz)
     voices = [(converter.run.voices[VOICE].tensors, 1.0)]
     whole = model.convert(wave, voices)
     plan = plan_in_seconds(model, block=block, history=3.0, lookahead=3.0, search=search_seconds, fade=0.02, lag=0.005)
     shift = pitch_shift(voices, mean_log_hz(model.pitch(wave)))
-    conversion = PiecewiseConversion(model, voices, plan, shift=shift)
+    conversion = ChunkedConversion(model, voices, plan, shift=shift)
     made = vczoo.Waveform.of(torch.cat([*conversion.push(wave.samples[0]), *conversion.finish()]), model.sample_rate_hz)
     mel = vczoo.LogMel(vczoo.MelSpec())
     ours, theirs = (mel(one.resample(RATE_HZ)).values[0] for one in (made, whole))

@@ -59,12 +59,12 @@ def gradient_advance(magnitudes: Tensor, fft_length: int, hop_length: int) -> Te
 
 @contextmanager
 def starting(start: Start | None) -> Iterator[None]:
-    before = griffin_lim.peak_advance
-    griffin_lim.peak_advance = start or before
+    before = griffin_lim.spsi_phases
+    griffin_lim.spsi_phases = start or before
     try:
         yield
     finally:
-        griffin_lim.peak_advance = before
+        griffin_lim.spsi_phases = before
 
 
 def ours(mel: vczoo.Frames, vocoder: GriffinLim, start: Start | None = None) -> Tensor:

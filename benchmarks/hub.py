@@ -47,7 +47,7 @@ def sizes(speakers: Speakers) -> list[dict[str, Any]]:
     for recipe in RECIPES:
         converter = vczoo.load(speakers.run(recipe))
         files = converter.push_to_hub(f"me/{recipe}", **TERMS, dry_run=True).files
-        model, whole = converter.run.model, io.BytesIO()
+        model, whole = converter.model, io.BytesIO()
         torch.save(model.state_dict(), whole)
         weights = the_zoo().find("backbone", converter.recipe.backbone.use)[0].weights
         heads = sum(tensor.numel() * tensor.element_size() for tensor in model.heads.state_dict().values())
@@ -81,7 +81,7 @@ def load(speakers: Speakers, repeats: int) -> list[dict[str, Any]]:
     rows = []
     for recipe in LOADED:
         folder, name, file = speakers.run(recipe), speakers.published(recipe), speakers.folder / f"{recipe}.pt"
-        torch.save(vczoo.load(folder).run.model.state_dict(), file)
+        torch.save(vczoo.load(folder).model.state_dict(), file)
         plain = by_torch(vczoo.load(folder).run, file)
         seconds = in_turn(
             {
@@ -92,7 +92,7 @@ def load(speakers: Speakers, repeats: int) -> list[dict[str, Any]]:
             },
             repeats,
         )
-        ours, theirs = vczoo.load(name).run.model.state_dict(), plain().state_dict()
+        ours, theirs = vczoo.load(name).model.state_dict(), plain().state_dict()
         assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
         rows.append({"recipe": recipe, "megabytes": file.stat().st_size / MEGABYTE, "seconds": seconds})
     return rows

@@ -19,7 +19,7 @@ from rich.table import Table
 
 import vczoo
 from vczoo.conversion.evaluate import draw, setup_of
-from vczoo.evaluation.leakage import kin_notes
+from vczoo.evaluation.leakage import leakage_notes
 
 HERE = Path(__file__).parent
 TRIALS, MANIFEST = HERE / "trials" / "vctk-mini.csv", HERE / "trials" / "vctk-mini-manifest.csv"
@@ -84,7 +84,7 @@ class Bench:
             began = time.perf_counter()
             system = make()
             made = evaluation.convert(system.convert)
-            notes = (*system.notes, *kin_notes(system.recipe, evaluation.measures))
+            notes = (*system.notes, *leakage_notes(system.recipe, evaluation.measures))
             scores.append(evaluation.score(system.name, made, finetune_seconds=system.finetune_seconds, notes=notes))
             folder = self.keep / "converted" / system.name.replace(", ", "-")
             for trial, wave in zip(evaluation.trials, made.waves, strict=True):

@@ -25,7 +25,7 @@ import torch
 
 import vczoo
 from vczoo.io.plain_yaml import parse_value
-from vczoo.models.part_options import ready_part
+from vczoo.models.part_options import check_part
 from vczoo.models.recipe import Part
 from vczoo.training.vocoder.resynthesis import copy_through
 from vczoo.training.vocoder.spectral_losses import MelDistance, StftDistance
@@ -39,7 +39,7 @@ def build(text: str) -> vczoo.Vocoder:
     name, _, listed = text.partition(":")
     options = dict(option.partition("=")[::2] for option in listed.split(",")) if listed else {}
     faults: list[str] = []
-    ready = ready_part(faults, text, "vocoder", Part(use=name, **{k: parse_value(v) for k, v in options.items()}))
+    ready = check_part(faults, text, "vocoder", Part(use=name, **{k: parse_value(v) for k, v in options.items()}))
     if ready is None:
         raise SystemExit("\n".join(faults))
     vocoder: vczoo.Vocoder = ready.make({})

@@ -12,7 +12,7 @@ import vczoo
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError
 from vczoo.models.build import build, checked_recipe
-from vczoo.training.setup import clips_of, features_of
+from vczoo.training.setup import features_of, segments_by_split
 
 BY_MELS = 'heads.speaker={"use": "speaker-conv", "reads": "acoustic", "width": 16, "channels": 16, "blocks": 1}'
 
@@ -80,7 +80,7 @@ def test_training_enrolment_and_identification_work(mel_folder: Path, voices_fol
 
 def test_content_is_not_read(mel_folder: Path, voices_folder: Path) -> None:
     """Another backbone, the same embedding, logits and voice; other mels, others."""
-    model = vczoo.load(mel_folder).run.model
+    model = vczoo.load(mel_folder).model
     wave = vczoo.Waveform.read(voices_folder / "bob" / "5.wav")
 
     def heard(wave: vczoo.Waveform) -> list[torch.Tensor]:
@@ -104,7 +104,7 @@ def test_batches_bring_mels_of_the_same_speakers(small: tuple[str, ...], voices_
     model = build(recipe, 3).eval()
     features = features_of(recipe, model, False)
     features.at({"full": len(model.backbone.stages()), "none": 0}[freezing])
-    clips = clips_of(features, read_corpus(voices_folder), ["alice", "bob", "carol"], recipe.training)["train"]
+    clips = segments_by_split(features, read_corpus(voices_folder), ["alice", "bob", "carol"], recipe.training)["train"]
     batch = next(clips.epoch(4, seed=0))
     assert batch.reference is not None
     assert batch.target is not None
@@ -113,7 +113,9 @@ def test_batches_bring_mels_of_the_same_speakers(small: tuple[str, ...], voices_
     plain = build(checked_recipe("demo", small), 3).eval()
     features = features_of(recipe, plain, False)
     features.at({"full": len(plain.backbone.stages()), "none": 0}[freezing])
-    other = next(clips_of(features, read_corpus(voices_folder), ["alice"], recipe.training)["train"].epoch(4, seed=0))
+    other = next(
+        segments_by_split(features, read_corpus(voices_folder), ["alice"], recipe.training)["train"].epoch(4, seed=0)
+    )
     assert (other.reference is None) == (freezing == "none")
     assert other.reference is None or other.reference.channels == plain.backbone.spec.channels
 

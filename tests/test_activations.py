@@ -12,7 +12,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.backbones.vision import VisionBackbone
 from vczoo.modules.interfaces.backbone import Backbone, Stage
-from vczoo.training.activations import Activation, TimeAxis, cut, find_time_axis, frozen_depth, hear, resume
+from vczoo.training.activations import Activation, TimeAxis, cut, find_time_axis, frozen_depth, run_prefix, run_suffix
 
 LENGTHS = (4000, 9000, 4100, 9000, 16000)
 
@@ -70,7 +70,7 @@ def test_a_prefix_and_the_rest_give_what_the_whole_gives(name: str) -> None:
         wholes = [backbone(wave) for wave in waves()]
     for depth in range(len(backbone.stages()) + 1):
         with torch.no_grad():
-            frames = resume(backbone, hear(backbone, waves(), depth), depth)
+            frames = run_suffix(backbone, run_prefix(backbone, waves(), depth), depth)
         for index, whole in enumerate(wholes):
             assert torch.allclose(frames[index].values, whole.values, atol=1e-4)
 
@@ -83,11 +83,11 @@ def test_time_is_found_and_an_excerpt_has_its_frames(name: str) -> None:
         time = find_time_axis(backbone, depth)
         assert time is not None
         assert time.per_frame == steps
-        (whole,) = hear(backbone, waves()[-1:], depth)
+        (whole,) = run_prefix(backbone, waves()[-1:], depth)
         with torch.no_grad():
-            frames = resume(backbone, [whole], depth)
+            frames = run_suffix(backbone, [whole], depth)
             excerpt, start = cut(whole, time, time.unit, 2 * time.unit)
-            part = resume(backbone, [excerpt], depth)
+            part = run_suffix(backbone, [excerpt], depth)
         assert start == time.unit
         assert part.values.shape[1] == excerpt.length == 2 * time.unit
         middle = slice(time.unit, time.unit + 1)  # what is furthest from both cuts

@@ -18,8 +18,8 @@ from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError, RecipeError
 from vczoo.io.text import nearest
 from vczoo.models.build import check
-from vczoo.models.meta_init import outlined
-from vczoo.models.part_options import Ready
+from vczoo.models.meta_init import init_on_meta
+from vczoo.models.part_options import CheckedPart
 from vczoo.models.portability import foreign_faults
 from vczoo.models.recipe import Recipe
 from vczoo.modules.backbones.mel_conv import MelConv
@@ -85,7 +85,7 @@ def test_ranges(make: Callable[[], object], message: str) -> None:
 )
 def test_what_an_outline_refuses(make: Callable[[], object], message: str) -> None:
     """BatchNorm's statistics are real: two of thirty million values are made, the third is one too many."""
-    with outlined(), pytest.raises(ContractError, match=message):
+    with init_on_meta(), pytest.raises(ContractError, match=message):
         make()
 
 
@@ -131,7 +131,7 @@ def test_what_a_factory_raises_names_the_part(error: Exception) -> None:
 
     entry = Entry("example/x", "backbone", "a:b", "x", "MIT")
     with pytest.raises(ContractError, match=rf"backbone 'example/x' cannot be made .*{type(error).__name__}.*plugin"):
-        Ready(entry, factory, {}).make({})
+        CheckedPart(entry, factory, {}).make({})
 
 
 def test_a_path_too_long_to_be_one_is_told_as_any_that_is_not_there() -> None:

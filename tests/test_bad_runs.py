@@ -299,4 +299,4 @@ def test_voices_of_too_many_bytes_are_not_read(knn: vczoo.Converter, tmp_path: P
     with path.open("rb+") as file:
         file.truncate(path.stat().st_size + 5_000_000_000)
     with pytest.raises(WeightsError, match="5000000000 bytes of voices, at most 4000000000"):
-        read_voices(path, ["alice"], knn.run.model)
+        read_voices(path, ["alice"], knn.model)

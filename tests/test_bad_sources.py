@@ -125,7 +125,7 @@ def test_clipped_speech(converter: vczoo.Converter, voices_folder: Path) -> None
 
 def test_a_whispered_source(converter: vczoo.Converter) -> None:
     """It has no pitch, so there is none to move to the voice's: the result is that of any other shift."""
-    pitch = converter.run.model.pitch(whisper())
+    pitch = converter.model.pitch(whisper())
     assert not bool(pitch.values[..., 1].any())
     made = converter.convert(whisper(), "bob")
     check(made, whisper())

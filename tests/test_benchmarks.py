@@ -458,7 +458,7 @@ def test_the_content_of_base_does_not_tell_who_speaks(benchmark_module, shared, 
     probes, base_content = benchmark_module("probes"), benchmark_module("base_content")
     bench = benchmark_module("systems").Bench(shared / "data" / "vctk-mini", tmp_path)
     task = base_content.Task("speakers of sentences", base_content.sentences(bench), excerpts=True)
-    hear = base_content.listeners(vczoo.load("base").run.model)
+    hear = base_content.listeners(vczoo.load("base").model)
     accuracy = {}
     for name in ("log-mels, normalised", "content"):
         known = base_content.sets(task, hear[name])
@@ -486,8 +486,8 @@ def test_griffin_lim_takes_the_place_of_a_vocoder_of_the_same_mel(benchmark_modu
     converter = vczoo.load("base-pretrain", TINY)
     (_, own), (name, plain) = base_conversion.by_vocoder(converter)
     assert name == "griffin-lim"
-    assert own.run.model.vocoder is converter.run.model.vocoder
-    assert type(plain.run.model.vocoder).__name__ == "GriffinLim"
+    assert own.model.vocoder is converter.model.vocoder
+    assert type(plain.model.vocoder).__name__ == "GriffinLim"
     plain.enroll("alice", voices_folder / "alice" / "0.wav")
     assert (plain.voices, own.voices) == (("alice",), ())
     assert len(plain.convert(voices_folder / "bob" / "0.wav", "alice")) == 1
@@ -551,7 +551,7 @@ def test_the_teacher_is_heard_beside_the_content(benchmark_module, digits_folder
 
     base_content = benchmark_module("base_content")
     teacher = base_content.teacher_of("transformers/whisper-tiny.en", "random", 3)
-    heard = base_content.listeners(vczoo.load("base-pretrain", TINY).run.model, teacher)["teacher"](
+    heard = base_content.listeners(vczoo.load("base-pretrain", TINY).model, teacher)["teacher"](
         digits_folder / "low" / "0_low_1.wav"
     )
     assert heard.values.shape[2] == 384

@@ -46,7 +46,7 @@ def test_build_decides_sizes_from_the_data_and_weights_from_the_random_state() -
     first = build(recipe(), 5)
     assert first.speaker_heads["speaker"].num_speakers == 5
     assert first.voice_heads["voice"].embedding_width == 8  # type: ignore[comparison-overlap]
-    assert first.shares == {"speaker": 1.0, "voice": 1.0}
+    assert first.loss_weights == {"speaker": 1.0, "voice": 1.0}
     assert first.base == {}
     torch.manual_seed(0)
     second = build(recipe(), 5)

@@ -16,11 +16,11 @@ from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus, Utterance
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.models.model import Model
-from vczoo.training.activations import hear
+from vczoo.training.activations import run_prefix
 from vczoo.training.augment import PLAIN, Version, vary
 from vczoo.training.batch import Batch
 from vczoo.training.features import Features
-from vczoo.training.segments import REFERENCE_SECONDS, Clips
+from vczoo.training.segments import REFERENCE_SECONDS, SegmentBatches
 
 CROP_SECONDS = 0.32
 NAMES = ("alice", "bob", "carol")
@@ -33,25 +33,25 @@ def corpus(voices_folder: Path) -> Corpus:
 
 @pytest.fixture(scope="module")
 def model(small: tuple[str, ...]) -> Model:
-    return vczoo.load("demo", small).run.model.eval()
+    return vczoo.load("demo", small).model.eval()
 
 
-def clips_of(utterances: Sequence[Utterance], model: Model, depth: int, **options: Any) -> Clips:
+def segments_by_split(utterances: Sequence[Utterance], model: Model, depth: int, **options: Any) -> SegmentBatches:
     names, crop_seconds = options.pop("names", NAMES), options.pop("crop_seconds", CROP_SECONDS)
     features = Features(model, {})
     features.at(depth)
-    return Clips(features, utterances, names, crop_seconds, **options)
+    return SegmentBatches(features, utterances, names, crop_seconds, **options)
 
 
-def frozen(corpus: Corpus, model: Model, **options: Any) -> Clips:
-    return clips_of(corpus.split("train"), model, len(model.backbone.stages()), **options)
+def frozen(corpus: Corpus, model: Model, **options: Any) -> SegmentBatches:
+    return segments_by_split(corpus.split("train"), model, len(model.backbone.stages()), **options)
 
 
 def at_speeds(*speeds: float) -> list[Version]:
     return [Version(speed) for speed in speeds]
 
 
-def batches(clips: Clips, seed: int = 0) -> list[Batch]:
+def batches(clips: SegmentBatches, seed: int = 0) -> list[Batch]:
     return list(clips.epoch(4, seed))
 
 
@@ -99,14 +99,14 @@ def test_excerpts_are_cut_before_the_first_stage_that_trains(corpus: Corpus, mod
     """As wide as an excerpt, at the place of its pitch and mel; there are no references."""
     utterances = corpus.split("train")
     with torch.inference_mode():
-        wholes = hear(model.backbone, [Waveform.read(utterance.path, 16000) for utterance in utterances], depth)
+        wholes = run_prefix(model.backbone, [Waveform.read(utterance.path, 16000) for utterance in utterances], depth)
         mels = [model.acoustic(Waveform.read(utterance.path, 16000)) for utterance in utterances]
     per_frame = 2 if depth == 0 else 1  # the stem halves time
-    for batch in batches(clips_of(utterances, model, depth)):
+    for batch in batches(segments_by_split(utterances, model, depth)):
         assert batch.wave is batch.content is batch.reference is None
-        assert batch.heard is not None
+        assert batch.activations is not None
         assert batch.target is not None
-        for item, target in zip(batch.heard, batch.target.values, strict=True):
+        for item, target in zip(batch.activations, batch.target.values, strict=True):
             assert item.length == 16
             assert item.values.shape[2] == 16 * per_frame
             found = [
@@ -121,10 +121,10 @@ def test_excerpts_are_cut_before_the_first_stage_that_trains(corpus: Corpus, mod
 
 
 def test_what_cannot_be_cut_in_time_is_cut_from_the_samples(corpus: Corpus, model: Model) -> None:
-    clips = clips_of(corpus.split("train"), model, 1)
+    clips = segments_by_split(corpus.split("train"), model, 1)
     clips.features.time = None
     for batch in batches(clips):
-        assert batch.content is batch.heard is batch.reference is None
+        assert batch.content is batch.activations is batch.reference is None
         assert batch.wave is not None
         assert batch.wave.lengths.tolist() == [round(CROP_SECONDS * 16000)] * len(batch.speakers)
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_cut_in_time_is_cut_from_the_samples(corpus: Corpus, mode
 def test_variants_are_heard_where_excerpts_are_cut_from_the_samples(corpus: Corpus, model: Model) -> None:
     heard = []
     for versions in ([Version()], [Version(variant=1)]):
-        clips = clips_of(corpus.split("train"), model, 1, versions=versions)
+        clips = segments_by_split(corpus.split("train"), model, 1, versions=versions)
         clips.features.time = None
         heard.append([batch.wave for batch in batches(clips)])
     for plain, varied in zip(*heard, strict=True):
@@ -142,7 +142,7 @@ def test_variants_are_heard_where_excerpts_are_cut_from_the_samples(corpus: Corp
 
 def test_strangers_to_training_are_measured_apart(corpus: Corpus, model: Model) -> None:
     """A speaker head knows nothing of them, and must still be asked about those who stand beside them."""
-    clips = clips_of(corpus.split("train"), model, 2, names=("alice", "bob"))
+    clips = segments_by_split(corpus.split("train"), model, 2, names=("alice", "bob"))
     clips.features.signals = False  # as without a voice head: many at once
     found = list(clips.whole())
     assert {tuple((batch.speakers < 0).unique().tolist()) for batch in found} == {(True,), (False,)}
@@ -174,8 +174,8 @@ def test_an_epoch_goes_on_where_it_was_left(corpus: Corpus, model: Model) -> Non
 
 def test_excerpts_of_like_length_share_a_batch_and_all_are_drawn(corpus: Corpus, model: Model) -> None:
     """The utterances last .6 to 1.2 s, and none is cut here."""
-    clips = clips_of(corpus.split("train"), model, 1, crop_seconds=2.0)
-    found = [[item.length for item in batch.heard or ()] for batch in batches(clips)]
+    clips = segments_by_split(corpus.split("train"), model, 1, crop_seconds=2.0)
+    found = [[item.length for item in batch.activations or ()] for batch in batches(clips)]
     wholes = clips.features.activations([(clip.utterance, PLAIN) for clip in clips.clips])
     assert sorted(length for batch in found for length in batch) == sorted(whole.length for whole in wholes)
     spread = [max(batch) - min(batch) for batch in found]
@@ -249,7 +249,7 @@ def test_what_is_heard_faster_stands_where_it_stood(corpus: Corpus, model: Model
     utterance = replace(corpus.split("train")[0], path=Path("click.wav"), seconds=2.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Waveform, "read", lambda path, rate: Waveform.of(click, rate))
-        features = clips_of([utterance], model, len(model.backbone.stages())).features
+        features = segments_by_split([utterance], model, len(model.backbone.stages())).features
         heard = features.activations([(utterance, version) for version in at_speeds(0.8, 1.0, 1.25)])
     for item in heard:
         assert item.length == 100
@@ -270,7 +270,7 @@ def test_validation_hears_whole_utterances_as_they_are(corpus: Corpus, model: Mo
 
 
 def test_a_stranger_to_training_has_no_index(corpus: Corpus, model: Model) -> None:
-    clips = clips_of(corpus.split("validation"), model, 0, names=NAMES[:2])
+    clips = segments_by_split(corpus.split("validation"), model, 0, names=NAMES[:2])
     assert {int(speaker) for batch in clips.whole() for speaker in batch.speakers} == {0, 1, -1}
 
 

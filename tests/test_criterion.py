@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 import vczoo
 from vczoo.errors import CorpusError, PluginError, RecipeError, VczooError
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 from vczoo.models.build import checked_recipe
-from vczoo.models.selection_metric import best_epoch, check_criterion, listens, score
+from vczoo.models.selection_metric import best_epoch, check_criterion, needs_conversions, score
 from vczoo.training import trainer as loop
 
 FIGURES = {"loss": 2.0, "speaker.accuracy": 0.75, "second.accuracy": 0.25, "similarity": 0.6, "character_error": 0.1}
@@ -32,7 +32,7 @@ def test_a_lower_score_is_a_better_epoch() -> None:
         assert score(FIGURES | {name: better[name]}, criterion) < score(FIGURES, criterion)
     assert score(FIGURES | {"loss": 1.0}, "accuracy") < score(FIGURES, "accuracy")  # between equals
     assert score(FIGURES | {"loss": 9.0, "speaker.accuracy": 1.0}, "accuracy") < score(FIGURES, "accuracy")
-    assert [listens(name) for name in ("loss", "accuracy", "similarity", "character-error")] == [0, 0, 1, 1]
+    assert [needs_conversions(name) for name in ("loss", "accuracy", "similarity", "character-error")] == [0, 0, 1, 1]
 
 
 def test_a_figure_that_is_not_there_cannot_decide() -> None:
@@ -138,8 +138,8 @@ def test_the_criterion_decides_when_to_stop_and_what_to_keep(
             return {"similarity": similarity, "character_error": error}
 
     monkeypatch.setattr(loop, "evaluate", evaluated)
-    monkeypatch.setattr("vczoo.training.finetune.HeldOut", Ears)
-    monkeypatch.setattr("vczoo.training.finetune.kin_notes", lambda recipe, ears: ())
+    monkeypatch.setattr("vczoo.training.finetune.ConversionValidator", Ears)
+    monkeypatch.setattr("vczoo.training.finetune.leakage_notes", lambda recipe, ears: ())
     told = [*small, "training.epochs=8", "training.patience=2", f"training.criterion={criterion}"]
     measures: Any = object()
     converter = vczoo.finetune(
@@ -147,13 +147,13 @@ def test_the_criterion_decides_when_to_stop_and_what_to_keep(
     )
     assert (converter.metrics["best_epoch"], converter.metrics["epochs"]) == (best, epochs)
     history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert all(("similarity" in record["validation"]) == listens(criterion) for record in history)
+    assert all(("similarity" in record["validation"]) == needs_conversions(criterion) for record in history)
 
 
 def test_the_best_score_survives_ctrl_c(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Press(Silent):
+    class Press(NullProgress):
         left = 5
 
         def step(self, loss: float) -> None:
@@ -164,7 +164,7 @@ def test_the_best_score_survives_ctrl_c(
     told = [*small, "training.criterion=accuracy"]
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", told, progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.finetune.Silent", Press)
+        patch.setattr("vczoo.training.finetune.NullProgress", Press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", told, progress=False)
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", told, resume=True, progress=False)

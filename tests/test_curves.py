@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import vczoo
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 from vczoo.training import curves
 from vczoo.training.curves import CURVES, draw_curves, plot_curves
 
@@ -80,8 +80,11 @@ def test_what_is_not_measured_has_no_panel(drawn: list[Any], tmp_path: Path) -> 
     del one["train"]["speaker.accuracy"]
     plot_curves([one], tmp_path / "x.png", 0)
     assert [axes.get_title(loc="left") for axes in drawn[0].axes] == ["Loss", "Learning rate at the end of the epoch"]
-    strangers = [record(0, 100.0), record(1, 1.0)]  # the classifier is trained, and knows nobody in validation
-    plot_curves(strangers, tmp_path / "x.png", 1)
+    has_unknown_speakers = [
+        record(0, 100.0),
+        record(1, 1.0),
+    ]  # the classifier is trained, and knows nobody in validation
+    plot_curves(has_unknown_speakers, tmp_path / "x.png", 1)
     assert [line.get_label() for line in drawn[1].axes[1].lines[1:]] == ["training"]
     assert drawn[1].axes[0].get_yscale() == "log"
 
@@ -111,11 +114,11 @@ def test_an_interrupted_run_has_them_too(
 ) -> None:
     pytest.importorskip("matplotlib")
 
-    class Press(Silent):
+    class Press(NullProgress):
         def epoch(self, record: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("vczoo.training.finetune.Silent", Press)
+    monkeypatch.setattr("vczoo.training.finetune.NullProgress", Press)
     with pytest.raises(KeyboardInterrupt):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
     assert (tmp_path / "run" / CURVES).read_bytes().startswith(PNG)
@@ -127,14 +130,14 @@ def test_without_matplotlib_training_goes_on_and_says_so_once(
 ) -> None:
     said: list[str] = []
 
-    class Told(Silent):
+    class Told(NullProgress):
         def say(self, text: str) -> None:
             said.append(text)
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("vczoo.training.finetune.Silent", Told)
+    monkeypatch.setattr("vczoo.training.finetune.NullProgress", Told)
     vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
     (line,) = [line for line in said if "curves.png" in line]
     assert line.startswith("curves.png is not drawn: a plot needs matplotlib")

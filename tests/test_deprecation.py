@@ -87,7 +87,7 @@ def test_names_that_are_said_to_replace_others_are_there() -> None:
 def test_everybody_sees_it(tmp_path: Path) -> None:
     """A module that is not __main__, and no option of Python's: where a DeprecationWarning stays hidden."""
     (tmp_path / "theirs.py").write_text(
-        "import vczoo\nfrom vczoo import deprecation\n"
+        "import vczoo\nfrom vczoo.io import deprecation\n"
         "deprecation.RENAMED['vczoo.tune'] = deprecation.Renamed('list_models', '0.3', '0.5')\nvczoo.tune\n"
     )
     done = subprocess.run(

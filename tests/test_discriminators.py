@@ -10,14 +10,14 @@ import torch
 from vczoo.errors import ContractError
 from vczoo.training.vocoder.discriminators import (
     COARSE,
-    CoarseDiscriminator,
     Discriminators,
+    PatchDiscriminator,
     PeriodDiscriminator,
     SpectrumDiscriminator,
     Verdict,
-    deceiving_loss,
+    discriminator_loss,
     feature_distance,
-    telling_loss,
+    generator_loss,
 )
 from vczoo.training.vocoder.spectral_losses import Resolution
 
@@ -74,7 +74,7 @@ def test_shapes_of_a_spectrum_discriminator() -> None:
 
 def test_shapes_of_a_coarse_discriminator() -> None:
     """Frames are halved three times, from 63; bins by 4, 2, 2 and 2, from 33."""
-    verdict = CoarseDiscriminator(Resolution(64, 16, 32), channels=2)(torch.randn(2, 1000))
+    verdict = PatchDiscriminator(Resolution(64, 16, 32), channels=2)(torch.randn(2, 1000))
     assert [tuple(seen.shape) for seen in verdict.features] == [
         (2, 2, 32, 9),
         (2, 4, 16, 5),
@@ -87,7 +87,7 @@ def test_shapes_of_a_coarse_discriminator() -> None:
 
 def test_coarse_ones_are_of_spectra_alone_and_small() -> None:
     found = Discriminators(8, periods=(), resolutions=COARSE, coarse=True)
-    assert [type(one) for one in found.each] == [CoarseDiscriminator, CoarseDiscriminator]
+    assert [type(one) for one in found.each] == [PatchDiscriminator, PatchDiscriminator]
     assert sum(parameter.numel() for parameter in found.parameters()) < 1e5
     assert [type(one) for one in Discriminators(1, periods=(), resolutions=COARSE).each] == [SpectrumDiscriminator] * 2
 
@@ -104,18 +104,18 @@ def test_as_published_there_are_eight_with_41_million_parameters() -> None:
 def test_losses_of_least_squares_by_hand() -> None:
     real, made = verdicts([1.0, 0.5], [2.0]), verdicts([0.0, 0.5], [-1.0])
     # First: (0 + .25) / 2 + (0 + .25) / 2 = .25. Second: 1 + 1 = 2.
-    assert float(telling_loss(real, made, "least-squares")) == pytest.approx((0.25 + 2) / 2)
+    assert float(discriminator_loss(real, made, "least-squares")) == pytest.approx((0.25 + 2) / 2)
     # First: (1 + .25) / 2. Second: 4.
-    assert float(deceiving_loss(made, "least-squares")) == pytest.approx((0.625 + 4) / 2)
+    assert float(generator_loss(made, "least-squares")) == pytest.approx((0.625 + 4) / 2)
 
 
 def test_losses_of_hinge_by_hand() -> None:
     real, made = verdicts([1.0, 0.5], [2.0]), verdicts([0.0, 0.5], [-1.5])
     # First: (0 + .5) / 2 + (1 + 1.5) / 2 = 1.5. Second: 0 + 0.
-    assert float(telling_loss(real, made, "hinge")) == pytest.approx(1.5 / 2)
+    assert float(discriminator_loss(real, made, "hinge")) == pytest.approx(1.5 / 2)
     # First: (1 + .5) / 2. Second: 2.5.
-    assert float(deceiving_loss(made, "hinge")) == pytest.approx((0.75 + 2.5) / 2)
-    assert float(deceiving_loss(verdicts([1.0, 4.0]), "hinge")) == 0
+    assert float(generator_loss(made, "hinge")) == pytest.approx((0.75 + 2.5) / 2)
+    assert float(generator_loss(verdicts([1.0, 4.0]), "hinge")) == 0
 
 
 def test_distance_of_features_by_hand() -> None:
@@ -142,7 +142,7 @@ def test_they_learn_to_tell_and_a_waveform_learns_to_deceive(objective, coarse) 
     optimizer = torch.optim.Adam(discriminators.parameters(), lr=0.01)
     told = []
     for _ in range(30):
-        loss = telling_loss(discriminators(real), discriminators(noise), objective)
+        loss = discriminator_loss(discriminators(real), discriminators(noise), objective)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -153,7 +153,7 @@ def test_they_learn_to_tell_and_a_waveform_learns_to_deceive(objective, coarse) 
     optimizer = torch.optim.Adam([made], lr=0.05)
     deceived = []
     for _ in range(60 if coarse else 15):  # patches tell less apart
-        loss = deceiving_loss(discriminators(made), objective)
+        loss = generator_loss(discriminators(made), objective)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

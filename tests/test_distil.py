@@ -17,7 +17,7 @@ from vczoo.errors import ContractError, HubError, LicenceError, RecipeError
 from vczoo.evaluation.leakage import shares_asr
 from vczoo.hub.consent import parse_consent
 from vczoo.hub.push import _ingredients
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 from vczoo.models.build import checked_recipe
 from vczoo.models.portability import foreign_faults
 from vczoo.models.recipe import Part, read_recipe
@@ -26,7 +26,7 @@ from vczoo.modules.heads.distillation import Distil
 from vczoo.registry.requirements import needed
 from vczoo.runs.versions import distributions
 from vczoo.training import features as features_module
-from vczoo.training.activations import hear
+from vczoo.training.activations import run_prefix
 
 SPEC = FrameSpec(16000, 320, 5)
 RECIPE = """
@@ -55,7 +55,7 @@ def recipe(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def taught_folder(tmp_path_factory: pytest.TempPathFactory, voices_folder: Path) -> Path:
     """A run that has learnt from the teacher, and `cache` beside it. Read only."""
-    folder = tmp_path_factory.mktemp("taught")
+    folder = tmp_path_factory.mktemp("teacher_frames")
     (folder / "pupil.yaml").write_text(RECIPE)
     vczoo.finetune(folder / "pupil.yaml", voices_folder, folder / "run", cache=folder / "cache", progress=False)
     return folder / "run"
@@ -78,8 +78,8 @@ def as_predicted(head: Distil) -> Distil:
 
 def test_nothing_is_to_be_learnt_of_a_teacher_who_differs_by_gain_and_offset() -> None:
     head = as_predicted(Distil(frames=SPEC, channels=5))
-    content, taught = lesson(head)
-    loss = head.loss(content, taught)
+    content, teacher_frames = lesson(head)
+    loss = head.loss(content, teacher_frames)
     assert float(loss.value.detach()) == pytest.approx(0, abs=1e-3)
     assert float(loss.metrics["cosine"]) == pytest.approx(1, abs=1e-4)
     assert float(head.loss(content, Frames.of(torch.randn(2, 30, 5))).value.detach()) > 1
@@ -90,22 +90,22 @@ def test_a_worked_loss() -> None:
     cosines of 1 / sqrt 2."""
     spec = FrameSpec(16000, 320, 2)
     content = Frames.of(torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]))
-    taught = Frames.of(torch.tensor([[[5.0, 40.0], [1.0, 20.0]]]))
+    teacher_frames = Frames.of(torch.tensor([[[5.0, 40.0], [1.0, 20.0]]]))
     for weight in (1.0, 0.0, 3.0):
         head = Distil(frames=spec, channels=2, cosine_weight=weight)
         with torch.no_grad():
             head.predict.weight.copy_(torch.eye(2))
             head.predict.bias.zero_()
         expected = 0.5 + weight * (1 - 0.5**0.5)
-        assert float(head.loss(content, taught).value.detach()) == pytest.approx(expected, abs=1e-4)
+        assert float(head.loss(content, teacher_frames).value.detach()) == pytest.approx(expected, abs=1e-4)
 
 
 def test_padding_is_not_read() -> None:
     """Of content, of the teacher, and whatever length the longer item has."""
     head = Distil(frames=SPEC, channels=4)
-    content, taught = torch.randn(2, 12, 5), torch.randn(2, 12, 4)
+    content, teacher_frames = torch.randn(2, 12, 5), torch.randn(2, 12, 4)
     lengths = torch.tensor([12, 7])
-    padded = [values.clone() for values in (content, taught)]
+    padded = [values.clone() for values in (content, teacher_frames)]
     for values in padded:
         values[1, 7:] = torch.nan
     loss = head.loss(Frames(padded[0], lengths), Frames(padded[1], lengths))
@@ -113,7 +113,7 @@ def test_padding_is_not_read() -> None:
     assert head.predict.weight.grad is not None
     assert bool(head.predict.weight.grad.isfinite().all())
     each = [
-        head.loss(Frames.of(content[index, :count]), Frames.of(taught[index, :count])).value.detach() * count
+        head.loss(Frames.of(content[index, :count]), Frames.of(teacher_frames[index, :count])).value.detach() * count
         for index, count in enumerate((12, 7))
     ]
     assert float(loss.value.detach()) == pytest.approx(float(sum(each)) / 19, rel=1e-5)
@@ -183,14 +183,14 @@ def test_a_run_is_loaded_without_its_teacher(taught_folder: Path, voices_folder:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("the teacher is built")
 
-    expected = vczoo.load(taught_folder).run.model.content(vczoo.Waveform.read(voices_folder / "bob" / "0.wav"))
+    expected = vczoo.load(taught_folder).model.content(vczoo.Waveform.read(voices_folder / "bob" / "0.wav"))
     monkeypatch.setattr(MelConv, "__init__", refuse)
     loaded = vczoo.load(taught_folder)
     assert loaded.voices == ()
     assert loaded.recipe.teacher is not None
-    found = loaded.run.model.content(vczoo.Waveform.read(voices_folder / "bob" / "0.wav"))
+    found = loaded.model.content(vczoo.Waveform.read(voices_folder / "bob" / "0.wav"))
     assert torch.equal(found.values, expected.values)
-    assert not any("teacher" in name for name in loaded.run.model.tensors())
+    assert not any("teacher" in name for name in loaded.model.tensors())
 
 
 def test_what_the_teacher_hears_is_kept(
@@ -201,9 +201,9 @@ def test_what_the_teacher_hears_is_kept(
 
     def counted(backbone: Any, waves: Any, depth: int) -> Any:
         heard.extend([type(backbone).__name__] * len(waves))
-        return hear(backbone, waves, depth)
+        return run_prefix(backbone, waves, depth)
 
-    monkeypatch.setattr(features_module, "hear", counted)
+    monkeypatch.setattr(features_module, "run_prefix", counted)
     cache = taught_folder.parent / "cache"
     recipe = taught_folder.parent / "pupil.yaml"
     vczoo.finetune(recipe, voices_folder, tmp_path / "a", ["training.epochs=1"], cache=cache, progress=False)
@@ -221,11 +221,11 @@ def test_the_teacher_is_heard_before_the_first_step_and_watched(
 
     def noted(backbone: Any, waves: Any, depth: int) -> Any:
         events.append(type(backbone).__name__)
-        return hear(backbone, waves, depth)
+        return run_prefix(backbone, waves, depth)
 
-    monkeypatch.setattr(features_module, "hear", noted)
-    monkeypatch.setattr(Silent, "step", lambda self, loss: events.append("step"))
-    monkeypatch.setattr(Silent, "hearing", lambda self, done, total: events.append(f"{done} of {total}"))
+    monkeypatch.setattr(features_module, "run_prefix", noted)
+    monkeypatch.setattr(NullProgress, "step", lambda self, loss: events.append("step"))
+    monkeypatch.setattr(NullProgress, "hearing", lambda self, done, total: events.append(f"{done} of {total}"))
     vczoo.finetune(recipe, voices_folder, tmp_path / "run", ["training.epochs=1"], cache=tmp_path / "c", progress=False)
     first, last = events.index("step"), len(events) - events[::-1].index("step")
     assert set(events[first:last]) == {"step"}
@@ -250,16 +250,16 @@ def test_the_teacher_is_brought_to_the_times_of_the_pupil(recipe: Path, voices_f
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     features = features_of(values, model, False, teacher)
     (utterance, *_) = read_corpus(voices_folder).split("train")
-    (taught,) = features.taught([utterance])
+    (teacher_frames,) = features.teacher_frames([utterance])
     wave = vczoo.Waveform.read(utterance.path)
-    assert taught is not None
-    torch.testing.assert_close(taught.values, teacher(wave).values, atol=1e-5, rtol=1e-4)
-    assert int(taught.lengths[0]) == int(model.content(wave).lengths[0])
+    assert teacher_frames is not None
+    torch.testing.assert_close(teacher_frames.values, teacher(wave).values, atol=1e-5, rtol=1e-4)
+    assert int(teacher_frames.lengths[0]) == int(model.content(wave).lengths[0])
     teacher.spec = FrameSpec(16000, 160, 6)  # what was made is now said to be of twice the rate
-    (fast,) = features.taught([utterance])
+    (fast,) = features.teacher_frames([utterance])
     assert fast is not None
-    count = taught.values.shape[1]
-    half = taught.values[:, :count:2]
+    count = teacher_frames.values.shape[1]
+    half = teacher_frames.values[:, :count:2]
     assert torch.equal(fast.values[:, : half.shape[1]], half)
 
 
@@ -267,22 +267,22 @@ def test_an_excerpt_is_taught_what_is_heard_in_it(recipe: Path, voices_folder: P
     from vczoo.data.corpus_reader import read_corpus
     from vczoo.models.build import build
     from vczoo.models.teacher import build_teacher
-    from vczoo.training.setup import clips_of, features_of
+    from vczoo.training.setup import features_of, segments_by_split
 
     values = checked_recipe(recipe)
     model = build(values, 2).eval()
     teacher = build_teacher(values, model)
     features = features_of(values, model, False, teacher)
     features.at(0)
-    clips = clips_of(features, read_corpus(voices_folder), ["alice", "bob", "carol"], values.training)["train"]
+    clips = segments_by_split(features, read_corpus(voices_folder), ["alice", "bob", "carol"], values.training)["train"]
     assert features.teacher is not None
-    whole = {u: features.taught([u])[0] for u in (clip.utterance for clip in clips.clips)}
+    whole = {u: features.teacher_frames([u])[0] for u in (clip.utterance for clip in clips.clips)}
     batch = next(clips.epoch(4, seed=0))
-    assert batch.taught is not None
-    assert batch.heard is not None
-    assert batch.taught.lengths.tolist() == [item.length for item in batch.heard]
+    assert batch.teacher_frames is not None
+    assert batch.activations is not None
+    assert batch.teacher_frames.lengths.tolist() == [item.length for item in batch.activations]
     for index in range(4):
-        excerpt = batch.taught[index].values[0]
+        excerpt = batch.teacher_frames[index].values[0]
         assert any(
             bool((frames.values[0].unfold(0, len(excerpt), 1).mT - excerpt).abs().amax(dim=(1, 2)).min() < 1e-4)
             for frames in whole.values()

@@ -18,7 +18,7 @@ from vczoo import Waveform
 from vczoo.conversion import evaluate as run_evaluation
 from vczoo.conversion.evaluate import evaluate
 from vczoo.errors import CorpusError, PluginError, RunError, UnknownNameError, VczooError, VoiceError, WeightsError
-from vczoo.evaluation.leakage import kin_notes
+from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import Measures, load_measures
 from vczoo.evaluation.metrics.asr import load_recogniser
 from vczoo.evaluation.metrics.bootstrap import Figure
@@ -52,7 +52,7 @@ class Timbre:
 
 
 @dataclass
-class Listener:
+class SimilarityScorer:
     """An ASR that writes down how long a recording is; it says how often it was asked."""
 
     name: str = "listener"
@@ -73,7 +73,7 @@ class Critic:
 
 @pytest.fixture
 def measures() -> Measures:
-    return Measures(Timbre(), (Listener(),), Critic())
+    return Measures(Timbre(), (SimilarityScorer(),), Critic())
 
 
 @pytest.fixture
@@ -188,21 +188,21 @@ def test_a_transcript_stands_for_the_asrs_own(
 def test_what_was_heard_once_is_not_heard_again(evaluation: Evaluation, measures: Measures) -> None:
     evaluation.floor()
     listener = measures.recognisers[0]
-    assert isinstance(listener, Listener)
+    assert isinstance(listener, SimilarityScorer)
     assert listener.asked == 4  # sources, though each is its own reference, too
     evaluation.score("copy", Conversion(evaluation.sources))
     assert listener.asked == 4
 
 
 def test_a_further_asr_stands_beside_the_first(evaluation: Evaluation, references: References) -> None:
-    two = Measures(Timbre(), (Listener(), Listener("second")), None)
+    two = Measures(Timbre(), (SimilarityScorer(), SimilarityScorer("second")), None)
     floor = Evaluation(evaluation.trials, references, two).floor()
     assert {"wer", "cer", "wer:second", "cer:second"} <= set(floor.figures)
     titles = list(Report((floor,)).rows()[0])
     assert titles.index("WER second ↓") == titles.index("CER ↓") + 1
     assert "dnsmos_overall" not in floor.figures
     with pytest.raises(VczooError, match="both called"):
-        Measures(Timbre(), (Listener(), Listener()))
+        Measures(Timbre(), (SimilarityScorer(), SimilarityScorer()))
 
 
 def test_silence_is_measured_too(evaluation: Evaluation) -> None:
@@ -290,7 +290,7 @@ def test_zero_shot_voices_are_enrolled_from_the_references(
 
 def test_a_recipe_that_only_recognises_has_nothing_to_measure(small: tuple[str, ...], trial_file: Path) -> None:
     converter = vczoo.load("demo", small)
-    del converter.run.model.heads["voice"]
+    del converter.model.heads["voice"]
     with pytest.raises(VoiceError, match="only recognises"):
         evaluate(converter, trial_file)
 
@@ -302,15 +302,15 @@ def whisper_recipe(model: str) -> Recipe:
 
 def test_an_asr_of_the_backbones_family_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
-    alone = Measures(Timbre(), (Listener("faster-whisper:model", "whisper"),))
-    beside = Measures(Timbre(), (*alone.recognisers, Listener("pocketsphinx", "pocketsphinx")))
+    alone = Measures(Timbre(), (SimilarityScorer("faster-whisper:model", "whisper"),))
+    beside = Measures(Timbre(), (*alone.recognisers, SimilarityScorer("pocketsphinx", "pocketsphinx")))
     for model in ("openai/whisper-tiny.en", str(tmp_path)):
-        (note,) = kin_notes(whisper_recipe(model), alone)
+        (note,) = leakage_notes(whisper_recipe(model), alone)
         assert note.startswith("its backbone is kin to the ASR faster-whisper:model (whisper)")
         assert note.endswith("no other ASR's rate is here")
-        (note,) = kin_notes(whisper_recipe(model), beside)
+        (note,) = leakage_notes(whisper_recipe(model), beside)
         assert note.endswith("the rate of pocketsphinx stands beside it")
-    assert kin_notes(whisper_recipe("microsoft/wavlm-large"), beside) == ()
+    assert leakage_notes(whisper_recipe("microsoft/wavlm-large"), beside) == ()
 
 
 def test_a_speaker_model_that_the_recipe_uses_is_refused() -> None:
@@ -320,13 +320,13 @@ def test_a_speaker_model_that_the_recipe_uses_is_refused() -> None:
 
     recipe = whisper_recipe("microsoft/wavlm-base-plus-sv")
     with pytest.raises(VczooError, match=r"would measure what was optimised.* such as resemb"):
-        kin_notes(recipe, Measures(Ear("xvector:microsoft/wavlm-base-plus-sv", "wavlm")))
-    (note,) = kin_notes(recipe, Measures(Ear("xvector:someone/wavlm-large-sv", "wavlm")))
+        leakage_notes(recipe, Measures(Ear("xvector:microsoft/wavlm-base-plus-sv", "wavlm")))
+    (note,) = leakage_notes(recipe, Measures(Ear("xvector:someone/wavlm-large-sv", "wavlm")))
     assert "both of the family wavlm" in note
     values = read_recipe("demo").to_plain()
     heads = {"speaker": {"use": "resemblyzer-embedding"}, "voice": values["heads"]["voice"]}
     with pytest.raises(VczooError, match="such as xvector:"):
-        kin_notes(Recipe.parse({**values, "heads": heads}), Measures(Ear("resemblyzer", "resemblyzer")))
+        leakage_notes(Recipe.parse({**values, "heads": heads}), Measures(Ear("resemblyzer", "resemblyzer")))
 
 
 def test_a_second_asr_is_taken_where_the_first_is_kin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +335,7 @@ def test_a_second_asr_is_taken_where_the_first_is_kin(monkeypatch: pytest.Monkey
 
     def fake(speaker: str, asr: Sequence[str], *, naturalness: bool) -> Measures:
         return Measures(
-            Timbre(), tuple(Listener(name, name.partition("-")[2].partition(":")[0] or name) for name in asr)
+            Timbre(), tuple(SimilarityScorer(name, name.partition("-")[2].partition(":")[0] or name) for name in asr)
         )
 
     monkeypatch.setattr(run_evaluation, "load_measures", fake)

@@ -8,7 +8,7 @@ import torch
 
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
-from vczoo.training.vocoder.segments import Excerpts
+from vczoo.training.vocoder.segments import VocoderSegments
 
 
 def utterances(folder: Path, *seconds: float) -> list[Utterance]:
@@ -22,7 +22,7 @@ def utterances(folder: Path, *seconds: float) -> list[Utterance]:
 
 
 def test_a_seed_decides_the_excerpts(tmp_path: Path) -> None:
-    excerpts = Excerpts(utterances(tmp_path, 0.5, 1.0), 16000, 800)
+    excerpts = VocoderSegments(utterances(tmp_path, 0.5, 1.0), 16000, 800)
     first = excerpts.draw(6, seed=3)
     assert first.shape == (6, 800)
     assert torch.equal(first, excerpts.draw(6, seed=3))
@@ -31,7 +31,7 @@ def test_a_seed_decides_the_excerpts(tmp_path: Path) -> None:
 
 def test_excerpts_are_cut_from_everywhere_in_proportion_to_time(tmp_path: Path) -> None:
     """Of one second and three, a quarter comes from the first; the first samples are spread over each recording."""
-    excerpts = Excerpts(utterances(tmp_path, 1.0, 3.0), 16000, 160)
+    excerpts = VocoderSegments(utterances(tmp_path, 1.0, 3.0), 16000, 160)
     starts = excerpts.draw(4000, seed=0)[:, 0]
     of_second = starts > 0.252
     # A sample of the second below .252 would be mistaken for the first's: .25 to .252 is 0.8 % of it.
@@ -43,19 +43,19 @@ def test_excerpts_are_cut_from_everywhere_in_proportion_to_time(tmp_path: Path) 
 
 
 def test_a_short_recording_is_followed_by_silence(tmp_path: Path) -> None:
-    row = Excerpts(utterances(tmp_path, 0.05), 16000, 1600).draw(1, seed=0)[0]
+    row = VocoderSegments(utterances(tmp_path, 0.05), 16000, 1600).draw(1, seed=0)[0]
     assert bool((row[:800] > 0.1).all())
     assert not row[800:].any()
 
 
 def test_another_rate_is_resampled_to(tmp_path: Path) -> None:
-    excerpts = Excerpts(utterances(tmp_path, 0.5), 8000, 100)
+    excerpts = VocoderSegments(utterances(tmp_path, 0.5), 8000, 100)
     assert [len(recording) for recording in excerpts.recordings] == [4000]
 
 
 def test_a_gain_makes_them_louder_and_quieter_within_its_bounds(tmp_path: Path) -> None:
     """6 dB is a factor of 2; the same excerpts, each as a whole; nothing leaves [-1, 1]."""
-    excerpts = Excerpts(utterances(tmp_path, 1.0), 16000, 800)
+    excerpts = VocoderSegments(utterances(tmp_path, 1.0), 16000, 800)
     plain, louder = excerpts.draw(400, seed=3), excerpts.draw(400, seed=3, gain_db=6.0)
     gains = louder[:, :1] / plain[:, :1]
     torch.testing.assert_close(louder, plain * gains, atol=1e-5, rtol=0)

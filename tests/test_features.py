@@ -17,14 +17,14 @@ import vczoo
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, library_versions
 from vczoo.training import feature_cache as cache_module
 from vczoo.training import features as features_module
 from vczoo.training import setup as lesson_module
-from vczoo.training.activations import hear
+from vczoo.training.activations import run_prefix
 from vczoo.training.augment import PLAIN, Version
 from vczoo.training.feature_cache import Cache
 from vczoo.training.features import Features
@@ -48,9 +48,9 @@ class Counter:
 
         def counted(backbone: Any, waves: Any, depth: int) -> Any:
             self.recordings[depth] = self.recordings.get(depth, 0) + len(waves)
-            return hear(backbone, waves, depth)
+            return run_prefix(backbone, waves, depth)
 
-        monkeypatch.setattr(features_module, "hear", counted)
+        monkeypatch.setattr(features_module, "run_prefix", counted)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def corpus(voices_folder: Path) -> Corpus:
 
 @pytest.fixture
 def model(small: tuple[str, ...]) -> Model:
-    return vczoo.load("demo", small).run.model.eval()
+    return vczoo.load("demo", small).model.eval()
 
 
 def finetuned(out: Path, data: Path, settings: list[str], cache: Path | bool) -> tuple[list[dict[str, Any]], Any]:
@@ -158,7 +158,7 @@ def test_what_is_kept_is_refused_when_anything_in_its_key_differs(
         assert missing(kept, Version(variant=1))
         assert missing(kept, Version(speed=1.1))
     elif change == "rate":
-        other = vczoo.load("demo", [*small, "vocoder.sample_rate_hz=24000", "vocoder.hop_length=240"]).run.model
+        other = vczoo.load("demo", [*small, "vocoder.sample_rate_hz=24000", "vocoder.hop_length=240"]).model
         other.backbone.load_state_dict(model.backbone.state_dict())
         assert missing(Features(other.eval(), describe, cache))
     else:
@@ -213,7 +213,7 @@ def test_with_a_full_cache_recordings_are_heard_no_more_often_than_without_one(
 def test_ctrl_c_while_the_frozen_stages_run_keeps_what_they_gave(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Press(Silent):
+    class Press(NullProgress):
         def hearing(self, done: int, total: int) -> None:
             if done < total:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -221,7 +221,7 @@ def test_ctrl_c_while_the_frozen_stages_run_keeps_what_they_gave(
     monkeypatch.setattr(features_module, "BATCH_ITEMS", 2)
     settings = [*small, "freezing.use=full"]
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.finetune.Silent", Press)
+        patch.setattr("vczoo.training.finetune.NullProgress", Press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "run", settings, cache=tmp_path / "cache", progress=False)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()

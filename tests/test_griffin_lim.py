@@ -12,7 +12,7 @@ from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 from vczoo.modules.vocoders import griffin_lim
-from vczoo.modules.vocoders.griffin_lim import GriffinLim, peak_advance
+from vczoo.modules.vocoders.griffin_lim import GriffinLim, spsi_phases
 
 
 def harmonics(seconds: float = 0.5, f0_hz: float = 160.0, rate_hz: int = 16000) -> Waveform:
@@ -118,20 +118,20 @@ def test_phases_start_where_a_sinusoid_would_put_them() -> None:
     hz, fft, hop = 1000 * 1.0077, 1024, 160
     sine = torch.sin(2 * math.pi * hz * torch.arange(16000) / 16000)
     magnitudes = torch.stft(sine, fft, hop, window=torch.hann_window(fft), return_complex=True).abs().T[5:-5]
-    phases = peak_advance(magnitudes, fft, hop)
+    phases = spsi_phases(magnitudes, fft, hop)
     peak = int(magnitudes[0].argmax())
     advance = (phases[1:, peak - 2 : peak + 3] - phases[:-1, peak - 2 : peak + 3]) / (2 * math.pi)
     wanted = hz * hop / 16000
     off = (advance - wanted + 0.5) % 1 - 0.5
     assert float(off.abs().max()) < 0.02  # turns a hop; bins are .16 apart
-    assert peak_advance(torch.zeros(3, 513), fft, hop).isfinite().all()
+    assert spsi_phases(torch.zeros(3, 513), fft, hop).isfinite().all()
 
 
 def test_it_starts_nearer_than_from_other_phases(monkeypatch: pytest.MonkeyPatch) -> None:
     given = mel_of(harmonics(), MelSpec())
     vocoder = GriffinLim(iterations=2)
     near = decibels(mel_of(vocoder(given), MelSpec()).values, given.values)
-    monkeypatch.setattr(griffin_lim, "peak_advance", lambda magnitudes, *_: torch.zeros_like(magnitudes))
+    monkeypatch.setattr(griffin_lim, "spsi_phases", lambda magnitudes, *_: torch.zeros_like(magnitudes))
     assert decibels(mel_of(vocoder(given), MelSpec()).values, given.values) > near
 
 

@@ -141,4 +141,4 @@ def test_it_trains_beside_discriminators_that_look_coarsely(tmp_path: Path, voic
     before, after = (record["train"] for record in trained.history)
     assert set(before) == {"loss", "mel", "stft"}
     assert set(after) == {"loss", "mel", "stft", "adversarial", "features", "discriminators"}
-    assert vczoo.load("demo", [*FEW[:2], *TINY, f"vocoder.weights={trained.file}"]).run.model.vocoder is not None
+    assert vczoo.load("demo", [*FEW[:2], *TINY, f"vocoder.weights={trained.file}"]).model.vocoder is not None

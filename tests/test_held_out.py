@@ -19,7 +19,14 @@ from vczoo.errors import VczooError, WeightsError
 from vczoo.evaluation.measures import Measures
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.models.model import Model
-from vczoo.training.conversion_validation import PAIRS, SOURCE_SECONDS, VOICE_SECONDS, HeldOut, choose_pairs, load_ears
+from vczoo.training.conversion_validation import (
+    PAIRS,
+    SOURCE_SECONDS,
+    VOICE_SECONDS,
+    ConversionValidator,
+    choose_pairs,
+    load_measuring_models,
+)
 
 pytest.importorskip("jiwer")
 
@@ -57,7 +64,7 @@ def corpus(voices_folder: Path) -> Corpus:
 
 @pytest.fixture
 def model(trained_folder: Path) -> Model:
-    return vczoo.load(trained_folder).run.model
+    return vczoo.load(trained_folder).model
 
 
 def listed(**splits: Sequence[tuple[str, int]]) -> Corpus:
@@ -103,7 +110,7 @@ def test_one_speaker_is_the_target_of_strangers_or_else_of_himself() -> None:
 def test_conversions_are_compared_with_real_speech(model: Model, corpus: Corpus) -> None:
     speakers = ("alice", "bob", "carol")
     ear = Timbre()
-    listen = HeldOut(model, corpus, speakers, Measures(ear), "similarity", seed=0)
+    listen = ConversionValidator(model, corpus, speakers, Measures(ear), "similarity", seed=0)
     expected = []
     for source, target in listen.pairs:
         real = [Waveform.read(u.path) for u in corpus.split("train") if u.speaker == target]
@@ -118,7 +125,7 @@ def test_conversions_are_compared_with_real_speech(model: Model, corpus: Corpus)
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_frozen_backbone_hears_each_recording_once(model: Model, corpus: Corpus, frozen: bool) -> None:
     speakers = ("alice", "bob", "carol")
-    listen = HeldOut(model, corpus, speakers, Measures(Timbre()), "similarity", seed=0, frozen=frozen)
+    listen = ConversionValidator(model, corpus, speakers, Measures(Timbre()), "similarity", seed=0, frozen=frozen)
     heard: list[Waveform] = []
     model.backbone.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
     first, once = listen(), len(heard)
@@ -132,7 +139,7 @@ def test_wrong_characters_are_counted_against_the_source(model: Model, corpus: C
     few = Corpus(tuple(u for u in corpus.utterances if u.split == "train" or u.speaker == "alice"))
     count = len(few.split("validation"))
     scribe = Scribe(*(["abcd"] * count), "abxd")
-    listen = HeldOut(model, few, ("alice", "bob"), Measures(Timbre(), (scribe,)), "character-error", seed=0)
+    listen = ConversionValidator(model, few, ("alice", "bob"), Measures(Timbre(), (scribe,)), "character-error", seed=0)
     assert len(scribe.heard) == count
     assert listen()["character_error"] == pytest.approx(1 / 4)
     assert listen()["character_error"] == pytest.approx(1 / 4)
@@ -142,8 +149,8 @@ def test_wrong_characters_are_counted_against_the_source(model: Model, corpus: C
 def test_an_asr_that_hears_nothing_cannot_decide(model: Model, corpus: Corpus) -> None:
     speakers, mute = ("alice", "bob"), Measures(Timbre(), (Scribe("..."),))
     with pytest.raises(VczooError, match=r"scribe hears no word in the .* validation utterances"):
-        HeldOut(model, corpus, speakers, mute, "character-error", seed=0)
-    assert set(HeldOut(model, corpus, speakers, mute, "similarity", seed=0)()) == {"similarity"}
+        ConversionValidator(model, corpus, speakers, mute, "character-error", seed=0)
+    assert set(ConversionValidator(model, corpus, speakers, mute, "similarity", seed=0)()) == {"similarity"}
 
 
 def test_long_recordings_are_cut(tmp_path: Path, model: Model) -> None:
@@ -153,7 +160,9 @@ def test_long_recordings_are_cut(tmp_path: Path, model: Model) -> None:
             path = tmp_path / name / f"{number}.wav"
             path.parent.mkdir(exist_ok=True)
             soundfile.write(path, 0.1 * random.standard_normal(16000 * 14), 16000)
-    listen = HeldOut(model, read_corpus(tmp_path), ("alice", "bob"), Measures(Timbre()), "similarity", seed=0)
+    listen = ConversionValidator(
+        model, read_corpus(tmp_path), ("alice", "bob"), Measures(Timbre()), "similarity", seed=0
+    )
     assert [wave.seconds for wave in listen.sources.values()] == [SOURCE_SECONDS] * 2
     assert [sum(w.seconds for w in waves) for waves in listen.voices.values()] == [28.0] * 2  # both of 14 s
     assert max(sum(w.seconds for w in waves) for waves in listen.voices.values()) <= VOICE_SECONDS
@@ -169,11 +178,11 @@ def test_similarity_does_without_an_asr_that_cannot_be_had(
         return Measures(Timbre())
 
     monkeypatch.setattr("vczoo.training.conversion_validation.load_measures", offline)
-    assert load_ears("loss") is load_ears("accuracy") is None
+    assert load_measuring_models("loss") is load_measuring_models("accuracy") is None
     with pytest.raises(WeightsError, match="no network"):
-        load_ears("character-error")
+        load_measuring_models("character-error")
     assert capsys.readouterr().err == ""
-    ears = load_ears("similarity")
+    ears = load_measuring_models("similarity")
     assert ears is not None
     assert ears.recognisers == ()
     assert capsys.readouterr().err.startswith("character errors are not counted, similarity alone is measured: no net")

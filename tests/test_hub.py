@@ -46,8 +46,8 @@ def test_a_speaker_comes_back_as_it_was(speaker: HubServer, trained_folder: Path
     for name in (NAME, "me/trio@v1", "me/trio@main", f"me/trio@{speaker.repo(NAME).head.oid}"):
         pulled = vczoo.load(name)
         local = vczoo.load(trained_folder)
-        assert fingerprint(pulled.run.model.state_dict()) == fingerprint(local.run.model.state_dict())
-        assert pulled.run.label == f"me/trio@{speaker.repo(NAME).head.oid[:12]}"
+        assert fingerprint(pulled.model.state_dict()) == fingerprint(local.model.state_dict())
+        assert pulled.run.revision == f"me/trio@{speaker.repo(NAME).head.oid[:12]}"
         source = voices_folder / "bob" / "1.wav"
         for voice in local.voices:
             assert torch.equal(pulled.convert(source, voice).samples, local.convert(source, voice).samples)

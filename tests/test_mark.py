@@ -214,7 +214,7 @@ def test_a_comment_that_is_not_utf_8_is_no_mark(suffix: str, tmp_path: Path) -> 
 @pytest.fixture(scope="module")
 def converter(trained_folder: Path) -> vczoo.Converter:
     loaded = vczoo.load(trained_folder)
-    loaded.run.label = "here"
+    loaded.run.revision = "here"
     return loaded
 
 

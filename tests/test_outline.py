@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from vczoo.errors import ContractError
-from vczoo.models.meta_init import MOST_CONSTANTS, outlined, unfilled
+from vczoo.models.meta_init import MOST_CONSTANTS, init_on_meta, meta_tensors
 
 
 def test_parameters_are_outlines_and_constants_are_real() -> None:
-    with outlined():
+    with init_on_meta():
         layer, window = nn.Linear(3, 2), torch.hann_window(8)
         nn.init.normal_(layer.weight)
         layer.weight.data.fill_(1.0)
         real = nn.init.ones_(torch.zeros(3))
         assert torch.empty(0).is_meta  # how a plugin tells
-    assert unfilled(layer) == ["weight", "bias"]
+    assert meta_tensors(layer) == ["weight", "bias"]
     assert torch.equal(window, torch.hann_window(8))
     assert real.tolist() == [1, 1, 1]
 
@@ -27,7 +27,7 @@ def test_parameters_are_outlines_and_constants_are_real() -> None:
 def test_what_is_filled_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the meta device torch does that in Python, a large part of the time that a load takes."""
     monkeypatch.setattr(nn.init, "_no_grad_normal_", None)
-    with outlined():
+    with init_on_meta():
         weight = torch.empty(2, 2)
         assert nn.init.normal_(weight, std=0.1) is weight
 
@@ -35,7 +35,7 @@ def test_what_is_filled_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("archive", [True, False])
 def test_files_of_torch_are_read_in_full(tmp_path: Path, archive: bool) -> None:
     torch.save({"a": torch.arange(3.0)}, tmp_path / "a.pt", _use_new_zipfile_serialization=archive)
-    with outlined():
+    with init_on_meta():
         found = torch.load(tmp_path / "a.pt", weights_only=True)
     assert found["a"].tolist() == [0, 1, 2]
 
@@ -50,5 +50,5 @@ def test_files_of_torch_are_read_in_full(tmp_path: Path, archive: bool) -> None:
     ],
 )
 def test_a_constant_of_a_terabyte_is_refused(make) -> None:
-    with outlined(), pytest.raises(ContractError, match=f"at most {MOST_CONSTANTS} are made"):
+    with init_on_meta(), pytest.raises(ContractError, match=f"at most {MOST_CONSTANTS} are made"):
         make()

@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from vczoo.conversion.chunking import Cutter, Joiner, Piece, Plan
+from vczoo.conversion.chunking import Chunk, Chunker, ChunkPlan, CrossfadeJoiner
 from vczoo.errors import ContractError
 
-PLAN = Plan(block=4000, history=1000, lookahead=1200, search=800, fade=160, lag=60)
+PLAN = ChunkPlan(block=4000, history=1000, lookahead=1200, search=800, fade=160, lag=60)
 
 
 def noise(count: int, seed: int = 0) -> Tensor:
     return torch.rand(count, generator=torch.Generator().manual_seed(seed)) - 0.5
 
 
-def cut(samples: Tensor, plan: Plan, block: int) -> list[Piece]:
-    cutter = Cutter(plan)
+def cut(samples: Tensor, plan: ChunkPlan, block: int) -> list[Chunk]:
+    cutter = Chunker(plan)
     pieces = [piece for part in torch.split(samples, block) for piece in cutter.push(part)]
     return [*pieces, *cutter.finish()]
 
@@ -44,8 +44,8 @@ def test_pieces_have_their_history_and_lookahead_however_the_stream_comes(count:
     assert len(pieces) == len(cut(samples, PLAN, count))
 
 
-def joined(pieces: list[Piece], plan: Plan, change) -> tuple[Tensor, Joiner]:  # type: ignore[no-untyped-def]
-    joiner = Joiner(plan)
+def joined(pieces: list[Chunk], plan: ChunkPlan, change) -> tuple[Tensor, CrossfadeJoiner]:  # type: ignore[no-untyped-def]
+    joiner = CrossfadeJoiner(plan)
     ready = [joiner.add(change(p, n), p.start, p.end, last=p.last) for n, p in enumerate(pieces)]
     ends = [0, *(piece.end for piece in pieces)]
     assert [len(block) for block in ready] == [after - before for before, after in pairwise(ends)]
@@ -87,7 +87,7 @@ def test_the_level_holds_across_a_fade_of_signals_that_agree_or_not(same: bool) 
         samples = noise(9000, 2 * seed)
         other = samples if same else noise(9000, 2 * seed + 1)
 
-        def change(piece: Piece, number: int, first: Tensor = samples, second: Tensor = other) -> Tensor:
+        def change(piece: Chunk, number: int, first: Tensor = samples, second: Tensor = other) -> Tensor:
             return (second if number else first)[piece.start : piece.start + len(piece.samples)]
 
         made, joiner = joined(cut(samples, plan, 9000), plan, change)

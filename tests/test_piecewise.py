@@ -15,8 +15,8 @@ from vczoo.audio.pitch import mean_log_hz
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.conversion import chunked as piecewise
-from vczoo.conversion.chunked import Blocks, PiecewiseConversion, file_plan, frame_grid, survey
-from vczoo.conversion.chunking import Cutter
+from vczoo.conversion.chunked import Blocks, ChunkedConversion, estimate_pitch_statistics, file_plan, frame_grid
+from vczoo.conversion.chunking import Chunker
 from vczoo.errors import AudioError, VoiceError
 
 SHORT = {"BLOCK": 1.6, "HISTORY": 0.96, "LOOKAHEAD": 0.8, "SEARCH": 0.4}
@@ -58,11 +58,11 @@ def local(voices_folder: Path) -> vczoo.Converter:
 
 @torch.inference_mode()
 def test_the_frames_of_pieces_are_those_of_the_whole(local: vczoo.Converter, source: Path) -> None:
-    model, wave = local.run.model, Waveform.read(source)
+    model, wave = local.model, Waveform.read(source)
     voices = [(local.run.voices["bob"].tensors, 1.0)]
     whole = model.say(model.content(wave), model.pitch(wave), voices, 0.0).values[0]
     plan, compared = file_plan(model), 0
-    cutter = Cutter(plan)
+    cutter = Chunker(plan)
     for piece in [*cutter.push(wave.samples[0]), *cutter.finish()]:
         part = Waveform.of(piece.samples, 16000)
         frames = model.say(model.content(part), model.pitch(part), voices, 0.0).values[0]
@@ -79,7 +79,7 @@ def test_a_long_recording_is_the_whole_within_a_tolerance(
     name: str, source: Path, request: pytest.FixtureRequest
 ) -> None:
     converter: vczoo.Converter = request.getfixturevalue(name)
-    model, wave = converter.run.model, Waveform.read(source)
+    model, wave = converter.model, Waveform.read(source)
     long = converter.convert(source, "bob")
     whole = model.convert(wave, converter.run.voices["bob"].tensors)
     assert long.samples.shape == wave.samples.shape
@@ -128,21 +128,21 @@ def test_a_source_of_another_rate(local: vczoo.Converter, source: Path, tmp_path
 def test_no_more_than_a_piece_is_in_memory(
     converter: vczoo.Converter, source: Path, monkeypatch: pytest.MonkeyPatch, tracked: bool
 ) -> None:
-    model = converter.run.model
+    model = converter.model
     plan, lengths, kept = file_plan(model), [], []
-    hear, add = model.content, piecewise.Joiner.add
+    hear, add = model.content, piecewise.CrossfadeJoiner.add
 
     def recorded_content(wave: Waveform) -> object:
         lengths.append(wave.samples.shape[1])
         return hear(wave)
 
-    def recorded_add(self: piecewise.Joiner, *positional: object, **named: object) -> object:
+    def recorded_add(self: piecewise.CrossfadeJoiner, *positional: object, **named: object) -> object:
         ready = add(self, *positional, **named)  # type: ignore[arg-type]
         kept.append(len(self._made))
         return ready
 
     monkeypatch.setattr(model, "content", recorded_content)
-    monkeypatch.setattr(piecewise.Joiner, "add", recorded_add)
+    monkeypatch.setattr(piecewise.CrossfadeJoiner, "add", recorded_add)
     converter.convert(source, "bob", semitones=None if tracked else 0)
     assert len(lengths) >= 5
     assert max(lengths) <= plan.longest
@@ -150,10 +150,10 @@ def test_no_more_than_a_piece_is_in_memory(
 
 
 def test_pitch_is_moved_by_the_mean_of_the_whole(converter: vczoo.Converter, source: Path) -> None:
-    model, wave = converter.run.model, Waveform.read(source)
-    found = survey(model, Blocks(wave, 16000), pitch=True)
+    model, wave = converter.model, Waveform.read(source)
+    found = estimate_pitch_statistics(model, Blocks(wave, 16000), pitch=True)
     assert found == pytest.approx(float(mean_log_hz(model.pitch(wave))), abs=0.005)
-    assert np.isnan(survey(model, Blocks(wave, 16000), pitch=False))
+    assert np.isnan(estimate_pitch_statistics(model, Blocks(wave, 16000), pitch=False))
 
 
 def test_a_fault_near_the_end_is_found_before_anything_is_written(
@@ -189,17 +189,17 @@ def test_what_stops_it_leaves_no_half_file(converter: vczoo.Converter, source: P
 
 
 def test_pieces_begin_where_frames_do(local: vczoo.Converter) -> None:
-    model = local.run.model
+    model = local.model
     assert frame_grid(model) == 320  # frames of content every 320 samples, of mel every 160
-    other = vczoo.load("demo", ["vocoder.sample_rate_hz=24000", "vocoder.hop_length=256"]).run.model
+    other = vczoo.load("demo", ["vocoder.sample_rate_hz=24000", "vocoder.hop_length=256"]).model
     assert frame_grid(other) == 3840  # 480 of content at 24 kHz
-    rare = vczoo.load("demo", ["vocoder.sample_rate_hz=22050", "vocoder.hop_length=256"]).run.model
+    rare = vczoo.load("demo", ["vocoder.sample_rate_hz=22050", "vocoder.hop_length=256"]).model
     assert frame_grid(rare) == 256
 
 
 def test_a_voice_goes_to_the_device_once(converter: vczoo.Converter) -> None:
-    model, tensors = converter.run.model, converter.run.voices["bob"].tensors
-    conversion = PiecewiseConversion(model, [(tensors, 1.0)], file_plan(model), shift=0.0, device="meta")
+    model, tensors = converter.model, converter.run.voices["bob"].tensors
+    conversion = ChunkedConversion(model, [(tensors, 1.0)], file_plan(model), shift=0.0, device="meta")
     ((moved, share),) = conversion.voices
     assert share == 1.0
     assert {name: tensor.device.type for name, tensor in moved.items()} == dict.fromkeys(tensors, "meta")

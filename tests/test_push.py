@@ -60,8 +60,8 @@ def test_a_run_in_half_precision_is_published_in_full(hub: HubServer, converter:
     half = vczoo.load(converter.save(tmp_path / "half", half=True))
     half.push_to_hub(NAME, **TERMS)
     pulled = vczoo.load(NAME)
-    expected = half.run.model.tensors()
-    assert all(tensor.equal(expected[name]) for name, tensor in pulled.run.model.tensors().items())
+    expected = half.model.tensors()
+    assert all(tensor.equal(expected[name]) for name, tensor in pulled.model.tensors().items())
     assert all(check.state == "ok" for check in vczoo.verify(NAME))
 
 

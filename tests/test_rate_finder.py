@@ -113,7 +113,7 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
 ) -> None:
     models: list[Any] = []
     kept: dict[str, dict[str, torch.Tensor]] = {}
-    begin = rate_finder.begin
+    begin = rate_finder.build_initial_model
 
     def remembered(*arguments: Any) -> Any:
         begun = begin(*arguments)
@@ -134,7 +134,7 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
         sizes.append(len(batch.speakers))
         return train_step(step, model, optimizer, batch, *rest)
 
-    monkeypatch.setattr(rate_finder, "begin", remembered)
+    monkeypatch.setattr(rate_finder, "build_initial_model", remembered)
     monkeypatch.setattr(rate_finder, "set_rates", note_rates)
     monkeypatch.setattr(rate_finder, "train_step", note_size)
     told = [*quick, "freezing.use=partial", "freezing.trainable_stages=1", "training.backbone_rate=0.5"]

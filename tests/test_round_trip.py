@@ -109,7 +109,7 @@ def made(recipe: str, base: Base, voices_folder: Path, folder: Path) -> Converte
 
 def said(converter: Converter, source: Path) -> list[torch.Tensor]:
     """What the model makes of a recording: in each voice where it converts, else what its heads make of it."""
-    model = converter.run.model
+    model = converter.model
     with torch.inference_mode():
         content = model.content(vczoo.Waveform.read(source, model.sample_rate_hz))
         tasks = [head.log_probabilities(content).values for head in model.text_heads.values()]
@@ -154,7 +154,7 @@ def test_there_and_back(
     assert tmp_path / "other" in folder.parents
     assert {name: (folder / name).read_bytes() for name in FILES} == {name: pushed[name] for name in FILES}
     assert pushed["model.safetensors"] == (tmp_path / "run" / "model.safetensors").read_bytes()
-    assert pulled.run.label == f"{NAME}@{published.commit[:12]}"
+    assert pulled.run.revision == f"{NAME}@{published.commit[:12]}"
     if base.repository:
         read = {path for _, path, *_ in hub.seen("*", f"/{base.repository}/resolve/*")}
         assert read
@@ -165,9 +165,9 @@ def test_there_and_back(
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == pushed[name], name
     stored = set(load_file(folder / "model.safetensors"))
-    pretrained = set(converter.run.model.base)
+    pretrained = set(converter.model.base)
     left, kept = pretrained - stored, pretrained & stored
-    assert set(pulled.run.model.tensors()) - left == stored
+    assert set(pulled.model.tensors()) - left == stored
     free = what_trains(pulled) if pretrained else set()
     assert kept <= free
     assert bool(kept) == bool(free)
@@ -175,7 +175,7 @@ def test_there_and_back(
 
 def what_trains(converter: Converter) -> set[str]:
     """The tensors of the backbone that the recipe's freezing strategy lets change."""
-    recipe, stages = converter.recipe, converter.run.model.backbone.stages()
+    recipe, stages = converter.recipe, converter.model.backbone.stages()
     strategy = build_freezing(recipe)
     epochs = [strategy.multipliers(len(stages), epoch) for epoch in range(recipe.training.epochs)]
     free = [stage for stage, rates in zip(stages, zip(*epochs, strict=True), strict=True) if any(rates)]
@@ -218,7 +218,7 @@ def kept_elsewhere(converter: Converter, hub: HubServer, secret: Path, source: P
     move()
     pulled = vczoo.load(NAME)
     assert all(torch.equal(one, other) for one, other in zip(said(pulled, source), expected, strict=True))
-    assert set(load(pushed["model.safetensors"])) == set(pulled.run.model.tensors())
+    assert set(load(pushed["model.safetensors"])) == set(pulled.model.tensors())
     again = pulled.save(secret.parent / "again")
     assert {name: (again / name).read_bytes() for name in FILES} == {name: pushed[name] for name in FILES}
     return pulled.run
@@ -230,7 +230,7 @@ def test_a_base_from_a_file_is_published_whole_or_not_at_all(
     secret = tmp_path / "secret" / "base.safetensors"
     secret.parent.mkdir()
     small = ("backbone.width=16", *SPEAKER, *DECODER, *EPOCH, *GRIFFIN)
-    backbone = vczoo.load("demo", [*small, "training.seed=7"]).run.model.backbone
+    backbone = vczoo.load("demo", [*small, "training.seed=7"]).model.backbone
     save_file(backbone.trunk.state_dict(), secret)  # type: ignore[union-attr]
     base = Base((*small, f"backbone.weights={secret}", "freezing.use=partial"))
     converter = made("demo", base, voices_folder, tmp_path / "run")

@@ -126,7 +126,7 @@ def test_a_folder_without_a_run_says_what_a_run_is(tmp_path: Path) -> None:
 def test_a_run_stores_only_what_differs_from_its_base(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
 ) -> None:
-    fresh = vczoo.load("demo", small).run.model.backbone
+    fresh = vczoo.load("demo", small).model.backbone
     weights = tmp_path / "base.safetensors"
     save_file(fresh.trunk.state_dict(), weights)  # type: ignore[union-attr]
     overrides = [*small, f"backbone.weights={weights}", "freezing.use=partial", "freezing.trainable_stages=1"]
@@ -134,7 +134,7 @@ def test_a_run_stores_only_what_differs_from_its_base(
     stored = {name.split(".")[1] for name in load_file(tmp_path / "run" / "model.safetensors") if name[0] == "b"}
     assert stored == {"block1"}  # the stem is the base's
     again = load_run(tmp_path / "run")
-    assert fingerprint(again.model.state_dict()) == fingerprint(converter.run.model.state_dict())
+    assert fingerprint(again.model.state_dict()) == fingerprint(converter.model.state_dict())
 
     whole = converter.save(tmp_path / "whole", whole=True)
     stored = {name.split(".")[1] for name in load_file(whole / "model.safetensors") if name[0] == "b"}
@@ -148,7 +148,7 @@ def test_a_run_stores_only_what_differs_from_its_base(
     weights.unlink()
     with pytest.raises(VczooError, match="no such file or folder of weights"):
         load_run(tmp_path / "run")
-    assert fingerprint(load_run(whole).model.state_dict()) == fingerprint(converter.run.model.state_dict())
+    assert fingerprint(load_run(whole).model.state_dict()) == fingerprint(converter.model.state_dict())
 
 
 def test_a_run_in_half_precision(tmp_path: Path, trained_folder: Path, voices_folder: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_run_in_half_precision(tmp_path: Path, trained_folder: Path, voices_fo
         assert stored.keys() == wanted.keys()
         assert all(torch.equal(tensor, wanted[key]) for key, tensor in stored.items())
     again = vczoo.load(half)
-    tensors, before = again.run.model.tensors(), load_run(trained_folder).model.tensors()
+    tensors, before = again.model.tensors(), load_run(trained_folder).model.tensors()
     assert {name: tensor.dtype for name, tensor in tensors.items()} == {name: t.dtype for name, t in before.items()}
     floating = [name for name, tensor in before.items() if tensor.dtype == torch.float32]
     assert all(torch.equal(tensors[name], before[name].half().float()) for name in floating)

@@ -47,8 +47,8 @@ def test_it_hears_what_mean_and_deviation_do_not_tell() -> None:
         optimizer.step()
         losses.append(float(loss.value.detach()))
     assert losses[-1] < 0.2 * losses[0]
-    strangers, who = beats(seed=1)
-    assert float(head.eval().loss(strangers, who).metrics["accuracy"]) > 0.9
+    has_unknown_speakers, who = beats(seed=1)
+    assert float(head.eval().loss(has_unknown_speakers, who).metrics["accuracy"]) > 0.9
 
 
 def test_how_loud_a_recording_is_does_not_count() -> None:

@@ -21,7 +21,7 @@ from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.runs.config import read_config
 from vczoo.runs.run import Run
 from vczoo.runs.run_folder import load_run, save_run
-from vczoo.runs.warm_start import begin, fingerprint_of_start
+from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
 from vczoo.training.sweeps.cells import cells_of
 from vczoo.training.sweeps.grid import read_grid
 from vczoo.training.sweeps.schedule import filling
@@ -58,7 +58,7 @@ def test_a_recipe_holds_the_tensors_of_its_start(
         converter = vczoo.load("demo", [*small, f"start={start}"])
         kept = {name for name in trained.model.tensors() if not name.startswith(OUTPUT)}
         assert shared_tensors(converter.run, trained) == kept
-        assert converter.run.model.speaker_heads["speaker"].logits(content_of(converter)).shape == (1, 1)
+        assert converter.model.speaker_heads["speaker"].logits(content_of(converter)).shape == (1, 1)
         assert (converter.voices, converter.speakers, converter.recipe.start) == (tuple(trained.voices), (), "")
         assert load_run(converter.save(tmp_path / f"saved-{start == 'tiny'}")).voices == {}  # they are the start's
     recordings = [voices_folder / "alice" / f"{number}.wav" for number in range(3)]
@@ -76,7 +76,7 @@ def test_a_recipe_holds_the_tensors_of_its_start(
 
 
 def content_of(converter: vczoo.Converter) -> vczoo.Frames:
-    return converter.run.model.content(vczoo.Waveform.of(torch.zeros(1, 16000), 16000))
+    return converter.model.content(vczoo.Waveform.of(torch.zeros(1, 16000), 16000))
 
 
 def test_what_only_one_of_both_has_is_fresh_or_left_out(
@@ -84,7 +84,7 @@ def test_what_only_one_of_both_has_is_fresh_or_left_out(
 ) -> None:
     overrides = [word for word in small if "voice" not in word]
     recipe = checked_recipe("demo", [*overrides, "start=tiny", "heads.voice=null", "heads.match.use=speaker-aam"])
-    run, trained = begin(recipe, 4), load_run(trained_folder)
+    run, trained = build_initial_model(recipe, 4), load_run(trained_folder)
     assert list(run.model.heads) == ["speaker", "match"]
     assert {name.split(".")[1] for name in run.model.tensors() if name.startswith("heads.")} == {"speaker", "match"}
     taken = {
@@ -194,7 +194,7 @@ def test_what_the_start_gives_is_not_downloaded(tmp_path: Path, monkeypatch: pyt
     giver = vczoo.load("resnet18-partialfreeze", [*overrides, "backbone.weights=random"])
     giver.save(tmp_path / "giver")
     converter = vczoo.load("resnet18-partialfreeze", [*overrides, f"start={tmp_path / 'giver'}"])
-    names = {name for name in giver.run.model.tensors() if name.startswith("backbone.")}
+    names = {name for name in giver.model.tensors() if name.startswith("backbone.")}
     assert names <= shared_tensors(converter.run, giver.run)
     assert converter.recipe.backbone.options["weights"] == "random"
 
@@ -203,7 +203,7 @@ def test_what_a_start_leaves_to_its_base_is_left_to_it_again(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
 ) -> None:
     weights = tmp_path / "base.safetensors"
-    save_file(vczoo.load("demo", small).run.model.backbone.trunk.state_dict(), weights)  # type: ignore[union-attr]
+    save_file(vczoo.load("demo", small).model.backbone.trunk.state_dict(), weights)  # type: ignore[union-attr]
     frozen = ["freezing.use=partial", "freezing.trainable_stages=1", "training.epochs=1"]
     first = [*small, *frozen, f"backbone.weights={weights}"]
     vczoo.finetune("demo", voices_folder, tmp_path / "first", first, progress=False, cache=False)
@@ -212,7 +212,7 @@ def test_what_a_start_leaves_to_its_base_is_left_to_it_again(
     stored = {name.split(".")[1] for name in load_file(tmp_path / "second" / "model.safetensors") if name[0] == "b"}
     assert stored == {"block1"}
     shutil.rmtree(tmp_path / "first")
-    assert shared_tensors(load_run(tmp_path / "second"), made.run) == set(made.run.model.tensors())
+    assert shared_tensors(load_run(tmp_path / "second"), made.run) == set(made.model.tensors())
 
     told = read_config(tmp_path / "second" / "vczoo.yaml").base["backbone"]
     assert told.source == "base.safetensors"
@@ -220,18 +220,20 @@ def test_what_a_start_leaves_to_its_base_is_left_to_it_again(
 
 def test_labels_stay_or_are_those_at_hand(tmp_path: Path, small: tuple[str, ...]) -> None:
     overrides = [*small, "heads.mood.use=classifier"]
-    giver = begin(checked_recipe("demo", overrides), 1, ("high", "low"))
+    giver = build_initial_model(checked_recipe("demo", overrides), 1, ("high", "low"))
     assert giver.labels == ("high", "low")
     save_run(giver, tmp_path / "giver")
     started = checked_recipe("demo", [*overrides, f"start={tmp_path / 'giver'}"])
-    again = begin(started, 1)
+    again = build_initial_model(started, 1)
     assert again.labels == ("high", "low")
     assert {"heads.mood.output.weight", "heads.mood.output.bias"} <= shared_tensors(again, giver)
-    other = begin(started, 1, ("low", "flat"))
+    other = build_initial_model(started, 1, ("low", "flat"))
     assert other.labels == ("low", "flat")
     row = other.model.tensors()["heads.mood.output.weight"][0]
     assert torch.equal(row, giver.model.tensors()["heads.mood.output.weight"][1])
-    beside = begin(checked_recipe("demo", [*overrides, "heads.age.use=classifier", f"start={tmp_path / 'giver'}"]), 1)
+    beside = build_initial_model(
+        checked_recipe("demo", [*overrides, "heads.age.use=classifier", f"start={tmp_path / 'giver'}"]), 1
+    )
     assert beside.labels == ()
     assert {head.labels for head in beside.model.label_heads.values()} == {("unknown",)}
 
@@ -256,22 +258,22 @@ def test_the_vocoder_is_the_starts_where_both_use_the_same(
     giver = vczoo.load("demo", [*small, *VOCOS, "training.seed=5"])
     giver.save(tmp_path / "giver")
     start = f"start={tmp_path / 'giver'}"
-    own = {name for name in giver.run.model.tensors() if name.startswith("vocoder.")}
+    own = {name for name in giver.model.tensors() if name.startswith("vocoder.")}
     assert own
     assert own <= shared_tensors(vczoo.load("demo", [*small, *VOCOS, start]).run, giver.run)
-    assert not {name for name in vczoo.load("demo", [*small, start]).run.model.tensors() if name.startswith("vocoder.")}
+    assert not {name for name in vczoo.load("demo", [*small, start]).model.tensors() if name.startswith("vocoder.")}
     assert "start: the vocoder of" in faults_of("demo", *small, *VOCOS, "vocoder.width=16", start)
 
     file = tmp_path / "mine.safetensors"
-    save_file(vczoo.load("demo", [*small, *VOCOS]).run.model.vocoder.state_dict(), file)  # type: ignore[union-attr]
+    save_file(vczoo.load("demo", [*small, *VOCOS]).model.vocoder.state_dict(), file)  # type: ignore[union-attr]
     chosen = vczoo.load("demo", [*small, *VOCOS, start, f"vocoder.weights={file}"])
-    assert all(t.equal(load_file(file)[n]) for n, t in chosen.run.model.vocoder.state_dict().items())  # type: ignore[union-attr]
+    assert all(t.equal(load_file(file)[n]) for n, t in chosen.model.vocoder.state_dict().items())  # type: ignore[union-attr]
 
     training = ["vocoder_training.steps=1", "vocoder_training.learning_rate=1e-12", "vocoder_training.batch_size=1"]
     trained = vczoo.train_vocoder(
         "demo", voices_folder, tmp_path / "vocoder", [*small, *VOCOS, start, *training], progress=False
     )
-    theirs = giver.run.model.vocoder.state_dict()  # type: ignore[union-attr]
+    theirs = giver.model.vocoder.state_dict()  # type: ignore[union-attr]
     assert all(torch.allclose(t, theirs[name]) for name, t in load_file(trained.file).items())
 
 

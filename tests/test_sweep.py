@@ -29,7 +29,7 @@ from vczoo.training.sweeps.processes import Processes
 from vczoo.training.sweeps.schedule import filling, work_off
 from vczoo.training.sweeps.state import LOCK, State, held, read_state
 from vczoo.training.sweeps.table import Table, merged_axes
-from vczoo.training.sweeps.tasks import Lesson, Outcome, Task
+from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 
 GRID = ("freezing.trainable_stages=0,1", "minutes=0.04,0.06")
 FROZEN = ("freezing.use=partial", "training.epochs=2")
@@ -301,7 +301,7 @@ def test_without_the_speaker_model_similarity_is_left_out_and_that_is_said(
 ) -> None:
     monkeypatch.setattr("vczoo.training.sweeps.plan.find_spec", lambda name: None)
     plan = plan_sweep("demo", voices_folder, tmp_path / "out", ["minutes=0.04,0.06"], small)
-    assert not plan.listens
+    assert not plan.needs_conversions
     assert any('pip install "vczoo[eval]"' in note for note in plan.notes)
     quiet = plan_sweep("demo", voices_folder, tmp_path / "out", ["minutes=0.04,0.06"], small, measures=["accuracy"])
     assert not any("similarity" in note for note in quiet.notes)
@@ -330,10 +330,10 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     assert "failed" in dry.stdout
 
 
-def lesson(small: tuple[str, ...], *more: str) -> Lesson:
+def lesson(small: tuple[str, ...], *more: str) -> CellGroup:
     from vczoo.models.resolve import nest
 
-    return Lesson("demo", nest([*small, *more]), None)
+    return CellGroup("demo", nest([*small, *more]), None)
 
 
 def test_a_process_that_is_killed_is_told_with_its_signal(

@@ -62,7 +62,7 @@ def row_of(folder: Path, number: int, speaker: str, split: str) -> dict[str, str
     return {"path": str(path), "speaker": speaker, "split": split, "text": text_of(number), "label": label}
 
 
-def taught(lesson: Path, out: Path, *overrides: str, **options: Any) -> vczoo.Converter:
+def teacher_frames(lesson: Path, out: Path, *overrides: str, **options: Any) -> vczoo.Converter:
     given = {"progress": False, "cache": False, **options}
     return vczoo.finetune(lesson / "vowels.yaml", lesson / "manifest.jsonl", out, overrides, **given)
 
@@ -70,8 +70,8 @@ def taught(lesson: Path, out: Path, *overrides: str, **options: Any) -> vczoo.Co
 @pytest.fixture(scope="session")
 def taught_folder(lesson: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has learnt. Read only."""
-    folder = tmp_path_factory.mktemp("taught") / "run"
-    taught(lesson, folder)
+    folder = tmp_path_factory.mktemp("teacher_frames") / "run"
+    teacher_frames(lesson, folder)
     return folder
 
 
@@ -106,7 +106,7 @@ def test_what_it_learnt_stays(taught_folder: Path, lesson: Path, tmp_path: Path)
     path = lesson / "alice" / "9.wav"
     assert first.transcribe(path) == second.transcribe(path)
     assert first.classify(path) == second.classify(path)
-    assert second.run.model.heads["text"].alphabet == " aeiou"
+    assert second.model.heads["text"].alphabet == " aeiou"
     assert "labels:\n- high\n- low\n" in (taught_folder / "vczoo.yaml").read_text()
 
 
@@ -121,12 +121,12 @@ def test_training_again_gives_the_same_and_so_does_the_cache(
     lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[int] = []
-    hear: Callable[..., Any] = features_module.hear
-    monkeypatch.setattr(features_module, "hear", lambda *given: ran.append(len(given[1])) or hear(*given))
+    hear: Callable[..., Any] = features_module.run_prefix
+    monkeypatch.setattr(features_module, "run_prefix", lambda *given: ran.append(len(given[1])) or hear(*given))
     for number in range(2):
-        taught(lesson, tmp_path / f"{number}", *FROZEN, *SHORT, cache=tmp_path / "cache")
+        teacher_frames(lesson, tmp_path / f"{number}", *FROZEN, *SHORT, cache=tmp_path / "cache")
     assert sum(ran) == 120  # every recording once, in all epochs of both: the second reads the cache alone
-    taught(lesson, tmp_path / "bare", *FROZEN, *SHORT, cache=False)
+    teacher_frames(lesson, tmp_path / "bare", *FROZEN, *SHORT, cache=False)
     assert sum(ran) > 240
     kept = [load_run(tmp_path / name).model.tensors() for name in ("0", "1", "bare")]
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
@@ -138,12 +138,12 @@ def test_frozen_stages_run_once_where_nothing_could_be_cut_after_them(
 ) -> None:
     """Whole utterances need no cut: what a backbone of tokens gives is kept for them, too."""
     half = ("freezing.use=partial", *SHORT)
-    taught(lesson, tmp_path / "cut", *half, cache=tmp_path / "cache")
+    teacher_frames(lesson, tmp_path / "cut", *half, cache=tmp_path / "cache")
     ran: list[int] = []
-    hear: Callable[..., Any] = features_module.hear
+    hear: Callable[..., Any] = features_module.run_prefix
     monkeypatch.setattr(features_module, "find_time_axis", lambda *given: None)
-    monkeypatch.setattr(features_module, "hear", lambda *given: ran.append(len(given[1])) or hear(*given))
-    taught(lesson, tmp_path / "uncut", *half, cache=tmp_path / "other")
+    monkeypatch.setattr(features_module, "run_prefix", lambda *given: ran.append(len(given[1])) or hear(*given))
+    teacher_frames(lesson, tmp_path / "uncut", *half, cache=tmp_path / "other")
     assert sum(ran) == 120
     kept = [load_run(tmp_path / name).model.tensors() for name in ("cut", "uncut")]
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
@@ -156,7 +156,7 @@ def test_whole_utterances_are_not_trained_on_in_parts_with_the_backbone(lesson: 
 
     for overrides, refused in (((), True), (FROZEN, False), (("heads.text=null", "training.criterion=loss"), False)):
         converter = vczoo.load(lesson / "vowels.yaml", overrides)
-        model = converter.run.model
+        model = converter.model
         owned = trainable(model, build_freezing(converter.recipe), 1)
         check_shards(owned, model, False)
         if refused:
@@ -169,15 +169,17 @@ def test_whole_utterances_are_not_trained_on_in_parts_with_the_backbone(lesson: 
 def test_batches_are_of_whole_utterances(lesson: Path, tmp_path: Path) -> None:
     """crop_seconds is what may be learnt from, not what is cut: a text is that of its whole recording."""
     from vczoo.data.corpus_reader import read_corpus
-    from vczoo.training.setup import clips_of, features_of
+    from vczoo.training.setup import features_of, segments_by_split
 
     converter = vczoo.load(lesson / "vowels.yaml", FROZEN)
-    model, recipe = converter.run.model, converter.recipe
+    model, recipe = converter.model, converter.recipe
     corpus = read_corpus(lesson / "manifest.jsonl")
     for head in model.label_heads.values():
         head.relabel(corpus.labels)
     features = features_of(recipe, model, False)
-    clips = clips_of(features, corpus, ("alice", "bob"), recipe.training.model_copy(update={"crop_seconds": 0.3}))
+    clips = segments_by_split(
+        features, corpus, ("alice", "bob"), recipe.training.model_copy(update={"crop_seconds": 0.3})
+    )
     features.at(len(model.backbone.stages()))
     assert len(clips["train"]) == len(corpus.split("train")) == 96
     rate = model.backbone.spec.sample_rate_hz
@@ -251,7 +253,7 @@ def test_a_recipe_without_such_a_head_says_so(lesson: Path, run_folder: Path) ->
 def test_heads_alone(lesson: Path, tmp_path: Path) -> None:
     """A run that only writes and labels has no voices, and can be shown, loaded and trained on."""
     out = tmp_path / "run"
-    made = taught(lesson, out, "heads.speaker=null", "training.criterion=recall", *SHORT)
+    made = teacher_frames(lesson, out, "heads.speaker=null", "training.criterion=recall", *SHORT)
     assert made.voices == ()
     assert made.labels == ("high", "low")
     again = vczoo.load(out)
@@ -269,7 +271,7 @@ def test_a_criterion_needs_its_head(lesson: Path, voices_folder: Path, small: tu
         ):
             vczoo.finetune("demo", voices_folder, tmp_path / "x", [*small, f"training.criterion={criterion}"])
     with pytest.raises(vczoo.RecipeError, match="choose loss or accuracy or recall or word-error, or add one"):
-        taught(lesson, tmp_path / "x", "training.criterion=similarity")
+        teacher_frames(lesson, tmp_path / "x", "training.criterion=similarity")
 
 
 def test_a_run_whose_labels_are_none(taught_folder: Path, tmp_path: Path) -> None:

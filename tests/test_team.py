@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo.cli.launch import launch, launched, leads
 from vczoo.errors import RunError, VczooError
-from vczoo.training.distributed import Team
+from vczoo.training.distributed import DistributedContext
 
 # Dropout draws apart in each process, and so must be away where figures are compared.
 STEADY = ("heads.speaker.dropout=0", "heads.voice.dropout=0", "training.epochs=3")
@@ -153,7 +153,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_fp16_is_refused_on_a_cpu() -> None:
     with pytest.raises(VczooError, match="fp16 is for a GPU; on a CPU choose float32 or bf16"):
-        Team(torch.device("cpu"), "fp16")
+        DistributedContext(torch.device("cpu"), "fp16")
 
 
 def test_a_mistake_is_told_once_and_nobody_hangs(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
@@ -166,14 +166,14 @@ def test_a_mistake_is_told_once_and_nobody_hangs(tmp_path: Path, voices_folder: 
 
 
 def test_a_team_of_one_does_everything_itself() -> None:
-    team = Team(torch.device("cpu"))
-    assert (team.rank, team.processes, team.leads, team.device.type) == (0, 1, True, "cpu")
-    assert team.alone(lambda: 3) == 3
+    team = DistributedContext(torch.device("cpu"))
+    assert (team.rank, team.processes, team.is_main_process, team.device.type) == (0, 1, True, "cpu")
+    assert team.on_main_process(lambda: 3) == 3
     assert team.anybody(True)
     assert not team.anybody(False)
     assert team.everything([1]) == [1]
     with pytest.raises(RunError, match="no"):
-        team.alone(lambda: (_ for _ in ()).throw(RunError("no")))
+        team.on_main_process(lambda: (_ for _ in ()).throw(RunError("no")))
 
 
 def test_half_precision_trains_to_about_the_same(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:

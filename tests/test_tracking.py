@@ -12,7 +12,7 @@ import pytest
 
 import vczoo
 from vczoo.errors import PluginError, UnknownNameError
-from vczoo.io.progress import Several, Silent
+from vczoo.io.progress import CallbackList, NullProgress
 from vczoo.training.tracking import LOGS, Trackers, check_trackers
 
 RECORD = {
@@ -94,12 +94,12 @@ def test_a_resumed_fine_tune_goes_on_in_the_same_folder(
     small: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Press(Silent):
+    class Press(NullProgress):
         def epoch(self, record: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.finetune.Silent", Press)
+        patch.setattr("vczoo.training.finetune.NullProgress", Press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, log=["tensorboard"])
     assert list(scalars(tmp_path / "run" / LOGS)["train/loss"]) == [0]
@@ -184,7 +184,7 @@ def test_several_watchers_hear_the_same() -> None:
             self.heard.append(record)
 
     ears = Ear(), Ear()
-    all_of_them = Several(*ears)
+    all_of_them = CallbackList(*ears)
     all_of_them.begin(3, 2, 1)
     all_of_them.step(0.5)
     all_of_them.epoch(RECORD)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import vczoo
 from vczoo.errors import ContractError, CorpusError, RecipeError, RunError, VczooError
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 from vczoo.runs.run_folder import load_run, save_run
 from vczoo.training import optimizer
 from vczoo.training import trainer as loop
@@ -29,7 +29,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-class Interrupt(Silent):
+class Interrupt(NullProgress):
     """A watcher that does something when it has seen so many steps."""
 
     def __init__(self, after: int, action: Any) -> None:
@@ -96,7 +96,7 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_uninterrupted_run(
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", overrides, progress=False)
     with monkeypatch.context() as patch:
         press = Interrupt(steps, lambda: os.kill(os.getpid(), signal.SIGINT))
-        patch.setattr("vczoo.training.finetune.Silent", lambda: press)
+        patch.setattr("vczoo.training.finetune.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", overrides, progress=False)
     assert (tmp_path / "cut" / "checkpoint.safetensors").is_file()
@@ -116,7 +116,7 @@ def test_ctrl_c_in_the_last_step_of_an_epoch_is_resumed(
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", small, progress=False)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "vczoo.training.finetune.Silent", lambda: AtTheEnd(0, lambda: os.kill(os.getpid(), signal.SIGINT))
+            "vczoo.training.finetune.NullProgress", lambda: AtTheEnd(0, lambda: os.kill(os.getpid(), signal.SIGINT))
         )
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
@@ -137,7 +137,7 @@ def test_a_crash_is_resumed_from_the_last_epoch(
     vczoo.finetune("demo", voices_folder, tmp_path / "whole", small, progress=False)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr("vczoo.training.finetune.Silent", lambda: Interrupt(steps, crash))
+        patch.setattr("vczoo.training.finetune.NullProgress", lambda: Interrupt(steps, crash))
         with pytest.raises(MemoryError):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
@@ -149,7 +149,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
 ) -> None:
     press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.finetune.Silent", lambda: press)
+        patch.setattr("vczoo.training.finetune.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
     with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
@@ -171,7 +171,7 @@ def test_a_checkpoint_that_began_with_other_weights_is_refused(
     other = save_run(run, tmp_path / "other")
     press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.finetune.Silent", lambda: press)
+        patch.setattr("vczoo.training.finetune.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune(run_folder, voices_folder, tmp_path / "tuned", rehearse=False, progress=False)
     with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
@@ -240,7 +240,7 @@ def test_a_run_learns_another_speaker_and_keeps_the_old(
     assert all(0 <= figures[when]["accuracy"] <= 1 for figures in extension.values() for when in ("before", "after"))
     again = vczoo.load(tmp_path / "grown")
     files = sorted(voices_folder.rglob("*.wav"))
-    heard = [again.speakers[int(again.run.model.logits(vczoo.Waveform.read(file)).argmax())] for file in files]
+    heard = [again.speakers[int(again.model.logits(vczoo.Waveform.read(file)).argmax())] for file in files]
     right = [name == file.parent.name for name, file in zip(heard, files, strict=True)]
     assert sum(right) >= 14  # of 18, most of them trained on; chance is 6
     assert {"alice", "bob", "carol"} == set(heard)
@@ -420,7 +420,7 @@ def test_consistent_content_stays_as_it_is_when_it_is_heard_otherwise(
     def spread(name: str, *overrides: str) -> float:
         """How far content of differently perturbed hearings is apart; its channels have deviation 1."""
         run = vczoo.finetune("demo", voices_folder, tmp_path / name, [*small, *PERTURBED, *overrides], progress=False)
-        backbone = run.run.model.backbone.train()
+        backbone = run.model.backbone.train()
         with torch.inference_mode():
             torch.manual_seed(0)
             heard = torch.cat([backbone(wave).values for _ in range(16)])
@@ -485,7 +485,7 @@ def test_what_trains_is_counted(tmp_path: Path, voices_folder: Path, small: tupl
         run = vczoo.finetune(
             "demo", voices_folder, tmp_path / name, [*small, "training.epochs=1", *settings], progress=False
         )
-        model = run.run.model
+        model = run.model
         found[name] = run.metrics["trainable_parameters"]
         if name == "all":
             stages = [sum(p.numel() for p in stage.module.parameters()) for stage in model.backbone.stages()]
@@ -501,10 +501,10 @@ def test_what_trains_is_counted(tmp_path: Path, voices_folder: Path, small: tupl
 def test_an_interrupt_during_validation_keeps_the_epoch(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Silent, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(NullProgress, "epoch", lambda self, record: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
-    monkeypatch.setattr(Silent, "epoch", lambda self, record: None)
+    monkeypatch.setattr(NullProgress, "epoch", lambda self, record: None)
     log = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert len(log.splitlines()) == 1
     vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, resume=True)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import vczoo
 from vczoo.errors import CorpusError, RecipeError, RunError, VczooError, WeightsError
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 from vczoo.models.build import build, checked_recipe
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.models.training_settings import VocoderTraining
@@ -44,7 +44,7 @@ FEW = (
 SPECTRAL = ("vocoder_training.adversarial_from=1.0",)
 
 
-class Interrupt(Silent):
+class Interrupt(NullProgress):
     """A watcher that does something when it has seen so many steps."""
 
     def __init__(self, after: int, action: Any) -> None:
@@ -160,7 +160,7 @@ def test_settings_name_the_discriminators() -> None:
             [type(one).__name__ for one in trainer(discriminators=name).networks["discriminators"].each]
             for name in ("published", "coarse")
         ]
-    assert kinds == [["PeriodDiscriminator"] * 5 + ["SpectrumDiscriminator"] * 3, ["CoarseDiscriminator"] * 2]
+    assert kinds == [["PeriodDiscriminator"] * 5 + ["SpectrumDiscriminator"] * 3, ["PatchDiscriminator"] * 2]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_uninterrupted_training(
     """Before the first validation, in it, after the discriminators joined, and in the last step."""
     with monkeypatch.context() as patch:
         press = Interrupt(steps, lambda: os.kill(os.getpid(), signal.SIGINT))
-        patch.setattr("vczoo.training.vocoder.train.Silent", lambda: press)
+        patch.setattr("vczoo.training.vocoder.train.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             train_vocoder("demo", few_voices, tmp_path / "cut", FEW, progress=False)
     assert (tmp_path / "cut" / "checkpoint.safetensors").is_file()
@@ -202,7 +202,7 @@ def test_a_crash_is_resumed_from_the_last_validation(
         raise MemoryError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.vocoder.train.Silent", lambda: Interrupt(5, crash))
+        patch.setattr("vczoo.training.vocoder.train.NullProgress", lambda: Interrupt(5, crash))
         with pytest.raises(MemoryError):
             train_vocoder("demo", few_voices, tmp_path / "cut", FEW, progress=False)
     train_vocoder("demo", few_voices, tmp_path / "cut", FEW, resume=True, progress=False)
@@ -215,7 +215,7 @@ def test_a_checkpoint_of_another_training_is_refused(
     cut = tmp_path / "cut"
     with monkeypatch.context() as patch:
         press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
-        patch.setattr("vczoo.training.vocoder.train.Silent", lambda: press)
+        patch.setattr("vczoo.training.vocoder.train.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             train_vocoder("demo", few_voices, cut, FEW, progress=False)
     with pytest.raises(RunError, match=r"not empty; --resume goes on with it"):
@@ -251,7 +251,7 @@ def test_the_file_is_the_vocoder_of_any_recipe(tmp_path: Path, few_voices: Path,
     vczoo.finetune("demo", few_voices, tmp_path / "run", overrides, progress=False)
     tensors = load_file(whole / "vocoder.safetensors")
     file.unlink()
-    kept = vczoo.load(tmp_path / "run").run.model.vocoder
+    kept = vczoo.load(tmp_path / "run").model.vocoder
     assert kept is not None
     assert kept.state_dict().keys() == tensors.keys()
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in kept.state_dict().items())

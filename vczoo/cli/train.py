@@ -45,7 +45,7 @@ def train(
     """Fine-tune a recipe on recordings, or teach a run additional speakers."""
     if processes > 1 and not launched():
         raise typer.Exit(launch(sys.argv[1:], processes, device))
-    from vczoo.io.text import some
+    from vczoo.io.text import truncated_list
     from vczoo.training.finetune import finetune
 
     try:
@@ -70,8 +70,8 @@ def train(
         return
     metrics = converter.metrics
     knows = {"voices": converter.voices, "labels": converter.labels}
-    told = "; ".join(f"{what} {', '.join(some(names))}" for what, names in knows.items() if names)
-    writes = "text" in converter.run.model.tasks.values()
+    told = "; ".join(f"{what} {', '.join(truncated_list(names))}" for what, names in knows.items() if names)
+    writes = "text" in converter.model.tasks.values()
     print_line(f"{out}: {told or ('it transcribes' if writes else 'no voices: a backbone to start from')}")
     figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"
     print_line(f"test: {figures} (best epoch {metrics['best_epoch']}, {metrics['seconds']:.0f} s)")

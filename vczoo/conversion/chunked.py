@@ -16,11 +16,19 @@ from vczoo.audio.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, log_ratio, pitch
 from vczoo.audio.reader import SoundReader
 from vczoo.audio.resampling import BlockResampler
 from vczoo.audio.waveform import Waveform
-from vczoo.conversion.chunking import Cutter, Joiner, Piece, Plan
+from vczoo.conversion.chunking import Chunk, Chunker, ChunkPlan, CrossfadeJoiner
 from vczoo.errors import AudioError
 from vczoo.models.model import Model
 
-__all__ = ["Blocks", "MeanPitch", "PiecewiseConversion", "convert_blocks", "file_plan", "frame_grid", "survey"]
+__all__ = [
+    "Blocks",
+    "ChunkedConversion",
+    "MeanPitch",
+    "convert_in_chunks",
+    "estimate_pitch_statistics",
+    "file_plan",
+    "frame_grid",
+]
 
 BLOCK_SECONDS, HISTORY_SECONDS, LOOKAHEAD_SECONDS = 24.0, 3.0, 3.0  # 30 s together: one window of Whisper's
 SEARCH_SECONDS = 2.0  # speech has a pause or a stop within
@@ -89,7 +97,7 @@ class MeanPitch:
         return self._sum / self._count * PITCH_SCALE + PITCH_CENTRE_LOG_HZ if self._count else math.nan
 
 
-class PiecewiseConversion:
+class ChunkedConversion:
     """Says what a stream of samples says in a voice, by a plan.
 
     Args:
@@ -102,13 +110,13 @@ class PiecewiseConversion:
     """
 
     def __init__(
-        self, model: Model, voices: Voices, plan: Plan, *, shift: float | None, device: torch.device | str = "cpu"
+        self, model: Model, voices: Voices, plan: ChunkPlan, *, shift: float | None, device: torch.device | str = "cpu"
     ) -> None:
         model.check_converts()
         self.model, self.shift, self.device = model, shift, device
         # Once: an hour of a voice's frames is a gigabyte.
         self.voices = [({name: value.to(device) for name, value in voice.items()}, share) for voice, share in voices]
-        self.cutter, self.joiner = Cutter(plan), Joiner(plan)
+        self.cutter, self.joiner = Chunker(plan), CrossfadeJoiner(plan)
         assert model.vocoder is not None
         self.vocoder = model.vocoder
         self.hop = model.vocoder.accepts.hop_length
@@ -126,7 +134,7 @@ class PiecewiseConversion:
             yield self._convert(piece)
 
     @torch.inference_mode()
-    def _convert(self, piece: Piece) -> Tensor:
+    def _convert(self, piece: Chunk) -> Tensor:
         rate = self.model.sample_rate_hz
         wave = Waveform.of(piece.samples, rate).to(self.device)
         pitch = self.model.pitch(wave)
@@ -172,7 +180,7 @@ def plan_in_seconds(
     search: float,
     fade: float,
     lag: float,
-) -> Plan:
+) -> ChunkPlan:
     """A plan at the model's rate: block and history are rounded to whole grids, lookahead up to a whole hop.
 
     A block is at least a grid, and history reaches at least over the lag.
@@ -182,7 +190,7 @@ def plan_in_seconds(
     """
     assert model.vocoder is not None
     rate, grid, hop = model.sample_rate_hz, frame_grid(model), model.vocoder.accepts.hop_length
-    return Plan(
+    return ChunkPlan(
         block=max(1, round(block * rate / grid)) * grid,
         history=max(round(history * rate / grid), math.ceil(lag * rate / grid)) * grid,
         lookahead=math.ceil(lookahead * rate / hop) * hop,
@@ -192,7 +200,7 @@ def plan_in_seconds(
     )
 
 
-def file_plan(model: Model) -> Plan:
+def file_plan(model: Model) -> ChunkPlan:
     """How a long recording is cut."""
     return plan_in_seconds(
         model,
@@ -206,7 +214,7 @@ def file_plan(model: Model) -> Plan:
 
 
 @torch.inference_mode()
-def survey(model: Model, blocks: Blocks, *, pitch: bool) -> float:
+def estimate_pitch_statistics(model: Model, blocks: Blocks, *, pitch: bool) -> float:
     """Read a recording once from end to end, so that no fault comes after an hour; its mean log-F0, NaN for none.
 
     Args:
@@ -228,7 +236,7 @@ def survey(model: Model, blocks: Blocks, *, pitch: bool) -> float:
     return mean.log_hz
 
 
-def convert_blocks(
+def convert_in_chunks(
     model: Model, blocks: Blocks, voices: Voices, *, semitones: float | None, device: torch.device | str = "cpu"
 ) -> Iterator[Tensor]:
     """Say what a recording says in a voice: blocks (S,) at the model's rate, together as long as the recording.
@@ -242,9 +250,9 @@ def convert_blocks(
     """
     model.check_converts()
     given = None if semitones is None else log_ratio(semitones)
-    mean = survey(model, blocks, pitch=given is None)
+    mean = estimate_pitch_statistics(model, blocks, pitch=given is None)
     shift = pitch_shift(voices, mean) if given is None else given
-    conversion = PiecewiseConversion(model, voices, file_plan(model), shift=shift, device=device)
+    conversion = ChunkedConversion(model, voices, file_plan(model), shift=shift, device=device)
     for block in blocks:
         yield from conversion.push(block)
     yield from conversion.finish()

@@ -19,13 +19,13 @@ from torch.nn import functional as F
 
 from vczoo.errors import ContractError
 
-__all__ = ["Cutter", "Joiner", "Piece", "Plan"]
+__all__ = ["Chunk", "ChunkPlan", "Chunker", "CrossfadeJoiner"]
 
 LAG_PENALTY = 0.1  # of correlation at the furthest lag: where sides agree, or are noise, nothing is moved
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChunkPlan:
     """How a stream is cut and joined.
 
     Attributes:
@@ -64,7 +64,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """A part of a stream with what stands around it.
 
     Attributes:
@@ -80,17 +80,17 @@ class Piece:
     last: bool
 
 
-class Cutter:
+class Chunker:
     """Cuts a stream by a plan: the same pieces however the stream was split into blocks."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ChunkPlan) -> None:
         self.plan = plan
         self._held: list[Tensor] = []
         self._first = 0  # position of the first sample held
         self._count = 0  # samples held
         self._end = 0  # where the last piece's block ended
 
-    def push(self, samples: Tensor) -> Iterator[Piece]:
+    def push(self, samples: Tensor) -> Iterator[Chunk]:
         """Take (S,) more samples; every piece that they complete."""
         self._held.append(samples)
         self._count += len(samples)
@@ -98,7 +98,7 @@ class Cutter:
             held = self._all()
             yield self._cut(held[: stop - self._first], last=False)
 
-    def finish(self) -> Iterator[Piece]:
+    def finish(self) -> Iterator[Chunk]:
         """The last piece: all that is left, which may be nothing."""
         if self._first + self._count > self._end:
             yield self._cut(self._all(), last=True)
@@ -107,16 +107,16 @@ class Cutter:
         self._held = [torch.cat(self._held)]
         return self._held[0]
 
-    def _cut(self, samples: Tensor, *, last: bool) -> Piece:
+    def _cut(self, samples: Tensor, *, last: bool) -> Chunk:
         start = self._first
         self._end = start + len(samples) if last else self._end + self.plan.block
         kept = max(self._first, self._end - self.plan.history)
         self._held = [self._held[0][kept - self._first :].clone()]
         self._first, self._count = kept, len(self._held[0])
-        return Piece(samples, start, self._end, last)
+        return Chunk(samples, start, self._end, last)
 
 
-class Joiner:
+class CrossfadeJoiner:
     """Joins what was made of pieces, in their order.
 
     The seam lies where what was made is quietest (after the block's end, within `search`); the new piece is moved to
@@ -124,7 +124,7 @@ class Joiner:
     piece to piece; and the gains of the fade are those that keep the power of two signals of that correlation.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ChunkPlan) -> None:
         self.plan = plan
         self._made = torch.zeros(0)  # what is kept of the joined stream: some history, and the last piece's lookahead
         self._first = 0  # position of the first sample kept

@@ -18,12 +18,13 @@ from vczoo.audio.provenance_mark import Mark
 from vczoo.audio.reader import SoundReader
 from vczoo.audio.waveform import Waveform
 from vczoo.audio.writer import SoundWriter
-from vczoo.conversion.chunked import Blocks, convert_blocks
+from vczoo.conversion.chunked import Blocks, convert_in_chunks
 from vczoo.conversion.recognition import check_classifies, check_transcribes, classify, transcribe
 from vczoo.conversion.stream import Stream
 from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.errors import AudioError, RunError, VoiceError
+from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
 from vczoo.modules.interfaces.vocoder import Watermark
@@ -57,6 +58,11 @@ class Converter:
 
     def __repr__(self) -> str:
         return f"<Converter {self.recipe.name}: {len(self.voices)} voices>"
+
+    @property
+    def model(self) -> Model:
+        """The network: backbone, heads and vocoder."""
+        return self.run.model
 
     @property
     def recipe(self) -> Recipe:
@@ -111,7 +117,7 @@ class Converter:
             VczooError: no such watermark.
         """
         made = self._made(source, voice, semitones, watermark)
-        wave = Waveform.of(torch.cat(list(made)), self.run.model.sample_rate_hz)
+        wave = Waveform.of(torch.cat(list(made)), self.model.sample_rate_hz)
         return replace(wave, mark=self._mark(voice) if mark else None)
 
     def convert_file(
@@ -142,7 +148,7 @@ class Converter:
             VoiceError, AudioError, ContractError, VczooError: as `convert`, and `out` exists, is of no known format or
                 would lie in a file, or the disk refuses.
         """
-        rate = self.run.model.sample_rate_hz
+        rate = self.model.sample_rate_hz
         told = self._mark(voice) if mark else None
         # Made first, since its faults come before the work.
         writer = SoundWriter(out, rate, overwrite=overwrite, mark=told)
@@ -188,11 +194,11 @@ class Converter:
                 in is no row of finite floats.
         """
         return Stream(
-            self.run.model,
+            self.model,
             blocks,
             self._voices(voice),
             semitones=semitones,
-            sample_rate_hz=self.run.model.sample_rate_hz if sample_rate_hz is None else sample_rate_hz,
+            sample_rate_hz=self.model.sample_rate_hz if sample_rate_hz is None else sample_rate_hz,
             block_seconds=block_seconds,
             history_seconds=history_seconds,
             lookahead_seconds=lookahead_seconds,
@@ -207,7 +213,7 @@ class Converter:
                 recipe has no head that would keep anything of a voice.
             AudioError: a recording cannot be read; the voice is not added then.
         """
-        if not self.run.model.speaker_heads and not self.run.model.voice_heads:
+        if not self.model.speaker_heads and not self.model.voice_heads:
             raise VoiceError("this recipe has neither a speaker nor a voice head, so it keeps no voices")
         if not name.strip() or "/" in name or not name.isprintable():
             raise VoiceError(f"a voice's name is printable text without '/', got {name!r}")
@@ -217,7 +223,7 @@ class Converter:
         if isinstance(recordings, str | os.PathLike | Waveform):
             recordings = [recordings]
         waves = [self._read(recording) for recording in recordings]
-        self.run.voices[name] = Voice(name, self.run.model.enroll(waves))
+        self.run.voices[name] = Voice(name, self.model.enroll(waves))
         for lent in [known for known in self.voices if known != name and known.casefold() == name.casefold()]:
             del self.run.voices[lent]
 
@@ -231,7 +237,7 @@ class Converter:
         embedding = self.embed(recording)
         if not self.voices:
             raise VoiceError("there is no voice to compare with; `enroll` adds one from recordings")
-        key = f"{next(iter(self.run.model.speaker_heads))}.embedding"
+        key = f"{next(iter(self.model.speaker_heads))}.embedding"
         scores = {name: float(embedding @ voice.tensors[key]) for name, voice in self.run.voices.items()}
         return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
@@ -242,9 +248,9 @@ class Converter:
             VoiceError: the recipe has no speaker head.
             AudioError: the recording cannot be read.
         """
-        if not self.run.model.speaker_heads:
+        if not self.model.speaker_heads:
             raise VoiceError("this recipe has no speaker head; load one that has, see `vczoo list`")
-        return next(iter(self.run.model.embed(self._read(recording)).values()))[0].cpu()
+        return next(iter(self.model.embed(self._read(recording)).values()))[0].cpu()
 
     def transcribe(self, recording: Recording) -> str:
         """What is said in a recording, as the recipe's first text head writes it, however long it is.
@@ -254,7 +260,7 @@ class Converter:
             AudioError: the recording cannot be read, or is a batch of several.
         """
         self.check_transcribes()
-        return transcribe(self.run.model, self._one(recording))
+        return transcribe(self.model, self._one(recording))
 
     def classify(self, recording: Recording) -> dict[str, float]:
         """The probability of each label that the recipe's first label head knows, the likeliest first.
@@ -264,7 +270,7 @@ class Converter:
             AudioError: the recording cannot be read, or is a batch of several.
         """
         self.check_classifies()
-        return classify(self.run.model, self._one(recording))
+        return classify(self.model, self._one(recording))
 
     def check_transcribes(self) -> None:
         """Refuse what cannot `transcribe`.
@@ -272,7 +278,7 @@ class Converter:
         Raises:
             VczooError: there is no text head, or a fresh one.
         """
-        check_transcribes(self.run.model, bool(self.run.metrics))
+        check_transcribes(self.model, bool(self.run.metrics))
 
     def check_classifies(self) -> None:
         """Refuse what cannot `classify`.
@@ -280,7 +286,7 @@ class Converter:
         Raises:
             VczooError: there is no label head, or a fresh one.
         """
-        check_classifies(self.run.model, self.labels)
+        check_classifies(self.model, self.labels)
 
     def save(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, whole: bool = False, half: bool = False
@@ -365,7 +371,7 @@ class Converter:
             )
 
     def _voices(self, voice: str | Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
-        self.run.model.check_converts()
+        self.model.check_converts()
         shares = read_mix(voice, self.voices)
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
 
@@ -373,12 +379,12 @@ class Converter:
         self, source: Recording, voice: str | Mapping[str, float], semitones: float | None, watermark: str
     ) -> Iterator[Tensor]:
         """Blocks (S,) on the CPU of what `convert` gives; a short recording is one."""
-        model, voices, blocks = self.run.model, self._voices(voice), self._blocks(source)
+        model, voices, blocks = self.model, self._voices(voice), self._blocks(source)
         part = self._watermark(watermark) if watermark else None
         if blocks.seconds <= WHOLE_SECONDS:
             made = iter([model.convert(self._read(source), voices, semitones=semitones).to("cpu").samples[0]])
         else:
-            made = convert_blocks(model, blocks, voices, semitones=semitones, device=self.device)
+            made = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
         if part is None:
             return made
         return (embed_watermark(part, Waveform.of(block, model.sample_rate_hz)).samples[0] for block in made)
@@ -390,13 +396,13 @@ class Converter:
 
     def _mark(self, voice: str | Mapping[str, float]) -> Mark:
         shares = {name: float(f"{share:.4g}") for name, share in read_mix(voice, self.voices).items()}
-        return Mark(self.recipe.name, shares, self.run.label)
+        return Mark(self.recipe.name, shares, self.run.revision)
 
     def _blocks(self, recording: Recording) -> Blocks:
         source = recording if isinstance(recording, Waveform) else SoundReader(recording)
         if isinstance(source, Waveform) and len(source) != 1:
             raise AudioError(f"one recording is converted at a time, this batch has {len(source)}; convert wave[i]")
-        return Blocks(source, self.run.model.sample_rate_hz)
+        return Blocks(source, self.model.sample_rate_hz)
 
     def _one(self, recording: Recording) -> Waveform:
         if isinstance(recording, Waveform) and len(recording) != 1:
@@ -404,6 +410,6 @@ class Converter:
         return self._read(recording)
 
     def _read(self, recording: Recording) -> Waveform:
-        rate = self.run.model.sample_rate_hz
+        rate = self.model.sample_rate_hz
         wave = recording.resample(rate) if isinstance(recording, Waveform) else Waveform.read(recording, rate)
         return wave.to(self.device)

@@ -17,7 +17,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.load import load, read_name
 from vczoo.errors import CorpusError, PluginError, RunError, VoiceError
-from vczoo.evaluation.leakage import kin_notes, shares_asr
+from vczoo.evaluation.leakage import leakage_notes, shares_asr
 from vczoo.evaluation.measures import DEFAULT_ASR, DEFAULT_SPEAKER, Measures, load_measures
 from vczoo.evaluation.plots import plot_contours, plot_mels, plot_similarity
 from vczoo.evaluation.references import References, read_references
@@ -86,7 +86,7 @@ def evaluate(
     if folder:
         require("matplotlib", "a plot", "eval")  # now, not after all the work
     converter = _apart(run if isinstance(run, Converter) else load(run, device=device))
-    if not converter.run.model.voice_heads:
+    if not converter.model.voice_heads:
         raise VoiceError(
             f"{converter.recipe.name} only recognises: it has no voice head, so there is nothing to measure"
         )
@@ -95,7 +95,7 @@ def evaluate(
     voices: Collection[str] | None = converter.voices if references is None else None
     checked = read_trials(trials, root=root, references=real, shown=shown, voices=voices)
     measures = measures or _measures(converter, asr, speaker, naturalness)
-    kin = kin_notes(converter.recipe, measures)
+    kin = leakage_notes(converter.recipe, measures)
     notes += _enroll(converter, checked, real)
     evaluation = Evaluation(checked, real, measures, seed=seed, say=say)
     say(f"converting {len(checked)} trials")
@@ -214,7 +214,7 @@ def _enroll(converter: Converter, trials: Sequence[Trial], real: References) -> 
 
 def _through_vocoder(converter: Converter, evaluation: Evaluation) -> Scores | None:
     """The sources through the vocoder alone: what the best voice head before it could reach."""
-    model, vocoder = converter.run.model, converter.recipe.vocoder
+    model, vocoder = converter.model, converter.recipe.vocoder
     if model.vocoder is None or vocoder is None:
         return None
     rate_hz = model.vocoder.accepts.sample_rate_hz

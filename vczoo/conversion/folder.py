@@ -17,7 +17,7 @@ from vczoo.conversion.workers import Job, Workers
 from vczoo.errors import AudioError, FolderError, VczooError
 from vczoo.io.files import file_above
 from vczoo.io.progress import FileBar
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.run_folder import save_run
 
@@ -87,7 +87,7 @@ def convert_folder(
     if jobs < 1:
         raise VczooError(f"jobs is 1 or more, got {jobs}")
     shares = read_mix(voice, converter.voices)
-    converter.run.model.check_converts()
+    converter.model.check_converts()
     if semitones is not None:
         log_ratio(semitones)
     if watermark:
@@ -121,7 +121,7 @@ def _outcomes(converter: Converter, work: list[Job], jobs: int) -> Iterator[tupl
     with TemporaryDirectory(prefix="vczoo-run-") as place:
         # As it is in memory, with voices that were enrolled since it was loaded; the run itself stays where it is.
         run = save_run(replace(converter.run), Path(place) / "run")
-        with Workers(run, str(converter.device), jobs, converter.run.label) as workers:
+        with Workers(run, str(converter.device), jobs, converter.run.revision) as workers:
             yield from workers.map(work)
 
 
@@ -154,7 +154,7 @@ def _recordings(folder: Path, out: Path) -> Iterator[Path]:
 def _refuse_blocked(targets: Iterable[Path]) -> None:
     """Refuse, before any work, outputs that would lie in a file."""
     if above := sorted({file for target in targets if (file := file_above(target))}):
-        told = "\n  ".join(some(list(map(str, above))))
+        told = "\n  ".join(truncated_list(list(map(str, above))))
         raise AudioError(f"a file is where a folder is to be made; choose another folder, or move it:\n  {told}")
 
 
@@ -171,4 +171,6 @@ def _refuse_taken(pairs: Iterable[tuple[Path, Path]], overwrite: bool) -> None:
             lines.append(f"{target} exists")
     if lines:
         count = f"{len(lines)} file{'s' * (len(lines) > 1)}"
-        raise AudioError("\n  ".join([f"{count} cannot be made; choose another folder, or overwrite:", *some(lines)]))
+        raise AudioError(
+            "\n  ".join([f"{count} cannot be made; choose another folder, or overwrite:", *truncated_list(lines)])
+        )

@@ -16,7 +16,7 @@ from vczoo.models.build import checked_recipe
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.run import Run
 from vczoo.runs.run_folder import load_run
-from vczoo.runs.warm_start import begin
+from vczoo.runs.warm_start import build_initial_model
 
 __all__ = ["Kind", "load", "read_name", "read_run"]
 
@@ -50,7 +50,7 @@ def load(
     recipe = checked_recipe(place, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        run = begin(recipe, num_speakers=1)
+        run = build_initial_model(recipe, num_speakers=1)
     return Converter(run, device)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vczoo.audio.pitch import log_ratio
 from vczoo.audio.resampling import BlockResampler
-from vczoo.conversion.chunked import PiecewiseConversion, Voices, plan_in_seconds
+from vczoo.conversion.chunked import ChunkedConversion, Voices, plan_in_seconds
 from vczoo.errors import AudioError, ContractError
 from vczoo.models.model import Model
 
@@ -76,7 +76,7 @@ class Stream(Iterator[Tensor]):
         self.sample_rate_hz = model.sample_rate_hz
         self._resampler = BlockResampler(sample_rate_hz, self.sample_rate_hz)
         self.latency_seconds = (plan.block + plan.lookahead) / self.sample_rate_hz + self._resampler.delay_seconds
-        self._conversion = PiecewiseConversion(model, voices, plan, shift=shift, device=device)
+        self._conversion = ChunkedConversion(model, voices, plan, shift=shift, device=device)
         self._blocks = self._convert(blocks)
 
     def __next__(self) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, VczooError
-from vczoo.models.part_options import attempt, ready_part
+from vczoo.models.part_options import check_part, run_check
 from vczoo.models.recipe import Part
 from vczoo.modules.interfaces.vocoder import Watermark
 
@@ -24,8 +24,8 @@ def load_watermark(name: str) -> Watermark:
         VczooError: nothing is registered under the name, it needs an option, or its weights cannot be had.
     """
     faults: list[str] = []
-    ready = ready_part(faults, "watermark", "watermark", Part(use=name))
-    part = attempt(faults, "watermark", lambda: ready.make({})) if ready else None
+    ready = check_part(faults, "watermark", "watermark", Part(use=name))
+    part = run_check(faults, "watermark", lambda: ready.make({})) if ready else None
     if faults:
         raise VczooError("\n".join(faults))
     if not isinstance(part, Watermark):

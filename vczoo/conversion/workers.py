@@ -158,7 +158,7 @@ def _work(connection: Connection, run: Path, device: str, threads: int, label: s
     with suppress(EOFError, OSError):  # the parent is gone
         try:
             converter = load(run, device=device)
-            converter.run.label = label
+            converter.run.revision = label
         except VczooError as error:
             connection.send(_Unloadable(str(error)))
             return

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vczoo.data.manifest import SPLITS, Split, composed
 from vczoo.errors import CorpusError, shortened
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 
 __all__ = ["Corpus", "Skipped", "Split", "Utterance"]
 
@@ -133,8 +133,8 @@ class Corpus:
                         faults.append(f"{speaker}'s {utterance.path.name} has {utterance.seconds / 60:.2g}")
         if faults:
             raise CorpusError(
-                f"no recording fits into {minutes:g} minutes of training speech: {'; '.join(some(faults))}. Ask for "
-                "more minutes, or cut long recordings into sentences"
+                f"no recording fits into {minutes:g} minutes of training speech: "
+                f"{'; '.join(truncated_list(faults))}. Ask for more minutes, or cut long recordings into sentences"
             )
         return replace(self, utterances=tuple(u for u in self.utterances if u not in left_out))
 
@@ -194,10 +194,10 @@ class Corpus:
             f"{len(seconds)} speaker{'s' * (len(seconds) != 1)}, {len(self.utterances)} utterances, "
             f"{sum(seconds.values()) / 60:.1f} minutes ({counts})"
         ]
-        lines += some([f"  {name}: {value / 60:.1f} minutes" for name, value in seconds.items()])
+        lines += truncated_list([f"  {name}: {value / 60:.1f} minutes" for name, value in seconds.items()])
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")
-            lines += some([f"  {skipped.path}: {skipped.reason}" for skipped in self.skipped])
+            lines += truncated_list([f"  {skipped.path}: {skipped.reason}" for skipped in self.skipped])
         # A file's name need not be UTF-8, and then could not be printed.
         return "\n".join(lines).encode(errors="backslashreplace").decode()
 
@@ -225,7 +225,7 @@ def check_distinct_names(speakers: Iterable[str]) -> None:
     if pairs:
         raise CorpusError(
             "speakers whose names differ only in case, spaces or Unicode form: "
-            f"{'; '.join(some(pairs))}. Give one person one name, and two people two"
+            f"{'; '.join(truncated_list(pairs))}. Give one person one name, and two people two"
         )
 
 

@@ -13,7 +13,7 @@ from vczoo.data.corpus import READERS, Corpus, Skipped, Utterance, check_distinc
 from vczoo.data.manifest import LAYOUT, Listed, composed, list_recordings
 from vczoo.data.splits import assign_splits
 from vczoo.errors import AudioError, CorpusError, shortened
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 
 __all__ = ["read_corpus"]
 
@@ -49,7 +49,7 @@ def read_corpus(path: Location | Sequence[Location], *, validation: float = 0.1,
     if not listed:
         reasons = [f"{path}: {reason}" for path, reason in unlisted]
         nothing = f"no recording in {', '.join(map(str, paths)) or 'an empty list of folders'}; {LAYOUT}"
-        raise CorpusError("\n  ".join([nothing, *some(reasons)]))
+        raise CorpusError("\n  ".join([nothing, *truncated_list(reasons)]))
     check_distinct_names(item.speaker for item in listed)
     listed = _without_repetition(listed)
     with ThreadPoolExecutor(READERS) as pool:
@@ -67,7 +67,7 @@ def read_corpus(path: Location | Sequence[Location], *, validation: float = 0.1,
         names = ", ".join(map(repr, sorted(silent)))
         of = {item.path for item in listed if composed(item.speaker) in silent}
         reasons = [f"{item.path}: {item.reason}" for item in refused if item.path in of]
-        raise CorpusError("\n  ".join([f"no usable recording of {names}:", *some(reasons)]))
+        raise CorpusError("\n  ".join([f"no usable recording of {names}:", *truncated_list(reasons)]))
     splits = assign_splits(usable, validation, test)
     utterances = [
         Utterance(item.path, item.speaker, splits[item.path], seconds[item.path], text=item.text, label=item.label)

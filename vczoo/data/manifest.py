@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from vczoo.audio.waveform import AUDIO_SUFFIXES
 from vczoo.errors import CorpusError, shortened
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 
 __all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings"]
 
@@ -145,7 +145,9 @@ def _scan_manifest(manifest: Path) -> list[Listed]:
             listed.append(Listed(path, speaker, rank_by, chosen, where, composed(said), composed(label)))
     if faults:
         raise CorpusError(
-            "\n  ".join([f"{manifest}: {len(faults)} fault{'s' * (len(faults) > 1)}; {COLUMNS}", *some(faults)])
+            "\n  ".join(
+                [f"{manifest}: {len(faults)} fault{'s' * (len(faults) > 1)}; {COLUMNS}", *truncated_list(faults)]
+            )
         )
     return listed
 

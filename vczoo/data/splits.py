@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vczoo.data.manifest import Listed, Split, composed
 from vczoo.errors import CorpusError
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 
 __all__ = ["assign_splits"]
 
@@ -50,7 +50,7 @@ def assign_splits(listed: Sequence[Listed], validation: float, test: float) -> d
     if faults:
         raise CorpusError(
             f"too few utterances to split into train, validation ({validation:g}) and test ({test:g}): "
-            + "; ".join(some(faults))
+            + "; ".join(truncated_list(faults))
             + ". Record more, cut long recordings into sentences, or set a share to 0"
         )
     return splits

@@ -11,10 +11,10 @@ from vczoo.errors import VczooError
 from vczoo.evaluation.measures import Measures
 from vczoo.models.recipe import Part, Recipe
 
-__all__ = ["kin_notes", "shares_asr"]
+__all__ = ["leakage_notes", "shares_asr"]
 
 
-def kin_notes(recipe: Recipe, measures: Measures) -> tuple[str, ...]:
+def leakage_notes(recipe: Recipe, measures: Measures) -> tuple[str, ...]:
     """What must stand under a recipe's figures, for each measuring model that one of its parts is kin to.
 
     Kin is a part whose name, options or model folder name the measuring model's family: Whisper's encoder as content

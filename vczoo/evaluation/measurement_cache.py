@@ -24,14 +24,14 @@ from vczoo.evaluation.metrics.word_errors import Errors, count_errors
 from vczoo.evaluation.references import References
 from vczoo.evaluation.trials import Trial
 
-__all__ = ["RATE_HZ", "Material"]
+__all__ = ["RATE_HZ", "MeasurementCache"]
 
 T = TypeVar("T")
 
 RATE_HZ = 16000  # every measure reads this rate, so that no system gains by another
 
 
-class Material:
+class MeasurementCache:
     """What is to be measured, and the ears that hear it.
 
     Args:

@@ -12,7 +12,7 @@ from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.evaluation.metrics.f0_contour import HOP_SECONDS, f0_contour
 from vczoo.evaluation.report import Scores
-from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, calm, head, one_axes, page, save
+from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, despine, one_axes, page, save, set_title
 
 __all__ = ["plot_contours", "plot_mels", "plot_similarity"]
 
@@ -46,7 +46,7 @@ def plot_similarity(scores: Sequence[Scores], path: Path) -> Path:
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="cosine to the source speaker")
     axes.set(ylabel="cosine to the target", aspect="equal")
-    head(axes, "Speaker similarity: large, the mean; above the line, nearer to the target")
+    set_title(axes, "Speaker similarity: large, the mean; above the line, nearer to the target")
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
     return save(figure, path)
 
@@ -69,7 +69,7 @@ def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path
     axes.set_yticks(ticks, [str(hz) for hz in ticks])
     axes.minorticks_off()
     axes.set(xlabel="seconds", ylabel="F0 in Hz")
-    head(axes, title)
+    set_title(axes, title)
     axes.legend(frameon=False, ncols=len(waves), loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=9)
     return save(figure, path)
 
@@ -102,8 +102,8 @@ def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
             extent=(0, mel.shape[1] * spec.hop_length / spec.sample_rate_hz, 0, spec.num_mels),
         )
         axes.set(xlim=(0, seconds), yticks=[0, 40, 80], ylabel="mel band", facecolor="black")
-        head(axes, label)
-        calm(axes)
+        set_title(axes, label)
+        despine(axes)
     grid[-1, 0].set_xlabel("seconds")
     figure.suptitle(title, x=0.02, ha="left", fontsize=10, color=INK)
     return save(figure, path)

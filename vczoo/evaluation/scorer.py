@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
-from vczoo.evaluation.measurement_cache import RATE_HZ, Material
+from vczoo.evaluation.measurement_cache import RATE_HZ, MeasurementCache
 from vczoo.evaluation.measures import Measures
 from vczoo.evaluation.metrics.bootstrap import Figure, figure, stratified
 from vczoo.evaluation.metrics.f0_contour import compare_contours
@@ -89,7 +89,7 @@ class Evaluation:
         seed: int = 0,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.material = Material(trials, references, measures)
+        self.material = MeasurementCache(trials, references, measures)
         self.trials, self.measures, self.seed, self.say = self.material.trials, measures, seed, say
 
     @property

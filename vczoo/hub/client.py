@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download
 
 from vczoo.errors import HubError
-from vczoo.hub.errors import told
+from vczoo.hub.errors import hub_errors_explained
 from vczoo.hub.name import HubName
 from vczoo.io.files import open_file
 from vczoo.io.plain_yaml import LARGEST_TEXT
@@ -30,7 +30,7 @@ def resolve(name: HubName) -> str:
     Raises:
         HubError: there is no such repository or revision, or it cannot be seen or reached.
     """
-    with told(name.repository, name.revision):
+    with hub_errors_explained(name.repository, name.revision):
         commit = HfApi().resolve_revision(name.repository, revision=name.revision or None).resolved
     if not REVISION.fullmatch(commit):  # it becomes a folder's name
         raise HubError(f"{name}: {constants.ENDPOINT} says that its commit is {commit[:200]!r}, which is none")
@@ -58,7 +58,7 @@ def list_files(name: HubName, commit: str) -> dict[str, RepoFile]:
     Raises:
         HubError: it cannot be asked.
     """
-    with told(name.repository, commit):
+    with hub_errors_explained(name.repository, commit):
         infos = HfApi().get_paths_info(name.repository, list(RUN_FILES), revision=commit)
     listing = {info.path: info for info in infos if isinstance(info, RepoFile)}
     if wrong := [path for path, info in listing.items() if type(info.size) is not int or info.size < 0]:
@@ -84,7 +84,7 @@ def fetch_file(name: HubName, commit: str, info: RepoFile, limit: int, wanted: s
     """One file, checked; what is not what it should be does not stay in the cache."""
     if info.size > limit:
         raise HubError(f"{name}: {info.path} has {info.size} bytes, no more than {limit} can belong to such a run")
-    with told(name.repository, commit):
+    with hub_errors_explained(name.repository, commit):
         path = Path(hf_hub_download(name.repository, info.path, revision=commit))
     fault = digest_faults(path, info)
     if path.stat().st_size != info.size:

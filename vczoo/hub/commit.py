@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from vczoo.errors import HubError
 from vczoo.hub.client import digest_faults
-from vczoo.hub.errors import status_of, told
+from vczoo.hub.errors import hub_errors_explained, status_of
 from vczoo.hub.name import HubName
 from vczoo.models.bundled import CONFIG
 
@@ -64,7 +64,7 @@ def publish(name: HubName, files: Mapping[str, Path], *, private: bool, message:
         HubError: it cannot be published, and why; what of it was.
     """
     api, repository, tag = HfApi(), name.repository, name.revision
-    with told(repository, writing=True):
+    with hub_errors_explained(repository, writing=True):
         info = _repository(api, repository, private)
         listing = _listing(api, repository)
         if CONFIG not in listing and (others := sorted(listing.keys() - BEFORE)):
@@ -147,7 +147,7 @@ def _tag(api: HfApi, name: HubName, commit: str) -> None:
             api.create_tag(name.repository, tag=name.revision, revision=commit)
 
     try:
-        with told(name.repository, writing=True):
+        with hub_errors_explained(name.repository, writing=True):
             _retried(make)
     except HubError as error:
         raise HubError(

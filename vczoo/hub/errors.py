@@ -22,13 +22,13 @@ from huggingface_hub.errors import (
 
 from vczoo.errors import HubError
 
-__all__ = ["status_of", "told"]
+__all__ = ["hub_errors_explained", "status_of"]
 
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 @contextmanager
-def told(repository: str, revision: str = "", *, writing: bool = False) -> Iterator[None]:
+def hub_errors_explained(repository: str, revision: str = "", *, writing: bool = False) -> Iterator[None]:
     """Turn what the Hub's client raises about a repository into errors for people.
 
     Args:

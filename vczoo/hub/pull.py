@@ -62,7 +62,7 @@ def load_from_hub(text: str) -> Run:
                 f"{pulled.name}: {', '.join(damaged)} was damaged in the cache, and is no longer kept; load it again"
             ) from error
         raise
-    run.label = pulled.label
+    run.revision = pulled.label
     return run
 
 

@@ -126,8 +126,10 @@ def _ingredients(run: Run, consent: Consent, data_licence: str) -> Iterable[Ingr
     for place, part in describe_base(run.model, run.base, ()).items():
         yield Ingredient(f"{place}, weights of {part.source or 'a source that is not known'}", part.licence)
     if run.recipe.teacher:
-        taught = _teacher(run.recipe.teacher)
-        yield Ingredient(f"teacher, weights of {taught.source or 'a source that is not known'}", taught.licence)
+        teacher_frames = _teacher(run.recipe.teacher)
+        yield Ingredient(
+            f"teacher, weights of {teacher_frames.source or 'a source that is not known'}", teacher_frames.licence
+        )
     if consent.dataset:
         yield Ingredient(f"recordings of {consent.dataset}", data_licence or consent.licence)
     elif data_licence:

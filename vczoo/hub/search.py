@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, ModelInfo, constants
 
 from vczoo.errors import VczooError
 from vczoo.hub.client import fetch_config, list_files, resolve
-from vczoo.hub.errors import told
+from vczoo.hub.errors import hub_errors_explained
 from vczoo.hub.name import HubName
 from vczoo.runs.config import RunConfig
 
@@ -76,7 +76,7 @@ def search(words: str = "", *, base: str = "", language: str = "", author: str =
     if limit < 1:
         raise VczooError(f"limit is 1 or more, got {limit}")
     found: list[Speaker] = []
-    with told("the search"):
+    with hub_errors_explained("the search"):
         models = HfApi().list_models(
             filter=[TAG, *([language] if language else [])],
             search=words or None,

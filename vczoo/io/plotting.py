@@ -8,7 +8,20 @@ from typing import Any
 from vczoo.io.files import write_beside
 from vczoo.io.optional_imports import require
 
-__all__ = ["BLUE", "GREEN", "GREY", "INK", "ORANGE", "PURPLE", "calm", "grid", "head", "one_axes", "page", "save"]
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "INK",
+    "ORANGE",
+    "PURPLE",
+    "add_grid",
+    "despine",
+    "one_axes",
+    "page",
+    "save",
+    "set_title",
+]
 
 INK, GREY, BLUE, GREEN, ORANGE, PURPLE = "#222222", "#9a9a9a", "#2f6db3", "#3a9a5b", "#d1762c", "#7a5ba6"
 
@@ -31,12 +44,12 @@ def one_axes(width_inches: float, height_inches: float) -> tuple[Any, Any]:
     """
     figure = page(width_inches, height_inches)
     axes = figure.subplots()
-    calm(axes)
-    grid(axes)
+    despine(axes)
+    add_grid(axes)
     return figure, axes
 
 
-def calm(axes: Any) -> None:
+def despine(axes: Any) -> None:
     """Take away what stands around the data and says nothing."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -47,13 +60,13 @@ def calm(axes: Any) -> None:
     axes.yaxis.label.set(size=9, color=INK)
 
 
-def grid(axes: Any) -> None:
+def add_grid(axes: Any) -> None:
     """A pale grid behind the data."""
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def head(axes: Any, title: str) -> None:
+def set_title(axes: Any, title: str) -> None:
     """A title at the left."""
     axes.set_title(title, loc="left", fontsize=10, color=INK)
 

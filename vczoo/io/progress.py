@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Bar", "FileBar", "Several", "Silent", "Watcher"]
+__all__ = ["Callback", "CallbackList", "FileBar", "NullProgress", "ProgressBar"]
 
 
-class Watcher(Protocol):
+class Callback(Protocol):
     """Hears how training goes: a progress bar, say."""
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
@@ -27,10 +27,10 @@ class Watcher(Protocol):
         """An epoch is done; the record is a line of metrics.jsonl."""
 
 
-class Silent:
+class NullProgress:
     """A watcher that shows nothing. Use it as a context."""
 
-    def __enter__(self) -> Silent:
+    def __enter__(self) -> NullProgress:
         return self
 
     def __exit__(self, *_: object) -> None: ...
@@ -51,10 +51,10 @@ class Silent:
         """Nothing."""
 
 
-class Several:
+class CallbackList:
     """A watcher that tells several others what it hears."""
 
-    def __init__(self, *watchers: Watcher) -> None:
+    def __init__(self, *watchers: Callback) -> None:
         self.watchers = watchers
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
@@ -78,7 +78,7 @@ class Several:
             watcher.epoch(record)
 
 
-class Bar:
+class ProgressBar:
     """A watcher that draws on standard error. Use it as a context."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Bar:
         self.task = self.progress.add_task("fine-tuning", total=None, unit="steps")
         self.heard = self.progress.add_task("frozen stages", total=None, visible=False, unit="recordings")
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         self.progress.start()
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["nearest", "some"]
+__all__ = ["nearest", "truncated_list"]
 
 LONGEST_NAME = 200  # characters; what is longer is like no name
 
@@ -25,6 +25,6 @@ def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> str:
 SHOWN = 10  # lines of one report; the rest are counted
 
 
-def some(lines: Sequence[str]) -> list[str]:
+def truncated_list(lines: Sequence[str]) -> list[str]:
     """The first lines of a long report, and how many more there are."""
     return [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])]

@@ -15,7 +15,7 @@ from vczoo.errors import ContractError, RecipeError, WeightsError
 from vczoo.io.tensors import digest
 from vczoo.models.bundled import find_start
 from vczoo.models.model import Model, stage_of
-from vczoo.models.part_options import Ready, attempt, ready_part
+from vczoo.models.part_options import CheckedPart, check_part, run_check
 from vczoo.models.recipe import HeadPart, Part, Recipe
 from vczoo.models.resolve import read_values
 from vczoo.models.selection_metric import criterion_faults
@@ -58,20 +58,20 @@ def check(recipe: Recipe) -> None:
         RecipeError: with every fault.
     """
     faults: list[str] = []
-    ready = _prepare(recipe, faults, taught=True)
+    ready = _prepare(recipe, faults, teacher_frames=True)
     if recipe.start:
         faults += _start_faults(recipe)
     with torch.random.fork_rng(devices=[]):
         model = _assemble(recipe, ready, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
         if "freezing" in ready:
-            freezing: Freezing | None = attempt(faults, "freezing", lambda: ready["freezing"].make({}))
+            freezing: Freezing | None = run_check(faults, "freezing", lambda: ready["freezing"].make({}))
             if freezing and model:
                 num_stages = len(model.backbone.stages())
-                attempt(faults, "freezing", lambda: freezing.multipliers(num_stages, 0))
+                run_check(faults, "freezing", lambda: freezing.multipliers(num_stages, 0))
         if "teacher" in ready:
             teacher: Backbone | None = _make_with_weights(ready, "teacher", {}, faults, ("teacher",))
             if teacher and model:
-                attempt(faults, "teacher", lambda: check_teacher(model, teacher.spec))
+                run_check(faults, "teacher", lambda: check_teacher(model, teacher.spec))
     if model:
         faults += teacher_faults(recipe, model)
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
@@ -136,7 +136,7 @@ def pretrained_places(recipe: Recipe) -> list[str]:
     return _with_base(ready)
 
 
-def _with_base(ready: Mapping[str, Ready]) -> list[str]:
+def _with_base(ready: Mapping[str, CheckedPart]) -> list[str]:
     """As `pretrained_places`; a vocoder's file is of this machine, a run keeps it."""
     found = []
     for place in ("backbone", "vocoder"):
@@ -153,8 +153,8 @@ def build_freezing(recipe: Recipe) -> Freezing:
         RecipeError: with every fault of it.
     """
     faults: list[str] = []
-    ready = ready_part(faults, "freezing", "freezing", recipe.freezing)
-    freezing: Freezing | None = attempt(faults, "freezing", lambda: ready.make({})) if ready else None
+    ready = check_part(faults, "freezing", "freezing", recipe.freezing)
+    freezing: Freezing | None = run_check(faults, "freezing", lambda: ready.make({})) if ready else None
     if freezing is None:
         raise RecipeError(recipe.name, faults)
     return freezing
@@ -162,7 +162,7 @@ def build_freezing(recipe: Recipe) -> Freezing:
 
 def _start_faults(recipe: Recipe) -> list[str]:
     faults: list[str] = []
-    attempt(faults, "start", lambda: find_start(recipe.start))
+    run_check(faults, "start", lambda: find_start(recipe.start))
     weights = str(recipe.backbone.options.get("weights", ""))
     if is_weights_file(weights):
         faults.append(f"backbone.weights: {weights} and start {recipe.start!r} both give the backbone; leave one out")
@@ -170,8 +170,8 @@ def _start_faults(recipe: Recipe) -> list[str]:
 
 
 def _prepare(
-    recipe: Recipe, faults: list[str], random: Collection[str] = (), *, taught: bool = False
-) -> dict[str, Ready]:
+    recipe: Recipe, faults: list[str], random: Collection[str] = (), *, teacher_frames: bool = False
+) -> dict[str, CheckedPart]:
     """Every part of a recipe whose name and options hold, by its place in the recipe; `taught`, its teacher, too."""
     places: list[tuple[str, Kind, Part]] = [
         ("backbone", "backbone", recipe.backbone),
@@ -180,19 +180,23 @@ def _prepare(
     ]
     if recipe.vocoder:
         places.append(("vocoder", "vocoder", recipe.vocoder))
-    if recipe.teacher and taught:
+    if recipe.teacher and teacher_frames:
         places.append(("teacher", "backbone", recipe.teacher))
     found = {
-        place: ready_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
+        place: check_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
     }
-    for name, fault in need_faults(recipe.to_plain() | ({} if taught else {"teacher": None})).items():
+    for name, fault in need_faults(recipe.to_plain() | ({} if teacher_frames else {"teacher": None})).items():
         if not any(name in said for said in faults):  # a part's fault may have named its plugin
             faults.append(fault)
     return {place: ready for place, ready in found.items() if ready}
 
 
 def _assemble(
-    recipe: Recipe, ready: Mapping[str, Ready], known: Mapping[str, Any], faults: list[str], random: Collection[str]
+    recipe: Recipe,
+    ready: Mapping[str, CheckedPart],
+    known: Mapping[str, Any],
+    faults: list[str],
+    random: Collection[str],
 ) -> Model | None:
     """Build what is ready, part after part, each in the context of what is known of the data and of those before it."""
     parts: dict[str, Any] = {}
@@ -206,7 +210,7 @@ def _assemble(
         parts["backbone"] = backbone
         context["frames"] = backbone.spec if backbone else None
     if parts.get("backbone") and parts.get("vocoder"):
-        attempt(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
+        run_check(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
     heads: dict[str, Head] = {}
     lost = False  # whether a head before could not be made, which may have been the speaker head
     broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not parts.get(name)]
@@ -223,7 +227,7 @@ def _assemble(
             read = context
             if recipe.heads[name].reads == "acoustic":
                 read = context | {"frames": _as_frames(context.get("acoustic"))}
-            head = attempt(faults, f"heads.{name}", partial(_read_rightly, found, read, recipe.heads[name]))
+            head = run_check(faults, f"heads.{name}", partial(_read_rightly, found, read, recipe.heads[name]))
             lost = lost or head is None
             if head is not None:
                 heads[name] = head
@@ -244,7 +248,7 @@ def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:
     return FrameSpec(acoustic.sample_rate_hz, acoustic.hop_length, acoustic.num_mels)
 
 
-def _read_rightly(ready: Ready, context: Mapping[str, Any], part: HeadPart) -> Head:
+def _read_rightly(ready: CheckedPart, context: Mapping[str, Any], part: HeadPart) -> Head:
     """Make a head that reads what it can."""
     if part.reads == "acoustic" and context["frames"] is None:
         raise ContractError(
@@ -261,13 +265,13 @@ def _read_rightly(ready: Ready, context: Mapping[str, Any], part: HeadPart) -> H
 
 
 def _make_with_weights(
-    ready: Mapping[str, Ready], place: str, context: Mapping[str, Any], faults: list[str], random: Collection[str]
+    ready: Mapping[str, CheckedPart], place: str, context: Mapping[str, Any], faults: list[str], random: Collection[str]
 ) -> Any:
     part = ready[place]
     if place in random and "weights" in part.options:
-        part = Ready(part.entry, part.factory, part.options | {"weights": "random"})
+        part = CheckedPart(part.entry, part.factory, part.options | {"weights": "random"})
     passing = () if place in random else (WeightsError,)  # a download that fails is no fault of the recipe
-    return attempt(faults, place, lambda: part.make(context), passing)
+    return run_check(faults, place, lambda: part.make(context), passing)
 
 
 def _check_vocoder(recipe: Recipe, backbone: Backbone, vocoder: Vocoder) -> None:

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from vczoo.errors import ContractError
 
-__all__ = ["outlined", "unfilled"]
+__all__ = ["init_on_meta", "meta_tensors"]
 
 MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have some 2,000
 MOST_CONSTANTS = 2**26  # elements, all together; those of the zoo have at most 2**23
@@ -54,7 +54,7 @@ CONSTANT = {
 
 
 @contextmanager
-def outlined() -> Iterator[None]:
+def init_on_meta() -> Iterator[None]:
     """While it lasts, modules that this thread makes are outlines.
 
     Raises:
@@ -129,7 +129,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def unfilled(module: nn.Module) -> list[str]:
+def meta_tensors(module: nn.Module) -> list[str]:
     """The names of parameters and buffers that are still on the meta device."""
     return [
         name

@@ -29,7 +29,7 @@ from vczoo.modules.interfaces.heads import (
     VoiceHead,
 )
 from vczoo.modules.interfaces.vocoder import Vocoder
-from vczoo.modules.nn.gradient_reversal import Reversal
+from vczoo.modules.nn.gradient_reversal import GradientReversal
 
 __all__ = ["Model", "stage_of"]
 
@@ -69,7 +69,7 @@ class Model(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
-        self.shares = dict(shares)
+        self.loss_weights = dict(shares)
         self.vocoder = vocoder
         self.base: dict[str, str] = {}
         accepts = vocoder.accepts if vocoder else None
@@ -158,10 +158,10 @@ class Model(nn.Module):
         target: Frames | None,
         reference: Frames | None = None,
         *,
-        strangers: bool | None = None,
+        has_unknown_speakers: bool | None = None,
         texts: Sequence[str] = (),
         labels: Tensor | None = None,
-        taught: Frames | None = None,
+        teacher_frames: Frames | None = None,
     ) -> Loss:
         """The weighted sum of the heads' losses, and `<head>.<figure>` for each.
 
@@ -176,8 +176,8 @@ class Model(nn.Module):
             labels: (B,) indices of each item's label, for label heads.
             taught: (B, T, C'), what the teacher hears in them, for heads of frames.
         """
-        if strangers is None:
-            strangers = bool((speakers < 0).any())
+        if has_unknown_speakers is None:
+            has_unknown_speakers = bool((speakers < 0).any())
         total = content.values.new_zeros(())
         metrics: dict[str, Tensor] = {}
         own = target if self.speakers_by_mels else content
@@ -188,21 +188,21 @@ class Model(nn.Module):
             loss: Loss | None = None
             read = target if name in self.acoustic_heads else content
             if read is not None and name in self.reversals:
-                read = read.with_values(Reversal.apply(read.values, self.reversals[name]))  # type: ignore[no-untyped-call]
+                read = read.with_values(GradientReversal.apply(read.values, self.reversals[name]))  # type: ignore[no-untyped-call]
             if isinstance(head, VoiceHead) and pitch is not None and target is not None:
                 loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
             elif read is None:
                 continue
-            elif isinstance(head, SpeakerHead) and not strangers:
+            elif isinstance(head, SpeakerHead) and not has_unknown_speakers:
                 loss = head.loss(read, speakers)
             elif isinstance(head, TextHead) and texts:
                 loss = head.loss(read, texts)
             elif isinstance(head, LabelHead) and labels is not None:
                 loss = head.loss(read, labels)
-            elif isinstance(head, FrameHead) and taught is not None:
-                loss = head.loss(read, taught)
+            elif isinstance(head, FrameHead) and teacher_frames is not None:
+                loss = head.loss(read, teacher_frames)
             if loss is not None:
-                total = total + self.shares[name] * loss.value
+                total = total + self.loss_weights[name] * loss.value
                 metrics[f"{name}.loss"] = loss.value.detach()
                 metrics |= {f"{name}.{figure}": value for figure, value in loss.metrics.items()}
         return Loss(total, metrics)

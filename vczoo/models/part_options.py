@@ -21,7 +21,7 @@ from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 
-__all__ = ["CONTEXT", "Ready", "attempt", "ready_part"]
+__all__ = ["CONTEXT", "CheckedPart", "check_part", "run_check"]
 
 # What a factory may ask for by naming it in its signature; everything else in the signature is an option.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
@@ -39,7 +39,7 @@ _NEEDS = {
 
 
 @dataclass(frozen=True)
-class Ready:
+class CheckedPart:
     """A part whose name and options hold: everything but its context."""
 
     entry: Entry
@@ -72,7 +72,9 @@ class Ready:
             ) from error
 
 
-def ready_part(faults: list[str], place: str, kind: Kind, part: Part, *, weights_needed: bool = True) -> Ready | None:
+def check_part(
+    faults: list[str], place: str, kind: Kind, part: Part, *, weights_needed: bool = True
+) -> CheckedPart | None:
     """Look a part up and check its options against its factory's signature; add its faults, or give it ready.
 
     Args:
@@ -113,8 +115,8 @@ def ready_part(faults: list[str], place: str, kind: Kind, part: Part, *, weights
     if "weights" in parameters:
         options.setdefault("weights", parameters["weights"].default)
         if weights_needed:
-            attempt(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
-    return Ready(entry, factory, options) if len(faults) == before else None
+            run_check(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
+    return CheckedPart(entry, factory, options) if len(faults) == before else None
 
 
 def _tell_replaced(entry: Entry, use: str) -> None:
@@ -124,7 +126,7 @@ def _tell_replaced(entry: Entry, use: str) -> None:
         warn_at_caller(f"{entry.kind} {use!r} is replaced by {entry.replaced_by!r}; write `use: {entry.replaced_by}`")
 
 
-def attempt(
+def run_check(
     faults: list[str], place: str, action: Callable[[], Any], passing: tuple[type[VczooError], ...] = ()
 ) -> Any:
     """Do something; a mistake of the caller's becomes a fault at its place, and None is what is got.

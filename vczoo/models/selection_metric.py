@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from vczoo.errors import CorpusError, RecipeError, VczooError
 
-__all__ = ["Criterion", "best_epoch", "check_criterion", "criterion_faults", "listens", "score"]
+__all__ = ["Criterion", "best_epoch", "check_criterion", "criterion_faults", "needs_conversions", "score"]
 
 Criterion = Literal["loss", "accuracy", "similarity", "character-error", "word-error", "recall"]
 
@@ -65,7 +65,7 @@ def best_epoch(history: Sequence[Mapping[str, Any]], criterion: Criterion, keep:
     return int(record["epoch"])
 
 
-def listens(criterion: Criterion) -> bool:
+def needs_conversions(criterion: Criterion) -> bool:
     """Whether held-out utterances must be converted for it."""
     return criterion in _HEARD
 
@@ -81,7 +81,7 @@ def criterion_faults(criterion: Criterion, section: str, tasks: Collection[str])
     if criterion in _OF_HEADS and not set(tasks) & set(owners := _OF_HEADS[criterion][2]):
         whose = " or ".join(f"a {owner} head's" for owner in owners)
         return [f"{section}.criterion: {criterion} is {whose}, and this recipe has none; choose loss, or add one"]
-    if listens(criterion) and "voice" not in tasks:
+    if needs_conversions(criterion) and "voice" not in tasks:
         others = [name for name, (_, _, owners) in _OF_HEADS.items() if set(owners) & set(tasks)]
         return [
             f"{section}.criterion: {criterion} is measured on conversions, and this recipe has no voice head; choose "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError, RecipeError, WeightsError
 from vczoo.models.model import Model
-from vczoo.models.part_options import attempt, ready_part
+from vczoo.models.part_options import check_part, run_check
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.backbone import Backbone
 
@@ -28,10 +28,10 @@ def build_teacher(recipe: Recipe, model: Model) -> Backbone | None:
         raise RecipeError(recipe.name, faults)
     if recipe.teacher is None:
         return None
-    ready = ready_part(faults, "teacher", "backbone", recipe.teacher)
-    teacher: Backbone | None = attempt(faults, "teacher", lambda: ready.make({}), (WeightsError,)) if ready else None
+    ready = check_part(faults, "teacher", "backbone", recipe.teacher)
+    teacher: Backbone | None = run_check(faults, "teacher", lambda: ready.make({}), (WeightsError,)) if ready else None
     if teacher:
-        attempt(faults, "teacher", lambda: check_teacher(model, teacher.spec))
+        run_check(faults, "teacher", lambda: check_teacher(model, teacher.spec))
     if teacher is None or faults:
         raise RecipeError(recipe.name, faults)
     return teacher.eval().requires_grad_(False)

@@ -70,7 +70,9 @@ def _at_revision(entry_name: str, name: str, weights: Weights, revision: str) ->
 
 def announce_download(entry_name: str, weights: Weights) -> None:
     """Say on standard error what is about to be downloaded, how large it is and from where."""
-    sys.stderr.write(f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {_place(weights)}\n")
+    sys.stderr.write(
+        f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {_describe_source(weights)}\n"
+    )
 
 
 def unavailable(entry_name: str, weights: Weights, cause: BaseException | str, part: str = "backbone") -> WeightsError:
@@ -80,7 +82,7 @@ def unavailable(entry_name: str, weights: Weights, cause: BaseException | str, p
         part: where in a recipe the entry stands.
     """
     return WeightsError(
-        f"{entry_name}: pretrained weights {weights.name} ({_size(weights)}, {_place(weights)}) are not on "
+        f"{entry_name}: pretrained weights {weights.name} ({_size(weights)}, {_describe_source(weights)}) are not on "
         f"this machine and cannot be downloaded ({cause}). Three ways out:\n"
         "  1. connect to the network, leave HF_HUB_OFFLINE unset, and run this once: they stay in the cache;\n"
         f"  2. bring them as a file: {part}.weights=PATH.safetensors;\n"
@@ -92,7 +94,7 @@ def _size(weights: Weights) -> str:
     return f"{weights.size_bytes / MEGABYTE:.0f} MB" if weights.size_bytes else "size not known"
 
 
-def _place(weights: Weights) -> str:
+def _describe_source(weights: Weights) -> str:
     if "://" in weights.source:
         return weights.source
     revision = f"@{weights.revision}" if weights.revision else ""

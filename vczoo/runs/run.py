@@ -47,7 +47,7 @@ class Run:
         base: what the pretrained parts are, as far as it is not for the model itself to say.
         folder: where it was read from or written to last; None for one that is in memory alone.
         labels: that its label heads know, in the order of the logits.
-        label: names this very state of it: the first digits of its configuration's SHA-256, or a commit on the Hub.
+        revision: the first digits of its configuration's SHA-256, or its commit on the Hub.
     """
 
     recipe: Recipe
@@ -60,7 +60,7 @@ class Run:
     consent: str = ""
     base: dict[Place, BasePart] = field(default_factory=dict)
     folder: Path | None = None
-    label: str = ""
+    revision: str = ""
     labels: tuple[str, ...] = ()
 
 

@@ -20,7 +20,7 @@ from vczoo.io.tensor_file import halved, layout_faults, layout_of, read_layout, 
 from vczoo.io.tensors import digest, put_tensors, read_tensors
 from vczoo.models.build import build, pretrained_places
 from vczoo.models.bundled import CONFIG
-from vczoo.models.meta_init import outlined, unfilled
+from vczoo.models.meta_init import init_on_meta, meta_tensors
 from vczoo.models.model import Model, stage_of
 from vczoo.models.portability import foreign_faults, pinned
 from vczoo.models.recipe import Recipe
@@ -43,7 +43,7 @@ __all__ = [
 
 LARGEST_METRICS = 16_000_000  # bytes
 LARGEST_MODEL = 2**35  # bytes; the largest of the zoo takes half of that
-LABEL_DIGITS = 12
+REVISION_DIGITS = 12
 
 
 def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -> Path:
@@ -97,7 +97,7 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
                 stack.enter_context(write_beside(path / name)).write_bytes(content)
     except OSError as error:
         raise RunError(f"{path}: the run cannot be written ({error}); free some space and save it again") from error
-    run.folder, run.label = path, _label(text)
+    run.folder, run.revision = path, _revision(text)
     return path
 
 
@@ -134,7 +134,7 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
         config.consent,
         dict(config.base),
         path,
-        _label((path / CONFIG).read_bytes()),
+        _revision((path / CONFIG).read_bytes()),
         tuple(config.labels),
     )
 
@@ -212,13 +212,13 @@ def _model_of(config: RunConfig, path: Path) -> Model:
         raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, {CONFIG} says {config.tensors}")
     check_base(config.base, model)
     fill_model(model, read_tensors(path / MODEL, layout))
-    if rest := unfilled(model):
+    if rest := meta_tensors(model):
         raise WeightsError(f"nothing gives values to {some_names(rest)}; report it to the author of the plugin")
     return model.eval()
 
 
 def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
-    with torch.random.fork_rng(devices=[]), outlined() if outline else nullcontext():
+    with torch.random.fork_rng(devices=[]), init_on_meta() if outline else nullcontext():
         recipe, speakers = Recipe.parse(config.recipe), max(1, len(config.speakers))
         model = build(recipe, speakers, config.labels, random=random, stages=stages)
     if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
@@ -262,5 +262,5 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     return metrics
 
 
-def _label(config: bytes) -> str:
-    return hashlib.sha256(config).hexdigest()[:LABEL_DIGITS]
+def _revision(config: bytes) -> str:
+    return hashlib.sha256(config).hexdigest()[:REVISION_DIGITS]

@@ -19,10 +19,10 @@ from vczoo.runs.pretrained_base import Place
 from vczoo.runs.run import Run
 from vczoo.runs.run_folder import fill_model, load_run
 
-__all__ = ["begin", "fingerprint_of_start", "vocoder_of_start"]
+__all__ = ["build_initial_model", "fingerprint_of_start", "vocoder_of_start"]
 
 
-def begin(recipe: Recipe, num_speakers: int, labels: Sequence[str] = ()) -> Run:
+def build_initial_model(recipe: Recipe, num_speakers: int, labels: Sequence[str] = ()) -> Run:
     """Build a recipe's model, and put the tensors of its `start` into it.
 
     The start gives the backbone whole, each head that has the same name in both, and the vocoder where both use the

@@ -24,11 +24,11 @@ __all__ = [
     "cut",
     "find_time_axis",
     "frozen_depth",
-    "hear",
     "in_eval_mode",
     "masked",
-    "resume",
-    "sent",
+    "run_prefix",
+    "run_suffix",
+    "to_device",
 ]
 
 PROBE_SECONDS = (0.3, 0.6)
@@ -82,7 +82,7 @@ def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def hear(backbone: Backbone, waves: Sequence[Waveform], depth: int) -> list[Activation]:
+def run_prefix(backbone: Backbone, waves: Sequence[Waveform], depth: int) -> list[Activation]:
     """Run the first `depth` stages on recordings (1, S), those of one padded length as a batch.
 
     Those stages should be in eval mode. With depth 0 that is what `prepare` gives.
@@ -105,12 +105,12 @@ def hear(backbone: Backbone, waves: Sequence[Waveform], depth: int) -> list[Acti
     return [found[index] for index in range(len(waves))]
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on another device; from pinned memory to a GPU, so that nobody waits for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def resume(backbone: Backbone, items: Sequence[Activation], depth: int) -> Frames:
+def run_suffix(backbone: Backbone, items: Sequence[Activation], depth: int) -> Frames:
     """Run the stages from `depth` on, activations of one shape as a batch: (B, T, C)."""
     if depth == len(backbone.stages()):
         return Frames.batch([Frames.of(item.values) for item in items])
@@ -121,13 +121,13 @@ def resume(backbone: Backbone, items: Sequence[Activation], depth: int) -> Frame
     for indices in groups.values():
         values = torch.cat([items[index].values for index in indices])
         lengths = [items[index].length for index in indices]
-        frames = backbone.collect(backbone.run(values, depth), sent(torch.tensor(lengths), values.device))
+        frames = backbone.collect(backbone.run(values, depth), to_device(torch.tensor(lengths), values.device))
         parts.append(frames.cut(max(lengths)))
         order += indices
     frames = Frames.batch(parts)
     if order == list(range(len(items))):
         return frames
-    back = sent(torch.argsort(torch.tensor(order)), frames.values.device)
+    back = to_device(torch.argsort(torch.tensor(order)), frames.values.device)
     return Frames(frames.values[back], frames.lengths[back]).cut(frames.longest)
 
 

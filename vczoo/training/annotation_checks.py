@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from vczoo.audio.waveform import LONGEST_SECONDS
 from vczoo.data.corpus import Corpus, Utterance
 from vczoo.errors import CorpusError
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 from vczoo.models.model import Model
 from vczoo.modules.alphabet import spelled
 from vczoo.modules.interfaces.heads import TextHead
@@ -106,4 +106,4 @@ def _frames_of(model: Model, utterance: Utterance) -> int:
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
-    return "\n    ".join([title, *some(lines)])
+    return "\n    ".join([title, *truncated_list(lines)])

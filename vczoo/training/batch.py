@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
-from vczoo.training.activations import Activation, sent
+from vczoo.training.activations import Activation, to_device
 
 __all__ = ["Batch", "together"]
 
@@ -24,7 +24,7 @@ class Batch:
         depth: the stage that comes next.
         strangers: whether there is such a one.
         wave: (B, S) at the model's rate; None where something else than the samples is kept.
-        heard: what stands before that stage, an item each; None where `wave` or `content` is given.
+        activations: what stands before that stage, an item each; None where `wave` or `content` is given.
         content: (B, T, C), what a frozen backbone hears; None where the backbone trains.
         reference: (B, T'', C), content of other excerpts by the same speakers, or mels of them where speakers are known
             by those; None where that would need another pass through a backbone that trains.
@@ -39,14 +39,14 @@ class Batch:
 
     speakers: Tensor
     depth: int = 0
-    strangers: bool = False
+    has_unknown_speakers: bool = False
     wave: Waveform | None = None
-    heard: tuple[Activation, ...] | None = None
+    activations: tuple[Activation, ...] | None = None
     content: Frames | None = None
     reference: Frames | None = None
     pitch: Frames | None = None
     target: Frames | None = None
-    taught: Frames | None = None
+    teacher_frames: Frames | None = None
     texts: tuple[str, ...] = ()
     labels: Tensor | None = None
     share: float = 1.0
@@ -55,22 +55,22 @@ class Batch:
         """The same batch on another device."""
 
         def move(tensor: Tensor) -> Tensor:
-            return sent(tensor, device)
+            return to_device(tensor, device)
 
         def frames(part: Frames | None) -> Frames | None:
             return part.moved(move) if part else None
 
-        wave, heard = self.wave, self.heard
+        wave, heard = self.wave, self.activations
         return replace(
             self,
             speakers=move(self.speakers),
             wave=Waveform(move(wave.samples), wave.sample_rate_hz, move(wave.lengths)) if wave else None,
-            heard=tuple(Activation(move(item.values), item.length) for item in heard) if heard else None,
+            activations=tuple(Activation(move(item.values), item.length) for item in heard) if heard else None,
             content=frames(self.content),
             reference=frames(self.reference),
             pitch=frames(self.pitch),
             target=frames(self.target),
-            taught=frames(self.taught),
+            teacher_frames=frames(self.teacher_frames),
             labels=None if self.labels is None else move(self.labels),
         )
 

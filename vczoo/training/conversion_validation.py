@@ -25,9 +25,17 @@ from vczoo.evaluation.measures import Measures, load_measures
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.evaluation.metrics.word_errors import count_errors
 from vczoo.models.model import Model
-from vczoo.models.selection_metric import Criterion, listens
+from vczoo.models.selection_metric import Criterion, needs_conversions
 
-__all__ = ["PAIRS", "SOURCE_SECONDS", "VOICE_SECONDS", "HeldOut", "Pair", "choose_pairs", "load_ears"]
+__all__ = [
+    "PAIRS",
+    "SOURCE_SECONDS",
+    "VOICE_SECONDS",
+    "ConversionValidator",
+    "Pair",
+    "choose_pairs",
+    "load_measuring_models",
+]
 
 PAIRS = 8  # at most: with them an epoch's figures cost seconds, and move by less than an epoch's training does
 SOURCE_SECONDS = 10.0
@@ -72,7 +80,7 @@ def choose_pairs(corpus: Corpus, speakers: Sequence[str], seed: int) -> tuple[Pa
     return tuple(pairs)
 
 
-def load_ears(criterion: Criterion) -> Measures | None:
+def load_measuring_models(criterion: Criterion) -> Measures | None:
     """The models that a criterion needs: None where it needs none. DNSMOS is left out.
 
     Where similarity decides and the ASR cannot be had, a line on standard error says so, and character errors are
@@ -82,7 +90,7 @@ def load_ears(criterion: Criterion) -> Measures | None:
         PluginError: the extra `eval` is not installed.
         WeightsError: the ASR's weights cannot be had, and character error decides.
     """
-    if not listens(criterion):
+    if not needs_conversions(criterion):
         return None
     try:
         return load_measures(naturalness=False)
@@ -94,7 +102,7 @@ def load_ears(criterion: Criterion) -> Measures | None:
         return ears
 
 
-class HeldOut:
+class ConversionValidator:
     """Converts the same few utterances each time it is called, and measures what comes out.
 
     What does not change in between is made once: pitch, mels, and the frames of a backbone that is wholly frozen.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vczoo.errors import PluginError
-from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, calm, grid, head, page, save
+from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, add_grid, despine, page, save, set_title
 from vczoo.models.selection_metric import Criterion, best_epoch
 
 __all__ = ["CURVES", "draw_curves", "plot_curves"]
@@ -64,14 +64,14 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -
     grids = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     dot = "o" if len(history) <= DOTTED else ""
     for axes, (title, lines) in zip(grids[:, 0], panels, strict=True):
-        calm(axes)
-        grid(axes)
+        despine(axes)
+        add_grid(axes)
         axes.axvline(chosen, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
         for label, colour, points in lines:
             axes.plot(list(points), list(points.values()), color=colour, lw=1.4, marker=dot, ms=2.5, label=label)
             if colour != GREY and chosen in points:  # what is grey had no part in the choice
                 axes.plot([chosen], [points[chosen]], "o", color=colour, ms=6, mec="white", mew=1.0, zorder=3)
-        head(axes, title)
+        set_title(axes, title)
         if len(lines) > 1:
             axes.legend(
                 frameon=False,

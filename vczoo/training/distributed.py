@@ -15,7 +15,7 @@ from torch import Tensor, distributed, nn
 
 from vczoo.errors import VczooError
 
-__all__ = ["Precision", "Team"]
+__all__ = ["DistributedContext", "Precision"]
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 PATIENCE = timedelta(days=1)  # one process may hear an hour of speech, or enrol, while the others wait for it
 
 
-class Team:
+class DistributedContext:
     """This process among those that train a model together; usually it is alone.
 
     Started by `accelerate launch` (or `vczoo train --processes`) there are several, each on its own device.
@@ -73,11 +73,11 @@ class Team:
         return int(self.accelerator.num_processes)
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes files and speaks."""
         return bool(self.accelerator.is_main_process)
 
-    def alone(self, action: Callable[[], T]) -> T | None:
+    def on_main_process(self, action: Callable[[], T]) -> T | None:
         """Let the leader do something while the others wait; an error of it is everybody's.
 
         Returns:
@@ -87,7 +87,7 @@ class Team:
             return action()
         result, told = None, [""]
         error: BaseException | None = None
-        if self.leads:
+        if self.is_main_process:
             try:
                 result = action()
             except BaseException as caught:

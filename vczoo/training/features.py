@@ -21,7 +21,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
 from vczoo.io.tensors import fingerprint
 from vczoo.models.model import Model
-from vczoo.training.activations import Activation, TimeAxis, find_time_axis, hear, in_eval_mode, resume
+from vczoo.training.activations import Activation, TimeAxis, find_time_axis, in_eval_mode, run_prefix, run_suffix
 from vczoo.training.augment import PLAIN, Version, as_heard
 from vczoo.training.feature_cache import Cache, Section
 
@@ -158,11 +158,11 @@ class Features:
         for run in runs(utterances, lambda utterance: utterance.seconds):
             items = self.activations([(utterance, PLAIN) for utterance in run])
             moved = [Activation(item.values.to(self.device).float(), item.length) for item in items]
-            frames = resume(self.model.backbone, moved, self.depth)
+            frames = run_suffix(self.model.backbone, moved, self.depth)
             found += [frames[index] for index in range(len(run))]
         return found
 
-    def taught(self, utterances: Sequence[Utterance]) -> list[Frames | None]:
+    def teacher_frames(self, utterances: Sequence[Utterance]) -> list[Frames | None]:
         """What the teacher hears in whole recordings at the times of this backbone's frames: (1, T, C), on the CPU."""
         if self.teacher is None:
             return [None] * len(utterances)
@@ -231,7 +231,7 @@ class Features:
             for wave, (_, version) in zip(plain, batch, strict=True)
         ]
         with in_eval_mode(stage.module for stage in backbone.stages()[: self.depth]):
-            made = hear(backbone, waves, self.depth)
+            made = run_prefix(backbone, waves, self.depth)
         kept = []
         for item, wave, (utterance, version) in zip(made, plain, batch, strict=True):
             if version.speed != 1.0:

@@ -15,33 +15,33 @@ from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RunError
-from vczoo.evaluation.leakage import kin_notes
+from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import Measures
 from vczoo.io.files import write_text
-from vczoo.io.progress import Bar, Several, Silent
+from vczoo.io.progress import CallbackList, NullProgress, ProgressBar
 from vczoo.io.tensors import fingerprint as weights_fingerprint
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
-from vczoo.models.selection_metric import check_criterion, listens
+from vczoo.models.selection_metric import check_criterion, needs_conversions
 from vczoo.models.teacher import build_teacher
 from vczoo.runs.run import MANIFEST, Run, is_run
 from vczoo.runs.run_folder import load_run, save_run
-from vczoo.runs.warm_start import begin, fingerprint_of_start
+from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
 from vczoo.training.annotation_checks import check_annotations
 from vczoo.training.checkpoint import CHECKPOINT
-from vczoo.training.conversion_validation import HeldOut, load_ears
+from vczoo.training.conversion_validation import ConversionValidator, load_measuring_models
 from vczoo.training.curves import draw_curves
-from vczoo.training.distributed import Team
+from vczoo.training.distributed import DistributedContext
 from vczoo.training.optimizer import trainable
 from vczoo.training.setup import (
     check_consistency,
     check_shards,
     check_versions,
-    clips_of,
     features_of,
     recipe_of_run,
+    segments_by_split,
     unmasked_note,
 )
 from vczoo.training.speakers import accuracy_by_age, voice_of
@@ -115,8 +115,8 @@ def finetune(
     recipe = recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
     settings = recipe.training
     check_trackers(log)
-    team = Team(device, settings.precision, sharded=shard)
-    team.alone(lambda: _check_out(folder, resume))
+    team = DistributedContext(device, settings.precision, sharded=shard)
+    team.on_main_process(lambda: _check_out(folder, resume))
     corpus = read_corpus(data)
     short = corpus.training_seconds() if minutes else {}
     corpus = corpus if minutes is None else corpus.within(minutes, settings.seed)
@@ -139,7 +139,7 @@ def finetune(
 
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        begun = start or begin(recipe, len(speakers), labels)
+        begun = start or build_initial_model(recipe, len(speakers), labels)
         model = begun.model
         for head in model.speaker_heads.values() if start else ():
             if not old:
@@ -162,25 +162,25 @@ def finetune(
                 part.origin.sha256  # noqa: B018 - of the file as it is now; in an hour it may be another
         freezing = build_freezing(recipe)
         listen: Callable[[], dict[str, float]] | None = None
-        flattered: Sequence[str] = ()
-        if listens(settings.criterion):
+        leakage_warnings: Sequence[str] = ()
+        if needs_conversions(settings.criterion):
             frozen = not any(True for _ in trainable(model, freezing, settings.epochs)["backbone"].parameters())
-            held_out = team.alone(lambda: _held_out(recipe, model, corpus, speakers, measures, frozen))
-            listen, flattered = held_out or (dict, ())
+            held_out = team.on_main_process(lambda: _held_out(recipe, model, corpus, speakers, measures, frozen))
+            listen, leakage_warnings = held_out or (dict, ())
         teacher = build_teacher(recipe, model)
         features = features_of(recipe, model, cache, teacher.to(team.device) if teacher else None)
-        clips = clips_of(features, corpus, speakers, settings)
+        clips = segments_by_split(features, corpus, speakers, settings)
         owned = trainable(model, freezing, settings.epochs)
         check_versions(owned, settings)
         check_consistency(owned, settings)
         check_shards(owned, model, team.sharded)
         features.at(0)
         before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
-        team.alone(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
+        team.on_main_process(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
         _check_shared(folder, team)
-        with Bar() if progress and team.leads else Silent() as watcher:
+        with ProgressBar() if progress and team.is_main_process else NullProgress() as watcher:
             watcher.say(corpus.report())
-            for line in some(
+            for line in truncated_list(
                 [
                     f"{speaker} has {seconds / 60:.2g} minutes for training, not {minutes:g}"
                     for speaker, seconds in short.items()
@@ -188,14 +188,14 @@ def finetune(
                 ]
             ):
                 watcher.say(line)
-            for note in flattered:
+            for note in leakage_warnings:
                 watcher.say(f"of the figures that epochs are chosen by: {note}")
             if note := unmasked_note(model.backbone, freezing, settings):
                 watcher.say(note)
             if old and (lost := [name for name in old.voices if name not in speakers]):
                 watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
             try:
-                with Trackers(log if team.leads else (), folder, recipe.to_plain()) as trackers:
+                with Trackers(log if team.is_main_process else (), folder, recipe.to_plain()) as trackers:
                     fitted = fit(
                         model,
                         freezing,
@@ -204,12 +204,12 @@ def finetune(
                         clips["validation"],
                         folder=folder,
                         identity=identity,
-                        watcher=Several(watcher, trackers) if log else watcher,
+                        watcher=CallbackList(watcher, trackers) if log else watcher,
                         team=team,
                         listen=listen,
                     )
             finally:  # of an interrupted one, too: what it shows may be why
-                if team.leads:
+                if team.is_main_process:
                     draw_curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
             if features.full:
                 watcher.say("the cache is full: some recordings were heard in every epoch. VCZOO_CACHE_GB is its size")
@@ -243,7 +243,7 @@ def finetune(
             (folder / CHECKPOINT).unlink(missing_ok=True)
             return run
 
-        run = team.alone(finish)
+        run = team.on_main_process(finish)
     return Converter(run or load_run(folder), team.device)
 
 
@@ -261,7 +261,7 @@ def _check_out(folder: Path, resume: bool) -> None:
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
 
 
-def _check_shared(folder: Path, team: Team) -> None:
+def _check_shared(folder: Path, team: DistributedContext) -> None:
     """See that the processes, of several hosts perhaps, have one folder."""
     if team.anybody(not (folder / MANIFEST).is_file()):
         raise RunError(f"{folder}: not every process sees it; hosts that train together need a disk that they share")
@@ -269,13 +269,13 @@ def _check_shared(folder: Path, team: Team) -> None:
 
 def _held_out(
     recipe: Recipe, model: Model, corpus: Corpus, speakers: Sequence[str], measures: Measures | None, frozen: bool
-) -> tuple[HeldOut, Sequence[str]]:
+) -> tuple[ConversionValidator, Sequence[str]]:
     """What listens to conversions, and what should be said of its figures."""
     criterion = recipe.training.criterion
-    ears = measures or load_ears(criterion)
+    ears = measures or load_measuring_models(criterion)
     assert ears is not None
-    notes = kin_notes(recipe, ears)
-    return HeldOut(model, corpus, speakers, ears, criterion, recipe.training.seed, frozen=frozen), notes
+    notes = leakage_notes(recipe, ears)
+    return ConversionValidator(model, corpus, speakers, ears, criterion, recipe.training.seed, frozen=frozen), notes
 
 
 def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:

@@ -20,21 +20,21 @@ from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.io.optional_imports import require
-from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, head, one_axes, save
-from vczoo.io.progress import Bar, Silent
+from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_title
+from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
 from vczoo.models.teacher import build_teacher
 from vczoo.models.training_settings import Training
 from vczoo.modules.freezing import apply_freezing
-from vczoo.runs.warm_start import begin
+from vczoo.runs.warm_start import build_initial_model
 from vczoo.training.activations import frozen_depth
 from vczoo.training.annotation_checks import check_annotations
 from vczoo.training.batch import Batch
-from vczoo.training.distributed import Team
+from vczoo.training.distributed import DistributedContext
 from vczoo.training.optimizer import make_optimizer, set_rates, trainable
-from vczoo.training.segments import Clips
-from vczoo.training.setup import check_consistency, check_versions, clips_of, features_of, recipe_of_run
+from vczoo.training.segments import SegmentBatches
+from vczoo.training.setup import check_consistency, check_versions, features_of, recipe_of_run, segments_by_split
 from vczoo.training.step import Step, train_step
 from vczoo.training.trainer import run_frozen, seed_of
 
@@ -157,10 +157,10 @@ def find_learning_rate(
     corpus = read_corpus(data)
     speakers = tuple(sorted({utterance.speaker for utterance in corpus.split("train")}))
     settings = recipe.training
-    team = Team(device, settings.precision)
+    team = DistributedContext(device, settings.precision)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        model = (start or begin(recipe, len(speakers), corpus.labels)).model
+        model = (start or build_initial_model(recipe, len(speakers), corpus.labels)).model
         for speaker_head in model.speaker_heads.values() if start else ():
             speaker_head.restart(len(speakers))
         for label_head in model.label_heads.values() if start and corpus.labels else ():
@@ -176,8 +176,8 @@ def find_learning_rate(
         check_consistency(parts, settings)
         teacher = build_teacher(recipe, model)
         features = features_of(recipe, model, cache, teacher.to(device) if teacher else None)
-        clips = clips_of(features, corpus, speakers, settings)["train"]
-        with Bar() if progress else Silent() as watcher:
+        clips = segments_by_split(features, corpus, speakers, settings)["train"]
+        with ProgressBar() if progress else NullProgress() as watcher:
             multipliers = apply_freezing(model.backbone, freezing, 0)
             run_frozen((clips,), frozen_depth(multipliers), watcher, team)
             watcher.begin(1, steps, 0)
@@ -216,13 +216,18 @@ def plot_rates(found: RateSearch, path: Path, title: str) -> Path:
     room = 0.05 * (high - low or 1.0)
     axes.set(xlim=(LOWEST, HIGHEST), ylim=(low - room, high + room))
     axes.set(xlabel="learning rate of the heads", ylabel="loss")
-    head(axes, f"Range test of {title}")
+    set_title(axes, f"Range test of {title}")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
     return save(figure, path)
 
 
 def _range_test(
-    model: Model, multipliers: Sequence[float], settings: Training, clips: Clips, steps: int, team: Team
+    model: Model,
+    multipliers: Sequence[float],
+    settings: Training,
+    clips: SegmentBatches,
+    steps: int,
+    team: DistributedContext,
 ) -> Iterator[tuple[float, float]]:
     """Train a step at each rate, as the first epoch would; each rate with its loss, until that is not finite."""
     optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device))
@@ -240,7 +245,7 @@ def _range_test(
         yield rate, loss
 
 
-def _batches(clips: Clips, settings: Training) -> Iterator[Batch]:
+def _batches(clips: SegmentBatches, settings: Training) -> Iterator[Batch]:
     for epoch in count():
         yield from clips.epoch(settings.batch_size, seed_of(settings.seed, epoch, 2))
 

@@ -18,7 +18,7 @@ from vczoo.training.augment import PLAIN, Version, as_heard
 from vczoo.training.batch import Batch, together
 from vczoo.training.features import Features, runs
 
-__all__ = ["Clips"]
+__all__ = ["SegmentBatches"]
 
 REFERENCE_SECONDS = 3.0  # of another excerpt by the same speaker: enough to know a voice by
 BATCHES_ALIKE = 8  # batches whose excerpts are sorted by length among them
@@ -35,10 +35,10 @@ class _Clip:
     heard: Activation | None = None
     pitch: Frames | None = None
     target: Frames | None = None
-    taught: Frames | None = None
+    teacher_frames: Frames | None = None
 
 
-class Clips:
+class SegmentBatches:
     """The utterances of one split, and batches of excerpts of them.
 
     Excerpts are cut from what the frozen stages make of whole utterances, which is made once: see `Features`. Where
@@ -154,10 +154,10 @@ class Clips:
                 groups += runs(own, lambda clip: clip.seconds)
         for chosen in groups[rank::processes]:
             found = self._heard([(clip.utterance, PLAIN) for clip in chosen])
-            taught = self.features.taught([clip.utterance for clip in chosen])
+            teacher_frames = self.features.teacher_frames([clip.utterance for clip in chosen])
             items = [
-                replace(self._with_signals(clip), wave=self._wave(clip), heard=item, taught=lesson)
-                for clip, item, lesson in zip(chosen, found, taught, strict=True)
+                replace(self._with_signals(clip), wave=self._wave(clip), heard=item, teacher_frames=lesson)
+                for clip, item, lesson in zip(chosen, found, teacher_frames, strict=True)
             ]
             by_mels = self.features.signals and self.features.model.speakers_by_mels
             yield self._batch(items, [item.target if by_mels else self._frames(item.heard) for item in items])
@@ -173,8 +173,8 @@ class Clips:
         elsewhere = [self._frames(item) for item in found[len(chosen) :]]
         if by_mels:
             elsewhere = [self.features.acoustic(mate.utterance) for mate in mates if mate]
-        taught = self.features.taught([clip.utterance for clip in chosen])
-        chosen = [replace(clip, taught=lesson) for clip, lesson in zip(chosen, taught, strict=True)]
+        teacher_frames = self.features.teacher_frames([clip.utterance for clip in chosen])
+        chosen = [replace(clip, teacher_frames=lesson) for clip, lesson in zip(chosen, teacher_frames, strict=True)]
         excerpts = [self._excerpt(*drawn) for drawn in zip(chosen, versions, heard, places, hidden, strict=True)]
         return self._batch(
             excerpts,
@@ -228,8 +228,12 @@ class Clips:
         start = torch.tensor([round(began * self.acoustic_rate_hz)])
         pitch = clip.pitch.slice(start, self.target_frames) if clip.pitch else None
         target = clip.target.slice(start, self.target_frames) if clip.target else None
-        taught = clip.taught.slice(torch.tensor([frame]), self.crop_frames) if clip.taught else None
-        return replace(clip, seconds=self.crop_seconds, wave=wave, pitch=pitch, target=target, taught=taught)
+        teacher_frames = (
+            clip.teacher_frames.slice(torch.tensor([frame]), self.crop_frames) if clip.teacher_frames else None
+        )
+        return replace(
+            clip, seconds=self.crop_seconds, wave=wave, pitch=pitch, target=target, teacher_frames=teacher_frames
+        )
 
     def _mate(self, clip: _Clip, which: float) -> _Clip | None:
         """A clip by the same speaker, where the voice is heard elsewhere than in the excerpt."""
@@ -260,14 +264,14 @@ class Clips:
         return Batch(
             torch.tensor([clip.speaker for clip in clips]),
             self.features.depth,
-            strangers=any(clip.speaker < 0 for clip in clips),
+            has_unknown_speakers=any(clip.speaker < 0 for clip in clips),
             wave=Waveform.batch(waves) if waves else None,
-            heard=heard if heard and not self.features.wholly_frozen else None,
+            activations=heard if heard and not self.features.wholly_frozen else None,
             content=together(self._frames(clip.heard) for clip in clips),
             reference=together(references),
             pitch=together(clip.pitch for clip in clips),
             target=together(clip.target for clip in clips),
-            taught=together(clip.taught for clip in clips),
+            teacher_frames=together(clip.teacher_frames for clip in clips),
             texts=tuple(clip.utterance.text for clip in clips) if self.features.model.text_heads else (),
             labels=torch.tensor([self._label[clip.utterance.label] for clip in clips]) if self._label else None,
         )

@@ -25,15 +25,15 @@ from vczoo.training.activations import find_time_axis, frozen_depth
 from vczoo.training.augment import Version
 from vczoo.training.feature_cache import open_cache
 from vczoo.training.features import Features
-from vczoo.training.segments import Clips
+from vczoo.training.segments import SegmentBatches
 
 __all__ = [
     "check_consistency",
     "check_shards",
     "check_versions",
-    "clips_of",
     "features_of",
     "recipe_of_run",
+    "segments_by_split",
     "unmasked_note",
 ]
 
@@ -70,12 +70,12 @@ def features_of(
     """
     where = None if cache is False else open_cache(None if cache is True else Path(cache))
     dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
-    taught: Features | None = None
+    teacher_frames: Features | None = None
     if teacher and recipe.teacher:
         whole = recipe.model_copy(update={"backbone": recipe.teacher, "teacher": None})
-        taught = Features(Model(teacher, {}, {}, None), _described(whole, teacher), where, dtype)
-        taught.at(len(teacher.stages()))
-    return Features(model, _described(recipe, model.backbone), where, dtype, taught)
+        teacher_frames = Features(Model(teacher, {}, {}, None), _described(whole, teacher), where, dtype)
+        teacher_frames.at(len(teacher.stages()))
+    return Features(model, _described(recipe, model.backbone), where, dtype, teacher_frames)
 
 
 def _described(recipe: Recipe, backbone: Backbone) -> dict[str, Any]:
@@ -88,13 +88,15 @@ def _described(recipe: Recipe, backbone: Backbone) -> dict[str, Any]:
     }
 
 
-def clips_of(features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training) -> dict[Split, Clips]:
+def segments_by_split(
+    features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training
+) -> dict[Split, SegmentBatches]:
     """The batches of each split; those of training in all versions that the settings ask for."""
     seconds = settings.crop_seconds
     versions = [Version(speed, variant) for variant in range(settings.variants) for speed in settings.content_speeds]
     parts = {split: [part for u in corpus.split(split) for part in u.parts(LONGEST_SECONDS)] for split in SPLITS}
-    clips = {split: Clips(features, parts[split], speakers, seconds) for split in SPLITS[1:]}
-    train = Clips(features, parts["train"], speakers, seconds, versions=versions, mask=settings.spec_augment)
+    clips = {split: SegmentBatches(features, parts[split], speakers, seconds) for split in SPLITS[1:]}
+    train = SegmentBatches(features, parts["train"], speakers, seconds, versions=versions, mask=settings.spec_augment)
     return {**clips, "train": train}
 
 

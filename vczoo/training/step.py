@@ -17,11 +17,11 @@ from vczoo.models.model import Model
 from vczoo.models.training_settings import Training
 from vczoo.modules.interfaces.heads import Answer, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
-from vczoo.training.activations import resume
+from vczoo.training.activations import run_suffix
 from vczoo.training.batch import Batch
 from vczoo.training.checkpoint import TrainingState
-from vczoo.training.distributed import Team
-from vczoo.training.segments import Clips
+from vczoo.training.distributed import DistributedContext
+from vczoo.training.segments import SegmentBatches
 
 __all__ = ["Step", "Sums", "ahead", "evaluate", "train_step"]
 
@@ -36,7 +36,7 @@ class Step(nn.Module):
             Aila, arXiv:1610.02242).
     """
 
-    def __init__(self, model: Model, team: Team | None = None, *, consistency: float = 0.0) -> None:
+    def __init__(self, model: Model, team: DistributedContext | None = None, *, consistency: float = 0.0) -> None:
         super().__init__()
         self.model, self.team, self.consistency = model, team, consistency
 
@@ -60,8 +60,8 @@ class Step(nn.Module):
     def _content(self, batch: Batch) -> Frames:
         if batch.content is not None:
             return batch.content
-        if batch.heard is not None:
-            return resume(self.model.backbone, batch.heard, batch.depth)
+        if batch.activations is not None:
+            return run_suffix(self.model.backbone, batch.activations, batch.depth)
         assert batch.wave is not None
         return self.model.content(batch.wave)
 
@@ -72,10 +72,10 @@ class Step(nn.Module):
             batch.pitch,
             batch.target,
             batch.reference,
-            strangers=batch.strangers,
+            has_unknown_speakers=batch.has_unknown_speakers,
             texts=batch.texts,
             labels=batch.labels,
-            taught=batch.taught,
+            teacher_frames=batch.teacher_frames,
         )
 
 
@@ -115,7 +115,7 @@ class Sums:
             )
         return value
 
-    def settle(self, team: Team) -> None:
+    def settle(self, team: DistributedContext) -> None:
         """Put the sums of all processes into the state."""
         own = {name: float(value) for name, value in self.values.items()}
         for figures, items in team.everything([(own, self.items)]):
@@ -126,7 +126,7 @@ class Sums:
 
 
 @torch.inference_mode()
-def evaluate(model: Model, clips: Clips, team: Team | None = None) -> dict[str, float]:
+def evaluate(model: Model, clips: SegmentBatches, team: DistributedContext | None = None) -> dict[str, float]:
     """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`; and
     those of `vczoo.evaluation.metrics.error_rates.rates`.
 
@@ -167,7 +167,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     settings: Training,
-    team: Team,
+    team: DistributedContext,
 ) -> dict[str, Tensor]:
     """Forward, backward and one step of the optimizer, with no look at a value that is on a device.
 

@@ -44,7 +44,7 @@ def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class Trackers:
-    """Hears how training goes and logs each epoch: a `Watcher` for `vczoo.training.trainer.fit`. Use it as a context.
+    """Hears how training goes and logs each epoch: a `Callback` for `vczoo.training.trainer.fit`. Use it as a context.
 
     Where training runs in several processes, only the first should have one; Accelerate's own state comes first.
 

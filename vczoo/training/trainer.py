@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.io.files import write_text
-from vczoo.io.progress import Watcher
+from vczoo.io.progress import Callback
 from vczoo.models.model import Model
 from vczoo.models.selection_metric import score
 from vczoo.models.training_settings import Training
@@ -23,9 +23,9 @@ from vczoo.modules.freezing import apply_freezing
 from vczoo.modules.interfaces.backbone import Freezing
 from vczoo.training.activations import frozen_depth
 from vczoo.training.checkpoint import CHECKPOINT, TrainingState, checkpoint_tensors, load_checkpoint, save_checkpoint
-from vczoo.training.distributed import Team
+from vczoo.training.distributed import DistributedContext
 from vczoo.training.optimizer import count_trained, make_optimizer, rate_share, set_rates, trainable
-from vczoo.training.segments import Clips
+from vczoo.training.segments import SegmentBatches
 from vczoo.training.sharding import shard, whole
 from vczoo.training.step import Step, Sums, ahead, evaluate, train_step
 
@@ -52,13 +52,13 @@ def fit(
     model: Model,
     freezing: Freezing,
     settings: Training,
-    train: Clips,
-    validation: Clips,
+    train: SegmentBatches,
+    validation: SegmentBatches,
     *,
     folder: Path,
     identity: str,
-    watcher: Watcher,
-    team: Team,
+    watcher: Callback,
+    team: DistributedContext,
     listen: Callable[[], dict[str, float]] | None = None,
 ) -> Fit:
     """Train what the strategy leaves free, and leave the best weights in the model, or the last, as settings say.
@@ -95,7 +95,7 @@ def fit(
     def keep() -> None:
         nonlocal kept
         tensors = checkpoint_tensors(owned, best, optimizer)
-        team.alone(lambda: save_checkpoint(folder / CHECKPOINT, state, tensors))
+        team.on_main_process(lambda: save_checkpoint(folder / CHECKPOINT, state, tensors))
         kept = time.monotonic()
 
     if team.agreed((folder / CHECKPOINT).is_file()):
@@ -155,7 +155,7 @@ def fit(
             if listen:
                 if team.sharded:
                     final.load_state_dict(whole(owned.state_dict()))
-                figures |= team.agreed(listen() if team.leads else {})
+                figures |= team.agreed(listen() if team.is_main_process else {})
             reached = score(figures, settings.criterion)
             if settings.keep == "last" or not state.history or reached < state.best_score:
                 state.best_score, state.best_epoch = reached, state.epoch
@@ -175,7 +175,7 @@ def fit(
             if team.agreed(time.monotonic() - kept >= CHECKPOINT_SECONDS):
                 keep()
             lines = "".join(json.dumps(line) + "\n" for line in state.history)
-            team.alone(partial(write_text, folder / LOG, lines))
+            team.on_main_process(partial(write_text, folder / LOG, lines))
             watcher.epoch(record)
     final.load_state_dict(best)
     model = train.features.model.eval()
@@ -185,7 +185,11 @@ def fit(
 
 
 def run_frozen(
-    clips: Iterable[Clips], depth: int, watcher: Watcher, team: Team, interrupted: threading.Event | None = None
+    clips: Iterable[SegmentBatches],
+    depth: int,
+    watcher: Callback,
+    team: DistributedContext,
+    interrupted: threading.Event | None = None,
 ) -> None:
     """Run the first `depth` stages, and a teacher, over what they have not heard yet, each process its share, and go on
     from there.

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import vczoo
 from vczoo import Waveform
 from vczoo.cli.app import main
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 
 Small = Callable[[str], tuple[Any, Path]]
 RATE = 16000
@@ -75,21 +75,21 @@ def test_a_run_holds_the_stages_that_changed_with_the_adapters_merged(
 ) -> None:
     made = vczoo.finetune(recipe, voices, tmp_path / "run", progress=False)
     assert made.metrics["best_epoch"] >= 0
-    plain = vczoo.load(recipe).run.model.backbone.state_dict()
+    plain = vczoo.load(recipe).model.backbone.state_dict()
     stored = tensors_of(tmp_path / "run")
     assert not any("lora" in name for name in stored)
     own = {name.removeprefix("backbone."): value for name, value in stored.items() if name.startswith("backbone.")}
     stages = {name.partition(".")[0] for name in own}
     assert stages == {"layer1", "layer2"}  # the frozen one is the base's, by its checksum
     changed = set()
-    for stage in vczoo.load(recipe).run.model.backbone.stages():
+    for stage in vczoo.load(recipe).model.backbone.stages():
         for name, before in stage.module.state_dict().items():
             after = own.get(f"{stage.name}.{name}", before)
             if not torch.equal(after, before):
                 changed.add(name.rpartition(".")[2])
                 assert torch.linalg.matrix_rank(after - before, rtol=1e-3) <= 2
     assert changed == {"weight"}  # neither a bias nor a norm
-    assert made.run.model.backbone.state_dict().keys() == plain.keys()
+    assert made.model.backbone.state_dict().keys() == plain.keys()
 
 
 def test_what_is_loaded_converts_as_what_was_trained(
@@ -125,7 +125,7 @@ def test_a_run_without_its_adapted_stage_is_refused(recipe: Path, voices: Path, 
 def test_what_was_interrupted_is_resumed_with_its_adapters(
     recipe: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    class Crash(Silent):
+    class Crash(NullProgress):
         left = steps
 
         def step(self, loss: float) -> None:
@@ -135,7 +135,7 @@ def test_what_was_interrupted_is_resumed_with_its_adapters(
 
     vczoo.finetune(recipe, voices, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.finetune.Silent", Crash)
+        patch.setattr("vczoo.training.finetune.NullProgress", Crash)
         with pytest.raises(MemoryError):
             vczoo.finetune(recipe, voices, tmp_path / "cut", progress=False)
     vczoo.finetune(recipe, voices, tmp_path / "cut", resume=True, progress=False)

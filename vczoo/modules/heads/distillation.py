@@ -42,14 +42,14 @@ class Distil(FrameHead):
         """(B, T, C) -> (B, T, channels)."""
         return content.with_values(self.predict(content.values.where(content.mask(), 0)))
 
-    def loss(self, content: Frames, taught: Frames) -> Loss:
+    def loss(self, content: Frames, teacher_frames: Frames) -> Loss:
         """Against the teacher's frames, normalised over time."""
-        made, taught = self.frames(content), taught.normalise()
-        taught = taught.cut(taught.longest)
-        made = made.cut(taught.longest)
-        mask = taught.mask()
+        made, teacher_frames = self.frames(content), teacher_frames.normalise()
+        teacher_frames = teacher_frames.cut(teacher_frames.longest)
+        made = made.cut(teacher_frames.longest)
+        mask = teacher_frames.mask()
         made = made.with_values(made.values.where(mask, 0))
-        cosine = F.cosine_similarity(made.values, taught.values.where(mask, 0), dim=2)
+        cosine = F.cosine_similarity(made.values, teacher_frames.values.where(mask, 0), dim=2)
         alike: Tensor = cosine.where(mask[..., 0], 0).sum() / mask.sum()
-        error = mean_absolute_error(made, taught)
+        error = mean_absolute_error(made, teacher_frames)
         return Loss(error + self.cosine_weight * (1 - alike), {"cosine": alike.detach()})

@@ -213,7 +213,7 @@ class FrameHead(nn.Module, ABC):
         """(B, T, C) -> (B, T, channels)."""
 
     @abstractmethod
-    def loss(self, content: Frames, taught: Frames) -> Loss:
+    def loss(self, content: Frames, teacher_frames: Frames) -> Loss:
         """The training loss against the teacher's frames of the same excerpts, (B, T, channels)."""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Reversal(torch.autograd.Function):
+class GradientReversal(torch.autograd.Function):
     """The identity, whose gradient is turned round (Ganin and Lempitsky, arXiv:1505.07818)."""
 
     @staticmethod

@@ -14,7 +14,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 from vczoo.modules.interfaces.vocoder import Vocoder
 
-__all__ = ["GriffinLim", "peak_advance"]
+__all__ = ["GriffinLim", "spsi_phases"]
 
 CACHED_FRAMES = 128  # so many at a time stay in a core's cache: twice as fast as a minute at once
 TINY = 1e-30
@@ -97,7 +97,7 @@ class GriffinLim(Vocoder):
     def _made(self, frames: Frames, before: Tensor | None) -> Waveform:
         magnitudes = self.magnitudes(frames.values[:1])[0]
         spectrogram = _Spectrogram(magnitudes, self.window, self.accepts.hop_length)
-        phases = peak_advance(magnitudes, self.accepts.fft_length, self.accepts.hop_length)
+        phases = spsi_phases(magnitudes, self.accepts.fft_length, self.accepts.hop_length)
         if before is not None and len(known := spectrogram.phases(before)):
             phases[: len(known)] = known
         spectrogram.start(phases)
@@ -108,7 +108,7 @@ class GriffinLim(Vocoder):
         return Waveform.of(spectrogram.samples()[first : first + length].clone(), self.accepts.sample_rate_hz)
 
 
-def peak_advance(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
+def spsi_phases(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
     """Phases that every bin would have if its nearest spectral peak were a sinusoid: (T, bins) -> (T, bins).
 
     Source: single pass spectrogram inversion, Beauregard, Harish and Wyse 2015, without its locking of the phases

@@ -23,7 +23,7 @@ __all__ = [
     "expect_shape",
     "noise",
     "padded_with_nan",
-    "some",
+    "truncated_list",
 ]
 
 CLOSE = 1e-4  # of the largest value: what another order of a sum may change
@@ -56,9 +56,11 @@ def expect_same(first: Tensor, second: Tensor, promise: str, close: float = CLOS
 
 def expect_bits(first: Mapping[str, Tensor], second: Mapping[str, Tensor], promise: str) -> None:
     """Tensors of the same names must be the same bytes."""
-    expect(first.keys() == second.keys(), f"{promise}; their names differ: {some(first.keys() ^ second.keys())}")
+    expect(
+        first.keys() == second.keys(), f"{promise}; their names differ: {truncated_list(first.keys() ^ second.keys())}"
+    )
     apart = [name for name, tensor in first.items() if _bytes(tensor) != _bytes(second[name])]
-    expect(not apart, f"{promise}; {some(apart)} differ")
+    expect(not apart, f"{promise}; {truncated_list(apart)} differ")
 
 
 def _bytes(tensor: Tensor) -> tuple[torch.dtype, torch.Size, bytes]:
@@ -66,7 +68,7 @@ def _bytes(tensor: Tensor) -> tuple[torch.dtype, torch.Size, bytes]:
     return tensor.dtype, tensor.shape, values.numpy().tobytes()
 
 
-def some(names: Iterable[str]) -> str:
+def truncated_list(names: Iterable[str]) -> str:
     """The first few names, sorted."""
     return ", ".join(sorted(names)[:5])
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import load_strictly, read_tensors
-from vczoo.models.meta_init import outlined, unfilled
+from vczoo.models.meta_init import init_on_meta, meta_tensors
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.modules.interfaces.heads import FrameHead, LabelHead, SpeakerHead, TextHead
-from vczoo.testing.checks.expectations import expect, expect_bits, expect_same, some
+from vczoo.testing.checks.expectations import expect, expect_bits, expect_same, truncated_list
 from vczoo.testing.checks.specimen import Specimen, UnsupportedError
 
 __all__ = ["MODULE_CHECKS"]
@@ -58,17 +58,23 @@ def save_load(specimen: Specimen) -> None:
 
 def outline(specimen: Specimen) -> None:
     """An outline names the same tensors, takes no memory for weights, and works once a run's tensors are put in."""
-    with outlined():
+    with init_on_meta():
         other = specimen.another()
     real, found = _slots(specimen.part), _slots(other)
     apart = [name for name in real.keys() | found.keys() if real.get(name) != found.get(name)]
-    expect(not apart, f"an outline names the tensors of the whole part, shapes and types too; {some(apart)} differ")
+    expect(
+        not apart,
+        f"an outline names the tensors of the whole part, shapes and types too; {truncated_list(apart)} differ",
+    )
     weights = sum(parameter.nbytes for parameter in specimen.part.parameters())
     held = sum(parameter.nbytes for parameter in other.parameters() if not parameter.is_meta)
     allowed = max(OUTLINE_BYTES, OUTLINE_SHARE * weights)
     expect(held <= allowed, f"an outline takes no memory for weights; {held} of {weights} bytes are there")
     _through_a_file(dict(specimen.part.state_dict()), other)
-    expect(not unfilled(other), f"what is not saved is made in an outline; {some(unfilled(other))} have no values")
+    expect(
+        not meta_tensors(other),
+        f"what is not saved is made in an outline; {truncated_list(meta_tensors(other))} have no values",
+    )
     promise = "an outline that is filled does what the part does, bit by bit"
     expect(torch.equal(specimen.infer(other), specimen.plain()), promise)
 
@@ -99,7 +105,7 @@ def devices(specimen: Specimen) -> None:
     """`to` takes every tensor along: none hides in a plain attribute. On a GPU it does the same."""
     moved = specimen.copy().to("meta")
     hidden = [name for name, tensor in _all_tensors(moved) if not tensor.is_meta]
-    expect(not hidden, f"`to` takes every tensor along; {some(hidden)} stay behind: register them as buffers")
+    expect(not hidden, f"`to` takes every tensor along; {truncated_list(hidden)} stay behind: register them as buffers")
     if torch.cuda.is_available():
         there = specimen.infer(specimen.copy().cuda(), device="cuda").cpu()
         expect_same(there, specimen.plain(), "on a GPU it gives nearly the same", close=GPU_CLOSE)

@@ -99,8 +99,8 @@ def frame_padding(head: FrameHead, content: Frames) -> None:
 def frame_loss(head: FrameHead, content: Frames) -> Loss:
     """Against some teacher."""
     generator = torch.Generator().manual_seed(1)
-    taught = torch.randn(*content.values.shape[:2], head.channels, generator=generator)
-    return head.loss(content, content.with_values(taught.where(content.mask(), torch.nan)))
+    teacher_frames = torch.randn(*content.values.shape[:2], head.channels, generator=generator)
+    return head.loss(content, content.with_values(teacher_frames.where(content.mask(), torch.nan)))
 
 
 def label_loss(head: LabelHead, content: Frames) -> Loss:

@@ -15,7 +15,7 @@ from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, VczooError
 from vczoo.io.plain_yaml import dump_plain, parse_plain
-from vczoo.io.text import some
+from vczoo.io.text import truncated_list
 from vczoo.models.resolve import nest, read_values
 from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import Cell, cells_of
@@ -56,7 +56,7 @@ class Plan:
         return "test" if self.corpus.split("test") else "validation"
 
     @property
-    def listens(self) -> bool:
+    def needs_conversions(self) -> bool:
         """Whether similarity is asked for, and can be measured here."""
         return is_wanted(SIMILARITY, self.measures) and find_spec(SPEAKER_LIBRARY) is not None
 
@@ -173,7 +173,7 @@ def _notes(corpus: Corpus, cells: Sequence[Cell], measures: Sequence[str] | None
             short.append(
                 f"{speaker} has {seconds / 60:.2g} minutes for training, fewer than the {', '.join(more)} asked for"
             )
-    found += some(short)
+    found += truncated_list(short)
     if is_wanted(SIMILARITY, measures) and find_spec(SPEAKER_LIBRARY) is None:
         found.append(f'similarity is not measured: {SPEAKER_LIBRARY} is not here; run: pip install "vczoo[eval]"')
     return found

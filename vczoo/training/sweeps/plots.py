@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, head, one_axes, save
+from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, one_axes, save, set_title
 from vczoo.training.sweeps.grid import MINUTES, SEED, Axis, shown
 from vczoo.training.sweeps.table import SIMILARITY, Row, Table
 
@@ -93,7 +93,7 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
     counts = {len(values) for line in lines.values() for values in line.values()}
     spread = f"; mean of {max(counts)} seeds, bars: lowest to highest" if several else ""
     of = f"conversions of the {held_out} split" if measure == SIMILARITY else f"{held_out} split"
-    head(axes, f"{measure} by {_title(axis)}\n{of}{spread}")
+    set_title(axes, f"{measure} by {_title(axis)}\n{of}{spread}")
     others = [other for other in table.axes if other.name not in {axis.name, SEED} and len(other.values) > 1]
     if others:
         _legend(axes, list(axes.containers), "upper", ", ".join(_short(other) for other in others))

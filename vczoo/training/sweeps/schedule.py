@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from vczoo.training.sweeps.cells import Cell
 from vczoo.training.sweeps.processes import Pool
-from vczoo.training.sweeps.tasks import Lesson, Outcome, Task
+from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 
 __all__ = ["filling", "work_off"]
 
 
-def filling(cells: Sequence[Cell]) -> list[tuple[list[Lesson], list[str]]]:
+def filling(cells: Sequence[Cell]) -> list[tuple[list[CellGroup], list[str]]]:
     """What is to be heard before cells that run side by side, for each backbone that several of them share.
 
     Returns:
@@ -32,7 +32,7 @@ def filling(cells: Sequence[Cell]) -> list[tuple[list[Lesson], list[str]]]:
             key = _stages_of(cell)
             if key not in largest or _minutes(cell) > _minutes(largest[key]):
                 largest[key] = cell
-        lessons = [Lesson(cell.source, cell.overrides, cell.minutes) for cell in largest.values()]
+        lessons = [CellGroup(cell.source, cell.overrides, cell.minutes) for cell in largest.values()]
         found.append((lessons, [cell.name for cell in group]))
     return found
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from vczoo.conversion.converter import Converter
 from vczoo.data.corpus import Corpus, Utterance
-from vczoo.evaluation.leakage import kin_notes
+from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import load_measures
 from vczoo.evaluation.references import read_references
 from vczoo.evaluation.scorer import Evaluation
 from vczoo.evaluation.trials import read_trials
 from vczoo.io.files import write_text
 
-__all__ = ["REFERENCES", "TRIALS", "Listener", "write_trials"]
+__all__ = ["REFERENCES", "TRIALS", "SimilarityScorer", "write_trials"]
 
 TRIALS, REFERENCES = "trials.csv", "references.csv"
 SOURCES = 4  # held-out recordings that are converted into each voice
@@ -66,7 +66,7 @@ def write_trials(corpus: Corpus, folder: Path) -> int:
     return len(pairs)
 
 
-class Listener:
+class SimilarityScorer:
     """Ears and real speech, loaded and heard once for however many runs.
 
     Args:
@@ -91,7 +91,7 @@ class Listener:
         Raises:
             VczooError: the recipe uses the speaker model itself.
         """
-        notes = kin_notes(converter.recipe, self.evaluation.measures)
+        notes = leakage_notes(converter.recipe, self.evaluation.measures)
         made = self.evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
         scores = self.evaluation.score(converter.recipe.name, made)
         return {name: round(value.value, 6) for name, value in scores.figures.items()}, list(notes)

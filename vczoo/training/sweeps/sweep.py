@@ -21,7 +21,7 @@ from vczoo.training.sweeps.schedule import filling, work_off
 from vczoo.training.sweeps.scoring import write_trials
 from vczoo.training.sweeps.state import CELLS, LOCK, LOGS, State, held, read_state
 from vczoo.training.sweeps.table import Row, Table, figures_of, is_wanted
-from vczoo.training.sweeps.tasks import Lesson, Outcome, Task
+from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 
 __all__ = ["PLOTS", "TABLE", "Sweep", "sweep"]
 
@@ -156,7 +156,7 @@ class _Work:
         state.about = plan.about(threads)
         try:
             write_text(self.folder / MANIFEST, plan.corpus.to_jsonl())
-            if plan.listens and write_trials(plan.corpus, self.folder):
+            if plan.needs_conversions and write_trials(plan.corpus, self.folder):
                 self.lists = str(self.folder)
         except OSError as error:
             raise RunError(f"{self.folder}: cannot be written ({error}); choose another --out") from error
@@ -184,7 +184,7 @@ class _Work:
                 Task(
                     "train",
                     cell.name,
-                    (Lesson(cell.source, cell.overrides, cell.minutes),),
+                    (CellGroup(cell.source, cell.overrides, cell.minutes),),
                     folders=(str(self.folder / CELLS / cell.name),),
                     resume=before.get("resumable", True),
                     after=(wait[cell.name],) if cell.name in wait else (),

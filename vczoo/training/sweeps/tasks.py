@@ -22,18 +22,18 @@ from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.modules.freezing import apply_freezing
 from vczoo.runs.run import is_run
 from vczoo.runs.run_folder import load_run
-from vczoo.runs.warm_start import begin
+from vczoo.runs.warm_start import build_initial_model
 from vczoo.training.activations import frozen_depth
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.finetune import finetune
-from vczoo.training.setup import clips_of, features_of
-from vczoo.training.sweeps.scoring import Listener
+from vczoo.training.setup import features_of, segments_by_split
+from vczoo.training.sweeps.scoring import SimilarityScorer
 
-__all__ = ["Lesson", "Outcome", "Task", "perform"]
+__all__ = ["CellGroup", "Outcome", "Task", "perform"]
 
 
 @dataclass(frozen=True)
-class Lesson:
+class CellGroup:
     """What is trained: a recipe's name or file, overrides, and minutes of each speaker's speech."""
 
     source: str
@@ -61,7 +61,7 @@ class Task:
 
     kind: Literal["fill", "train", "listen"]
     name: str
-    lessons: tuple[Lesson, ...] = ()
+    lessons: tuple[CellGroup, ...] = ()
     data: str = ""
     folders: tuple[str, ...] = ()
     cache: str | bool = True
@@ -78,7 +78,7 @@ class Task:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Task:
         """From `to_plain`."""
-        lessons = tuple(Lesson(**lesson) for lesson in plain["lessons"])
+        lessons = tuple(CellGroup(**lesson) for lesson in plain["lessons"])
         return cls(**{**plain, "lessons": lessons, **{name: tuple(plain[name]) for name in ("folders", "after")}})
 
 
@@ -136,14 +136,14 @@ def _train(task: Task) -> dict[str, Any]:
             cache=task.cache,
             device=task.device,
         )
-    converts = bool(converter.run.model.voice_heads)
+    converts = bool(converter.model.voice_heads)
     seconds = round(time.perf_counter() - began, 2)
     return {"metrics": converter.metrics, "converts": converts, "process_seconds": seconds}
 
 
 def _listen(task: Task) -> dict[str, Any]:
     """Measure the conversions of several cells, with ears that are loaded once."""
-    listener = Listener(Path(task.lists))
+    listener = SimilarityScorer(Path(task.lists))
     found: dict[str, Any] = {"yardsticks": listener.yardsticks(), "cells": {}}
     for folder in map(Path, task.folders):
         try:
@@ -174,12 +174,12 @@ def _hear(recipe: Recipe, corpus: Corpus, task: Task) -> int:
     device = torch.device(task.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # as `finetune` does, so that what is random in the stages is the same
-        model = begin(recipe, len(speakers)).model.to(device).eval()
+        model = build_initial_model(recipe, len(speakers)).model.to(device).eval()
     freezing = build_freezing(recipe)
     freezing.prepare(model.backbone)
     depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in range(settings.epochs)}
     features = features_of(recipe, model, task.cache)
-    clips = clips_of(features, corpus, speakers, settings)
+    clips = segments_by_split(features, corpus, speakers, settings)
     made = 0
     for depth in sorted(depths):
         features.at(depth)

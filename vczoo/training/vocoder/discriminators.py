@@ -19,15 +19,15 @@ from vczoo.training.vocoder.spectral_losses import RESOLUTIONS, Resolution, magn
 __all__ = [
     "COARSE",
     "PERIODS",
-    "CoarseDiscriminator",
     "Discriminators",
     "Objective",
+    "PatchDiscriminator",
     "PeriodDiscriminator",
     "SpectrumDiscriminator",
     "Verdict",
-    "deceiving_loss",
+    "discriminator_loss",
     "feature_distance",
-    "telling_loss",
+    "generator_loss",
 ]
 
 PERIODS = (2, 3, 5, 7, 11)
@@ -103,7 +103,7 @@ class SpectrumDiscriminator(nn.Module):
         return _judge(spectrum[:, None], self.layers, self.last)
 
 
-class CoarseDiscriminator(nn.Module):
+class PatchDiscriminator(nn.Module):
     """Looks at patches of the log-magnitudes of the spectrum, through strides in time, too: a few percent of the work.
 
     Source of the patches: PatchGAN, arXiv:1611.07004.
@@ -161,7 +161,7 @@ class Discriminators(nn.Module):
         self.each = nn.ModuleList(
             [
                 *(PeriodDiscriminator(period, channels) for period in periods),
-                *((CoarseDiscriminator if coarse else SpectrumDiscriminator)(found, channels) for found in resolutions),
+                *((PatchDiscriminator if coarse else SpectrumDiscriminator)(found, channels) for found in resolutions),
             ]
         )
 
@@ -170,7 +170,7 @@ class Discriminators(nn.Module):
         return [discriminator(samples) for discriminator in self.each]
 
 
-def telling_loss(real: Sequence[Verdict], made: Sequence[Verdict], objective: Objective) -> Tensor:
+def discriminator_loss(real: Sequence[Verdict], made: Sequence[Verdict], objective: Objective) -> Tensor:
     """What discriminators lose where they take the one for the other, averaged over them.
 
     Least squares pulls scores to 1 for real and to 0 for made waveforms (arXiv:1611.04076); hinge pushes them
@@ -187,7 +187,7 @@ def telling_loss(real: Sequence[Verdict], made: Sequence[Verdict], objective: Ob
     )
 
 
-def deceiving_loss(made: Sequence[Verdict], objective: Objective) -> Tensor:
+def generator_loss(made: Sequence[Verdict], objective: Objective) -> Tensor:
     """What a vocoder loses where discriminators see through it, averaged over them.
 
     Of least squares: how far scores are from 1. Of hinge: 1 less the score, as long as it is below 1.

@@ -10,10 +10,10 @@ from torch import Tensor
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
 
-__all__ = ["Excerpts"]
+__all__ = ["VocoderSegments"]
 
 
-class Excerpts:
+class VocoderSegments:
     """Recordings, decoded once and kept in memory: an hour at 16 kHz takes 230 MB.
 
     Args:

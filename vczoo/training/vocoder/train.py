@@ -16,17 +16,17 @@ from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
 from vczoo.io.files import write_text
-from vczoo.io.progress import Bar, Silent
+from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
 from vczoo.models.build import checked_recipe
-from vczoo.models.part_options import attempt, ready_part
+from vczoo.models.part_options import check_part, run_check
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT
-from vczoo.training.vocoder.segments import Excerpts
+from vczoo.training.vocoder.segments import VocoderSegments
 from vczoo.training.vocoder.trainer import VocoderTrainer, fit_vocoder
 
 __all__ = ["TrainedVocoder", "train_vocoder"]
@@ -103,14 +103,14 @@ def train_vocoder(
         told = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
         identity = hashlib.sha256(told.encode()).hexdigest()
         length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
-        excerpts = Excerpts(corpus.split("train"), spec.sample_rate_hz, length)
+        excerpts = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
         held_out = [Waveform.read(u.path, spec.sample_rate_hz) for u in corpus.split("validation")]
         trainer = VocoderTrainer(vocoder, spec, settings, device)
         try:
             write_text(folder / RECIPE, recipe.to_yaml())
         except OSError as error:
             raise RunError(f"{folder}: cannot be written to ({error}); choose another --out") from error
-        with Bar() if progress else Silent() as watcher:
+        with ProgressBar() if progress else NullProgress() as watcher:
             watcher.say(corpus.report())
             state = fit_vocoder(trainer, excerpts, held_out, folder=folder, identity=identity, watcher=watcher)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in vocoder.state_dict().items()}
@@ -144,10 +144,10 @@ def _build(recipe: Recipe) -> Vocoder:
         raise RecipeError(recipe.name, ["vocoder: this recipe has none; give one, as in vocoder.use=vocos/small-16khz"])
     faults: list[str] = []
     given = vocoder_of_start(recipe)
-    ready = ready_part(faults, "vocoder", "vocoder", recipe.vocoder, weights_needed=not given)
+    ready = check_part(faults, "vocoder", "vocoder", recipe.vocoder, weights_needed=not given)
     if ready and given and "weights" in ready.options:
         ready = replace(ready, options=ready.options | {"weights": "random"})
-    vocoder: Vocoder | None = attempt(faults, "vocoder", lambda: ready.make({}), (WeightsError,)) if ready else None
+    vocoder: Vocoder | None = run_check(faults, "vocoder", lambda: ready.make({}), (WeightsError,)) if ready else None
     if vocoder is None:
         raise RecipeError(recipe.name, faults)
     if given:

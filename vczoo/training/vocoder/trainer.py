@@ -21,15 +21,21 @@ from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VczooError
 from vczoo.io.files import write_text
-from vczoo.io.progress import Bar, Silent
+from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.trainer import LOG, interruptible, seed_of
 from vczoo.training.vocoder.checkpoint import VocoderState, load_vocoder_state, save_vocoder_state
-from vczoo.training.vocoder.discriminators import COARSE, Discriminators, deceiving_loss, feature_distance, telling_loss
+from vczoo.training.vocoder.discriminators import (
+    COARSE,
+    Discriminators,
+    discriminator_loss,
+    feature_distance,
+    generator_loss,
+)
 from vczoo.training.vocoder.resynthesis import distances, griffin_lim_like
-from vczoo.training.vocoder.segments import Excerpts
+from vczoo.training.vocoder.segments import VocoderSegments
 from vczoo.training.vocoder.spectral_losses import MelDistance, StftDistance
 
 __all__ = ["VocoderTrainer", "fit_vocoder"]
@@ -92,7 +98,7 @@ class VocoderTrainer:
         if self.discriminators and number >= self.joined_at:
             objective = self.settings.objective
             self.discriminators.requires_grad_(True)
-            telling = telling_loss(self.discriminators(real), self.discriminators(made.detach()), objective)
+            telling = discriminator_loss(self.discriminators(real), self.discriminators(made.detach()), objective)
             self._learn("discriminators", telling, number)
             found["discriminators"] = telling.detach()
             self.discriminators.requires_grad_(False)  # their gradients of the vocoder's loss would be read by nobody
@@ -100,7 +106,7 @@ class VocoderTrainer:
                 of_real = self.discriminators(real)
             of_made = self.discriminators(made)
             losses |= {
-                "adversarial": deceiving_loss(of_made, objective),
+                "adversarial": generator_loss(of_made, objective),
                 "features": feature_distance(of_real, of_made),
             }
             weights |= {"adversarial": self.settings.adversarial_weight, "features": self.settings.feature_weight}
@@ -132,12 +138,12 @@ def discriminators_of(settings: VocoderTraining) -> Discriminators:
 
 def fit_vocoder(
     trainer: VocoderTrainer,
-    excerpts: Excerpts,
+    excerpts: VocoderSegments,
     held_out: Sequence[Waveform],
     *,
     folder: Path,
     identity: str,
-    watcher: Bar | Silent,
+    watcher: ProgressBar | NullProgress,
 ) -> VocoderState:
     """Train, and validate on held-out recordings (1, S) at the vocoder's rate.
 
