@@ -108,7 +108,7 @@ def speakers_on_a_hub() -> Iterator[Speakers]:
     """Speakers in a folder that goes afterwards, and the tests' Hub in a process of its own."""
     sys.path.insert(0, str(ROOT))  # for the tests' Hub
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    from tests.hub_client import pointed_at
+    from tests.support.hub.client import pointed_at
 
     with tempfile.TemporaryDirectory(prefix="vczoo-bench-") as place:
         child = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
@@ -126,7 +126,7 @@ def speakers_on_a_hub() -> Iterator[Speakers]:
 def serve() -> None:
     """Be the Hub until standard input ends."""
     sys.path.insert(0, str(ROOT))
-    from tests.hub_server import HubServer
+    from tests.support.hub.server import HubServer
 
     with HubServer() as server:
         for name in ("me", "openai"):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.hub_client import pointed_at
-from tests.hub_server import HubServer
+from tests.support.hub.client import pointed_at
+from tests.support.hub.server import HubServer
 
 ToneMaker = Callable[..., Path]
 
