@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import soundfile
 from tests.conftest import SPEAKERS, synthetic_utterance
 from tests.support.hub.server import HubServer
 from tests.support.paths import ROOT
+from tests.support.warm_cli import warm_cli
 from vczoo.models.build import checked_recipe
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
@@ -26,6 +29,13 @@ BLOCK = re.compile(r"^```(\S+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 def blocks(page: Path, language: str, note: str = "") -> list[str]:
     found = BLOCK.findall(page.read_text(encoding="utf-8"))
     return [text for name, rest, text in found if name == language and rest.strip() == note]
+
+
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Path]:
+    """A folder with a `vczoo` that need not import torch first."""
+    with tempfile.TemporaryDirectory() as folder, warm_cli(Path(folder)) as place:  # a socket's path is short
+        yield place
 
 
 @pytest.fixture
@@ -61,8 +71,8 @@ def test_python_examples_run(page: Path, desk: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh")], ids=lambda page: page.stem)
-def test_shell_examples_run(page: Path, desk: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def test_shell_examples_run(page: Path, desk: Path, commands: Path) -> None:
+    path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
     for block in blocks(page, "sh"):
         script = f"set -e\n{block}"
         done = subprocess.run(

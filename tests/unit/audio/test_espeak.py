@@ -12,6 +12,7 @@ import pyworld
 import soundfile
 import torch
 
+import vczoo
 from vczoo.audio import espeak as synthesis
 from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, SyntheticVoice, speak, write_corpus
 from vczoo.audio.mel import LogMel
@@ -43,9 +44,9 @@ def test_the_library_is_imported_inside_functions_alone() -> None:
 
 
 def test_nothing_else_of_the_core_names_the_library() -> None:
-    folder = Path(synthesis.__file__).parent
+    folder = Path(vczoo.__file__).parent
     naming = {path.name for path in folder.rglob("*.py") if "espeakng_loader" in path.read_text(encoding="utf-8")}
-    assert naming == {"synthesis.py"}
+    assert naming == {"espeak.py"}
 
 
 @pytest.mark.parametrize("field", [{"pitch": 100}, {"words_per_minute": 20}, {"pitch_range": -1}])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -212,8 +211,8 @@ def test_a_comment_that_is_not_utf_8_is_no_mark(suffix: str, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def converter(trained_folder: Path) -> vczoo.Converter:
-    loaded = vczoo.load(trained_folder)
+def converter(made_run: Path) -> vczoo.Converter:
+    loaded = vczoo.load(made_run)
     loaded.run.revision = "here"
     return loaded
 
@@ -250,19 +249,6 @@ def test_a_recipe_without_a_run_leaves_the_run_out(voices_folder: Path, small: t
     assert str(fresh.convert(source, "ann").mark).endswith("; recipe demo; voice ann)")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_folder_is_marked_by_one_process_or_several(
-    jobs: int, converter: vczoo.Converter, voices_folder: Path, tmp_path: Path
-) -> None:
-    for mark in (True, False):
-        out = tmp_path / str(mark)
-        made = vczoo.convert_folder(
-            converter, voices_folder / "alice", out, "bob", jobs=jobs, mark=mark, progress=False
-        )
-        expected = Mark("demo", {"bob": 1.0}, run="here") if mark else None
-        assert [read_mark(one.out) for one in made] == [expected] * 6
-
-
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -279,12 +265,12 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_command_line_marks_says_so_and_reads_it(
-    run: Run, trained_folder: Path, voices_folder: Path, tmp_path: Path
+    run: Run, made_run: Path, voices_folder: Path, tmp_path: Path
 ) -> None:
     source, marked, plain = voices_folder / "alice" / "0.wav", tmp_path / "marked.wav", tmp_path / "plain.wav"
-    _, out, _ = run("convert", trained_folder, source, "--voice", "bob", "--out", marked)
+    _, out, _ = run("convert", made_run, source, "--voice", "bob", "--out", marked)
     assert out.endswith(" s in the voice of bob, marked as synthetic\n")
-    _, out, _ = run("convert", trained_folder, source, "--voice", "bob", "--out", plain, "--no-mark")
+    _, out, _ = run("convert", made_run, source, "--voice", "bob", "--out", plain, "--no-mark")
     assert out.endswith(" s in the voice of bob\n")
     code, out, _ = run("provenance", marked)
     assert (code, out) == (0, f"{marked}: {read_mark(marked)}\n")
@@ -299,18 +285,6 @@ def test_the_command_line_marks_says_so_and_reads_it(
     assert err.startswith("error: ")
     folder = voices_folder / "alice"
     for option, told in (("--mark", True), ("--no-mark", False)):
-        _, out, _ = run("convert", trained_folder, folder, "--voice", "bob", "--out", tmp_path / option, option)
+        _, out, _ = run("convert", made_run, folder, "--voice", "bob", "--out", tmp_path / option, option)
         assert out.endswith("marked as synthetic\n") == told
         assert (read_mark(tmp_path / option / "3.wav") is not None) == told
-
-
-def test_reading_a_mark_loads_no_torch(tmp_path: Path) -> None:
-    script = (
-        "import sys\nfrom vczoo.cli.app import app\n"
-        f"app(['provenance', {str(sound(tmp_path / 'a.wav', str(ALICE)))!r}], standalone_mode=False)\n"
-        "import vczoo\nassert vczoo.read_mark and vczoo.Mark\n"
-        "sys.exit('torch was imported' if 'torch' in sys.modules else 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert str(ALICE) in done.stdout

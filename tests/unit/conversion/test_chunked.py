@@ -10,9 +10,7 @@ import soundfile
 import torch
 
 import vczoo
-from vczoo.audio.mel import LogMel
 from vczoo.audio.pitch import mean_log_hz
-from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.conversion import chunked as piecewise
 from vczoo.conversion.chunked import Blocks, ChunkedConversion, estimate_pitch_statistics, file_plan, frame_grid
@@ -43,8 +41,8 @@ def source(voices_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def converter(trained_folder: Path) -> vczoo.Converter:
-    return vczoo.load(trained_folder)
+def converter(made_run: Path) -> vczoo.Converter:
+    return vczoo.load(made_run)
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +70,6 @@ def test_the_frames_of_pieces_are_those_of_the_whole(local: vczoo.Converter, sou
         torch.testing.assert_close(kept, whole[first : first + len(kept)], rtol=0, atol=1e-4)
         compared += len(kept)
     assert compared > len(whole)
-
-
-@pytest.mark.parametrize("name", ["local", "converter"])
-def test_a_long_recording_is_the_whole_within_a_tolerance(
-    name: str, source: Path, request: pytest.FixtureRequest
-) -> None:
-    converter: vczoo.Converter = request.getfixturevalue(name)
-    model, wave = converter.model, Waveform.read(source)
-    long = converter.convert(source, "bob")
-    whole = model.convert(wave, converter.run.voices["bob"].tensors)
-    assert long.samples.shape == wave.samples.shape
-    assert not torch.equal(long.samples, whole.samples)  # it was cut
-    mel = LogMel(MelSpec())
-    heard = mel(whole).values > -7
-    nepers = (mel(long).values - mel(whole).values)[heard].abs().mean()
-    assert float(nepers) * 8.69 < 1.5  # dB; .6 and 1.0 as measured with pieces of 3 s, Griffin-Lim's phases included
 
 
 def test_a_waveform_and_a_file_and_the_disk_get_the_same(

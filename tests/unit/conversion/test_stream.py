@@ -18,8 +18,8 @@ SHORT = {"block_seconds": 0.4, "history_seconds": 0.8, "lookahead_seconds": 0.2}
 
 
 @pytest.fixture(scope="module")
-def converter(trained_folder: Path) -> vczoo.Converter:
-    return vczoo.load(trained_folder)
+def converter(made_run: Path) -> vczoo.Converter:
+    return vczoo.load(made_run)
 
 
 @pytest.fixture(scope="module")

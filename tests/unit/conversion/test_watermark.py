@@ -89,8 +89,8 @@ def source(voices_folder: Path) -> Path:
 
 
 @pytest.fixture
-def converter(plugin: None, trained_folder: Path) -> vczoo.Converter:
-    return vczoo.load(trained_folder)
+def converter(plugin: None, made_run: Path) -> vczoo.Converter:
+    return vczoo.load(made_run)
 
 
 def found(path: Path) -> float:
@@ -119,15 +119,6 @@ def test_a_long_recording_carries_it(converter: vczoo.Converter, source: Path, t
     whole = converter.convert(long, "bob", watermark=NAME).samples
     assert whole.shape == long.samples.shape
     assert float((whole.clamp(-1, 1) - Waveform.read(tmp_path / "True.flac").samples).abs().max()) < 1e-4
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_folder_carries_it(jobs: int, converter: vczoo.Converter, voices_folder: Path, tmp_path: Path) -> None:
-    for watermark, expected in ((NAME, True), ("", False)):
-        made = vczoo.convert_folder(
-            converter, voices_folder / "carol", tmp_path / str(expected), "bob", jobs=jobs, watermark=watermark
-        )
-        assert [found(one.out) > 0.5 for one in made] == [expected] * 6
 
 
 def test_an_unknown_one_is_refused_before_any_work(converter: vczoo.Converter, source: Path, tmp_path: Path) -> None:
@@ -212,7 +203,7 @@ def test_a_broken_promise_is_found(promise: str, plugin: None, monkeypatch: pyte
 def test_the_command_line_lists_embeds_and_finds_it(
     converter: vczoo.Converter,
     source: Path,
-    trained_folder: Path,
+    made_run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -226,7 +217,7 @@ def test_the_command_line_lists_embeds_and_finds_it(
 
     assert NAME in run("list", "--parts", "watermark")[1]
     made, bare = tmp_path / "made.wav", tmp_path / "bare.wav"
-    command = ("convert", trained_folder, source, "--voice", "bob", "--no-mark", "--out")
+    command = ("convert", made_run, source, "--voice", "bob", "--no-mark", "--out")
     assert run(*command, made, "--watermark", NAME)[1].endswith(f" in the voice of bob, with the watermark {NAME}\n")
     assert run(*command, bare)[1].endswith(" in the voice of bob\n")
     code, told = run("provenance", "--watermark", NAME, made)

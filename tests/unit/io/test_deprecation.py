@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -82,18 +81,6 @@ def test_names_that_are_said_to_replace_others_are_there() -> None:
         public = {"vczoo": vczoo.__all__, "vczoo.testing": vczoo.testing.__all__}[module]
         assert new.today in public
         assert name not in public
-
-
-def test_everybody_sees_it(tmp_path: Path) -> None:
-    """A module that is not __main__, and no option of Python's: where a DeprecationWarning stays hidden."""
-    (tmp_path / "theirs.py").write_text(
-        "import vczoo\nfrom vczoo.io import deprecation\n"
-        "deprecation.RENAMED['vczoo.tune'] = deprecation.Renamed('list_models', '0.3', '0.5')\nvczoo.tune\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", "import theirs"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "theirs.py:4: VczooDeprecationWarning: vczoo.tune is deprecated since vczoo 0.3" in done.stderr
 
 
 def test_an_old_argument_is_told_in_the_functions_body() -> None:

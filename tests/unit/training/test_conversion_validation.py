@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,8 +62,8 @@ def corpus(voices_folder: Path) -> Corpus:
 
 
 @pytest.fixture
-def model(trained_folder: Path) -> Model:
-    return vczoo.load(trained_folder).model
+def model(made_run: Path) -> Model:
+    return vczoo.load(made_run).model
 
 
 def listed(**splits: Sequence[tuple[str, int]]) -> Corpus:
@@ -186,25 +185,6 @@ def test_similarity_does_without_an_asr_that_cannot_be_had(
     assert ears is not None
     assert ears.recognisers == ()
     assert capsys.readouterr().err.startswith("character errors are not counted, similarity alone is measured: no net")
-
-
-@pytest.mark.parametrize("criterion", ["similarity", "character-error"])
-def test_a_fine_tune_is_listened_to(
-    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], criterion: str
-) -> None:
-    ears = Measures(Timbre(), (Scribe("abcd", "abcd", "abcd", "abxd"),))
-    told = [*small, f"training.criterion={criterion}"]
-    converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", told, progress=False, measures=ears)
-    history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    heard = [record["validation"] for record in history]
-    assert [record["character_error"] for record in heard] == [pytest.approx(1 / 4)] * 3
-    best = converter.metrics["best_epoch"]
-    if criterion == "similarity":
-        assert heard[best]["similarity"] == max(record["similarity"] for record in heard)
-    else:  # all alike: the loss decides
-        assert heard[best]["loss"] == min(record["loss"] for record in heard)
-    # What is kept is what was heard in its epoch.
-    assert converter.metrics["validation"]["similarity"] == pytest.approx(heard[best]["similarity"], abs=1e-6)
 
 
 def test_a_recipe_is_not_judged_by_a_model_that_it_uses(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -149,29 +148,6 @@ def test_closing_writes_what_was_added(tmp_path: Path) -> None:
     section.add({"one": torch.ones(1)})
     section.close()
     assert "one" in Cache(tmp_path).section(KEY)
-
-
-def _fill(folder: Path, process: int) -> None:
-    section = Cache(folder, 400_000).section(KEY)
-    for index in range(20):
-        section.add({f"{process}-{index}": torch.full((100,), float(index)), f"both-{index}": torch.ones(100) * index})
-        section.flush()
-        section.refresh()
-        assert torch.equal(section[f"both-{index}"], torch.ones(100) * index)
-
-
-def test_two_processes_write_at_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_fill, args=(tmp_path, number)) for number in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
-    section = Cache(tmp_path).section(KEY)
-    for index in range(20):
-        for name in (f"0-{index}", f"1-{index}", f"both-{index}"):
-            assert float(section[name][0]) == index
 
 
 def test_a_disk_that_refuses_is_told_with_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

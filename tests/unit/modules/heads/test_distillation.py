@@ -17,7 +17,6 @@ from vczoo.errors import ContractError, HubError, LicenceError, RecipeError
 from vczoo.evaluation.leakage import shares_asr
 from vczoo.hub.consent import parse_consent
 from vczoo.hub.push import _ingredients
-from vczoo.io.progress import NullProgress
 from vczoo.models.build import checked_recipe
 from vczoo.models.portability import foreign_faults
 from vczoo.models.recipe import Part, read_recipe
@@ -25,8 +24,6 @@ from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.heads.distillation import Distil
 from vczoo.registry.requirements import needed
 from vczoo.runs.versions import distributions
-from vczoo.training import features as features_module
-from vczoo.training.activations import run_prefix
 
 SPEC = FrameSpec(16000, 320, 5)
 RECIPE = """
@@ -193,48 +190,6 @@ def test_a_run_is_loaded_without_its_teacher(taught_folder: Path, voices_folder:
     assert not any("teacher" in name for name in loaded.model.tensors())
 
 
-def test_what_the_teacher_hears_is_kept(
-    taught_folder: Path, voices_folder: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
-    """Another pupil, other settings of training: the teacher has been heard already."""
-    heard: list[str] = []
-
-    def counted(backbone: Any, waves: Any, depth: int) -> Any:
-        heard.extend([type(backbone).__name__] * len(waves))
-        return run_prefix(backbone, waves, depth)
-
-    monkeypatch.setattr(features_module, "run_prefix", counted)
-    cache = taught_folder.parent / "cache"
-    recipe = taught_folder.parent / "pupil.yaml"
-    vczoo.finetune(recipe, voices_folder, tmp_path / "a", ["training.epochs=1"], cache=cache, progress=False)
-    assert "MelConv" not in heard
-    other = ["training.epochs=1", "backbone.width=8", "heads.distil.cosine_weight=0.5"]
-    heard.clear()
-    vczoo.finetune(recipe, voices_folder, tmp_path / "b", other, cache=False, progress=False)
-    assert heard.count("MelConv") > 18  # without a cache in every epoch, and for each evaluation
-
-
-def test_the_teacher_is_heard_before_the_first_step_and_watched(
-    recipe: Path, voices_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events: list[str] = []
-
-    def noted(backbone: Any, waves: Any, depth: int) -> Any:
-        events.append(type(backbone).__name__)
-        return run_prefix(backbone, waves, depth)
-
-    monkeypatch.setattr(features_module, "run_prefix", noted)
-    monkeypatch.setattr(NullProgress, "step", lambda self, loss: events.append("step"))
-    monkeypatch.setattr(NullProgress, "hearing", lambda self, done, total: events.append(f"{done} of {total}"))
-    vczoo.finetune(recipe, voices_folder, tmp_path / "run", ["training.epochs=1"], cache=tmp_path / "c", progress=False)
-    first, last = events.index("step"), len(events) - events[::-1].index("step")
-    assert set(events[first:last]) == {"step"}
-    corpus = vczoo.read_corpus(voices_folder)
-    count = len(corpus.split("train")) + len(corpus.split("validation"))
-    teachers = events[events.index("MelConv") : first]
-    assert teachers[-1] == f"{count} of {count}"
-
-
 def test_the_teacher_is_brought_to_the_times_of_the_pupil(recipe: Path, voices_folder: Path) -> None:
     """A teacher of twice as many frames a second is read at every second of them."""
     from vczoo.data.corpus_reader import read_corpus
@@ -288,23 +243,6 @@ def test_an_excerpt_is_taught_what_is_heard_in_it(recipe: Path, voices_folder: P
             for frames in whole.values()
             if frames is not None and frames.values.shape[1] >= len(excerpt)
         )
-
-
-def test_a_learning_rate_is_found_for_it(recipe: Path, voices_folder: Path) -> None:
-    found = vczoo.find_learning_rate(recipe, voices_folder, steps=40, cache=False, progress=False)
-    assert found.losses[0] > 0.5
-    assert min(found.losses) < found.losses[0]
-
-
-def test_the_command_says_what_it_is(recipe: Path, voices_folder: Path, tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from vczoo.cli.app import app
-
-    words = ["train", str(recipe), "--data", str(voices_folder), "--out", str(tmp_path / "run"), "training.epochs=1"]
-    done = CliRunner().invoke(app, [*words, "--no-cache"])
-    assert done.exit_code == 0, done.output
-    assert f"{tmp_path / 'run'}: no voices: a backbone to start from" in done.stdout
 
 
 def test_it_is_not_pushed_alone(taught_folder: Path) -> None:

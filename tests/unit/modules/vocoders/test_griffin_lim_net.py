@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import vczoo
 from tests.unit.modules.vocoders.test_griffin_lim import harmonics, mel_of
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import MelSpec
@@ -17,24 +16,7 @@ from vczoo.errors import ContractError, WeightsError
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.modules.vocoders.griffin_lim_net import GriffinLimNet
-from vczoo.training.vocoder.train import train_vocoder
 from vczoo.training.vocoder.trainer import VocoderTrainer
-
-TINY = ("vocoder.use=griffin-lim-net", "vocoder.width=8", "vocoder.blocks=1", "vocoder.iterations=2")
-FEW = (
-    "backbone.width=8",
-    "backbone.blocks=1",
-    *TINY,
-    "vocoder_training.steps=12",
-    "vocoder_training.validate_every=6",
-    "vocoder_training.batch_size=2",
-    "vocoder_training.crop_seconds=0.2",
-    "vocoder_training.learning_rate=0.01",
-    "vocoder_training.adversarial_from=0.5",
-    "vocoder_training.discriminators=coarse",
-    "vocoder_training.discriminator_channels=1",
-    "vocoder_training.gain_db=6",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -133,12 +115,3 @@ def test_it_learns_the_magnitudes_of_a_recording() -> None:
     real = harmonics(0.3).samples
     losses = [trainer.step(real, number)["loss"] for number in range(30)]
     assert losses[-1] < 0.8 * losses[0]
-
-
-def test_it_trains_beside_discriminators_that_look_coarsely(tmp_path: Path, voices_folder: Path) -> None:
-    """In its second half; on excerpts of several levels."""
-    trained = train_vocoder("demo", voices_folder, tmp_path / "out", FEW, progress=False)
-    before, after = (record["train"] for record in trained.history)
-    assert set(before) == {"loss", "mel", "stft"}
-    assert set(after) == {"loss", "mel", "stft", "adversarial", "features", "discriminators"}
-    assert vczoo.load("demo", [*FEW[:2], *TINY, f"vocoder.weights={trained.file}"]).model.vocoder is not None

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -302,28 +301,6 @@ def test_an_entry_without_licence_or_source(more: dict[str, Any], said: str) -> 
     assert results["about"].outcome == "failed"
     assert said in results["about"].detail
     assert results["frozen"].outcome == "passed"
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("import torch\n", "got .*torch"),
-        ("import yaml\n", "got .*yaml"),
-        ("def vczoo_entries():\n    import numpy\n    return []\n", "got .*numpy"),
-        ("import not_there\n", "No module named 'not_there'"),
-    ],
-)
-def test_a_plugin_that_is_not_light(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vczoo.errors import ContractError
-    from vczoo.testing.checks.entries import check_light
-
-    name = f"vczoo_heavy_{abs(hash(text))}"
-    (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ContractError, match=said):
-        check_light(name)
-    (tmp_path / f"{name}_light.py").write_text("import json, vczoo\nvczoo.Entry\n")
-    check_light(f"{name}_light")
 
 
 def test_a_part_that_lacks_an_option_is_skipped_and_says_so(module: ModuleType) -> None:
