@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.data import base_model_corpus, fsdd
+from benchmarks.lib import child_process
+from benchmarks.quality import base_model, base_model_content, base_model_conversion, probes, systems, tasks
+from benchmarks.robustness import base_model as robustness
+from benchmarks.robustness import degradations
+from benchmarks.speed import (
+    baselines,
+    finetune,
+    finetune_child,
+    hub,
+    hub_fixtures,
+    memory_format,
+    roofline,
+    scaling,
+    startup,
+)
 from tests.conftest import synthetic_utterance
 from tests.support.paths import ROOT
 
-BENCHMARKS = ROOT / "benchmarks"
+RECIPES = ROOT / "benchmarks" / "speed" / "recipes"
+TRIALS = ROOT / "benchmarks" / "trials"
 COLUMNS = 32
-
-
-@pytest.fixture
-def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Import a benchmark by name, as a script beside it would."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 @pytest.fixture
@@ -60,8 +67,7 @@ def job_for(folder: Path, weights: Path) -> dict[str, Any]:
     }
 
 
-def test_the_exponent_is_the_slope_of_a_line_through_the_logarithms(benchmark_module) -> None:
-    scaling = benchmark_module("scaling")
+def test_the_exponent_is_the_slope_of_a_line_through_the_logarithms() -> None:
     assert scaling.exponent([1, 2, 4, 8], [5, 20, 80, 320]) == pytest.approx(2)
     assert scaling.exponent([10, 100], [3, 3]) == pytest.approx(0)
     # The middle value is off the line by log 2; least squares leave the slope of the ends as it is.
@@ -69,25 +75,22 @@ def test_the_exponent_is_the_slope_of_a_line_through_the_logarithms(benchmark_mo
     assert [scaling.exponent(*row) for row in (([], []), ([1], [2]), ([1, 2], [0, 1]))] == [None] * 3
 
 
-def test_the_layers_that_must_run_are_frozen_ones_once_and_training_in_every_epoch(benchmark_module) -> None:
-    limits = benchmark_module("limits")
+def test_the_layers_that_must_run_are_frozen_ones_once_and_training_in_every_epoch() -> None:
     flops, utterances = {"frozen": 1000, "forward": 1, "step": 3}, {"train": 10, "validation": 2, "test": 5}
-    assert limits.must_run(flops, utterances, 4, warm=True) == 4 * (10 * 3 + 2 * 1) + 5
-    assert limits.must_run(flops, utterances, 4, warm=False) == 17 * 1000 + 4 * (10 * 3 + 2 * 1) + 5
+    assert roofline.must_run(flops, utterances, 4, warm=True) == 4 * (10 * 3 + 2 * 1) + 5
+    assert roofline.must_run(flops, utterances, 4, warm=False) == 17 * 1000 + 4 * (10 * 3 + 2 * 1) + 5
 
 
-def test_the_flops_are_those_of_the_layers_as_published(benchmark_module) -> None:
+def test_the_flops_are_those_of_the_layers_as_published() -> None:
     pytest.importorskip("vczoo_torchvision")
-    limits = benchmark_module("limits")
-    recipes = BENCHMARKS / "recipes"
     overrides = ["backbone.weights=random", "heads.speaker.hidden=[8]", "backbone.num_mels=32"]
-    frozen = limits.flops_an_image(recipes / "vgg16-frozen.yaml", overrides, 32, 32, 2)
+    frozen = roofline.flops_an_image(RECIPES / "vgg16-frozen.yaml", overrides, 32, 32, 2)
     # VGG16's convolutions are 15.35 G multiply-adds at 224 x 224 (arXiv:1409.1556), a 49th of it at 32 x 32.
     assert frozen["frozen"] == pytest.approx(2 * 15.35e9 / 49, rel=1e-3)
     # Pooled mean and deviation of 512 channels -> norm -> 8 -> 2, and two gradients of each product.
     assert frozen["forward"] == 2 * (1024 * 8 + 8 * 2)
     assert frozen["step"] == 3 * frozen["forward"]
-    partial = limits.flops_an_image(recipes / "vgg16-partial.yaml", overrides, 32, 32, 2)
+    partial = roofline.flops_an_image(RECIPES / "vgg16-partial.yaml", overrides, 32, 32, 2)
     last = 3 * 2 * 512 * 512 * 9 * 2 * 2  # three convolutions over 2 x 2
     assert partial["frozen"] == frozen["frozen"] - last
     assert partial["forward"] == frozen["forward"] + last
@@ -95,7 +98,7 @@ def test_the_flops_are_those_of_the_layers_as_published(benchmark_module) -> Non
     assert partial["step"] == frozen["step"] + 3 * last - last // 3
 
 
-def test_the_plain_loop_reads_our_images_and_has_our_trunk(benchmark_module, digits_folder, tmp_path) -> None:
+def test_the_plain_loop_reads_our_images_and_has_our_trunk(digits_folder, tmp_path) -> None:
     pytest.importorskip("vczoo_torchvision")
     import torch
     from safetensors.torch import save_file
@@ -103,16 +106,15 @@ def test_the_plain_loop_reads_our_images_and_has_our_trunk(benchmark_module, dig
     import vczoo
     from vczoo.models.build import build, checked_recipe
 
-    plain_loop = benchmark_module("plain_loop")
-    tensors = plain_loop.random_trunk(3)
+    tensors = baselines.random_trunk(3)
     save_file(tensors, tmp_path / "trunk.safetensors")
     overrides = [f"backbone.weights={tmp_path / 'trunk.safetensors'}", "backbone.num_mels=64"]
-    backbone = build(checked_recipe(BENCHMARKS / "recipes" / "vgg16-frozen.yaml", overrides), 2).backbone.eval()
+    backbone = build(checked_recipe(RECIPES / "vgg16-frozen.yaml", overrides), 2).backbone.eval()
     path = digits_folder / "high" / "0_high_1.wav"
-    image = plain_loop.make_image(path, 64)
+    image = baselines.make_image(path, 64)
     ours = backbone.prepare(vczoo.Waveform.read(path, 16000))
     assert torch.equal(image, ours[0])
-    plain = plain_loop.PlainVGG(2, tensors, train_last_stage=False).eval()
+    plain = baselines.PlainVGG(2, tensors, train_last_stage=False).eval()
     with torch.no_grad():
         seen = plain.features(ours)
         assert seen.abs().max() > 0
@@ -120,35 +122,33 @@ def test_the_plain_loop_reads_our_images_and_has_our_trunk(benchmark_module, dig
         assert plain(ours).shape == (1, 2)
 
 
-def test_the_plain_loop_trains_what_is_said(benchmark_module) -> None:
+def test_the_plain_loop_trains_what_is_said() -> None:
     pytest.importorskip("torchvision")
-    plain_loop = benchmark_module("plain_loop")
-    tensors = plain_loop.random_trunk(0)
+    tensors = baselines.random_trunk(0)
 
     def trained(partial: bool) -> set[str]:
-        model = plain_loop.PlainVGG(6, tensors, train_last_stage=partial)
+        model = baselines.PlainVGG(6, tensors, train_last_stage=partial)
         return {name for name, parameter in model.features.named_parameters() if parameter.requires_grad}
 
     assert trained(partial=False) == set()
     assert trained(partial=True) == {f"{layer}.{kind}" for layer in (24, 26, 28) for kind in ("weight", "bias")}
 
 
-def test_the_plain_loop_can_have_our_head(benchmark_module, tmp_path) -> None:
+def test_the_plain_loop_can_have_our_head(tmp_path) -> None:
     pytest.importorskip("vczoo_torchvision")
     import torch
     from safetensors.torch import save_file
 
     from vczoo.models.build import build, checked_recipe
 
-    plain_loop, rows = benchmark_module("plain_loop"), benchmark_module("finetune_rows")
-    save_file(plain_loop.random_trunk(0), tmp_path / "trunk.safetensors")
-    for kind, rate in plain_loop.OUR_RATES.items():
+    save_file(baselines.random_trunk(0), tmp_path / "trunk.safetensors")
+    for kind, rate in baselines.OUR_RATES.items():
         job = {**job_for(tmp_path, tmp_path / "trunk.safetensors"), "kind": kind, "mels": 64}
-        recipe = checked_recipe(rows.recipe_of(job), rows.overrides_of(job))
+        recipe = checked_recipe(finetune_child.recipe_of(job), finetune_child.overrides_of(job))
         assert recipe.training.learning_rate == rate
     model = build(recipe, 3).eval()
     ours = model.heads["speaker"]
-    plain = plain_loop.our_head(3, 64).eval()
+    plain = baselines.our_head(3, 64).eval()
     linears = [(2, ours.body[1]), (5, ours.output)]
     assert [plain[index].weight.shape for index, _ in linears] == [linear.weight.shape for _, linear in linears]
     assert plain[4].p == ours.dropout.p
@@ -160,17 +160,16 @@ def test_the_plain_loop_can_have_our_head(benchmark_module, tmp_path) -> None:
         torch.testing.assert_close(plain(maps), ours.logits(frames))
 
 
-def test_recordings_get_one_length_and_keep_their_splits(benchmark_module, digits_folder, tmp_path) -> None:
-    digits = benchmark_module("digits")
+def test_recordings_get_one_length_and_keep_their_splits(digits_folder, tmp_path) -> None:
     (tmp_path / "out").mkdir()
-    assert digits.write_data(digits_folder, tmp_path / "out", COLUMNS) == {"train": 8, "validation": 4, "test": 6}
+    assert fsdd.write_data(digits_folder, tmp_path / "out", COLUMNS) == {"train": 8, "validation": 4, "test": 6}
     lengths = {len(soundfile.read(path)[0]) for path in (tmp_path / "out" / "recordings").rglob("*.wav")}
     assert lengths == {(COLUMNS - 1) * 80}  # a hop is 80 samples at 8 kHz, and 32 columns span 31 of them
     short, _ = soundfile.read(tmp_path / "out" / "recordings" / "low" / "0_low_0.wav")
     assert np.abs(short[:800]).max() > 0.2
     assert not short[800:].any()
-    chosen = digits.choose(digits_folder, 5)  # of nine: four to train, two for validation, three for the test
-    assert sorted(digits.split_of(path) for path in chosen if path.parent.name == "low") == [
+    chosen = fsdd.choose(digits_folder, 5)  # of nine: four to train, two for validation, three for the test
+    assert sorted(fsdd.split_of(path) for path in chosen if path.parent.name == "low") == [
         "test",
         "test",
         "train",
@@ -179,48 +178,44 @@ def test_recordings_get_one_length_and_keep_their_splits(benchmark_module, digit
     ]
 
 
-def test_rows_of_both_sides_reach_an_accuracy(benchmark_module, digits_folder, tmp_path) -> None:
+def test_rows_of_both_sides_reach_an_accuracy(digits_folder, tmp_path) -> None:
     pytest.importorskip("vczoo_torchvision")
     from safetensors.torch import load_file
 
-    rows, digits = benchmark_module("finetune_rows"), benchmark_module("digits")
     (tmp_path / "out").mkdir()
-    digits.write_data(digits_folder, tmp_path / "out", COLUMNS)
+    fsdd.write_data(digits_folder, tmp_path / "out", COLUMNS)
     weights = tmp_path / "trunk.safetensors"
     job = job_for(tmp_path / "out", weights)
-    rows.WORK["weights"](job)
+    finetune_child.WORK["weights"](job)
     assert len(load_file(weights)) == 26
-    ours, plain = rows.WORK["ours"](job), rows.WORK["baseline"](job)
+    ours, plain = finetune_child.WORK["ours"](job), finetune_child.WORK["baseline"](job)
     for outcome in (ours, plain):
         assert len(outcome["history"]) == 2
     # So few steps teach little: that both look at the same six recordings is what can be held.
     assert {ours["test"], plain["test"]} <= {count / 6 for count in range(7)}
 
 
-def test_fastai_tunes_its_classifier_first_and_leaves_the_frozen_trunk(
-    benchmark_module, digits_folder, tmp_path, monkeypatch
-) -> None:
+def test_fastai_tunes_its_classifier_first_and_leaves_the_frozen_trunk(digits_folder, tmp_path, monkeypatch) -> None:
     pytest.importorskip("fastai")
     pytest.importorskip("vczoo_torchvision")
     from safetensors.torch import load_file
 
-    rows, plain_loop = benchmark_module("finetune_rows"), benchmark_module("plain_loop")
     (tmp_path / "out").mkdir()
-    benchmark_module("digits").write_data(digits_folder, tmp_path / "out", COLUMNS)
+    fsdd.write_data(digits_folder, tmp_path / "out", COLUMNS)
     job = job_for(tmp_path / "out", tmp_path / "trunk.safetensors") | {"baseline": "fastai"}
-    rows.WORK["weights"](job)
+    finetune_child.WORK["weights"](job)
     made = []
-    prepare = plain_loop.prepare
-    monkeypatch.setattr(plain_loop, "prepare", lambda job: made.append(prepare(job)) or made[-1])
-    outcome = rows.WORK["baseline"](job)
+    prepare = baselines.prepare
+    monkeypatch.setattr(baselines, "prepare", lambda job: made.append(prepare(job)) or made[-1])
+    outcome = finetune_child.WORK["baseline"](job)
     assert len(outcome["history"]) == 2
     before, after = load_file(tmp_path / "trunk.safetensors"), made[0][0].state_dict()
     changed = {int(name.split(".")[1]) for name, tensor in before.items() if not after[name].equal(tensor)}
     assert changed == {24, 26, 28}
 
 
-def test_a_warm_row_is_warm_whatever_else_is_asked_for(benchmark_module, monkeypatch, tmp_path) -> None:
-    finetune, ran = benchmark_module("finetune"), []
+def test_a_warm_row_is_warm_whatever_else_is_asked_for(monkeypatch, tmp_path) -> None:
+    ran = []
 
     def run(job, **changes):
         if changes["work"] == "ours":
@@ -242,24 +237,22 @@ def test_a_warm_row_is_warm_whatever_else_is_asked_for(benchmark_module, monkeyp
     assert ran == [kept, kept]
 
 
-def test_a_child_gives_its_figures_and_its_failure(benchmark_module) -> None:
-    child = benchmark_module("child")
+def test_a_child_gives_its_figures_and_its_failure() -> None:
     script = (
-        f"import json, os, sys; sys.path.insert(0, {str(BENCHMARKS)!r}); from child import peak_megabytes\n"
+        "import json, os; from benchmarks.lib.child_process import peak_megabytes\n"
         "before = peak_megabytes(); block = b'1' * 200_000_000\n"
         "more = peak_megabytes() - before; print('noise')\n"
         "print(json.dumps({'threads': os.environ['OMP_NUM_THREADS'], 'more': more}))"
     )
-    found = child.measured([sys.executable, "-c", script], threads=3)
+    found = child_process.measured([sys.executable, "-c", script], threads=3)
     assert found["threads"] == "3"
     assert found["more"] == pytest.approx(200, abs=30)
     assert found["wall_seconds"] > 0
     with pytest.raises(RuntimeError, match="no such thing"):
-        child.measured([sys.executable, "-c", "raise SystemExit('no such thing')"])
+        child_process.measured([sys.executable, "-c", "raise SystemExit('no such thing')"])
 
 
-def test_verdicts_and_bounds_of_the_table(benchmark_module) -> None:
-    finetune = benchmark_module("finetune")
+def test_verdicts_and_bounds_of_the_table() -> None:
     assert [finetune.verdict(points) for points in (0.9, -0.9, 1.4, -1.4)] == ["equal", "equal", "better", "worse"]
     found = {"flops_an_image": {"frozen": 100, "forward": 1, "step": 3}, "flops_a_second": 10.0}
     rows = [
@@ -271,24 +264,21 @@ def test_verdicts_and_bounds_of_the_table(benchmark_module) -> None:
     assert warm["ratio"] == pytest.approx(20 / 3)
 
 
-def test_startup_says_which_target_holds(benchmark_module) -> None:
-    startup = benchmark_module("startup")
+def test_startup_says_which_target_holds() -> None:
     medians = {"python -c pass": 0.02, "import vczoo": 0.09, "vczoo list": 0.3, "import timm": 4.0}
     outcome = startup.checks(medians)
     assert [found["holds"] for found in outcome.values()] == [False, True]
     assert len(startup.checks({name: medians[name] for name in ("python -c pass", "import vczoo", "vczoo list")})) == 1
 
 
-def test_layouts_are_compared_at_every_batch_size(benchmark_module) -> None:
-    layouts = benchmark_module("layouts")
-    found = list(layouts.variants(["vgg16"], [16, 1], [1, 2], compiled=True))
+def test_layouts_are_compared_at_every_batch_size() -> None:
+    found = list(memory_format.variants(["vgg16"], [16, 1], [1, 2], compiled=True))
     # Two tasks, two layouts; two thread counts, compiled, and the other batch size.
     assert len(found) == len(set(found)) == 2 * 2 * (2 + 1 + 1)
     assert {variant.batch for variant in found if variant.compiled or variant.threads == 2} == {16}
 
 
-def test_the_share_that_is_pushed_is_of_the_model_and_of_the_base_with_its_heads(benchmark_module) -> None:
-    hub = benchmark_module("hub")
+def test_the_share_that_is_pushed_is_of_the_model_and_of_the_base_with_its_heads() -> None:
     row = {"recipe": "r", "pushed": 12.0, "heads": 10.0, "whole": 48.0, "base": 90.0}
     assert hub.shares(row) == {"of_whole": 0.25, "of_base": 0.12}
     assert hub.shares({**row, "base": None})["of_base"] is None
@@ -297,8 +287,8 @@ def test_the_share_that_is_pushed_is_of_the_model_and_of_the_base_with_its_heads
     assert line.split() == ["r", "12.00", "10.00", "48.00", "0.250", "90.0", "0.120"]
 
 
-def test_loads_are_timed_in_turn_without_the_first_round(benchmark_module) -> None:
-    hub, called = benchmark_module("hub"), []
+def test_loads_are_timed_in_turn_without_the_first_round() -> None:
+    called = []
     times = iter([0, 9, 0, 9, 0, 1, 0, 5, 0, 3, 0, 4, 0, 2, 0, 6])  # begin and end of a, then of b
     calls = {name: lambda name=name: called.append(name) for name in "ab"}
     seconds = hub.in_turn(calls, 3, clock=lambda: next(times))
@@ -308,30 +298,29 @@ def test_loads_are_timed_in_turn_without_the_first_round(benchmark_module) -> No
     assert [line.split()[-1] for line in hub.lines("transfer", rows)] == ["ratio", "1.50", "0.25"]
 
 
-def test_noise_moves_what_the_recipe_trains_and_no_more(benchmark_module, tmp_path) -> None:
+def test_noise_moves_what_the_recipe_trains_and_no_more(tmp_path) -> None:
     pytest.importorskip("vczoo_torchvision")
     from vczoo.models.build import build, checked_recipe
     from vczoo.runs.run import Run
 
-    move = benchmark_module("hub_speakers").move
     small = ["backbone.weights=random", "backbone.num_mels=32", "backbone.out_stage=2"]
     for recipe, free in (("resnet18-partialfreeze", "backbone.layer1."), ("resnet18-norms", "bn"), ("demo", "")):
         chosen = checked_recipe(recipe, small if recipe != "demo" else ["backbone.width=8"])
         model = build(chosen, 2)
         before = {name: tensor.clone() for name, tensor in model.tensors().items()}
-        move(Run(chosen, model, (), {}))
+        hub_fixtures.move(Run(chosen, model, (), {}))
         moved = {name for name, tensor in model.tensors().items() if not tensor.equal(before[name])}
         backbone = {name for name in before if name.startswith("backbone.")}
         norms = {name for name in backbone if "bn" in name or name.startswith("backbone.stem.1.")}
         assert moved == (norms if free == "bn" else {name for name in backbone if name.startswith(free)})
 
 
-def test_both_sides_of_a_load_give_the_same_tensors(benchmark_module, tmp_path) -> None:
+def test_both_sides_of_a_load_give_the_same_tensors(tmp_path) -> None:
     import torch
 
     import vczoo
 
-    hub, speakers = benchmark_module("hub"), benchmark_module("hub_speakers").Speakers(tmp_path)
+    speakers = hub_fixtures.Speakers(tmp_path)
     run = vczoo.load(speakers.run("demo", "backbone.width=8")).run
     assert (len(run.speakers), len(run.voices)) == (6, 2)
     torch.save(run.model.state_dict(), tmp_path / "whole.pt")
@@ -339,8 +328,7 @@ def test_both_sides_of_a_load_give_the_same_tensors(benchmark_module, tmp_path) 
     assert all(torch.equal(tensor, plain[name]) for name, tensor in run.model.state_dict().items())
 
 
-def test_strings_are_joined_from_takes_of_one_speaker_and_split(benchmark_module, digits_folder, tmp_path) -> None:
-    tasks = benchmark_module("tasks")
+def test_strings_are_joined_from_takes_of_one_speaker_and_split(digits_folder, tmp_path) -> None:
     takes = tasks.singles(digits_folder)
     assert {(row["split"], row["text"], row["label"]) for row in takes} >= {
         ("train", "six", "six"),
@@ -362,10 +350,9 @@ def test_strings_are_joined_from_takes_of_one_speaker_and_split(benchmark_module
     assert tasks.figures("label", answers) == {"recall": 0.5, "accuracy": 0.5, "error": 0.5, "utterances": 2}
 
 
-def test_both_classifiers_read_what_is_there_and_guess_what_is_not(benchmark_module) -> None:
+def test_both_classifiers_read_what_is_there_and_guess_what_is_not() -> None:
     import torch
 
-    probes = benchmark_module("probes")
     random = torch.Generator().manual_seed(0)
 
     def labelled(count: int, *, told: bool) -> Any:
@@ -389,12 +376,12 @@ def test_both_classifiers_read_what_is_there_and_guess_what_is_not(benchmark_mod
     assert probes.pooled(torch.ones(1, 6)).shape == probes.pooled(torch.ones(7, 6)).shape == (48,)
 
 
-def test_a_network_over_frames_does_not_read_their_padding(benchmark_module) -> None:
+def test_a_network_over_frames_does_not_read_their_padding() -> None:
     import torch
 
     import vczoo
 
-    net = benchmark_module("probes").FrameNet(4, 3).eval()
+    net = probes.FrameNet(4, 3).eval()
     short, long = (vczoo.Frames.of(torch.randn(length, 4)) for length in (5, 9))
     with torch.no_grad():
         torch.testing.assert_close(net(vczoo.Frames.batch([short, long]))[:1], net(short))
@@ -417,7 +404,7 @@ TINY = (
 @pytest.fixture
 def sentences_folder(tmp_path: Path) -> Path:
     """Short synthetic recordings under the names of VCTK's that the trial list has."""
-    names = (BENCHMARKS / "trials" / "vctk-mini-manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
+    names = (TRIALS / "vctk-mini-manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
     for number, row in enumerate(names):
         path = tmp_path / "vctk" / row.split(",")[0]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -426,10 +413,7 @@ def sentences_folder(tmp_path: Path) -> Path:
     return tmp_path / "vctk"
 
 
-def test_content_is_measured_on_takes_and_a_speaker_that_were_not_learnt_from(
-    benchmark_module, sentences_folder, tmp_path
-) -> None:
-    base = benchmark_module("base")
+def test_content_is_measured_on_takes_and_a_speaker_that_were_not_learnt_from(sentences_folder, tmp_path) -> None:
     for speaker, f0_hz in (("george", 110.0), ("lucas", 230.0), ("theo", 160.0)):
         (tmp_path / "digits" / speaker).mkdir(parents=True)
         for digit, take in ((digit, take) for digit in (0, 1) for take in (0, 1, 13, 15)):
@@ -438,7 +422,7 @@ def test_content_is_measured_on_takes_and_a_speaker_that_were_not_learnt_from(
     options = [item for option in TINY for item in ("--option", option)]
     places = ["--data", str(sentences_folder), "--digits", str(tmp_path / "digits"), "--keep", str(tmp_path / "keep")]
     told = ["--model", "base-pretrain", "--part", "content", "--seeds", "1", "--out", str(tmp_path / "base.json")]
-    base.main([*places, *told, *options])
+    base_model.main([*places, *told, *options])
     found = json.loads((tmp_path / "base.json").read_text(encoding="utf-8"))
     rows = {(row["task"], row["frames"], row["classifier"]): row for row in found["content"]}
     kinds, probes = ("log-mels", "log-mels, normalised", "content"), ("linear", "network")
@@ -453,55 +437,51 @@ def test_content_is_measured_on_takes_and_a_speaker_that_were_not_learnt_from(
     assert found["sizes"]["whole_megabytes"] * 1e6 > 4 * parts["all"]
 
 
-def test_the_content_of_base_does_not_tell_who_speaks(benchmark_module, shared, tmp_path) -> None:
+def test_the_content_of_base_does_not_tell_who_speaks(shared, tmp_path) -> None:
     import vczoo
 
-    probes, base_content = benchmark_module("probes"), benchmark_module("base_content")
-    bench = benchmark_module("systems").Bench(shared / "data" / "vctk-mini", tmp_path)
-    task = base_content.Task("speakers of sentences", base_content.sentences(bench), excerpts=True)
-    hear = base_content.listeners(vczoo.load("base").model)
+    bench = systems.Bench(shared / "data" / "vctk-mini", tmp_path)
+    task = base_model_content.Task("speakers of sentences", base_model_content.sentences(bench), excerpts=True)
+    hear = base_model_content.listeners(vczoo.load("base").model)
     accuracy = {}
     for name in ("log-mels, normalised", "content"):
-        known = base_content.sets(task, hear[name])
+        known = base_model_content.sets(task, hear[name])
         network = probes.PROBES["network"](known["train"], known["validation"], 4, 0)
         accuracy[name] = probes.accuracy(network, known["test"])
     assert accuracy["log-mels, normalised"] > 0.6  # the network is able to
     assert accuracy["content"] < 0.4  # chance is .26
 
 
-def test_prompts_that_are_linked_twice_are_one_voice(benchmark_module, tmp_path) -> None:
-    corpus = benchmark_module("base_corpus")
+def test_prompts_that_are_linked_twice_are_one_voice(tmp_path) -> None:
     (tmp_path / "en_US_f_Allison" / "digits").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="no folder of"):
-        corpus.voices_of(tmp_path)
+        base_model_corpus.voices_of(tmp_path)
     (tmp_path / "en_US_f_Allison" / "digits" / "1.g722").write_bytes(b"")
     (tmp_path / "en").symlink_to(tmp_path / "en_US_f_Allison")
-    assert corpus.voices_of(tmp_path) == [tmp_path / "en_US_f_Allison"]
+    assert base_model_corpus.voices_of(tmp_path) == [tmp_path / "en_US_f_Allison"]
 
 
-def test_griffin_lim_takes_the_place_of_a_vocoder_of_the_same_mel(benchmark_module, voices_folder) -> None:
+def test_griffin_lim_takes_the_place_of_a_vocoder_of_the_same_mel(voices_folder) -> None:
     import vczoo
 
-    base_conversion = benchmark_module("base_conversion")
     converter = vczoo.load("base-pretrain", TINY)
-    (_, own), (name, plain) = base_conversion.by_vocoder(converter)
+    (_, own), (name, plain) = base_model_conversion.by_vocoder(converter)
     assert name == "griffin-lim"
     assert own.model.vocoder is converter.model.vocoder
     assert type(plain.model.vocoder).__name__ == "GriffinLim"
     plain.enroll("alice", voices_folder / "alice" / "0.wav")
     assert (plain.voices, own.voices) == (("alice",), ())
     assert len(plain.convert(voices_folder / "bob" / "0.wav", "alice")) == 1
-    assert [name for name, _ in base_conversion.by_vocoder(vczoo.load("demo"))] == ["griffin-lim"]
+    assert [name for name, _ in base_model_conversion.by_vocoder(vczoo.load("demo"))] == ["griffin-lim"]
 
 
-def test_bad_inputs_are_what_they_are_called(benchmark_module, tmp_path) -> None:
-    bad_inputs = benchmark_module("bad_inputs")
+def test_bad_inputs_are_what_they_are_called(tmp_path) -> None:
     source = tmp_path / "source.wav"
     clean = synthetic_utterance(2, 160.0, 1.0)
     soundfile.write(source, clean, 16000)
     made, rates = {}, {}
-    for number, (name, damage) in enumerate(bad_inputs.DAMAGES.items()):
+    for number, (name, damage) in enumerate(degradations.DAMAGES.items()):
         made[name], rates[name] = soundfile.read(damage.write(source, tmp_path / f"{number}.wav"))
     assert all(np.isfinite(samples).all() for samples in made.values())
     for name, samples in made.items():
@@ -546,27 +526,25 @@ class Ears:
         return "word"
 
 
-def test_the_teacher_is_heard_beside_the_content(benchmark_module, digits_folder) -> None:
+def test_the_teacher_is_heard_beside_the_content(digits_folder) -> None:
     pytest.importorskip("vczoo_transformers")
     import vczoo
 
-    base_content = benchmark_module("base_content")
-    teacher = base_content.teacher_of("transformers/whisper-tiny.en", "random", 3)
-    heard = base_content.listeners(vczoo.load("base-pretrain", TINY).model, teacher)["teacher"](
+    teacher = base_model_content.teacher_of("transformers/whisper-tiny.en", "random", 3)
+    heard = base_model_content.listeners(vczoo.load("base-pretrain", TINY).model, teacher)["teacher"](
         digits_folder / "low" / "0_low_1.wav"
     )
     assert heard.values.shape[2] == 384
 
 
 def test_bad_inputs_are_converted_and_enrolled_and_refusals_are_told_from_crashes(
-    benchmark_module, sentences_folder, digits_folder, tmp_path
+    sentences_folder, digits_folder, tmp_path
 ) -> None:
     pytest.importorskip("jiwer")
     import vczoo
 
-    base_inputs, bench = benchmark_module("base_inputs"), benchmark_module("systems").Bench
-    bench = bench(sentences_folder, tmp_path / "keep")
-    assert [(trial.source_speaker, trial.voice) for trial in base_inputs.ring(bench)] == [
+    bench = systems.Bench(sentences_folder, tmp_path / "keep")
+    assert [(trial.source_speaker, trial.voice) for trial in robustness.ring(bench)] == [
         ("p225", "p226"),
         ("p226", "p227"),
         ("p227", "p228"),
@@ -574,15 +552,15 @@ def test_bad_inputs_are_converted_and_enrolled_and_refusals_are_told_from_crashe
     ]
     converter, measures = vczoo.load("base-pretrain", TINY), vczoo.Measures(Ears(), (Ears(),))
     chosen = ("as recorded", "48 kHz stereo", "whispered", "silence, a file", "silence, in memory")
-    every = [kind for kind in base_inputs.kinds(bench, tmp_path / "inputs", None, None) if kind.name in chosen]
+    every = [kind for kind in robustness.kinds(bench, tmp_path / "inputs", None, None) if kind.name in chosen]
     every.append(
-        base_inputs.of_others(
+        robustness.of_others(
             "telephone, recorded",
-            benchmark_module("bad_inputs").strings(digits_folder, tmp_path / "strings", 2, 2, words=3),
+            degradations.strings(digits_folder, tmp_path / "strings", 2, 2, words=3),
             bench.trials[:2],
         )
     )
-    rows = {row["input"]: row for row in base_inputs.measure(converter, bench, measures, iter(every))}
+    rows = {row["input"]: row for row in robustness.measure(converter, bench, measures, iter(every))}
     for name, row in rows.items():
         part = (row["convert"], row["enroll"])
         assert [own["of"] for own in part] == [2, 2] if name == "telephone, recorded" else [4, 4]
@@ -597,11 +575,11 @@ def test_bad_inputs_are_converted_and_enrolled_and_refusals_are_told_from_crashe
     assert 0 < rows["whispered"]["enroll"]["similarity"] <= 1
 
     wave = vczoo.Waveform.read(bench.trials[0].source)
-    tally = base_inputs.Tally()
+    tally = robustness.Tally()
     for broken in (
         lambda: 1 / 0,
         lambda: vczoo.Waveform.of(wave.samples * float("nan"), wave.sample_rate_hz),
         lambda: vczoo.Waveform.of(wave.samples[:, 5:], wave.sample_rate_hz),
     ):
-        assert base_inputs.attempt(tally, bench.trials[0].source, broken) is None
+        assert robustness.attempt(tally, bench.trials[0].source, broken) is None
     assert [outcome.split(":")[0] for outcome in tally.outcomes] == ["CRASH", "NOT FINITE", "WRONG LENGTH"]

@@ -528,7 +528,7 @@ def test_names_are_compared_as_installers_do() -> None:
 
 
 def test_two_hundred_plugins_are_listed_without_torch(site: Path) -> None:
-    subprocess.run([sys.executable, ROOT / "benchmarks" / "many_plugins.py", site, "200"], check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.speed.many_plugins", site, "200"], check=True, cwd=ROOT)
     script = (
         f"import sys; sys.path.append({str(site)!r}); from vczoo.cli.app import app\n"
         "app(['list', 'many*'], standalone_mode=False)\n"

@@ -1,0 +1,1 @@
+"""What vczoo is measured with, by question; README.md lists it."""

@@ -1,0 +1,1 @@
+"""Corpora and the packaged base model, prepared for benchmarks and training."""

@@ -1,0 +1,99 @@
+"""Makes the corpus that `base` is trained on: LibriSpeech and Debian's Asterisk prompts in, a manifest out.
+
+    apt-get install ffmpeg asterisk-core-sounds-{en,es,fr,it,ru}-g722
+    python -m benchmarks.data.base_model_corpus --librispeech LIBRISPEECH --out corpus
+
+LIBRISPEECH is a folder `<speaker>/*.flac`; every 16th speaker is for validation alone. The prompts (five voices, 16 kHz
+G.722, CC BY-SA 3.0, the Russian ones CC BY 3.0) lie in /usr/share/asterisk/sounds or --prompts, a folder a voice; they
+are joined to recordings of ten seconds, every 16th of which is for validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE_HZ = 16000
+HELD_OUT = 16
+JOINED_SECONDS, PAUSE_SECONDS = 10.0, 0.1
+
+
+def main() -> None:
+    """Decode, join and list."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--librispeech", type=Path, required=True)
+    parser.add_argument("--prompts", type=Path, default=Path("/usr/share/asterisk/sounds"))
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    rows: list[tuple[str, str, str]] = []
+    speakers = sorted(path for path in arguments.librispeech.iterdir() if path.is_dir())
+    for number, folder in enumerate(speakers):
+        split = "validation" if number % HELD_OUT == 0 else "train"
+        rows += [(str(file.resolve()), folder.name, split) for file in sorted(folder.glob("*.flac"))]
+    voices = voices_of(arguments.prompts)
+    for voice in voices:
+        for number, file in enumerate(join(voice, arguments.out / voice.name)):
+            split = "validation" if number % HELD_OUT == HELD_OUT - 1 else "train"
+            rows.append((str(file.resolve()), voice.name, split))
+    with (arguments.out / "corpus.csv").open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(("path", "speaker", "split"))
+        writer.writerows(rows)
+    print(f"{len(rows)} recordings of {len(speakers) + len(voices)} speakers: {arguments.out / 'corpus.csv'}")
+
+
+def voices_of(prompts: Path) -> list[Path]:
+    """The folders of prompts, each once: Debian links a voice twice more, as its language (en, en_US)."""
+    folders = (path for path in prompts.iterdir() if not path.is_symlink())
+    voices = sorted(path for path in folders if any(path.rglob("*.g722")))
+    if not voices:
+        raise SystemExit(f"{prompts}: no folder of .g722 files; install asterisk-core-sounds-en-g722 and others")
+    return voices
+
+
+def join(voice: Path, out: Path) -> list[Path]:
+    """The prompts of a voice as recordings of about ten seconds each."""
+    out.mkdir(parents=True, exist_ok=True)
+    prompts = sorted(path for path in voice.rglob("*.g722") if path.parent.name != "silence")
+    with ThreadPoolExecutor() as pool:
+        decoded = list(pool.map(decode, prompts))
+    made: list[Path] = []
+    parts: list[np.ndarray] = []
+    for number, samples in enumerate(decoded, 1):
+        parts += [samples, np.zeros(round(PAUSE_SECONDS * RATE_HZ), np.float32)]
+        if sum(map(len, parts)) > JOINED_SECONDS * RATE_HZ or number == len(decoded):
+            made.append(out / f"{len(made):03}.flac")
+            soundfile.write(made[-1], np.concatenate(parts).clip(-1, 1), RATE_HZ)
+            parts = []
+    return made
+
+
+def decode(file: Path) -> np.ndarray:
+    """A G.722 file, which says neither its rate nor its format: (S,) at 16 kHz."""
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "g722",
+        "-i",
+        str(file),
+        "-f",
+        "f32le",
+        "-ac",
+        "1",
+        "-ar",
+        str(RATE_HZ),
+        "-",
+    ]
+    return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.float32)
+
+
+if __name__ == "__main__":
+    main()

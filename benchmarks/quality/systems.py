@@ -1,0 +1,141 @@
+"""VCTK speakers and a folder to keep things in; systems that convert between them, trained, enrolled, measured, out.
+
+Each target's first eight utterances are for fine-tuning or matching, the other speakers' last two are the sources: all
+ordered pairs of benchmarks/trials/vctk-mini.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import vczoo
+from vczoo.conversion.evaluate import draw, setup_of
+from vczoo.evaluation.leakage import leakage_notes
+
+LISTS = Path(__file__).resolve().parents[1] / "trials"
+TRIALS, MANIFEST = LISTS / "vctk-mini.csv", LISTS / "vctk-mini-manifest.csv"
+RECOGNISERS = ("faster-whisper:tiny.en", "pocketsphinx")
+Convert = Callable[[vczoo.Trial, vczoo.Waveform], vczoo.Waveform]
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of the table, made when it is its turn."""
+
+    name: str
+    convert: Convert
+    recipe: vczoo.Recipe
+    finetune_seconds: float
+    notes: tuple[str, ...] = ()
+
+
+class Bench:
+    """Where the data are and where what is trained stays."""
+
+    def __init__(self, data: Path, keep: Path) -> None:
+        self.data, self.keep = data, keep
+        self.keep.mkdir(parents=True, exist_ok=True)
+        self.manifest = vczoo.place_manifest(MANIFEST, data, keep / "targets.csv")
+        self.references = vczoo.read_references(MANIFEST, data)
+        self.voices = sorted(self.references.matching)
+
+    @property
+    def trials(self) -> tuple[vczoo.Trial, ...]:
+        """Sources that are in no matching set, each with a target."""
+        return vczoo.read_trials(TRIALS, root=self.data, references=self.references)
+
+    def enrolled(self, converter: vczoo.Converter) -> Convert:
+        """Add each target from its matching set, with no training."""
+        for voice in self.voices:
+            converter.enroll(voice, list(self.references.matching[voice]))
+        return lambda trial, source: converter.convert(source, trial.voice)
+
+    def tuned_to_each(self, start: str | Path, name: str, overrides: Sequence[str]) -> dict[str, vczoo.Converter]:
+        """A recipe or a run, tuned to each target by itself."""
+        return {
+            voice: self.trained(start, self.of(voice), self.keep / f"{name}-{voice}", overrides)
+            for voice in self.voices
+        }
+
+    def of(self, voice: str) -> Path:
+        """The manifest of one target."""
+        with self.manifest.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        place = self.keep / f"{voice}.csv"
+        with place.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *(row for row in rows if row[header.index("speaker")] == voice)])
+        return place
+
+    def measure(
+        self, evaluation: vczoo.Evaluation, scores: list[vczoo.Scores], makers: Iterable[Callable[[], System]]
+    ) -> vczoo.Report:
+        """Make each system, convert with it, and add it to the scores; its WAV files and the table stay."""
+        report = vczoo.Report(tuple(scores), setup_of(evaluation, TRIALS))
+        for make in makers:
+            began = time.perf_counter()
+            system = make()
+            made = evaluation.convert(system.convert)
+            notes = (*system.notes, *leakage_notes(system.recipe, evaluation.measures))
+            scores.append(evaluation.score(system.name, made, finetune_seconds=system.finetune_seconds, notes=notes))
+            folder = self.keep / "converted" / system.name.replace(", ", "-")
+            for trial, wave in zip(evaluation.trials, made.waves, strict=True):
+                wave.save(folder / f"{trial.name}.wav", overwrite=True)
+            draw(evaluation, scores, made, folder)
+            # What is known so far, so that an interruption loses no row.
+            report = vczoo.Report(tuple(scores), report.setup)
+            report.write(self.keep)
+            print(f"{system.name}: measured in {time.perf_counter() - began:.0f} s", flush=True)
+        return report
+
+    @staticmethod
+    def trained(start: str | Path, data: Path, out: Path, overrides: Sequence[str]) -> vczoo.Converter:
+        """What was trained there, and trained now where it was not."""
+        if (out / "vczoo.yaml").is_file():
+            return vczoo.load(out)
+        unfinished = (out / "checkpoint.safetensors").is_file()
+        # No cache of an earlier run, since the seconds are reported.
+        return vczoo.finetune(
+            start, data, out, overrides, rehearse=isinstance(start, str), resume=unfinished, cache=False
+        )
+
+
+def by_own(made: Mapping[str, vczoo.Converter]) -> Convert:
+    """Each target by the converter that was tuned to it."""
+    return lambda trial, source: made[trial.voice].convert(source, trial.voice)
+
+
+def mean_seconds(made: Mapping[str, vczoo.Converter]) -> float:
+    """Of one fine-tune."""
+    return sum(converter.metrics["seconds"] for converter in made.values()) / len(made)
+
+
+@torch.inference_mode()
+def resynthesise(model: Any, _: vczoo.Trial, wave: vczoo.Waveform) -> vczoo.Waveform:
+    """A source through the mel of a model's vocoder and back."""
+    made: vczoo.Waveform = model.vocoder(model.acoustic(wave.resample(model.sample_rate_hz)))
+    return made
+
+
+def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
+    """A table of what each row says."""
+    table = Table(box=None, pad_edge=False)
+    for title in rows[0]:
+        table.add_column(title, no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(width=250).print(table, highlight=False, markup=False)
+
+
+def print_report(report: vczoo.Report) -> None:
+    """The table, and what belongs under it."""
+    print_rows(report.rows("measure"))
+    print("\n".join(report.footnotes()))

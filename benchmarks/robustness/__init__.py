@@ -1,0 +1,1 @@
+"""Benchmarks of damaged and unusual recordings."""

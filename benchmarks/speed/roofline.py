@@ -1,0 +1,84 @@
+"""How fast it could be: a recipe in; the FLOPs of the layers that must run and this machine's matrix rate out.
+
+Counted are convolutions and matrix products, an addition and a multiplication each (`torch.utils.flop_counter`); the
+optimizer, pools and norms are not. `benchmarks/speed/finetune.py` sets the outcome beside the seconds that it measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+MATRIX = 2048
+REPEATS = 5
+
+
+def matrix_rate() -> float:
+    """FLOP/s of a product of square float32 matrices, the best of some, on the threads that torch has."""
+    import torch
+
+    left, right = torch.randn(2, MATRIX, MATRIX)
+    seconds = []
+    for _ in range(REPEATS + 1):
+        began = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - began)
+    return 2 * MATRIX**3 / min(seconds[1:])
+
+
+def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, speakers: int) -> dict[str, int]:
+    """FLOPs for one image: `frozen` stages; what trains and the heads, `forward` alone and a whole `step`."""
+    import torch
+    from torch import nn
+
+    from vczoo.models.build import build, build_freezing, checked_recipe
+    from vczoo.training.optimizer import trainable
+
+    checked = checked_recipe(recipe, overrides)
+    model = build(checked, speakers).eval()
+    backbone = model.backbone
+    free = set(trainable(model, build_freezing(checked), checked.training.epochs)["backbone"])
+    frozen = nn.Sequential(*(stage.module for stage in backbone.stages() if stage.name not in free))
+    rest = nn.Sequential(*(stage.module for stage in backbone.stages() if stage.name in free))
+    image = torch.zeros(1, 3, mels, columns)
+    with torch.no_grad():
+        before = frozen(image)
+    count = backbone.num_frames((columns - 1) * backbone.mel_spec.hop_length)
+    lengths, speaker = torch.tensor([count]), torch.tensor([0])
+
+    def forward() -> Any:
+        content = backbone.collect(rest(before), lengths)
+        return sum(head.loss(content, speaker).value for head in model.speaker_heads.values())
+
+    with torch.no_grad():
+        found = {"frozen": counted(lambda: frozen(image)), "forward": counted(forward)}
+    return {**found, "step": counted(lambda: forward().backward())}
+
+
+def counted(call: Callable[[], Any]) -> int:
+    """FLOPs of one call."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def must_run(flops: Mapping[str, int], utterances: Mapping[str, int], epochs: int, *, warm: bool) -> int:
+    """FLOPs of a fine-tune: frozen stages once an utterance, or not at all; then training, validation and test."""
+    frozen = 0 if warm else flops["frozen"] * sum(utterances.values())
+    training = epochs * (utterances["train"] * flops["step"] + utterances["validation"] * flops["forward"])
+    return frozen + training + utterances["test"] * flops["forward"]
+
+
+def own_times(profile: Any, count: int = 15) -> list[tuple[str, float]]:
+    """The entries of a `cProfile.Profile` that take most seconds themselves: name and seconds."""
+    import pstats
+
+    found = []
+    for (file, line, name), (_, _, own, _, _) in pstats.Stats(profile).stats.items():
+        place = f"{Path(file).parent.name}/{Path(file).name}:{line} " if line else ""
+        found.append((f"{place}{name}", own))
+    return sorted(found, key=lambda entry: -entry[1])[:count]
