@@ -308,7 +308,7 @@ def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
     merged = rehearsed.merge(new) if rehearsed else new
     if missing := sorted(set(old.speakers) - set(merged.speakers)):
         raise CorpusError(
-            f"there are no recordings of {', '.join(missing)}, who are speakers of {place}{cause}; the new run would "
-            "forget them. Add their recordings to data"
+            f"there are no recordings of {', '.join(missing)}, who are speakers of {place}{cause}; they would be "
+            "forgotten. Add their recordings to data"
         )
     return merged
