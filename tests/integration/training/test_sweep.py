@@ -348,7 +348,7 @@ def test_a_process_that_is_killed_is_told_with_its_signal(
         ((ended, outcome),) = pool.ended()
     assert ended == task
     assert outcome.status == "failed"
-    assert "SIGKILL; is memory short?" in outcome.reason
+    assert "SIGKILL; perhaps the machine ran out of memory" in outcome.reason
     assert outcome.resumable
 
 
