@@ -94,12 +94,12 @@ class SegmentBatches:
         """Whether segments are cut from the samples, so that all stages run on them."""
         return self.features.time is None and not self.uncut
 
-    def wanted(self) -> list[tuple[Utterance, Version]]:
+    def uncached(self) -> list[tuple[Utterance, Version]]:
         """The pairs of utterance and version that the batches need and that are not cached yet."""
         versions = () if self.in_waves else tuple(dict.fromkeys((PLAIN, *self.versions)))
         return self.features.missing((clip.utterance for clip in self.clips), versions)
 
-    def lessons(self) -> list[tuple[Utterance, Version]]:
+    def uncached_by_teacher(self) -> list[tuple[Utterance, Version]]:
         """The pairs that the teacher has to run on and that are not cached yet; none without a teacher."""
         teacher = self.features.teacher
         return teacher.missing((clip.utterance for clip in self.clips), (PLAIN,)) if teacher else []

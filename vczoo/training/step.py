@@ -117,8 +117,8 @@ class Sums:
 
     def settle(self, team: DistributedContext) -> None:
         """Add the sums of all processes to the state, and start again from zero."""
-        own = {name: float(value) for name, value in self.values.items()}
-        for figures, items in team.everything([(own, self.items)]):
+        sums = {name: float(value) for name, value in self.values.items()}
+        for figures, items in team.everything([(sums, self.items)]):
             for name, value in figures.items():
                 self.state.sums[name] = self.state.sums.get(name, 0.0) + value
             self.state.items += items
@@ -138,15 +138,15 @@ def evaluate(model: Model, clips: SegmentBatches, team: DistributedContext | Non
     step = Step(model, team)
     # With a sharded model, all processes must run the same batches, because each gathers parameters from the others.
     rank, processes = (team.rank, team.processes) if team and not team.sharded else (0, 1)
-    own: list[tuple[str, float, int]] = []
+    batch_figures: list[tuple[str, float, int]] = []
     answers: list[Answer] = []
     for batch in clips.whole(rank=rank, processes=processes):
         loss, batch_answers = step.examine(batch.to(device))
         answers += batch_answers
         figures = {"loss": loss.value, **loss.metrics}
-        own += [(name, float(value), len(batch.speakers)) for name, value in figures.items()]
+        batch_figures += [(name, float(value), len(batch.speakers)) for name, value in figures.items()]
     sums: dict[str, tuple[float, int]] = {}
-    for name, value, items in team.everything(own) if team else own:
+    for name, value, items in team.everything(batch_figures) if team else batch_figures:
         total, count = sums.get(name, (0.0, 0))
         sums[name] = (total + value * items, count + items)
     averages = {name: total / count for name, (total, count) in sums.items()}

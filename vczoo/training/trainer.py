@@ -228,8 +228,8 @@ def run_frozen(
     splits = list(clips)
     features = splits[0].features
     features.at(depth)
-    uncached = list(dict.fromkeys(pair for split in splits for pair in split.wanted()))
-    uncached_by_teacher = list(dict.fromkeys(pair for split in splits for pair in split.lessons()))
+    uncached = list(dict.fromkeys(pair for split in splits for pair in split.uncached()))
+    uncached_by_teacher = list(dict.fromkeys(pair for split in splits for pair in split.uncached_by_teacher()))
     team.wait()  # all processes must have read the cache before any of them adds to it
     for source, pairs in ((features, uncached), (features.teacher, uncached_by_teacher)):
         for done in source.fill(pairs[team.rank :: team.processes]) if source else ():

@@ -15,7 +15,7 @@ from vczoo.training.sweeps.table import SIMILARITY, Row, Table
 
 __all__ = ["draw_table"]
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 STEEP = 20.0  # ratio of the highest to the lowest number from which a scale is logarithmic
 LEAST_SPAN = 0.2  # at least, of the y axis of an accuracy
@@ -75,7 +75,7 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
             places,
             means,
             yerr=[down, up] if several else None,
-            color=COLOURS[number % len(COLOURS)],
+            color=COLORS[number % len(COLORS)],
             marker=MARKERS[number % len(MARKERS)],
             linestyle="-" if axis.numeric else "",
             linewidth=1.4,

@@ -184,7 +184,7 @@ def _run_frozen_stages(recipe: Recipe, corpus: Corpus, task: Task) -> int:
     count = 0
     for depth in sorted(depths):
         features.at(depth)
-        uncached = list(dict.fromkeys(pair for split in clips.values() for pair in split.wanted()))
+        uncached = list(dict.fromkeys(pair for split in clips.values() for pair in split.uncached()))
         for _ in features.fill(uncached):
             pass
         count += len(uncached)
