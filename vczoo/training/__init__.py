@@ -1,1 +1,1 @@
-"""Fine-tuning."""
+"""Fine-tuning: the loop, features and their cache, batches, checkpoints, and the learning-rate finder."""

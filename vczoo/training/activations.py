@@ -1,7 +1,7 @@
-"""Recordings in, what stands before some stage of a backbone out; and from there, cut in time or whole, the frames.
+"""Activations between the stages of a backbone, whole or cut in time.
 
-A prefix of the stages that does not change gives the same activation every time: it runs once, and training goes on
-from what it gave. An excerpt is cut from the activation of the whole recording.
+Frozen stages at the start of a backbone give the same activation every time, so they run once, and training continues
+from that activation. Segments are cut from the activation of the whole recording.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ PROBE_SECONDS = (0.3, 0.6)
 
 @dataclass(frozen=True)
 class Activation:
-    """What stands before a stage for one recording, or an excerpt of it.
+    """The input of a stage for one recording, or for a segment of it.
 
     Attributes:
-        values: (rows, …), rows 1 unless the backbone cuts a recording into windows; after the last stage its frames,
-            (1, T, C).
-        length: frames that the backbone makes of it.
+        values: Values, (rows, …), with one row unless the backbone cuts a recording into windows. After the last stage
+            they are frames, (1, T, C).
+        length: The number of frames that the backbone makes of it.
     """
 
     values: Tensor
@@ -50,12 +50,12 @@ class Activation:
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """Where time runs in an activation.
+    """The time axis of an activation.
 
     Attributes:
-        axis: of `Activation.values`.
-        per_frame: steps along it to one frame of the backbone.
-        unit: frames that the width of an excerpt must be a multiple of.
+        axis: The axis of `Activation.values` along which time runs.
+        per_frame: The number of steps along the axis per frame of the backbone.
+        unit: The number of frames that the width of a segment must be a multiple of.
     """
 
     axis: int
@@ -64,54 +64,54 @@ class TimeAxis:
 
 
 def frozen_depth(multipliers: Sequence[float]) -> int:
-    """How many stages, from the first on, are frozen."""
+    """The number of consecutive frozen stages, from the first on."""
     return next((index for index, value in enumerate(multipliers) if value > 0), len(multipliers))
 
 
 @contextmanager
 def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Put modules in eval mode for a while; others, which may train meanwhile in another thread, stay as they are."""
-    trained = [module for module in modules if module.training]
-    for module in trained:
+    """Put modules in eval mode for a while. Other modules, which another thread may be training, do not change."""
+    in_training = [module for module in modules if module.training]
+    for module in in_training:
         module.eval()
     try:
         yield
     finally:
-        for module in trained:
+        for module in in_training:
             module.train()
 
 
 @torch.inference_mode()
 def run_prefix(backbone: Backbone, waves: Sequence[Waveform], depth: int) -> list[Activation]:
-    """Run the first `depth` stages on recordings (1, S), those of one padded length as a batch.
+    """Run the first `depth` stages on recordings (1, S). Recordings of equal padded length run as a batch.
 
-    Those stages should be in eval mode. With depth 0 that is what `prepare` gives.
+    The stages should be in eval mode. With depth 0, the result is the output of `prepare`.
     """
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for index, wave in enumerate(waves):
         groups[backbone.padded_length(wave.samples.shape[1])].append(index)
     last = depth == len(backbone.stages())
-    found: dict[int, Activation] = {}
+    by_index: dict[int, Activation] = {}
     for indices in groups.values():
         wave = Waveform.batch([waves[index] for index in indices])
         counts = [backbone.num_frames(int(length)) for length in wave.lengths.tolist()]
         values = backbone.run(backbone.prepare(wave), 0, depth)
         if last:
             frames = backbone.collect(values, torch.tensor(counts, device=values.device))
-            found |= {index: Activation(frames[row].values, counts[row]) for row, index in enumerate(indices)}
+            by_index |= {index: Activation(frames[row].values, counts[row]) for row, index in enumerate(indices)}
         else:
             rows = values.chunk(len(indices))
-            found |= {index: Activation(rows[row], counts[row]) for row, index in enumerate(indices)}
-    return [found[index] for index in range(len(waves))]
+            by_index |= {index: Activation(rows[row], counts[row]) for row, index in enumerate(indices)}
+    return [by_index[index] for index in range(len(waves))]
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on another device; from pinned memory to a GPU, so that nobody waits for it."""
+    """Move a CPU tensor to another device. A GPU gets it from pinned memory, so that the CPU does not wait."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def run_suffix(backbone: Backbone, items: Sequence[Activation], depth: int) -> Frames:
-    """Run the stages from `depth` on, activations of one shape as a batch: (B, T, C)."""
+    """Run the stages from `depth` on; activations of equal shape run as a batch. The result is (B, T, C)."""
     if depth == len(backbone.stages()):
         return Frames.batch([Frames.of(item.values) for item in items])
     groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -132,26 +132,26 @@ def run_suffix(backbone: Backbone, items: Sequence[Activation], depth: int) -> F
 
 
 def cut(whole: Activation, time: TimeAxis, start: int, num_frames: int) -> tuple[Activation, int]:
-    """An excerpt of about `num_frames` frames from `start` on, and where it really starts.
+    """Cut a segment of about `num_frames` frames from `start` on. Return it with its actual start.
 
-    Its width is rounded up to the axis' unit, and it starts earlier where the recording ends too soon for that. What
-    is too short for it, or lies in several windows, is given whole.
+    Its width is rounded up to a multiple of the axis's unit, and it starts earlier if the recording ends too soon. An
+    activation that is too short, or that has several windows, is returned whole.
     """
     width = -(-num_frames // time.unit) * time.unit
-    there = whole.values.shape[time.axis] // time.per_frame
-    if there <= width or whole.values.shape[0] > 1:
+    available = whole.values.shape[time.axis] // time.per_frame
+    if available <= width or whole.values.shape[0] > 1:
         return whole, 0
-    start = min(start, there - width)
+    start = min(start, available - width)
     values = whole.values.narrow(time.axis, start * time.per_frame, width * time.per_frame)
     return Activation(values, max(1, min(num_frames, whole.length - start))), start
 
 
 @torch.inference_mode()
 def find_time_axis(backbone: Backbone, depth: int) -> TimeAxis | None:
-    """Find out along which axis time runs before a stage, from what noises of two durations give there.
+    """Find the time axis of a stage's input, by comparing activations of noise of two durations.
 
-    None where an excerpt cannot be cut: no axis alone grows with time, it does not grow with the frames, or time
-    shares it with something else, as in a transformer's tokens.
+    The result is None if segments cannot be cut: there is no single axis that grows with time, it does not grow in step
+    with the frames, or it also holds something other than time, as in a transformer's tokens.
     """
     if depth == len(backbone.stages()):
         return TimeAxis(1, 1)
@@ -181,23 +181,23 @@ def _probe(backbone: Backbone, depth: int) -> TimeAxis | None:
         return None
     frames = (after[0][last], after[1][last])
     if any(size > count + 2 * unit for size, count in zip(frames, counts, strict=True)):
-        return None  # tokens: bands of one time stand apart
+        return None  # tokens: the bands of one time are not adjacent
     per_frame, rest = divmod(short.shape[axis], frames[0])
     if rest or not per_frame or long.shape[axis] != per_frame * frames[1]:
         return None
     if short.ndim < 4 and depth and per_frame > 1:
         return None
-    excerpt = long.narrow(axis, 0, short.shape[axis])
+    segment = long.narrow(axis, 0, short.shape[axis])
     try:
-        if backbone.run(excerpt, depth).shape != after[0]:
+        if backbone.run(segment, depth).shape != after[0]:
             return None
-    except RuntimeError:  # the rest of the network reads whole recordings only
+    except RuntimeError:  # the rest of the network can only read whole recordings
         return None
     return TimeAxis(axis, per_frame, unit)
 
 
 def _growing(short: Sequence[int], long: Sequence[int]) -> int | None:
-    """The one axis in which two shapes differ."""
+    """The axis in which two shapes differ; None unless there is exactly one."""
     if len(short) != len(long):
         return None
     differing = [axis for axis, sizes in enumerate(zip(short, long, strict=True)) if sizes[0] != sizes[1]]
@@ -205,19 +205,20 @@ def _growing(short: Sequence[int], long: Sequence[int]) -> int | None:
 
 
 def masked(item: Activation, time: TimeAxis, share: float, draws: Sequence[float]) -> Activation:
-    """Hide up to `share` of the time, and of the bands or channels, behind the mean: one block of each.
+    """SpecAugment (arXiv:1904.08779): replace a block of time, and a block of bands or channels, with the mean.
 
     Args:
-        item: an excerpt; it is not changed.
-        share: the largest share that a block takes, of each axis.
-        draws: four numbers in [0, 1): size and place of the block of time, then of the other.
-
-    Source: SpecAugment, arXiv:1904.08779.
+        item: The activation of a segment; it is not changed.
+        time: The time axis of the activation.
+        share: The largest share of its axis that a block takes.
+        draws: Four numbers in [0, 1): size and position of the block of time, then of the other block.
     """
-    values = item.values.clone(memory_format=torch.contiguous_format)  # so that the mean adds up in one order
+    values = item.values.clone(
+        memory_format=torch.contiguous_format
+    )  # so that the mean is always summed in the same order
     other = 2 if values.ndim == 4 else 3 - time.axis
     mean = values.mean()
-    for axis, (size, place) in ((time.axis, draws[:2]), (other, draws[2:4])):
+    for axis, (size, position) in ((time.axis, draws[:2]), (other, draws[2:4])):
         count = int(size * (share * values.shape[axis] + 1))
-        values.narrow(axis, int(place * (values.shape[axis] - count + 1)), count).fill_(mean)
+        values.narrow(axis, int(position * (values.shape[axis] - count + 1)), count).fill_(mean)
     return replace(item, values=values)

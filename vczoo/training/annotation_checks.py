@@ -1,4 +1,4 @@
-"""A model and a corpus in; which recordings lack the text or label that a head learns from, all at once, out."""
+"""Checks that recordings have the texts and labels that heads learn from. All faults are reported together."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ __all__ = ["check_annotations"]
 
 
 def check_annotations(model: Model, corpus: Corpus, crop_seconds: float) -> None:
-    """See that a corpus has what the model's text and label heads learn from.
+    """Raise an error unless a corpus has the texts and labels that the model's text and label heads need.
 
     Args:
-        model: built for the corpus' labels.
-        corpus: all of its splits.
-        crop_seconds: the recipe's; a text head hears whole recordings, none of which may be longer.
+        model: A model that was built for the corpus's labels.
+        corpus: The corpus, with all of its splits.
+        crop_seconds: The recipe's `training.crop_seconds`. A text head reads whole recordings, none of which may be
+            longer.
 
     Raises:
-        CorpusError: with every fault: recordings without a text or label; labels that training does not hear, or only
-            one; characters that an alphabet lacks, with their counts; recordings too long, or too short for their text.
+        CorpusError: The corpus has faults, all of which the message lists: recordings without a text or label; fewer
+            than two labels, or labels outside the training split; characters that an alphabet lacks, with their counts;
+            recordings that are too long, or too short for their text.
     """
     faults = [*_label_faults(model, corpus)]
     if model.text_heads:
@@ -36,26 +38,26 @@ def check_annotations(model: Model, corpus: Corpus, crop_seconds: float) -> None
         faults += _text_faults(name, head, model, corpus)
     if faults:
         lines = "".join(f"\n  - {fault}" for fault in faults)
-        raise CorpusError(f"these recordings cannot be learnt from:{lines}")
+        raise CorpusError(f"these recordings cannot be used for training:{lines}")
 
 
 def _label_faults(model: Model, corpus: Corpus) -> Iterator[str]:
     if not model.label_heads:
         return
     yield from _missing(corpus, "label", "a column label in a manifest")
-    known = next(iter(model.label_heads.values())).labels
-    if len(known) < 2:
-        yield f"a label head tells labels apart, and the recordings for training have {' and '.join(known)} alone"
-    strange = Counter(u.label for u in corpus.utterances if u.label and u.label not in known)
-    if strange:
-        told = ", ".join(f"{label!r} ({count})" for label, count in strange.most_common(12))
-        yield f"labels that no recording for training has: {told}; mark some of each for training, or leave them out"
+    labels = next(iter(model.label_heads.values())).labels
+    if len(labels) < 2:
+        yield f"a label head needs at least 2 labels, but the training recordings have only {' and '.join(labels)}"
+    unknown = Counter(u.label for u in corpus.utterances if u.label and u.label not in labels)
+    if unknown:
+        counts = ", ".join(f"{label!r} ({count})" for label, count in unknown.most_common(12))
+        yield f"labels that no recording for training has: {counts}; mark some of each for training, or leave them out"
 
 
 def _missing(corpus: Corpus, what: str, where: str) -> Iterator[str]:
     lacking = [utterance for utterance in corpus.utterances if not getattr(utterance, what)]
     if lacking:
-        count = f"{len(lacking)} of {len(corpus.utterances)} recordings have no {what}; give {where}:"
+        count = f"{len(lacking)} of {len(corpus.utterances)} recordings have no {what}; add {where}:"
         yield _listed(count, [str(utterance.path) for utterance in lacking])
 
 
@@ -65,12 +67,12 @@ def _length_faults(corpus: Corpus, longest_seconds: float) -> Iterator[str]:
         return
     most = max(utterance.seconds for utterance in long)
     way = (
-        f"cut them, training.crop_seconds is at most {LONGEST_SECONDS:g} here"
+        f"cut them, because training.crop_seconds is at most {LONGEST_SECONDS:g} here"
         if most > LONGEST_SECONDS
         else f"set training.crop_seconds={most:.2f} or more, at the cost of memory, or cut them"
     )
     yield _listed(
-        f"{len(long)} recordings are longer than {longest_seconds:g} s, and of an excerpt the text is unknown; {way}:",
+        f"{len(long)} recordings are longer than {longest_seconds:g} s, but a segment of one has no known text; {way}:",
         [f"{utterance.path}: {utterance.seconds:.2f} s" for utterance in long],
     )
 
@@ -82,23 +84,23 @@ def _text_faults(name: str, head: TextHead, model: Model, corpus: Corpus) -> Ite
     for utterance in corpus.utterances:
         if not utterance.text:
             continue
-        written, strange = spelled(utterance.text, head.alphabet)
-        lacking.update(strange)
-        if not written and not strange:
+        written, unknown = spelled(utterance.text, head.alphabet)
+        lacking.update(unknown)
+        if not written and not unknown:
             wordless.append(f"{utterance.path}: {utterance.text[:40]!r}")
-        elif not strange and (needed := head.frames_needed(written)) > (there := _frames_of(model, utterance)):
-            short.append(f"{utterance.path}: {there} frames, {needed} for {written[:40]!r}")
+        elif not unknown and (needed := head.frames_needed(written)) > (actual := _frames_of(model, utterance)):
+            short.append(f"{utterance.path}: {actual} frames, {needed} needed for {written[:40]!r}")
     if lacking:
-        told = ", ".join(f"{char!r} ({count})" for char, count in lacking.most_common(40))
+        counts = ", ".join(f"{char!r} ({count})" for char, count in lacking.most_common(40))
         yield (
-            f"heads.{name}.alphabet lacks characters of the texts, with their counts: {told}. Add them to it, or"
+            f"heads.{name}.alphabet lacks characters of the texts, with their counts: {counts}. Add them to it, or"
             " write the texts as they are spoken (2 as two)"
         )
     if wordless:
-        yield _listed(f"{len(wordless)} texts have no character that head {name} writes; correct them:", wordless)
+        yield _listed(f"{len(wordless)} texts have no character that head {name} can write; correct them:", wordless)
     if short:
-        what = f"{len(short)} recordings have fewer frames than head {name} takes to write their texts; correct them:"
-        yield _listed(what, short)
+        title = f"{len(short)} recordings have fewer frames than head {name} needs for their texts; correct them:"
+        yield _listed(title, short)
 
 
 def _frames_of(model: Model, utterance: Utterance) -> int:

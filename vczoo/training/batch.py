@@ -1,4 +1,4 @@
-"""`Batch`: what one step of training reads, on the CPU or on a GPU."""
+"""Training batches: the input of one training step, on the CPU or on a GPU."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["Batch", "together"]
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step trains on.
+    """The input of one training step.
 
     Attributes:
-        speakers: (B,) int64; -1 for one that training does not hear.
-        depth: the stage that comes next.
-        strangers: whether there is such a one.
-        wave: (B, S) at the model's rate; None where something else than the samples is kept.
-        activations: what stands before that stage, an item each; None where `wave` or `content` is given.
-        content: (B, T, C), what a frozen backbone hears; None where the backbone trains.
-        reference: (B, T'', C), content of other excerpts by the same speakers, or mels of them where speakers are known
-            by those; None where that would need another pass through a backbone that trains.
-        pitch: (B, T', 2), None where no voice head trains.
-        target: (B, T', acoustic channels), None where no voice head trains.
-        taught: (B, T, C'), what the teacher hears at the times of the content; None without one.
-        texts: what is said in each item, where a text head trains.
-        labels: (B,) int64, where a label head trains.
-        share: what the loss is multiplied by: 1, or with several processes this one's part of the items, times the
-            number of processes, so that the mean over the processes is that over the items.
+        speakers: Speaker indices, (B,) int64; -1 for speakers outside the training set.
+        depth: The index of the stage to run next.
+        has_unknown_speakers: Whether any entry of `speakers` is -1.
+        wave: Samples, (B, S), at the model's rate; None if training starts from activations or content.
+        activations: The input of the next stage, one entry per item; None if `wave` or `content` is set.
+        content: The output of a frozen backbone, (B, T, C); None if the backbone trains.
+        reference: Content of other segments of the same speakers, (B, T'', C), or their mels if the speaker head reads
+            mels; None if that would need another pass through a backbone that trains.
+        pitch: Pitch, (B, T', 2); None if no voice head trains.
+        target: Acoustic targets, (B, T', acoustic channels); None if no voice head trains.
+        teacher_frames: The teacher's output at the times of the content, (B, T, C'); None without a teacher.
+        texts: The transcript of each item, if a text head trains.
+        labels: Label indices, (B,) int64, if a label head trains.
+        share: Factor on the loss. It is 1 for a single process. For several, it is this process's share of the items
+            times the number of processes, so that the mean over processes equals the mean over items.
     """
 
     speakers: Tensor
@@ -60,12 +60,14 @@ class Batch:
         def frames(part: Frames | None) -> Frames | None:
             return part.moved(move) if part else None
 
-        wave, heard = self.wave, self.activations
+        wave, activations = self.wave, self.activations
         return replace(
             self,
             speakers=move(self.speakers),
             wave=Waveform(move(wave.samples), wave.sample_rate_hz, move(wave.lengths)) if wave else None,
-            activations=tuple(Activation(move(item.values), item.length) for item in heard) if heard else None,
+            activations=tuple(Activation(move(item.values), item.length) for item in activations)
+            if activations
+            else None,
             content=frames(self.content),
             reference=frames(self.reference),
             pitch=frames(self.pitch),
@@ -76,6 +78,6 @@ class Batch:
 
 
 def together(items: Iterable[Frames | None]) -> Frames | None:
-    """One batch of what is there."""
-    there = [item for item in items if item]
-    return Frames.batch(there) if there else None
+    """Batch the items that are not None; None if there are none."""
+    present = [item for item in items if item]
+    return Frames.batch(present) if present else None

@@ -1,4 +1,4 @@
-"""All training state in one safetensors file, so that an interrupted fine-tune continues as if it had not been."""
+"""Checkpoints of fine-tuning: all of its state in one safetensors file."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class TrainingState:
-    """Everything that training is, beside the tensors of the model and the optimizer.
+    """The state of a fine-tune, without the tensors of the model and the optimizer.
 
     Attributes:
-        identity: of recipe, corpus and the weights at the start; another's checkpoint is refused.
-        epoch: that runs or runs next.
-        step: steps of it that are done.
-        best_score: of the best epoch so far, by the recipe's criterion; the lower, as tuples compare, the better.
-        best_epoch: where it was; -1 before the first validation.
-        history: one record an epoch, as in metrics.jsonl.
-        sums: of the running epoch's figures, weighted by items.
-        items: of the running epoch so far.
-        seconds: spent on training, interruptions left out.
+        identity: A digest of the recipe, the corpus and the initial weights. A checkpoint with a different one is
+            refused.
+        epoch: The current epoch, or the next one.
+        step: The number of finished steps in that epoch.
+        best_score: The score of the best epoch so far, by the recipe's criterion. Tuples compare; lower is better.
+        best_epoch: The best epoch so far; -1 before the first validation.
+        history: One record per epoch, as in metrics.jsonl.
+        sums: The sums of the current epoch's figures, weighted by items.
+        items: The number of items in those sums.
+        seconds: The time spent on training, without interruptions.
     """
 
     identity: str
@@ -48,30 +49,30 @@ class TrainingState:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.best_score = tuple(self.best_score)  # JSON knows no tuples
+        self.best_score = tuple(self.best_score)  # JSON has no tuples
 
 
 def checkpoint_tensors(
     tensors: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    """What trains, the best of it so far and the optimizer: all tensors of a checkpoint, whole.
+    """All tensors of a checkpoint: the trained modules, their best state so far, and the optimizer.
 
-    All processes of a team must ask.
+    Sharded tensors are gathered, so all processes must call this.
     """
     flat = {f"model.{name}": tensor for name, tensor in whole(tensors.state_dict()).items()}
     flat |= {f"best.{name}": tensor for name, tensor in best.items()}
     for index, values in optimizer.state_dict()["state"].items():
-        kept = {name: torch.as_tensor(value) for name, value in values.items()}
-        flat |= {f"optimizer.{index}.{name}": tensor for name, tensor in whole(kept).items()}
-    # safetensors takes neither shared nor strided storage.
+        moments = {name: torch.as_tensor(value) for name, value in values.items()}
+        flat |= {f"optimizer.{index}.{name}": tensor for name, tensor in whole(moments).items()}
+    # safetensors accepts neither shared nor strided storage.
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}
 
 
 def save_checkpoint(path: Path, state: TrainingState, flat: dict[str, Tensor]) -> None:
-    """Write the state and the tensors.
+    """Write a checkpoint with the state and the tensors.
 
     Raises:
-        RunError: the disk refuses; the checkpoint before this one stays.
+        RunError: The disk cannot be written. The previous checkpoint is kept.
     """
     try:
         write_tensors(path, flat, {"state": json.dumps(asdict(state))})
@@ -84,20 +85,26 @@ def load_checkpoint(
 ) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint into the model and the optimizer.
 
+    Args:
+        path: The file to read.
+        identity: The digest that the checkpoint must have.
+        tensors: The modules that train.
+        optimizer: Their optimizer.
+
     Returns:
         The state, and the best tensors so far.
 
     Raises:
-        RunError: it is damaged, or it is of another recipe, other recordings or other weights.
+        RunError: The checkpoint is damaged, or it belongs to a different recipe, other recordings or other weights.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            notes = file.metadata() or {}
-        state = TrainingState(**json.loads(notes["state"]))
+            metadata = file.metadata() or {}
+        state = TrainingState(**json.loads(metadata["state"]))
         flat = read_tensors(path)
     except (WeightsError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
-    except Exception as error:  # safetensors' own error is not exported by its stubs in every version
+    except Exception as error:  # the stubs of safetensors do not export its own error in every version
         raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
     if state.identity != identity:
         raise RunError(
@@ -110,9 +117,9 @@ def load_checkpoint(
         if group in groups:
             groups[group][rest] = tensor
     try:
-        there = tensors.state_dict()
-        given = {name: laid_out(value, there.get(name, value)) for name, value in groups["model"].items()}
-        load_strictly(tensors, given, where=str(path))
+        current = tensors.state_dict()
+        loaded = {name: laid_out(value, current.get(name, value)) for name, value in groups["model"].items()}
+        load_strictly(tensors, loaded, where=str(path))
     except WeightsError as error:
         raise RunError(f"{path}: this checkpoint cannot be resumed: {error}") from error
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -1,9 +1,8 @@
-"""A model while it trains in; how much a few held-out conversions sound like their targets, and how many characters
-an ASR gets wrong in them, out.
+"""Validation by converting: speaker similarity and character errors of a few held-out conversions after each epoch.
 
-Up to 8 validation utterances, their first 10 s, are converted into the voices of other training speakers, each
-enrolled from half a minute of its training recordings. Which ones is decided once, by the seed, so that epochs are
-compared on the same conversions.
+The first 10 s of up to 8 validation utterances are converted into the voices of other training speakers. Each voice is
+enrolled from half a minute of the speaker's training recordings. The seed chooses the pairs once, so that all epochs
+are compared on the same conversions.
 """
 
 from __future__ import annotations
@@ -37,28 +36,28 @@ __all__ = [
     "load_measuring_models",
 ]
 
-PAIRS = 8  # at most: with them an epoch's figures cost seconds, and move by less than an epoch's training does
+PAIRS = 8  # at most: an epoch's figures then take seconds, and their noise is smaller than the effect of an epoch
 SOURCE_SECONDS = 10.0
 VOICE_SECONDS = 30.0
 
 
 class Pair(NamedTuple):
-    """A held-out utterance and the speaker whom it is converted to."""
+    """A held-out utterance and the speaker that it is converted to."""
 
     source: Utterance
     target: str
 
 
 def choose_pairs(corpus: Corpus, speakers: Sequence[str], seed: int) -> tuple[Pair, ...]:
-    """Choose up to 8 pairs, of as many sources and targets as there are: who was taken least is next.
+    """Choose up to 8 pairs of a source utterance and a target speaker, preferring those that were used least.
 
-    A target is another speaker than the source's. Where there is but one, who has the validation split to
-    himself, his own utterances are converted to his own voice.
+    The target is a different speaker from the source's. If all validation utterances are by the only training speaker,
+    they are converted to the same speaker's voice.
 
     Args:
-        corpus: its validation split gives the sources; strangers to training are welcome there.
-        speakers: of the training data.
-        seed: what decides.
+        corpus: The corpus. The sources come from its validation split, and need not be by training speakers.
+        speakers: The speakers of the training data.
+        seed: Seed of the choice.
     """
     random = Random(seed)
     validation = corpus.split("validation")
@@ -67,28 +66,28 @@ def choose_pairs(corpus: Corpus, speakers: Sequence[str], seed: int) -> tuple[Pa
     pairs: list[Pair] = []
     used: Counter[Hashable] = Counter()
     while len(pairs) < PAIRS:
-        for source in sorted(sources, key=lambda one: (used["from", one.speaker], used[one.path])):
-            who = source.speaker
-            free = [to for to in targets if (to != who or not others) and Pair(source, to) not in pairs]
+        for source in sorted(sources, key=lambda utterance: (used["from", utterance.speaker], used[utterance.path])):
+            speaker = source.speaker
+            free = [to for to in targets if (to != speaker or not others) and Pair(source, to) not in pairs]
             if free:
                 break
         else:
             break
-        target = min(free, key=lambda to: (used["to", to], used[who, to]))
+        target = min(free, key=lambda to: (used["to", to], used[speaker, to]))
         pairs.append(Pair(source, target))
-        used.update([("from", who), ("to", target), (who, target), source.path])
+        used.update([("from", speaker), ("to", target), (speaker, target), source.path])
     return tuple(pairs)
 
 
 def load_measuring_models(criterion: Criterion) -> Measures | None:
-    """The models that a criterion needs: None where it needs none. DNSMOS is left out.
+    """Load the measuring models that a criterion needs, without DNSMOS; None if it needs none.
 
-    Where similarity decides and the ASR cannot be had, a line on standard error says so, and character errors are
-    not counted.
+    If the criterion is similarity and the ASR is unavailable, a message on standard error says so, and character errors
+    are not counted.
 
     Raises:
-        PluginError: the extra `eval` is not installed.
-        WeightsError: the ASR's weights cannot be had, and character error decides.
+        PluginError: The extra `eval` is not installed.
+        WeightsError: The criterion is character error, and the ASR's weights are unavailable.
     """
     if not needs_conversions(criterion):
         return None
@@ -97,27 +96,27 @@ def load_measuring_models(criterion: Criterion) -> Measures | None:
     except (PluginError, WeightsError) as error:
         if criterion == "character-error":
             raise
-        ears = load_measures(asr=(), naturalness=False)
-        sys.stderr.write(f"character errors are not counted, similarity alone is measured: {error}\n")
-        return ears
+        measures = load_measures(asr=(), naturalness=False)
+        sys.stderr.write(f"character errors are not counted, only similarity is measured: {error}\n")
+        return measures
 
 
 class ConversionValidator:
-    """Converts the same few utterances each time it is called, and measures what comes out.
+    """Converts the same few utterances each time it is called, and measures the results.
 
-    What does not change in between is made once: pitch, mels, and the frames of a backbone that is wholly frozen.
+    Everything that does not change between calls is computed once: pitch, mels, and the frames of a frozen backbone.
 
     Args:
-        model: that trains; each call hears it as it then is.
-        corpus: validation utterances are converted, training utterances make the voices.
-        speakers: of the training data.
-        measures: a speaker model, and the ASR if its list has one; the first counts.
-        criterion: the recipe's.
-        seed: chooses the pairs.
-        frozen: whether no stage of the backbone ever trains.
+        model: The model that trains; each call uses its current weights.
+        corpus: The corpus. Validation utterances are converted, and training utterances are enrolled as voices.
+        speakers: The speakers of the training data.
+        measures: The measuring models: a speaker model, and perhaps ASRs, of which the first is used.
+        criterion: The recipe's criterion.
+        seed: Seed of the choice of pairs.
+        frozen: Whether no stage of the backbone ever trains.
 
     Raises:
-        VczooError: character error decides, and the ASR hears no word in any of the utterances.
+        VczooError: The criterion is character error, but the ASR recognizes no words in any of the utterances.
     """
 
     def __init__(
@@ -137,40 +136,42 @@ class ConversionValidator:
         files = {pair.source.path for pair in self.pairs}
         self.sources = {path: _first(Waveform.read(path, rate_hz), SOURCE_SECONDS) for path in sorted(files)}
         self.voices = {pair.target: _recordings(corpus, pair.target, rate_hz, seed) for pair in self.pairs}
-        self._kept: dict[tuple[str, int], Frames] = {}
+        self._cache: dict[tuple[str, int], Frames] = {}
         self.centroids = {name: centroid(measures.speaker.embed(waves)) for name, waves in self.voices.items()}
         self.recogniser = measures.recognisers[0] if measures.recognisers else None
-        self.said = {path: self.recogniser.transcribe(wave) for path, wave in self.sources.items() if self.recogniser}
-        if self.recogniser and not any(count_errors(text, "").of_characters for text in self.said.values()):
+        self.transcripts = {
+            path: self.recogniser.transcribe(wave) for path, wave in self.sources.items() if self.recogniser
+        }
+        if self.recogniser and not any(count_errors(text, "").of_characters for text in self.transcripts.values()):
             if criterion == "character-error":
                 raise VczooError(
-                    f"training.criterion is character-error, and {self.recogniser.name} hears no word in the "
+                    f"training.criterion is character-error, but {self.recogniser.name} recognizes no words in the "
                     f"{len(files)} validation utterances that would be converted; choose another criterion"
                 )
             self.recogniser = None
 
     @torch.inference_mode()
     def __call__(self) -> dict[str, float]:
-        """Convert and measure, in eval mode.
+        """Convert the pairs in eval mode and measure the conversions.
 
         Returns:
-            `similarity`, the mean cosine to the target's real speech; and with an ASR `character_error`, its wrong
-            characters over those of its own transcripts of the sources.
+            `similarity`, the mean cosine similarity to the target's real speech; and with an ASR `character_error`, the
+            character error rate against the ASR's own transcripts of the sources.
         """
         self.model.eval()
         voices = {name: self._enrolled(waves) for name, waves in self.voices.items()}
         cosines: list[float] = []
-        wrong = of = 0
+        wrong = total = 0
         for pair in self.pairs:
             source = self.sources[pair.source.path]
             content, pitch = self._content(source), self._once("pitch", source, self.model.pitch)
-            made = self.model.convert(source, voices[pair.target], content=content, pitch=pitch).to("cpu")
-            cosines.append(float(self.measures.speaker.embed([made])[0] @ self.centroids[pair.target]))
+            converted = self.model.convert(source, voices[pair.target], content=content, pitch=pitch).to("cpu")
+            cosines.append(float(self.measures.speaker.embed([converted])[0] @ self.centroids[pair.target]))
             if self.recogniser:
-                errors = count_errors(self.said[pair.source.path], self.recogniser.transcribe(made))
-                wrong, of = wrong + errors.characters, of + errors.of_characters
+                errors = count_errors(self.transcripts[pair.source.path], self.recogniser.transcribe(converted))
+                wrong, total = wrong + errors.characters, total + errors.of_characters
         figures = {"similarity": sum(cosines) / len(cosines)}
-        return figures | ({"character_error": wrong / of} if self.recogniser else {})
+        return figures | ({"character_error": wrong / total} if self.recogniser else {})
 
     def _enrolled(self, waves: Sequence[Waveform]) -> dict[str, Tensor]:
         contents = [self._content(wave) for wave in waves]
@@ -184,10 +185,10 @@ class ConversionValidator:
         return self.model.content(wave.to(self._device))
 
     def _once(self, what: str, wave: Waveform, make: Callable[[Waveform], Frames]) -> Frames:
-        """What is made of one of the recordings here, made once."""
-        if (what, id(wave)) not in self._kept:
-            self._kept[what, id(wave)] = make(wave.to(self._device))
-        return self._kept[what, id(wave)]
+        """Compute something from one of the recordings here, once."""
+        if (what, id(wave)) not in self._cache:
+            self._cache[what, id(wave)] = make(wave.to(self._device))
+        return self._cache[what, id(wave)]
 
     @property
     def _device(self) -> torch.device:
@@ -196,12 +197,12 @@ class ConversionValidator:
 
 def _recordings(corpus: Corpus, speaker: str, rate_hz: int, seed: int) -> list[Waveform]:
     """Half a minute of a speaker's training recordings, or all there is."""
-    own = [utterance for utterance in corpus.split("train") if utterance.speaker == speaker]
-    left, waves = VOICE_SECONDS, []
-    for utterance in Random(seed).sample(own, len(own)):
-        waves.append(_first(Waveform.read(utterance.path, rate_hz), left))
-        left -= waves[-1].seconds
-        if left < 1.0:  # the rest of a recording would be too short to hear anyone in
+    utterances = [utterance for utterance in corpus.split("train") if utterance.speaker == speaker]
+    seconds_left, waves = VOICE_SECONDS, []
+    for utterance in Random(seed).sample(utterances, len(utterances)):
+        waves.append(_first(Waveform.read(utterance.path, rate_hz), seconds_left))
+        seconds_left -= waves[-1].seconds
+        if seconds_left < 1.0:  # the next piece would be too short to identify a speaker
             break
     return waves
 

@@ -1,4 +1,4 @@
-"""The history of a fine-tune in, a picture of it out: losses, accuracy, errors, conversions, the learning rate."""
+"""Training curves of a fine-tune: losses, accuracy, errors, conversions and the learning rate."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from vczoo.models.selection_metric import Criterion, best_epoch
 __all__ = ["CURVES", "draw_curves", "plot_curves"]
 
 CURVES = "curves.png"
-DOTTED = 40  # epochs up to which each has its dot
-STEEP = 20.0  # ratio of the highest to the lowest loss from which the scale is logarithmic
+DOTTED = 40  # epochs, at most, for which each gets a dot
+STEEP = 20.0  # ratio of the highest to the lowest loss above which the scale is logarithmic
 
 
 def draw_curves(
     log: Path, criterion: Criterion, keep: Literal["best", "last"], say: Callable[[str], None] = lambda line: None
 ) -> Path | None:
-    """Draw curves.png beside a run's metrics.jsonl.
+    """Draw curves.png next to a run's metrics.jsonl.
 
-    A picture that cannot be drawn is no reason to lose a fine-tune: what is wrong is said, and nothing is raised.
+    If it cannot be drawn, this reports the problem and raises nothing, so that no fine-tune is lost.
 
     Args:
-        log: metrics.jsonl.
-        criterion: by which epochs were compared.
-        keep: whose weights were kept.
-        say: called with a line where it cannot be drawn.
+        log: The path of metrics.jsonl.
+        criterion: The criterion that compared the epochs.
+        keep: Whether the weights of the best or of the last epoch were kept.
+        say: Called with a message if the curves cannot be drawn.
 
     Returns:
-        The picture; None where there is none, or no epoch yet.
+        The path of curves.png; None if it was not drawn, or if no epoch has finished yet.
     """
     if not log.is_file():
         return None
@@ -47,16 +47,16 @@ def draw_curves(
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -> Path:
-    """Draw what changed from epoch to epoch, one kind of figure under the next, with the chosen epoch marked.
+    """Plot the figures of each epoch, with one panel per kind of figure and the chosen epoch marked.
 
     Args:
-        history: one record an epoch, as in metrics.jsonl; at least one.
-        path: the PNG file to make.
-        chosen: the epoch whose weights are kept.
+        history: One record per epoch, as in metrics.jsonl; at least one.
+        path: The PNG file to write.
+        chosen: The epoch whose weights are kept.
 
     Raises:
         PluginError: matplotlib is not installed.
-        OSError: the disk refuses.
+        OSError: The disk cannot be written.
     """
     panels = _panels(history)
     heights = [2.2, *(1.5 for _ in panels[1:])]
@@ -67,10 +67,10 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -
         despine(axes)
         add_grid(axes)
         axes.axvline(chosen, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
-        for label, colour, points in lines:
-            axes.plot(list(points), list(points.values()), color=colour, lw=1.4, marker=dot, ms=2.5, label=label)
-            if colour != GREY and chosen in points:  # what is grey had no part in the choice
-                axes.plot([chosen], [points[chosen]], "o", color=colour, ms=6, mec="white", mew=1.0, zorder=3)
+        for label, color, points in lines:
+            axes.plot(list(points), list(points.values()), color=color, lw=1.4, marker=dot, ms=2.5, label=label)
+            if color != GREY and chosen in points:  # gray lines had no part in the choice
+                axes.plot([chosen], [points[chosen]], "o", color=color, ms=6, mec="white", mew=1.0, zorder=3)
         set_title(axes, title)
         if len(lines) > 1:
             axes.legend(
@@ -96,14 +96,14 @@ Line = tuple[str, str, dict[int, float]]
 
 
 def _panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]]]:
-    """Each panel's title and its lines: a label, a colour, and values by epoch."""
+    """The title of each panel and its lines, each with a label, a color and values by epoch."""
 
-    def line(label: str, colour: str, split: str, figure: str) -> list[Line]:
-        points = {one["epoch"]: one[split][figure] for one in history if figure in one[split]}
-        return [(label, colour, points)] if points else []
+    def line(label: str, color: str, split: str, figure: str) -> list[Line]:
+        points = {record["epoch"]: record[split][figure] for record in history if figure in record[split]}
+        return [(label, color, points)] if points else []
 
     panels = [("Loss", [*line("training", GREY, "train", "loss"), *line("validation", BLUE, "validation", "loss")])]
-    names = {name: None for one in history for split in ("train", "validation") for name in one[split]}
+    names = {name: None for record in history for split in ("train", "validation") for name in record[split]}
     for name in names:
         if name.endswith(".accuracy"):
             splits = [*line("training", GREY, "train", name), *line("validation", BLUE, "validation", name)]
@@ -118,11 +118,11 @@ def _panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]]
                     *line("characters", GREEN, "validation", f"{head_name}.cer"),
                 ]
                 panels.append((f"Wrong words and characters of {head_name}", errors))
-    heard = [
+    conversions = [
         *line("similarity to the target", GREEN, "validation", "similarity"),
         *line("character error rate", ORANGE, "validation", "character_error"),
     ]
-    if heard:
-        panels.append(("Held-out conversions", heard))
-    rates = {one["epoch"]: one["learning_rate"] for one in history}
+    if conversions:
+        panels.append(("Held-out conversions", conversions))
+    rates = {record["epoch"]: record["learning_rate"] for record in history}
     return [*panels, ("Learning rate at the end of the epoch", [("", GREY, rates)])]

@@ -1,4 +1,4 @@
-"""The processes that train together, through Accelerate: who this one is, and what only one of them may do."""
+"""Distributed training through Accelerate: ranks, the main process, and communication between processes."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = ["DistributedContext", "Precision"]
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=1)  # one process may hear an hour of speech, or enrol, while the others wait for it
+PATIENCE = timedelta(days=1)  # one process may encode an hour of speech, or enroll voices, while the others wait
 
 
 class DistributedContext:
-    """This process among those that train a model together; usually it is alone.
+    """This process and the others that train the same model. Usually there is only this one.
 
-    Started by `accelerate launch` (or `vczoo train --processes`) there are several, each on its own device.
+    `accelerate launch` (or `vczoo train --processes`) starts several, each on its own device.
 
     Args:
-        device: where a process that is alone computes; Accelerate chooses for those of a team.
-        precision: of the forward pass; auto is bfloat16 on a GPU that has it, else float32.
-        sharded: whether each process holds a part of every parameter that trains (FSDP) rather than all of them
-            (DDP); so, too, where `accelerate launch` was told to.
+        device: The device of a single process. Accelerate chooses the devices of several.
+        precision: The precision of the forward pass; auto is bfloat16 on a GPU that supports it, else float32.
+        sharded: Whether each process holds only a part of every trained parameter (FSDP) rather than all of them (DDP).
+            It is also true if `accelerate launch` was configured for FSDP.
 
     Raises:
-        VczooError: fp16 is asked for on a CPU.
+        VczooError: fp16 is requested on a CPU.
     """
 
     def __init__(self, device: torch.device, precision: Precision = "auto", *, sharded: bool = False) -> None:
@@ -44,9 +44,9 @@ class DistributedContext:
             precision = "bf16" if gains else "float32"
         if precision == "fp16" and device.type == "cpu":
             raise VczooError("training.precision=fp16 is for a GPU; on a CPU choose float32 or bf16")
-        # Parameters of a head that a batch does not reach (a speaker head, of strangers) must not hang the others.
+        # A batch may skip a head (unknown speakers skip the speaker head), which must not make the others hang.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        # The settings, and the device, of a training before this one in the same process.
+        # Forget the settings and the device of an earlier training in the same process.
         AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
         self.accelerator = Accelerator(
             cpu=device.type == "cpu",
@@ -58,99 +58,99 @@ class DistributedContext:
         if self.accelerator.num_processes > 1:
             atexit.unregister(_leave)
             atexit.register(_leave)
-        asked = sharded or self.accelerator.distributed_type == DistributedType.FSDP
-        self.sharded = asked and self.accelerator.num_processes > 1
+        requested = sharded or self.accelerator.distributed_type == DistributedType.FSDP
+        self.sharded = requested and self.accelerator.num_processes > 1
         self.device = self.accelerator.device if self.accelerator.num_processes > 1 else device
 
     @property
     def rank(self) -> int:
-        """Of this process."""
+        """The index of this process."""
         return int(self.accelerator.process_index)
 
     @property
     def processes(self) -> int:
-        """How many there are."""
+        """The number of processes."""
         return int(self.accelerator.num_processes)
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and reports progress."""
         return bool(self.accelerator.is_main_process)
 
     def on_main_process(self, action: Callable[[], T]) -> T | None:
-        """Let the leader do something while the others wait; an error of it is everybody's.
+        """Run an action in the main process while the others wait. If it fails, all processes raise an error.
 
         Returns:
-            What came of it; None for the others.
+            The result of the action in the main process; None in the others.
         """
         if self.processes == 1:
             return action()
-        result, told = None, [""]
+        result, message = None, [""]
         error: BaseException | None = None
         if self.is_main_process:
             try:
                 result = action()
             except BaseException as caught:
-                error, told = caught, [f"{type(caught).__name__}: {caught}"]
-        broadcast_object_list(told)
+                error, message = caught, [f"{type(caught).__name__}: {caught}"]
+        broadcast_object_list(message)
         if error is not None:
             raise error
-        if told[0]:
-            raise VczooError(f"the first process stopped: {told[0]}")
+        if message[0]:
+            raise VczooError(f"the main process failed: {message[0]}")
         return result
 
     def agreed(self, value: T) -> T:
-        """The leader's value, for all."""
+        """The main process's value, in all processes."""
         values = [value]
         if self.processes > 1:
             broadcast_object_list(values)
         return values[0]
 
     def anybody(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
+        """Whether the flag is true in any process."""
         if self.processes == 1:
             return flag
         raised = torch.tensor([float(flag)], device=self.accelerator.device)
         return bool(self.accelerator.reduce(raised, "sum") > 0)
 
-    def everything(self, own: list[Any]) -> list[Any]:
-        """The lists of all processes, one after the other."""
-        return own if self.processes == 1 else list(gather_object(own))
+    def everything(self, items: list[Any]) -> list[Any]:
+        """The lists of all processes, concatenated."""
+        return items if self.processes == 1 else list(gather_object(items))
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module as this team runs it: in its precision, with gradients averaged."""
-        if self.sharded:  # its parts are wrapped already
+        """Wrap a module so that it runs in the chosen precision and averages gradients over processes."""
+        if self.sharded:  # FSDP has already wrapped its parts
             return module
         prepared: nn.Module = self.accelerator.prepare_model(module)
         return prepared
 
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
-        """Bring the gradients of all together to a norm of at most this."""
-        own = [parameter for parameter in parameters if parameter.grad is not None]
+        """Clip the joint norm of all gradients."""
+        trained = [parameter for parameter in parameters if parameter.grad is not None]
         if self.sharded:
             self.accelerator.unscale_gradients()
-            nn.utils.clip_grad_norm_(own, norm)
+            nn.utils.clip_grad_norm_(trained, norm)
         else:
-            self.accelerator.clip_grad_norm_(own, norm)
+            self.accelerator.clip_grad_norm_(trained, norm)
 
     def seed(self, seed: int) -> None:
-        """Seed torch where this process computes. `torch.manual_seed` would see to devices that nobody uses, slowly."""
+        """Seed torch on this process's device only. `torch.manual_seed` also seeds unused devices, which is slow."""
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
     def level(self, tensors: Iterable[Tensor]) -> None:
-        """Give all processes the leader's: running statistics, which each has of its own items."""
+        """Copy tensors from the main process to all others, such as running statistics, which differ per process."""
         for tensor in tensors if self.processes > 1 else ():
             if tensor.is_floating_point() or tensor.dtype == torch.int64:
                 distributed.broadcast(tensor, 0)
 
     def wait(self) -> None:
-        """Wait for the others."""
+        """Wait until all processes have reached this point."""
         self.accelerator.wait_for_everyone()
 
 
 def _leave() -> None:
-    """End the group of processes while Python still runs: its threads abort a process that ends without."""
+    """Destroy the process group while Python still runs; otherwise its threads abort the process at exit."""
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -1,9 +1,9 @@
-"""Tensors by key and name in; on disk in memory-mapped shards; the same tensors out, in this process or a later one.
+"""The feature cache: tensors by key and name, on disk in memory-mapped shards.
 
 <folder>/<digest of a key>/<random>.safetensors    a shard: tensors by name, and the key itself in its metadata
 
-A shard appears whole or not at all, and is never changed: two processes may write at once, and a crash leaves nothing
-but shards that were finished. What was not used for longest goes first when the folder grows beyond its bound.
+Shards are written atomically and never changed, so several processes may write at the same time, and a crash leaves
+only finished shards. When the folder grows beyond its limit, the least recently used shards are removed first.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ __all__ = ["Cache", "Section", "open_cache"]
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "VCZOO_CACHE", "VCZOO_CACHE_GB"
 LIMIT_GB = 20.0
-SHARD_BYTES = 64_000_000  # tensors are written together up to this size: few files, and little is lost in a crash
-ABANDONED_SECONDS = 3600.0  # a file that is still being written is younger
+SHARD_BYTES = 64_000_000  # new tensors are written together at this size: few files, and little is lost in a crash
+ABANDONED_SECONDS = 3600.0  # an unfinished file that is older was left by a killed process
 
 
 def open_cache(folder: Path | None = None) -> Cache:
-    """A cache of at most `VCZOO_CACHE_GB` (20) gigabytes.
+    """Open a cache of at most `VCZOO_CACHE_GB` gigabytes (20 by default).
 
     Args:
-        folder: where; None for the user's, `VCZOO_CACHE` or ~/.cache/vczoo.
+        folder: The folder of the cache; None for the user's, which is `VCZOO_CACHE` or ~/.cache/vczoo.
 
     Raises:
-        VczooError: `VCZOO_CACHE_GB` is no size.
+        VczooError: `VCZOO_CACHE_GB` is not a valid size.
     """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     text = os.environ.get(SIZE_VARIABLE) or str(LIMIT_GB)
@@ -50,55 +50,55 @@ def open_cache(folder: Path | None = None) -> Cache:
         limit_gb = -1.0
     if not 0 <= limit_gb < float("inf"):
         raise VczooError(f"{SIZE_VARIABLE} is the size of the cache in gigabytes, 0 or more; got {text!r}")
-    users = Path(os.environ.get(FOLDER_VARIABLE) or Path(base) / "vczoo")
-    return Cache(folder or users, round(limit_gb * 1e9))
+    user_folder = Path(os.environ.get(FOLDER_VARIABLE) or Path(base) / "vczoo")
+    return Cache(folder or user_folder, round(limit_gb * 1e9))
 
 
 class Cache:
     """A folder of sections, bounded in size.
 
     Args:
-        folder: made when something is written.
-        limit_bytes: of all shards together.
+        folder: The folder of the cache; it is created at the first write.
+        limit_bytes: The most bytes that all shards together may take.
     """
 
     def __init__(self, folder: Path, limit_bytes: int = round(LIMIT_GB * 1e9)) -> None:
         self.folder, self.limit_bytes = folder, limit_bytes
-        self.in_use: set[Path] = set()  # sections that this process reads: evicting them would free nothing
+        self.in_use: set[Path] = set()  # sections that this process has mapped: removing them would free nothing
 
     def section(self, key: Mapping[str, Any]) -> Section:
-        """What is kept under a key, a mapping of plain values; another key is another section."""
+        """The section of a key, which is a mapping of plain values. Each key has its own section."""
         return Section(self, json.dumps(key, sort_keys=True))
 
     def make_room(self, num_bytes: int) -> bool:
-        """Remove the least recently used shards until `num_bytes` more fit; whether they do."""
-        shards = [(found, path) for path in self.folder.glob("*/*.safetensors") if (found := _stat(path))]
-        for path in self.folder.glob("*/.*.partial"):  # of a process that was killed while it wrote
-            found = _stat(path)
-            if found and time.time() - found.st_mtime > ABANDONED_SECONDS:
+        """Remove the least recently used shards until `num_bytes` more fit. Return whether they do."""
+        shards = [(stat, path) for path in self.folder.glob("*/*.safetensors") if (stat := _stat(path))]
+        for path in self.folder.glob("*/.*.partial"):  # left by a process that was killed while it wrote
+            stat = _stat(path)
+            if stat and time.time() - stat.st_mtime > ABANDONED_SECONDS:
                 path.unlink(missing_ok=True)
-        total = sum(found.st_size for found, _ in shards)
-        for found, path in sorted(shards, key=lambda shard: shard[0].st_mtime):
+        total = sum(stat.st_size for stat, _ in shards)
+        for stat, path in sorted(shards, key=lambda shard: shard[0].st_mtime):
             if total + num_bytes <= self.limit_bytes:
                 break
             if path.parent not in self.in_use:
                 path.unlink(missing_ok=True)
-                total -= found.st_size
+                total -= stat.st_size
         return total + num_bytes <= self.limit_bytes
 
 
 class Section:
-    """The tensors of one key; use it as a mapping, and `flush` what was added.
+    """The tensors of one key. Read it as a mapping, `add` tensors, and `flush` them to disk.
 
     Args:
-        cache: that it is part of.
-        key: the key as JSON.
+        cache: The cache that the section belongs to.
+        key: The key as JSON.
     """
 
     def __init__(self, cache: Cache, key: str) -> None:
         self.cache, self.key = cache, key
         self.folder = cache.folder / hashlib.sha256(key.encode()).hexdigest()[:32]
-        self.full = False  # whether the bound has kept something out
+        self.full = False  # whether some tensors did not fit into the cache
         self._shards: dict[Path, Any] = {}
         self._shard_of: dict[str, Any] = {}
         self._mapped: dict[str, Tensor] = {}
@@ -107,7 +107,7 @@ class Section:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look for what other processes have written."""
+        """Open shards that other processes have written."""
         for path in sorted(self.folder.glob("*.safetensors")):
             if path not in self._shards:
                 self._open(path)
@@ -116,21 +116,21 @@ class Section:
         return name in self._new or name in self._shard_of
 
     def __getitem__(self, name: str) -> Tensor:
-        """A tensor, memory-mapped where it lies on disk; do not write to it.
+        """A tensor. It is memory-mapped if it is on disk, so do not write to it.
 
         Raises:
-            KeyError: it is not here.
+            KeyError: The section has no tensor of this name.
         """
         if name in self._new:
             return self._new[name]
-        if name not in self._mapped:  # which takes no memory: the file is mapped, and looking a name up in it is slow
+        if name not in self._mapped:  # takes no memory (the file is mapped), and saves a slow lookup
             self._mapped[name] = self._shard_of[name].get_tensor(name)
         return self._mapped[name]
 
     def add(self, tensors: Mapping[str, Tensor]) -> None:
-        """Keep tensors. They are on disk after the next `flush`, which comes by itself once there is much of them.
+        """Add tensors. The next `flush` writes them; it happens automatically once they reach `SHARD_BYTES`.
 
-        Where the cache is full they are not kept, and `full` says so.
+        If the cache is full, nothing is added, and `full` is true.
         """
         if self.full:
             return
@@ -141,10 +141,10 @@ class Section:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was added as one shard.
+        """Write all added tensors as one shard.
 
         Raises:
-            VczooError: the disk refuses.
+            VczooError: The disk cannot be written.
         """
         if not self._new:
             return
@@ -165,25 +165,25 @@ class Section:
         self._open(path)
 
     def close(self) -> None:
-        """Write what was added; from now on this section may be evicted like any other."""
+        """Write all added tensors. From now on, this section may be evicted like any other."""
         self.flush()
         self._shards, self._shard_of, self._mapped = {}, {}, {}
         self.cache.in_use.discard(self.folder)
 
     def _open(self, path: Path) -> None:
-        """Take a shard in, if it is whole and of this very key."""
+        """Open a shard, unless it is damaged or has a different key."""
         try:
             shard: Any = safe_open(path, framework="pt")
             names: Iterable[str] = shard.keys()
             if (shard.metadata() or {}).get("key") != self.key:
                 return
-        except FileNotFoundError:  # another process has made room
+        except FileNotFoundError:  # another process has removed it to make room
             return
-        except (SafetensorError, OSError):  # cut short by a full disk or a power failure: it serves nobody
+        except (SafetensorError, OSError):  # cut short by a full disk or a power failure, so useless
             path.unlink(missing_ok=True)
             return
         self.cache.in_use.add(self.folder)
-        with suppress(OSError):  # gone meanwhile, or another user's: it can still be read
+        with suppress(OSError):  # removed in the meantime, or owned by another user; it can still be read
             os.utime(path)
         self._shards[path] = shard
         self._shard_of |= dict.fromkeys(names, shard)

@@ -1,4 +1,4 @@
-"""`finetune`: a recipe or a run and recordings in, a run with voices out."""
+"""Fine-tuning: `finetune` trains a recipe, or extends a run, and writes a run folder."""
 
 from __future__ import annotations
 
@@ -70,43 +70,47 @@ def finetune(
     log: Sequence[str] = (),
     measures: Measures | None = None,
 ) -> Converter:
-    """Fine-tune a recipe on recordings, or teach a run additional speakers.
+    """Fine-tune a recipe on recordings, or add speakers to a run.
 
-    From a run, its classifier grows: the rows of the old speakers are kept, their recordings (from the run's
-    manifest, or given again in `data`) are trained on along with the new ones, and `metrics["extension"]` has the
-    accuracy on old and new speakers before and after. With `rehearse` false only its weights are the start: the
-    new run knows the speakers of `data` and no others, as when a model of many speakers is tuned to one voice.
+    Starting from a run, the speaker classifier grows: it keeps the rows of the old speakers and trains on their
+    recordings together with the new ones. The old recordings come from the run's manifest, or from `data` if you give
+    them again. `metrics["extension"]` has the accuracy on old and new speakers before and after. With `rehearse`
+    false, only the run's weights are used: the new run knows the speakers of `data` and no others, as when you tune a
+    model of many speakers to one voice.
 
     Args:
-        name: a recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`). A recipe's `start` gives the tensors
-            to begin with; its `training` says how it is trained, as without one.
-        data: a folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
-        out: the run folder to make.
-        overrides: of the recipe, `["training.epochs=3"]` or a mapping of the same; from a run, of its `training`
-            and `freezing` alone.
-        minutes: of each speaker's training recordings in `data`, at most; `training.seed` decides which, and what fewer
-            minutes take is among what more take. Validation and test stay as they are. None for all of them.
-        rehearse: from a run, whether its speakers are kept; their recordings are needed for it.
-        resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted fine-tune.
-        cache: where what the frozen stages give is kept between epochs and fine-tunes: true is the user's cache
-            (`VCZOO_CACHE`), a path another folder. False keeps nothing: they run again in every epoch.
-        shard: where several processes train together, whether each holds a part of every parameter that trains, of
-            its gradient and of the optimizer's state (FSDP) rather than all of them (DDP).
-        device: where it computes; a GPU where there is one.
-        progress: show it on standard error.
-        log: trackers that each epoch is logged to: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
-        measures: models that are loaded already, for `training.criterion` similarity or character-error.
+        name: A recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`). If the recipe has a `start`, training
+            begins with its tensors; the recipe's `training` settings apply either way.
+        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
+        out: The run folder to create.
+        overrides: Changes to the recipe, as `["training.epochs=3"]` or as a mapping. For a run, only `training` and
+            `freezing` can be changed.
+        minutes: The most minutes of training recordings to use per speaker in `data`; None uses all of them.
+            `training.seed` chooses the recordings, and a smaller amount is always part of a larger one. The validation
+            and test splits do not change.
+        rehearse: Whether a run keeps its old speakers, which needs their recordings.
+        resume: Whether to resume the interrupted fine-tune in `out`. The result equals that of an uninterrupted one.
+        cache: Where to keep the outputs of the frozen stages between epochs and fine-tunes: true for the user's cache
+            (`VCZOO_CACHE`), or the path of another folder. False keeps nothing, and the frozen stages run again in
+            every epoch.
+        shard: Whether each of several processes holds only a part of every trained parameter, its gradient and its
+            optimizer state (FSDP), rather than all of them (DDP).
+        device: The device to train on; by default a GPU if there is one.
+        progress: Whether to show progress on standard error.
+        log: Trackers that log each epoch: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
+        measures: Measuring models that are already loaded, for `training.criterion` similarity or character-error.
 
     Returns:
-        The trained model with a voice for each speaker; its `metrics` are those of metrics.json.
+        The trained model with a voice for each speaker. Its `metrics` are those of metrics.json.
 
     Raises:
-        CorpusError: the recordings cannot be trained on.
-        RecipeError, UnknownNameError, WeightsError: the recipe cannot be built.
-        PluginError: what the criterion is measured with, or a tracker, is not installed.
-        RunError: `out` exists, or there is nothing to resume.
-        VczooError: the criterion cannot be measured on these recordings, or by a model that the recipe uses itself.
-        KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
+        CorpusError: The recordings cannot be used for training.
+        RecipeError, UnknownNameError, WeightsError: The recipe cannot be built.
+        PluginError: A tracker, or a library that the criterion needs, is not installed.
+        RunError: `out` already exists, or there is nothing to resume.
+        VczooError: The criterion cannot be measured on these recordings, or the model that measures it is part of the
+            recipe.
+        KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
     """
     folder = Path(out)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -126,12 +130,12 @@ def finetune(
     if not corpus.split("validation"):
         raise CorpusError(
             "no recording is marked for validation, which decides when training stops; mark some in the manifest, "
-            "or leave the column split empty"
+            "or leave the split column empty"
         )
-    heard = {utterance.speaker for utterance in corpus.split("train")}
-    known = old.speakers if old else ()
-    speakers = (*known, *(s for s in corpus.speakers if s in heard and s not in known))
-    # The old ones first, so that their logits keep their places.
+    training_speakers = {utterance.speaker for utterance in corpus.split("train")}
+    old_speakers = old.speakers if old else ()
+    # The old speakers and labels come first, so that their logits keep their positions.
+    speakers = (*old_speakers, *(s for s in corpus.speakers if s in training_speakers and s not in old_speakers))
     labels = (*(old.labels if old else ()), *(label for label in corpus.labels if not old or label not in old.labels))
     fingerprint = corpus.fingerprint()
     origin = weights_fingerprint(start.model.state_dict()) if start else fingerprint_of_start(recipe)
@@ -139,8 +143,8 @@ def finetune(
 
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        begun = start or build_initial_model(recipe, len(speakers), labels)
-        model = begun.model
+        initial = start or build_initial_model(recipe, len(speakers), labels)
+        model = initial.model
         for head in model.speaker_heads.values() if start else ():
             if not old:
                 head.restart(len(speakers))
@@ -159,14 +163,16 @@ def finetune(
         )
         for part in (model.backbone, model.vocoder):
             if part and part.origin:
-                part.origin.sha256  # noqa: B018 - of the file as it is now; in an hour it may be another
+                part.origin.sha256  # noqa: B018 - computed now, because the file may change during training
         freezing = build_freezing(recipe)
-        listen: Callable[[], dict[str, float]] | None = None
+        measure_conversions: Callable[[], dict[str, float]] | None = None
         leakage_warnings: Sequence[str] = ()
         if needs_conversions(settings.criterion):
             frozen = not any(True for _ in trainable(model, freezing, settings.epochs)["backbone"].parameters())
-            held_out = team.on_main_process(lambda: _held_out(recipe, model, corpus, speakers, measures, frozen))
-            listen, leakage_warnings = held_out or (dict, ())
+            validator_and_warnings = team.on_main_process(
+                lambda: _conversion_validator(recipe, model, corpus, speakers, measures, frozen)
+            )
+            measure_conversions, leakage_warnings = validator_and_warnings or (dict, ())
         teacher = build_teacher(recipe, model)
         features = features_of(recipe, model, cache, teacher.to(team.device) if teacher else None)
         clips = segments_by_split(features, corpus, speakers, settings)
@@ -189,11 +195,13 @@ def finetune(
             ):
                 watcher.say(line)
             for note in leakage_warnings:
-                watcher.say(f"of the figures that epochs are chosen by: {note}")
+                watcher.say(f"about the figures that choose the best epoch: {note}")
             if note := unmasked_note(model.backbone, freezing, settings):
                 watcher.say(note)
             if old and (lost := [name for name in old.voices if name not in speakers]):
-                watcher.say(f"voices that were enrolled without training must be enrolled again: {', '.join(lost)}")
+                watcher.say(
+                    f"enroll these voices again, because they were enrolled without training: {', '.join(lost)}"
+                )
             try:
                 with Trackers(log if team.is_main_process else (), folder, recipe.to_plain()) as trackers:
                     fitted = fit(
@@ -206,13 +214,15 @@ def finetune(
                         identity=identity,
                         watcher=CallbackList(watcher, trackers) if log else watcher,
                         team=team,
-                        listen=listen,
+                        measure_conversions=measure_conversions,
                     )
-            finally:  # of an interrupted one, too: what it shows may be why
+            finally:  # also after an interruption: the curves may show why
                 if team.is_main_process:
                     draw_curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
             if features.full:
-                watcher.say("the cache is full: some recordings were heard in every epoch. VCZOO_CACHE_GB is its size")
+                watcher.say(
+                    "the cache is full: some recordings were encoded again in every epoch. Set VCZOO_CACHE_GB higher"
+                )
 
             run_frozen((clips["validation"], clips["test"]), features.depth, watcher, team)
 
@@ -224,21 +234,30 @@ def finetune(
                 "seconds": round(fitted.seconds, 2),
                 "trainable_parameters": fitted.parameters,
                 "training_minutes": {name: round(s / 60, 2) for name, s in corpus.training_seconds().items()},
-                "validation": evaluate(model, clips["validation"]) | (listen() if listen and fitted.history else {}),
+                "validation": evaluate(model, clips["validation"])
+                | (measure_conversions() if measure_conversions and fitted.history else {}),
                 "test": evaluate(model, clips["test"]),
             }
             if old:
                 after = accuracy_by_age(features, corpus, speakers, old.speakers)
                 metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
-            named = speakers if model.speaker_heads or model.voice_heads else ()  # of others nothing would be kept
-            voices = {speaker: voice_of(features, corpus, speaker) for speaker in named}
+            # Without a speaker head or a voice head, a voice would be empty.
+            enrolled = speakers if model.speaker_heads or model.voice_heads else ()
+            voices = {speaker: voice_of(features, corpus, speaker) for speaker in enrolled}
             features.flush()
             minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}
-            kept = {"fingerprint": fingerprint, "minutes": minutes}
-            # What it was tuned from keeps its terms, and what is not the model's own of the base.
-            terms, base, own = begun.licence, dict(begun.base), labels if model.label_heads else ()
-            made = recipe if start else begun.recipe
-            run = Run(made, model, speakers, voices, metrics, kept, licence=terms, base=base, labels=own)
+            run = Run(
+                recipe if start else initial.recipe,
+                model,
+                speakers,
+                voices,
+                metrics,
+                {"fingerprint": fingerprint, "minutes": minutes},
+                # The new run inherits the license of the weights it started from, and the reference to their base.
+                licence=initial.licence,
+                base=dict(initial.base),
+                labels=labels if model.label_heads else (),
+            )
             save_run(run, folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
             return run
@@ -250,46 +269,46 @@ def finetune(
 def _check_out(folder: Path, resume: bool) -> None:
     place = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
     if is_run(folder):
-        raise RunError(f"{folder}: a finished run is here; choose another --out, or load it with {place}")
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        raise RunError(f"{folder}: a finished run is here; choose another --out, or load it as {place}")
+    entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose a folder for the run")
-    if resume and CHECKPOINT not in there:
+    if resume and CHECKPOINT not in entries:
         raise RunError(f"{folder}: there is no {CHECKPOINT} to resume; start without --resume")
-    if there and not resume:
-        hint = "; --resume goes on with it" if CHECKPOINT in there else ""
+    if entries and not resume:
+        hint = "; --resume continues it" if CHECKPOINT in entries else ""
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
 
 
 def _check_shared(folder: Path, team: DistributedContext) -> None:
-    """See that the processes, of several hosts perhaps, have one folder."""
+    """Raise RunError unless all processes, perhaps on several hosts, see the same folder."""
     if team.anybody(not (folder / MANIFEST).is_file()):
-        raise RunError(f"{folder}: not every process sees it; hosts that train together need a disk that they share")
+        raise RunError(f"{folder}: not every process sees this folder; hosts that train together need a shared disk")
 
 
-def _held_out(
+def _conversion_validator(
     recipe: Recipe, model: Model, corpus: Corpus, speakers: Sequence[str], measures: Measures | None, frozen: bool
 ) -> tuple[ConversionValidator, Sequence[str]]:
-    """What listens to conversions, and what should be said of its figures."""
+    """The validator that measures conversions after each epoch, and the leakage notes for its figures."""
     criterion = recipe.training.criterion
-    ears = measures or load_measuring_models(criterion)
-    assert ears is not None
-    notes = leakage_notes(recipe, ears)
-    return ConversionValidator(model, corpus, speakers, ears, criterion, recipe.training.seed, frozen=frozen), notes
+    models = measures or load_measuring_models(criterion)
+    assert models is not None
+    notes = leakage_notes(recipe, models)
+    return ConversionValidator(model, corpus, speakers, models, criterion, recipe.training.seed, frozen=frozen), notes
 
 
 def _with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
-    """The new recordings with those of the run's manifest: speakers that are not rehearsed would be forgotten."""
+    """Add the recordings of the run's manifest to the new ones, because speakers without recordings are forgotten."""
     manifest = place / MANIFEST
     cause = ""
     try:
         rehearsed = read_corpus(manifest) if manifest.is_file() else None
-    except CorpusError as error:  # moved or gone; the new recordings may stand in for them
+    except CorpusError as error:  # moved or deleted; the new recordings may include them
         rehearsed, cause = None, f" ({error})"
-    known = rehearsed.merge(new) if rehearsed else new
-    if missing := sorted(set(old.speakers) - set(known.speakers)):
+    merged = rehearsed.merge(new) if rehearsed else new
+    if missing := sorted(set(old.speakers) - set(merged.speakers)):
         raise CorpusError(
-            f"there are no recordings of {', '.join(missing)}, whom {place} knows{cause}: they would be forgotten. "
-            "Give their recordings as data, too"
+            f"there are no recordings of {', '.join(missing)}, who are speakers of {place}{cause}; they would be "
+            "forgotten. Add their recordings to data"
         )
-    return known
+    return merged

@@ -1,7 +1,8 @@
-"""A recipe and recordings in; the loss over a rising learning rate, and the rate to train with, out.
+"""Learning-rate finder: a range test that trains while the learning rate rises.
 
-The range test of Smith (arXiv:1506.01186, section 3.3), as fastai runs it: a mini-batch a rate, from far too low to far
-too high. The recipe's own model, freezing, optimizer and batches are used; nothing of what is trained is kept.
+This is the range test of Smith (arXiv:1506.01186, section 3.3), as fastai runs it: one mini-batch per rate, from far
+too low to far too high. It uses the recipe's own model, freezing, optimizer and batches. The trained weights are
+discarded.
 """
 
 from __future__ import annotations
@@ -43,22 +44,22 @@ __all__ = ["RateSearch", "find_learning_rate", "plot_rates"]
 Location = str | os.PathLike[str]
 
 LOWEST, HIGHEST = 1e-7, 10.0
-SMOOTHING = 0.98  # of the loss: each mini-batch moves the mean by a fiftieth, the first of them by more
-DIVERGED = 4.0  # times the lowest smoothed loss: the rest would tell nothing
-FEWEST = 40  # steps: with fewer, what the batches differ by hides what the rate does
-UNSETTLED = 10  # steps, at least, in which the mean is of too few batches
+SMOOTHING = 0.98  # of the loss: each mini-batch moves the mean by a fiftieth, and the first ones by more
+DIVERGED = 4.0  # times the lowest smoothed loss: the test stops, because higher rates would show nothing new
+FEWEST = 40  # steps: with fewer, differences between batches hide the effect of the rate
+UNSETTLED = 10  # steps, at least, that are ignored because the mean covers too few batches
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """What a range test found.
+    """The result of a learning-rate range test.
 
     Attributes:
-        rates: learning rates of the heads, rising, one a step.
-        losses: of each step's batch.
-        smoothed: their mean over the steps so far, recent ones weighing more.
-        steepest: the rate at which the smoothed loss falls fastest, per decade.
-        tenth: a tenth of the rate at which it is lowest.
+        rates: The learning rates of the heads, rising, one per step.
+        losses: The loss of each step's batch.
+        smoothed: The exponential moving average of the losses at each step.
+        steepest: The rate at which the smoothed loss falls fastest, per decade.
+        tenth: A tenth of the rate at which the smoothed loss is lowest.
     """
 
     rates: tuple[float, ...]
@@ -69,39 +70,43 @@ class RateSearch:
 
     @classmethod
     def of(cls, rates: Sequence[float], losses: Sequence[float]) -> RateSearch:
-        """Read the two rates off the losses of a test.
+        """Find the two suggested rates from the losses of a test.
 
-        As fastai does, the first tenth of the steps is left out, where the mean is of few batches (here at least
-        ten steps), and the last five, where the loss leaves.
+        As in fastai, the first tenth of the steps (here at least ten) is ignored, because the mean covers few batches
+        there. The last five are ignored, because the loss diverges there.
+
+        Args:
+            rates: The learning rate of each step, rising.
+            losses: The loss of each step.
 
         Raises:
-            VczooError: the loss diverged before there was anything to read, or it fell at no rate.
+            VczooError: The loss diverged after too few steps, or it fell at no rate.
         """
         smoothed = _smooth(losses)
-        kept = list(zip(rates, smoothed, strict=True))[max(UNSETTLED, len(rates) // 10) : -5]
-        if len(kept) < 3:
-            first = f"{rates[-1]:.1g}" if rates else f"{LOWEST:.1g}"
+        points = list(zip(rates, smoothed, strict=True))[max(UNSETTLED, len(rates) // 10) : -5]
+        if len(points) < 3:
+            last = f"{rates[-1]:.1g}" if rates else f"{LOWEST:.1g}"
             raise VczooError(
-                f"the loss diverged at a learning rate of {first} already, after {len(rates)} steps: look at "
-                "the recordings, or at training.clip_norm"
+                f"the loss diverged already at a learning rate of {last}, after {len(rates)} steps; check the "
+                "recordings and training.clip_norm"
             )
-        slopes = [(after[1] - before[1]) / math.log(after[0] / before[0]) for before, after in pairwise(kept)]
-        steepest = kept[min(range(len(slopes)), key=slopes.__getitem__)][0]
-        lowest = min(kept, key=lambda one: one[1])[0]
-        if lowest == kept[0][0]:
+        slopes = [(after[1] - before[1]) / math.log(after[0] / before[0]) for before, after in pairwise(points)]
+        steepest = points[min(range(len(slopes)), key=slopes.__getitem__)][0]
+        lowest = min(points, key=lambda point: point[1])[0]
+        if lowest == points[0][0]:
             raise VczooError(
-                f"the loss fell at no learning rate from {kept[0][0]:.1g} to {kept[-1][0]:.1g}: take more steps, "
-                "larger batches (training.batch_size), or look at the recordings"
+                f"the loss fell at no learning rate from {points[0][0]:.1g} to {points[-1][0]:.1g}; use more steps or "
+                "larger batches (training.batch_size), or check the recordings"
             )
         return cls(tuple(rates), tuple(losses), tuple(smoothed), steepest, lowest / 10)
 
     @property
     def override(self) -> str:
-        """What to give to `finetune`: the lower of the two, to two digits."""
+        """The override to pass to `finetune`: the lower of the two rates, rounded to two digits."""
         return f"training.learning_rate={float(f'{min(self.steepest, self.tenth):.1e}')}"
 
     def rows(self) -> list[dict[str, str]]:
-        """A table: the smoothed loss at the rates that the test passed, a decade or so apart, and the two found."""
+        """A table of the smoothed loss: at rates about a decade apart, and at the two suggested rates."""
         notes = {self._nearest(self.steepest): "steepest descent", self._nearest(self.tenth): "a tenth of the lowest"}
         step = max(1, round(len(self.rates) / 8))
         shown = sorted({*range(0, len(self.rates), step), len(self.rates) - 1, *notes})
@@ -125,29 +130,31 @@ def find_learning_rate(
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> RateSearch:
-    """Train for a few steps while the learning rate rises from 1e-7 to 10, and see where the loss falls.
+    """Suggest a learning rate: train for a few steps while it rises from 1e-7 to 10, and see where the loss falls.
 
     Args:
-        name: a recipe, a recipe's .yaml file, or a run's folder, as for `finetune`; a run is taken as where it is
-            tuned to speakers of its own (`rehearse` false).
-        data: as for `finetune`; what is marked for training is used.
-        overrides: as for `finetune`; the schedule, the warm-up and the learning rate do not matter.
-        steps: of the test, unless the loss diverges before.
-        out: a .png file to draw it in.
-        cache: as for `finetune`.
-        device: where it computes; a GPU where there is one.
-        progress: show it on standard error.
+        name: A recipe, a recipe's .yaml file, or a run's folder, as for `finetune`. A run is tuned to new speakers
+            only, as with `rehearse` false.
+        data: The recordings, as for `finetune`. Only the training split is used.
+        overrides: Changes to the recipe, as for `finetune`. The schedule, the warm-up and the learning rate have no
+            effect.
+        steps: The number of steps of the test; it stops earlier if the loss diverges.
+        out: A .png file for a plot of the test; None draws no plot.
+        cache: Where to keep the outputs of the frozen stages, as for `finetune`.
+        device: The device to train on; by default a GPU if there is one.
+        progress: Whether to show progress on standard error.
 
     Raises:
-        CorpusError, RecipeError, UnknownNameError, WeightsError: as `finetune`.
-        PluginError: there is `out`, and matplotlib is not installed.
-        RunError: `out` exists.
-        VczooError: nothing trains in this recipe, too few steps, or the loss falls at no rate.
+        CorpusError, RecipeError, UnknownNameError, WeightsError: The recordings or the recipe cannot be used, as for
+            `finetune`.
+        PluginError: A plot is requested, but matplotlib is not installed.
+        RunError: `out` already exists.
+        VczooError: Nothing trains in this recipe, `steps` is too small, or the loss falls at no rate.
     """
     if steps < FEWEST:
         raise VczooError(f"a range test takes at least {FEWEST} steps, got {steps}")
     if out is not None:
-        require("matplotlib", "a plot", "eval")  # now, not after all the work
+        require("matplotlib", "a plot", "eval")  # fail now, not after all the work
         if Path(out).exists():
             raise RunError(f"{out} exists; choose another file, or remove it")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -171,7 +178,7 @@ def find_learning_rate(
         freezing.prepare(model.backbone)
         parts = trainable(model, freezing, settings.epochs)
         if not any(True for _ in parts.parameters()):
-            raise RecipeError(recipe.name, ["nothing in it trains, so there is no learning rate to find"])
+            raise RecipeError(recipe.name, ["nothing in it trains, so it has no learning rate to find"])
         check_versions(parts, settings)
         check_consistency(parts, settings)
         teacher = build_teacher(recipe, model)
@@ -189,30 +196,35 @@ def find_learning_rate(
                 smoothed = _smooth(losses)
                 if smoothed[-1] > DIVERGED * min(smoothed):
                     break
-    found = RateSearch.of(rates, losses)
+    search = RateSearch.of(rates, losses)
     if out is not None:
-        plot_rates(found, Path(out), recipe.name)
-    return found
+        plot_rates(search, Path(out), recipe.name)
+    return search
 
 
-def plot_rates(found: RateSearch, path: Path, title: str) -> Path:
-    """Draw the loss over the learning rate, with the two rates that are read off it.
+def plot_rates(search: RateSearch, path: Path, title: str) -> Path:
+    """Plot the loss over the learning rate, and mark the two suggested rates.
+
+    Args:
+        search: The result of the range test.
+        path: The PNG file to write.
+        title: The name of the recipe, for the plot's title.
 
     Raises:
         PluginError: matplotlib is not installed.
-        OSError: the disk refuses.
+        OSError: The disk cannot be written.
     """
     figure, axes = one_axes(6.4, 3.4)
-    axes.plot(found.rates, found.losses, ".", color=GREY, ms=3, alpha=0.6, label="a batch")
-    axes.plot(found.rates, found.smoothed, color=BLUE, lw=1.6, label="smoothed")
-    for rate, colour, label in (
-        (found.steepest, GREEN, f"steepest descent, {found.steepest:.1e}"),
-        (found.tenth, ORANGE, f"a tenth of the lowest, {found.tenth:.1e}"),
+    axes.plot(search.rates, search.losses, ".", color=GREY, ms=3, alpha=0.6, label="a batch")
+    axes.plot(search.rates, search.smoothed, color=BLUE, lw=1.6, label="smoothed")
+    for rate, color, label in (
+        (search.steepest, GREEN, f"steepest descent, {search.steepest:.1e}"),
+        (search.tenth, ORANGE, f"a tenth of the lowest, {search.tenth:.1e}"),
     ):
-        axes.axvline(rate, color=colour, linewidth=1.0, linestyle=(0, (4, 4)), label=label)
+        axes.axvline(rate, color=color, linewidth=1.0, linestyle=(0, (4, 4)), label=label)
     axes.set_xscale("log")
     axes.minorticks_off()
-    low, high = min(found.losses), max(found.losses[: len(found.losses) // 2])  # what diverges goes off the page
+    low, high = min(search.losses), max(search.losses[: len(search.losses) // 2])  # a diverging loss may leave the plot
     room = 0.05 * (high - low or 1.0)
     axes.set(xlim=(LOWEST, HIGHEST), ylim=(low - room, high + room))
     axes.set(xlabel="learning rate of the heads", ylabel="loss")
@@ -229,7 +241,7 @@ def _range_test(
     steps: int,
     team: DistributedContext,
 ) -> Iterator[tuple[float, float]]:
-    """Train a step at each rate, as the first epoch would; each rate with its loss, until that is not finite."""
+    """Train one step per rate, as in the first epoch. Yield each rate with its loss, until the loss is not finite."""
     optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device))
     step = team.wrap(Step(model, team, consistency=settings.consistency))
     model.train()
@@ -251,7 +263,7 @@ def _batches(clips: SegmentBatches, settings: Training) -> Iterator[Batch]:
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:
-    """The exponential mean of the losses so far, as if there had been nothing before the first."""
+    """The exponential moving average of the losses at each step, with bias correction."""
     mean, smoothed = 0.0, []
     for number, loss in enumerate(losses, start=1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss

@@ -1,4 +1,4 @@
-"""Optimizer, learning rates and what they train."""
+"""Optimizer, learning-rate schedule and trainable modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["count_trained", "make_optimizer", "rate_share", "set_rates", "traina
 
 
 def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
-    """The stages that the strategy ever thaws, and the heads: all that training can change, by name."""
+    """All modules that training can change, by name: the stages that the strategy ever unfreezes, and the heads."""
     stages = model.backbone.stages()
     ever = [max(values) for values in zip(*(freezing.multipliers(len(stages), e) for e in range(epochs)), strict=True)]
     thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
@@ -26,7 +26,10 @@ def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
 
 
 def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
-    """How many parameters train in some epoch; the epoch that a model is in is left to be set again."""
+    """The number of parameters that train in at least one epoch.
+
+    Side effect: this changes the freezing state; call `apply_freezing` afterwards.
+    """
     count = len(model.backbone.stages())
     epoch_of = {freezing.multipliers(count, epoch): epoch for epoch in range(epochs)}
     trained = {id(parameter): parameter.numel() for parameter in model.heads.parameters() if parameter.requires_grad}
@@ -37,7 +40,7 @@ def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
 
 
 def make_optimizer(model: Model, settings: Training, device: torch.device) -> torch.optim.Optimizer:
-    """One parameter group a stage, in order, and the heads last."""
+    """Build the optimizer, with one parameter group per stage, in order, and the heads last."""
     groups: Sequence[Any] = [{"params": list(stage.module.parameters())} for stage in model.backbone.stages()]
     groups = [*groups, {"params": list(model.heads.parameters())}]
     fused = device.type in {"cpu", "cuda"}
@@ -48,13 +51,13 @@ def make_optimizer(model: Model, settings: Training, device: torch.device) -> to
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float, backbone: float, multipliers: Sequence[float]) -> None:
     """Set the learning rate of each stage and of the heads."""
-    # A frozen parameter has no gradient, and the optimizer passes over it: no decay, no momentum.
+    # A frozen parameter has no gradient, so the optimizer skips it: no decay, no momentum.
     for group, multiplier in zip(optimizer.param_groups, [*(backbone * m for m in multipliers), 1.0], strict=True):
         group["lr"] = rate * multiplier
 
 
 def rate_share(settings: Training, step: int, total: int) -> float:
-    """Share of the learning rate at a step: a rise over the warm-up, then down to 0 or level."""
+    """Factor on the learning rate at a step: it rises over the warm-up, then falls to 0 or stays constant."""
     warm = round(settings.warmup * total)
     if step < warm:
         return (step + 1) / warm

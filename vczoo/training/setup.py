@@ -1,4 +1,4 @@
-"""A recipe, its model and a corpus in; what training reads of them, and afterwards voices and accuracies, out."""
+"""Setup of training: the recipe of a run, features, batches of each split, and checks of the settings."""
 
 from __future__ import annotations
 
@@ -39,10 +39,15 @@ __all__ = [
 
 
 def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Mapping[str, Any]) -> Recipe:
-    """The recipe that a run is trained on by: its own, or with `rehearse` false as it is tuned to other speakers.
+    """The recipe for training a run further.
+
+    Args:
+        recipe: The run's recipe.
+        rehearse: Whether the run keeps its speakers. If not, the recipe's `tuning` replaces its `training`.
+        overrides: Changes to `training` and `freezing`.
 
     Raises:
-        RecipeError: an override is of something else than its training and freezing.
+        RecipeError: An override changes something other than `training` and `freezing`.
     """
     if not rehearse and recipe.tuning:
         recipe = recipe.model_copy(update={"training": recipe.tuning})
@@ -57,29 +62,29 @@ def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Map
 def features_of(
     recipe: Recipe, model: Model, cache: str | os.PathLike[str] | bool, teacher: Backbone | None = None
 ) -> Features:
-    """What the frozen stages of a recipe's model will give, kept where the caller wants it.
+    """The features that a recipe's model trains on, with their cache.
 
     Args:
-        recipe: that the model was built from.
-        model: on its device.
-        cache: true for the user's cache, a path for another folder, false to keep nothing.
-        teacher: that heads of frames learn from, on the model's device.
+        recipe: The recipe that the model was built from.
+        model: The model, on its device.
+        cache: True for the user's cache, a path for another folder, false to keep nothing.
+        teacher: The backbone that distillation heads learn from, on the model's device.
 
     Raises:
-        VczooError: the environment says no size of the cache.
+        VczooError: `VCZOO_CACHE_GB` is not a valid size.
     """
-    where = None if cache is False else open_cache(None if cache is True else Path(cache))
+    store = None if cache is False else open_cache(None if cache is True else Path(cache))
     dtype = torch.float16 if recipe.training.cache_dtype == "float16" else torch.float32
     teacher_frames: Features | None = None
     if teacher and recipe.teacher:
         whole = recipe.model_copy(update={"backbone": recipe.teacher, "teacher": None})
-        teacher_frames = Features(Model(teacher, {}, {}, None), _described(whole, teacher), where, dtype)
+        teacher_frames = Features(Model(teacher, {}, {}, None), _described(whole, teacher), store, dtype)
         teacher_frames.at(len(teacher.stages()))
-    return Features(model, _described(recipe, model.backbone), where, dtype, teacher_frames)
+    return Features(model, _described(recipe, model.backbone), store, dtype, teacher_frames)
 
 
 def _described(recipe: Recipe, backbone: Backbone) -> dict[str, Any]:
-    """What decides, beside the weights, what the backbone's stages give."""
+    """The settings and versions that decide, besides the weights, the outputs of the backbone's stages."""
     options = {name: value for name, value in recipe.backbone.options.items() if name != "weights"}
     packages = {"vczoo", type(backbone).__module__.partition(".")[0]}
     return {
@@ -91,7 +96,7 @@ def _described(recipe: Recipe, backbone: Backbone) -> dict[str, Any]:
 def segments_by_split(
     features: Features, corpus: Corpus, speakers: Sequence[str], settings: Training
 ) -> dict[Split, SegmentBatches]:
-    """The batches of each split; those of training in all versions that the settings ask for."""
+    """The batches of each split; training also uses the versions of recordings that the settings ask for."""
     seconds = settings.crop_seconds
     versions = [Version(speed, variant) for variant in range(settings.variants) for speed in settings.content_speeds]
     parts = {split: [part for u in corpus.split(split) for part in u.parts(LONGEST_SECONDS)] for split in SPLITS}
@@ -101,14 +106,14 @@ def segments_by_split(
 
 
 def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
-    """Check that recordings may be heard at the speeds of the settings.
+    """Check that the backbone is frozen if `training.content_speeds` is used.
 
     Args:
-        owned: all that training can change, from `vczoo.training.optimizer.trainable`.
-        settings: of the training.
+        owned: All modules that training can change, from `vczoo.training.optimizer.trainable`.
+        settings: The settings of the training.
 
     Raises:
-        ContractError: there are other speeds than 1, and a stage of the backbone trains.
+        ContractError: There are speeds other than 1, but a stage of the backbone trains.
     """
     if set(settings.content_speeds) != {1.0} and any(True for _ in owned["backbone"].parameters()):
         raise ContractError(
@@ -118,33 +123,33 @@ def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
 
 
 def check_consistency(owned: nn.ModuleDict, settings: Training) -> None:
-    """Check that content can be made more consistent.
+    """Check that part of the backbone trains if `training.consistency` is used.
 
     Args:
-        owned: all that training can change, from `vczoo.training.optimizer.trainable`.
-        settings: of the training.
+        owned: All modules that training can change, from `vczoo.training.optimizer.trainable`.
+        settings: The settings of the training.
 
     Raises:
-        ContractError: it should be, and no stage of the backbone ever trains.
+        ContractError: `consistency` is set, but no stage of the backbone ever trains.
     """
     if settings.consistency and not any(True for _ in owned["backbone"].parameters()):
         raise ContractError(
-            f"training.consistency is {settings.consistency:g}, which is for a backbone that trains, and this one is "
-            "wholly frozen; free some of it (freezing.use=none, or partial), or leave consistency out"
+            f"training.consistency is {settings.consistency:g}, which is for a backbone that trains, but this one is "
+            "wholly frozen; unfreeze part of it (freezing.use=none, or partial), or leave consistency out"
         )
 
 
 def check_shards(owned: nn.ModuleDict, model: Model, sharded: bool) -> None:
-    """Check that a model can be trained in parts.
+    """Check that a model can be sharded.
 
     Args:
-        owned: all that training can change, from `vczoo.training.optimizer.trainable`.
-        model: that is trained.
-        sharded: whether each process holds a part of it.
+        owned: All modules that training can change, from `vczoo.training.optimizer.trainable`.
+        model: The model to train.
+        sharded: Whether each process holds only a part of it.
 
     Raises:
-        ContractError: it has a text head and a stage of the backbone trains. Recordings of one length run together:
-            of whole ones a process may have more lengths than another, and would wait for it for ever.
+        ContractError: The model has a text head, and a stage of the backbone trains. Recordings of equal length run
+            together. With whole recordings one process may have more lengths than another, and would wait forever.
     """
     if sharded and model.text_heads and any(True for _ in owned["backbone"].parameters()):
         raise ContractError(
@@ -154,7 +159,7 @@ def check_shards(owned: nn.ModuleDict, model: Model, sharded: bool) -> None:
 
 
 def unmasked_note(backbone: Backbone, freezing: Freezing, settings: Training) -> str:
-    """That SpecAugment has nothing to hide in some epochs, since excerpts are cut from the samples; "" where it has."""
+    """A note if SpecAugment has no effect in some epochs, because segments are cut from the samples; otherwise ""."""
     if not settings.spec_augment:
         return ""
     count = len(backbone.stages())
@@ -164,6 +169,6 @@ def unmasked_note(backbone: Backbone, freezing: Freezing, settings: Training) ->
         return ""
     stages = ", ".join(str(depth) for depth in unmasked)
     return (
-        f"training.spec_augment hides nothing while {stages} of {count} stages are frozen: what this backbone gives "
-        "there cannot be cut in time. training.variants works everywhere"
+        f"training.spec_augment has no effect while {stages} of {count} stages are frozen, because the output of this "
+        "backbone cannot be cut in time there. training.variants always works"
     )

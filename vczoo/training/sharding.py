@@ -1,6 +1,6 @@
-"""Modules in, the same held in parts by the processes of a team (FSDP) out; and tensors, whole or in parts.
+"""Fully sharded data parallelism (FSDP): sharding of modules, and gathering of their tensors.
 
-Source: fully sharded data parallelism, arXiv:2304.11277, as torch's `fully_shard`.
+Source: arXiv:2304.11277, through torch's `fully_shard`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from torch import Tensor, nn
 
 __all__ = ["laid_out", "shard", "whole"]
 
-HEAD_METHODS = ("embed", "logits", "log_probabilities", "loss", "transcribe")  # what training calls beside `forward`
+HEAD_METHODS = (
+    "embed",
+    "logits",
+    "log_probabilities",
+    "loss",
+    "transcribe",
+)  # methods that training calls besides `forward`
 
 
 def shard(modules: Iterable[nn.Module], device: torch.device, processes: int) -> None:
-    """Let each process hold its part of the parameters of these modules; they are gathered while a module runs."""
-    # Here and not above: it is most of a second to import, for those who train alone.
+    """Shard the parameters of modules over the processes. They are gathered while a module runs."""
+    # Imported here, because the import takes most of a second, which training in one process should not pay.
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
@@ -34,7 +40,7 @@ def shard(modules: Iterable[nn.Module], device: torch.device, processes: int) ->
 
 
 def whole(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Copies of the tensors with all their parts, on the CPU; all processes must ask."""
+    """Copies of the tensors on the CPU, gathered from all processes, which must all call this."""
     return {
         name: (tensor.full_tensor() if _in_parts(tensor) else tensor.detach()).to("cpu", copy=True)
         for name, tensor in tensors.items()
@@ -42,7 +48,7 @@ def whole(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def laid_out(tensor: Tensor, like: Any) -> Tensor:
-    """A whole tensor in parts as another one of its shape is, or as it is where that one is whole."""
+    """Shard a whole tensor like another one of its shape. If that one is not sharded, return the tensor itself."""
     if not _in_parts(like) or tensor.shape != like.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
@@ -51,6 +57,6 @@ def laid_out(tensor: Tensor, like: Any) -> Tensor:
 
 
 def _in_parts(tensor: Any) -> bool:
-    """Whether it is torch's DTensor, whose module is there where one is."""
+    """Whether a tensor is a DTensor. Torch's module for those is imported if there is one."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)

@@ -1,4 +1,4 @@
-"""Batches in; losses, gradients and figures out: one step of training, and the measuring of a split."""
+"""One training step, and the evaluation of a split."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["Step", "Sums", "ahead", "evaluate", "train_step"]
 
 
 class Step(nn.Module):
-    """A model's loss as a module's `forward`, which is what processes and precisions are wrapped around.
+    """A model's loss as the `forward` of a module, which Accelerate can wrap for several processes and precisions.
 
     Args:
-        model: of the loss.
-        team: that trains it; None for this process alone.
-        consistency: weight of how far content is from that of the same excerpts heard again (Pi-model, Laine and
-            Aila, arXiv:1610.02242).
+        model: The model whose loss is computed.
+        team: The processes that train it; None for this process alone.
+        consistency: Weight of the distance between the contents of two passes over the same segments (Pi-model, Laine
+            and Aila, arXiv:1610.02242).
     """
 
     def __init__(self, model: Model, team: DistributedContext | None = None, *, consistency: float = 0.0) -> None:
@@ -41,18 +41,18 @@ class Step(nn.Module):
         self.model, self.team, self.consistency = model, team, consistency
 
     def forward(self, batch: Batch) -> Loss:
-        """Run the stages that are left, then the heads."""
+        """Run the remaining stages, then the heads."""
         with self.team.accelerator.autocast() if self.team else nullcontext():
             content = self._content(batch)
             loss = self._loss(batch, content)
             if not self.consistency or batch.content is not None:
                 return loss
-            apart = mean_absolute_error(content, self._content(batch))
-            value = loss.value + self.consistency * apart
-            return Loss(value, {**loss.metrics, "consistency.l1": apart.detach()})
+            distance = mean_absolute_error(content, self._content(batch))
+            value = loss.value + self.consistency * distance
+            return Loss(value, {**loss.metrics, "consistency.l1": distance.detach()})
 
     def examine(self, batch: Batch) -> tuple[Loss, list[Answer]]:
-        """The loss, and what text and label heads answer."""
+        """The loss, and the answers of text and label heads."""
         with self.team.accelerator.autocast() if self.team else nullcontext():
             content = self._content(batch)
             return self._loss(batch, content), self.model.answers(content, batch.texts, batch.labels)
@@ -80,20 +80,20 @@ class Step(nn.Module):
 
 
 class Sums:
-    """The figures of an epoch so far, on the device until somebody looks.
+    """Running sums of an epoch's figures, kept on the device so that no step waits for it.
 
     Args:
-        state: whose sums they are added to.
+        state: The training state that `settle` adds the sums to.
     """
 
     def __init__(self, state: TrainingState) -> None:
         self.state = state
         self.values: dict[str, Tensor] = {}
-        self.items = self.unseen = 0  # unseen: steps that no watcher has heard of
+        self.items = self.unseen = 0  # unseen: steps that are not reported to the watcher yet
         self.last: Tensor | None = None
 
     def add(self, figures: Mapping[str, Tensor], items: int) -> None:
-        """Take the averages of a step over so many items in."""
+        """Add a step's figures, which are averages over `items` items."""
         for name, figure in figures.items():
             value = figure.detach().double() * items
             self.values[name] = self.values[name] + value if name in self.values else value
@@ -102,10 +102,10 @@ class Sums:
         self.last = figures["loss"].detach()
 
     def look(self, settings: Training, steps: int) -> float:
-        """The loss of the last step.
+        """Read the loss of the last step.
 
         Raises:
-            VczooError: it is not finite.
+            VczooError: The loss is not finite.
         """
         value = math.nan if self.last is None else float(self.last)
         if not math.isfinite(value):
@@ -116,9 +116,9 @@ class Sums:
         return value
 
     def settle(self, team: DistributedContext) -> None:
-        """Put the sums of all processes into the state."""
-        own = {name: float(value) for name, value in self.values.items()}
-        for figures, items in team.everything([(own, self.items)]):
+        """Add the sums of all processes to the state, and start again from zero."""
+        sums = {name: float(value) for name, value in self.values.items()}
+        for figures, items in team.everything([(sums, self.items)]):
             for name, value in figures.items():
                 self.state.sums[name] = self.state.sums.get(name, 0.0) + value
             self.state.items += items
@@ -127,33 +127,34 @@ class Sums:
 
 @torch.inference_mode()
 def evaluate(model: Model, clips: SegmentBatches, team: DistributedContext | None = None) -> dict[str, float]:
-    """Losses and figures averaged over whole utterances, in eval mode: `loss`, `<head>.loss`, `<head>.accuracy`; and
-    those of `vczoo.evaluation.metrics.error_rates.rates`.
+    """Evaluate a model on a split: losses and figures averaged over whole utterances, in eval mode.
 
-    Nothing where there is no utterance. A team shares them out, and all get the same figures.
+    The figures are `loss`, `<head>.loss`, `<head>.accuracy`, and those of
+    `vczoo.evaluation.metrics.error_rates.rates`. An empty split gives no figures. Several processes share the
+    utterances, and all get the same figures.
     """
     model.eval()
     device = next(model.parameters()).device
     step = Step(model, team)
-    # Of a model in parts all must run the same: each gathers what the others hold.
+    # With a sharded model, all processes must run the same batches, because each gathers parameters from the others.
     rank, processes = (team.rank, team.processes) if team and not team.sharded else (0, 1)
-    own: list[tuple[str, float, int]] = []
+    batch_figures: list[tuple[str, float, int]] = []
     answers: list[Answer] = []
     for batch in clips.whole(rank=rank, processes=processes):
-        loss, answered = step.examine(batch.to(device))
-        answers += answered
+        loss, batch_answers = step.examine(batch.to(device))
+        answers += batch_answers
         figures = {"loss": loss.value, **loss.metrics}
-        own += [(name, float(value), len(batch.speakers)) for name, value in figures.items()]
-    found: dict[str, tuple[float, int]] = {}
-    for name, value, items in team.everything(own) if team else own:
-        total, count = found.get(name, (0.0, 0))
-        found[name] = (total + value * items, count + items)
-    averages = {name: total / count for name, (total, count) in found.items()}
+        batch_figures += [(name, float(value), len(batch.speakers)) for name, value in figures.items()]
+    sums: dict[str, tuple[float, int]] = {}
+    for name, value, items in team.everything(batch_figures) if team else batch_figures:
+        total, count = sums.get(name, (0.0, 0))
+        sums[name] = (total + value * items, count + items)
+    averages = {name: total / count for name, (total, count) in sums.items()}
     return averages | rates(team.everything(answers) if team else answers)
 
 
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, made by a thread while those before them are trained on."""
+    """Yield the same batches; a thread prepares the next one while the current one trains."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, batches, None)
         while (batch := coming.result()) is not None:
@@ -169,10 +170,10 @@ def train_step(
     settings: Training,
     team: DistributedContext,
 ) -> dict[str, Tensor]:
-    """Forward, backward and one step of the optimizer, with no look at a value that is on a device.
+    """Run forward, backward and one step of the optimizer, without reading any value from the device.
 
     Returns:
-        `loss`, and the heads' figures beside it, averages over the batch.
+        `loss` and the heads' figures, averaged over the batch.
     """
     loss = step(batch)
     optimizer.zero_grad(set_to_none=True)

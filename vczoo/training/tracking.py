@@ -1,4 +1,4 @@
-"""Records of training in, event files of TensorBoard or what another tracker makes of them out (through Accelerate)."""
+"""Experiment tracking with TensorBoard and other trackers, through Accelerate."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["LOGS", "TRACKERS", "Trackers", "check_trackers"]
 PROJECT = "vczoo"
 LOGS = "logs"  # in the run's folder, so that `tensorboard --logdir runs/` shows runs by their names
 
-# By the name of each: the argument that takes a run's name. TensorBoard's is its folder.
+# For each tracker, the argument that takes a run's name. TensorBoard takes the name from its folder.
 TRACKERS: Mapping[str, str] = {"tensorboard": "", "trackio": "name", "wandb": "name", "mlflow": "run_name"}
 
 
 def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
-    """See that trackers are there before anything is trained.
+    """Check that trackers are installed, before anything is trained.
 
     Returns:
-        The names, each once.
+        The names without duplicates.
 
     Raises:
-        UnknownNameError: no such tracker; the nearest names.
-        PluginError: its library is not installed; with the command that installs it.
+        UnknownNameError: There is no tracker of this name. The message has the nearest names.
+        PluginError: The tracker's library is not installed. The message has the command that installs it.
     """
-    asked = tuple(dict.fromkeys(names))
-    for name in asked:
+    unique = tuple(dict.fromkeys(names))
+    for name in unique:
         if name not in TRACKERS:
             raise UnknownNameError(
                 f"no tracker is called {name!r}{nearest(name, TRACKERS)} There are: {', '.join(TRACKERS)}"
@@ -40,33 +40,34 @@ def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
         if name not in {str(kind) for kind in get_available_trackers()}:
             package = '"vczoo[track]"' if name == "tensorboard" else name
             raise PluginError(f"the tracker {name} is not installed; run: pip install {package}")
-    return asked
+    return unique
 
 
 class Trackers:
-    """Hears how training goes and logs each epoch: a `Callback` for `vczoo.training.trainer.fit`. Use it as a context.
+    """A `Callback` for `vczoo.training.trainer.fit` that logs each epoch. Use it as a context manager.
 
-    Where training runs in several processes, only the first should have one; Accelerate's own state comes first.
+    If training runs in several processes, only the main process should have trackers. Set up Accelerate's own state
+    first.
 
     Args:
-        names: of `TRACKERS`; none for a watcher that does nothing.
-        folder: the run's; TensorBoard writes into `logs` in it, the others file the run under its name.
-        config: the recipe as plain values.
+        names: Names from `TRACKERS`. Without names, the callback does nothing.
+        folder: The run's folder. TensorBoard writes into `logs` in it; the other trackers use its name for the run.
+        config: The recipe as plain values.
 
     Raises:
-        UnknownNameError, PluginError: as `check_trackers`.
+        UnknownNameError, PluginError: A tracker is unknown or not installed, as in `check_trackers`.
     """
 
     def __init__(self, names: Iterable[str], folder: Path, config: Mapping[str, Any]) -> None:
         self.trackers: list[Any] = []
-        asked = check_trackers(names)
-        if not asked:
+        checked = check_trackers(names)
+        if not checked:
             return
-        PartialState()  # its trackers ask this state whether they are the first process
-        for name in asked:
+        PartialState()  # the trackers ask this state whether they run in the main process
+        for name in checked:
             kind = LOGGER_TYPE_TO_CLASS[name]
-            named = {TRACKERS[name]: folder.resolve().name} if TRACKERS[name] else {}
-            tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **named)
+            name_argument = {TRACKERS[name]: folder.resolve().name} if TRACKERS[name] else {}
+            tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **name_argument)
             tracker.start()
             self.trackers.append(tracker)
             tracker.store_init_configuration(_flat(config, "."))
@@ -78,13 +79,13 @@ class Trackers:
         self.finish()
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def hearing(self, done: int, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def step(self, loss: float) -> None:
-        """Nothing: what a step's loss is, an epoch's mean says better, and a step should wait for nobody."""
+        """Do nothing: the mean over an epoch is more useful, and steps should not wait for a tracker."""
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Log an epoch's record."""
@@ -97,17 +98,17 @@ class Trackers:
             tracker.log(values, step=record["epoch"])
 
     def finish(self) -> None:
-        """Write out what is not written yet, and close."""
+        """Write all pending records and close the trackers."""
         while self.trackers:
             self.trackers.pop().finish()
 
 
 def _flat(values: Mapping[str, Any], joint: str) -> dict[str, Any]:
-    """Nested mappings as one; lists as text, which every tracker takes."""
+    """Flatten nested mappings, and turn lists into text, which every tracker accepts."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat |= {f"{name}{joint}{inner}": found for inner, found in _flat(value, joint).items()}
+            flat |= {f"{name}{joint}{inner}": inner_value for inner, inner_value in _flat(value, joint).items()}
         else:
             flat[name] = str(value) if isinstance(value, list | tuple) else value
     return flat

@@ -1,4 +1,7 @@
-"""The training loop, in the open: a model, a freezing strategy and clips in, the best weights in the model out."""
+"""The fine-tuning loop.
+
+`fit` leaves the best epoch's weights in the model, or the last epoch's if the settings say so.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,19 @@ from vczoo.training.step import Step, Sums, ahead, evaluate, train_step
 __all__ = ["LOG", "Fit", "fit", "interruptible", "run_frozen", "seed_of"]
 
 LOG = "metrics.jsonl"
-CHECKPOINT_SECONDS = 15.0  # between checkpoints of epochs: short ones would wait for the disk more than they train
-LOOK_EVERY = 20  # steps between looks at the loss, where a look costs
+CHECKPOINT_SECONDS = 15.0  # at least, between checkpoints: short epochs would spend more time writing than training
+LOOK_EVERY = 20  # steps between reads of the loss, if reading it makes the processor wait
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How a fine-tune went: one record an epoch, the best epoch (-1 when nothing trained), seconds of training, and
-    how many parameters trained in some epoch.
+    """The result of a fine-tune.
+
+    Attributes:
+        history: One record per epoch, as in metrics.jsonl.
+        best_epoch: The epoch whose weights were kept; -1 if nothing trained.
+        seconds: The time spent on training.
+        parameters: The number of parameters that trained in at least one epoch.
     """
 
     history: list[dict[str, Any]]
@@ -59,22 +67,34 @@ def fit(
     identity: str,
     watcher: Callback,
     team: DistributedContext,
-    listen: Callable[[], dict[str, float]] | None = None,
+    measure_conversions: Callable[[], dict[str, float]] | None = None,
 ) -> Fit:
-    """Train what the strategy leaves free, and leave the best weights in the model, or the last, as settings say.
+    """Train everything that the freezing strategy does not freeze.
 
-    The stages that are frozen in an epoch are not run in it: excerpts are cut from what they gave once. A checkpoint in
-    `folder` is resumed, and it gives the weights that an uninterrupted run would have given; with another number of
-    processes, the same but for rounding and dropout. The first Ctrl-C ends the running step, writes a checkpoint and
-    raises KeyboardInterrupt; a second one is not waited for. Torch's global random state is used: fork it around the
-    call.
+    At the end the model has the weights of the best epoch, or of the last one, as `settings.keep` says. The stages that
+    are frozen in an epoch do not run in it: segments are cut from their cached outputs.
 
-    What `listen` finds after an epoch joins the figures of validation.
+    A checkpoint in `folder` is resumed and gives the same weights as an uninterrupted run. With a different number of
+    processes they differ by rounding and dropout. The first Ctrl-C finishes the current step, writes a checkpoint and
+    raises KeyboardInterrupt; a second Ctrl-C stops at once. This function uses torch's global random state, so fork
+    that state around the call.
+
+    Args:
+        model: The model to train, on the context's device.
+        freezing: The strategy that chooses which stages are frozen in each epoch.
+        settings: The recipe's training settings.
+        train: Batches of the training split.
+        validation: Batches of the validation split.
+        folder: The run's folder, for metrics.jsonl and the checkpoint.
+        identity: A digest of everything that decides the result; a checkpoint with a different one is refused.
+        watcher: The callback that reports progress.
+        team: The processes that train together.
+        measure_conversions: Called after each epoch; its figures are added to those of validation.
 
     Raises:
-        VczooError: the loss is not finite, with the epoch and step.
-        RunError: a checkpoint cannot be written or resumed.
-        KeyboardInterrupt: after the checkpoint is written.
+        VczooError: The loss is not finite; the message names the epoch and step.
+        RunError: A checkpoint cannot be written or resumed.
+        KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint.
     """
     freezing.prepare(model.backbone)
     owned = trainable(model, freezing, settings.epochs)
@@ -82,7 +102,7 @@ def fit(
         run_frozen((train, validation), _depth(model, freezing, 0), watcher, team)
         return Fit([], -1, 0.0)
     final, parameters = owned, count_trained(model, freezing, settings.epochs)
-    if team.sharded:  # a copy trains in parts, so that the model itself stays whole
+    if team.sharded:  # a copy is sharded, so that the model itself stays whole
         model = copy.deepcopy(model)
         owned = trainable(model, freezing, settings.epochs)
         shard([*owned["backbone"].children(), *model.heads.values()], team.device, team.processes)
@@ -90,19 +110,19 @@ def fit(
     steps = -(-len(train) // settings.batch_size)
     state, best = TrainingState(identity), whole(owned.state_dict())
 
-    kept = time.monotonic()
+    saved_at = time.monotonic()
 
-    def keep() -> None:
-        nonlocal kept
+    def save() -> None:
+        nonlocal saved_at
         tensors = checkpoint_tensors(owned, best, optimizer)
         team.on_main_process(lambda: save_checkpoint(folder / CHECKPOINT, state, tensors))
-        kept = time.monotonic()
+        saved_at = time.monotonic()
 
     if team.agreed((folder / CHECKPOINT).is_file()):
         state, best = load_checkpoint(folder / CHECKPOINT, identity, owned, optimizer)
         team.wait()
-    else:  # at once, so that whatever happens can be resumed and a full disk is noticed before the work is done
-        keep()
+    else:  # save at once, so that any interruption can be resumed and a full disk is noticed before the work is done
+        save()
     total = settings.epochs * steps
     rates = [settings.learning_rate * rate_share(settings, step, total) for step in range(total)]
     watcher.begin(settings.epochs, steps, state.epoch * steps + state.step)
@@ -114,11 +134,11 @@ def fit(
             multipliers = apply_freezing(model.backbone, freezing, state.epoch)
             try:
                 run_frozen((train, validation), frozen_depth(multipliers), watcher, team, interrupted)
-            except KeyboardInterrupt:  # which may have come while the epoch before this one was validated
-                keep()
+            except KeyboardInterrupt:  # it may have come while the previous epoch was validated
+                save()
                 raise
             trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
-            if step is None or trains != trained:  # what is averaged over processes is settled when it is wrapped
+            if step is None or trains != trained:  # wrapping fixes which gradients are averaged over processes
                 step, trained = team.wrap(Step(model, team, consistency=settings.consistency)), trains
             model.train()
             if model.vocoder:
@@ -134,12 +154,12 @@ def fit(
             for batch in ahead(batches) if team.device.type == "cuda" else batches:
                 rate = rates[state.epoch * steps + state.step]
                 set_rates(optimizer, rate, settings.backbone_rate, multipliers)
-                # Anew in each step, so that a resumed one draws what it would have drawn, in every process.
+                # Seed every step, so that a resumed run draws the same random numbers in every process.
                 team.seed(seed_of(settings.seed, state.epoch * steps + state.step, 1 + 2 * team.rank))
-                found = train_step(step, model, optimizer, batch.to(team.device), settings, team)
-                sums.add(found, len(batch.speakers) if batch.share else 0)
+                figures_of_step = train_step(step, model, optimizer, batch.to(team.device), settings, team)
+                sums.add(figures_of_step, len(batch.speakers) if batch.share else 0)
                 state.step += 1
-                # A look at the loss makes the processor wait for a GPU, and the processes for each other.
+                # Reading the loss makes the CPU wait for the GPU, and the processes for each other.
                 if team.device.type == "cpu" or state.step % LOOK_EVERY == 0 or state.step == steps:
                     for _ in range(sums.unseen):
                         watcher.step(sums.look(settings, steps))
@@ -147,40 +167,40 @@ def fit(
                     if team.anybody(interrupted.is_set()):
                         state.seconds += time.perf_counter() - began
                         sums.settle(team)
-                        keep()
+                        save()
                         raise KeyboardInterrupt
             sums.settle(team)
             team.level(model.buffers())
             figures = evaluate(model, validation, team)
-            if listen:
+            if measure_conversions:
                 if team.sharded:
                     final.load_state_dict(whole(owned.state_dict()))
-                figures |= team.agreed(listen() if team.is_main_process else {})
-            reached = score(figures, settings.criterion)
-            if settings.keep == "last" or not state.history or reached < state.best_score:
-                state.best_score, state.best_epoch = reached, state.epoch
+                figures |= team.agreed(measure_conversions() if team.is_main_process else {})
+            epoch_score = score(figures, settings.criterion)
+            if settings.keep == "last" or not state.history or epoch_score < state.best_score:
+                state.best_score, state.best_epoch = epoch_score, state.epoch
                 best = whole(owned.state_dict())
-            spent = time.perf_counter() - began
+            seconds = time.perf_counter() - began
             record = {
                 "epoch": state.epoch,
                 "learning_rate": rates[(state.epoch + 1) * steps - 1],
                 "trained_stages": sum(value > 0 for value in multipliers),
                 "train": {name: value / state.items for name, value in state.sums.items()},
                 "validation": figures,
-                "seconds": round(spent, 3),
+                "seconds": round(seconds, 3),
             }
             state.history.append(record)
             state.epoch, state.step, state.sums, state.items = state.epoch + 1, 0, {}, 0
-            state.seconds += spent
-            if team.agreed(time.monotonic() - kept >= CHECKPOINT_SECONDS):
-                keep()
+            state.seconds += seconds
+            if team.agreed(time.monotonic() - saved_at >= CHECKPOINT_SECONDS):
+                save()
             lines = "".join(json.dumps(line) + "\n" for line in state.history)
             team.on_main_process(partial(write_text, folder / LOG, lines))
             watcher.epoch(record)
     final.load_state_dict(best)
     model = train.features.model.eval()
     freezing.finish(model.backbone)
-    train.features.renew()  # a strategy may have frozen again what it had trained
+    train.features.renew()  # the strategy may have frozen stages that it had trained
     return Fit(state.history, state.best_epoch, state.seconds, parameters)
 
 
@@ -191,26 +211,27 @@ def run_frozen(
     team: DistributedContext,
     interrupted: threading.Event | None = None,
 ) -> None:
-    """Run the first `depth` stages, and a teacher, over what they have not heard yet, each process its share, and go on
-    from there.
+    """Fill the feature cache: run the frozen stages, and the teacher, on the recordings that are not cached yet.
+
+    Each process runs its share. Afterwards training continues from stage `depth`.
 
     Args:
-        clips: of one `Features`.
-        depth: how many stages are frozen.
-        watcher: hears how far it is.
-        team: that the work is shared by.
-        interrupted: is set where it should stop.
+        clips: The splits to run on, all from the same `Features`.
+        depth: The number of frozen stages.
+        watcher: The callback that reports progress.
+        team: The processes that share the work.
+        interrupted: An event that stops the work once it is set.
 
     Raises:
-        KeyboardInterrupt: it was set; what is done is kept.
+        KeyboardInterrupt: `interrupted` was set. Finished recordings stay cached.
     """
     splits = list(clips)
     features = splits[0].features
     features.at(depth)
-    wanted = list(dict.fromkeys(pair for split in splits for pair in split.wanted()))
-    lessons = list(dict.fromkeys(pair for split in splits for pair in split.lessons()))
-    team.wait()  # until all have seen what is there, before anybody adds to it
-    for source, pairs in ((features, wanted), (features.teacher, lessons)):
+    uncached = list(dict.fromkeys(pair for split in splits for pair in split.uncached()))
+    uncached_by_teacher = list(dict.fromkeys(pair for split in splits for pair in split.uncached_by_teacher()))
+    team.wait()  # all processes must have read the cache before any of them adds to it
+    for source, pairs in ((features, uncached), (features.teacher, uncached_by_teacher)):
         for done in source.fill(pairs[team.rank :: team.processes]) if source else ():
             watcher.hearing(min(len(pairs), done * team.processes), len(pairs))
             if interrupted and interrupted.is_set():
@@ -227,18 +248,18 @@ def _depth(model: Model, freezing: Freezing, epoch: int) -> int:
 
 
 def seed_of(seed: int, epoch: int, purpose: int) -> int:
-    """A seed for one purpose in one epoch; neighbours are far apart."""
+    """A seed for one purpose in one epoch (or step). Consecutive arguments give seeds that are far apart."""
     return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + purpose * 0x94D049BB133111EB) % 2**63
 
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event that the loop looks at between steps."""
+    """Turn the first Ctrl-C into an event that the training loop checks between steps."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: Any) -> None:
         if event.is_set():
@@ -249,4 +270,4 @@ def interruptible() -> Iterator[threading.Event]:
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

@@ -441,7 +441,7 @@ def test_a_frozen_backbone_cannot_be_made_consistent(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
 ) -> None:
     overrides = [*small, *PERTURBED, "training.consistency=1", "freezing.use=full"]
-    with pytest.raises(ContractError, match=r"consistency is 1,.*wholly frozen; free some of it"):
+    with pytest.raises(ContractError, match=r"consistency is 1,.*wholly frozen; unfreeze part of it"):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
     assert not (tmp_path / "run").exists()
     with pytest.raises(ContractError, match=r"consistency is 1,.*wholly frozen"):

@@ -64,9 +64,9 @@ def test_the_ends_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_loss_that_tells_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(VczooError, match="diverged at a learning rate of 1e-06 already, after 6 steps"):
+    with pytest.raises(VczooError, match="diverged already at a learning rate of 1e-06, after 6 steps"):
         RateSearch.of(rates(41)[:6], [1.0] * 6)
-    with pytest.raises(VczooError, match="diverged at a learning rate of 1e-07 already, after 0 steps"):
+    with pytest.raises(VczooError, match="diverged already at a learning rate of 1e-07, after 0 steps"):
         RateSearch.of([], [])
     with pytest.raises(VczooError, match=r"fell at no learning rate from 1e-05 to 1\b.*more steps"):
         RateSearch.of(rates(41), [1.0 + number / 100 for number in range(41)])

@@ -218,7 +218,7 @@ def test_a_checkpoint_of_another_training_is_refused(
         patch.setattr("vczoo.training.vocoder.train.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             train_vocoder("demo", few_voices, cut, FEW, progress=False)
-    with pytest.raises(RunError, match=r"not empty; --resume goes on with it"):
+    with pytest.raises(RunError, match=r"not empty; --resume continues it"):
         train_vocoder("demo", few_voices, cut, FEW, progress=False)
     for change in ("vocoder_training.seed=9", "vocoder.width=8"):
         with pytest.raises(RunError, match="other weights or other recordings"):

@@ -107,8 +107,8 @@ def faults_of(model: Model, corpus: Corpus, crop_seconds: float = 2.0) -> list[s
 def test_recordings_without_text_and_label_are_told_together(voices_folder: Path, tmp_path: Path) -> None:
     corpus = read_corpus(voices_folder)
     label, text = faults_of(both(("unknown",)), corpus)[0], faults_of(both(("unknown",)), corpus)[-1]
-    assert label.startswith("18 of 18 recordings have no label; give a column label in a manifest:")
-    assert text.startswith("18 of 18 recordings have no text; give a .txt file beside each recording, or a column text")
+    assert label.startswith("18 of 18 recordings have no label; add a column label in a manifest:")
+    assert text.startswith("18 of 18 recordings have no text; add a .txt file beside each recording, or a column text")
     assert "alice/0.wav" in text
     assert text.endswith("and 8 more")
     check_annotations(model_of(speaker="speaker-classifier"), corpus, 0.1)  # which needs none
@@ -117,7 +117,7 @@ def test_recordings_without_text_and_label_are_told_together(voices_folder: Path
 def test_labels_must_be_learnt_and_be_two(voices_folder: Path, tmp_path: Path) -> None:
     one = read_corpus(annotated(voices_folder, tmp_path / "m.jsonl", label="calm"))
     model = model_of(("calm",), emotion="classifier")
-    assert faults_of(model, one) == ["a label head tells labels apart, and the recordings for training have calm alone"]
+    assert faults_of(model, one) == ["a label head needs at least 2 labels, but the training recordings have only calm"]
     told = read_corpus(annotated(voices_folder, tmp_path / "m.jsonl"))
     (fault,) = faults_of(model_of(("high", "sad"), emotion="classifier"), told)
     assert fault.startswith("labels that no recording for training has: 'low' (6)")
@@ -130,7 +130,7 @@ def test_what_the_alphabet_lacks_is_told_with_counts(voices_folder: Path, tmp_pa
     assert "write the texts as they are spoken (2 as two)" in fault
     corpus = read_corpus(annotated(voices_folder, tmp_path / "m.jsonl", text="..."))
     (fault,) = faults_of(model_of(text="ctc"), corpus)
-    assert fault.startswith("18 texts have no character that head text writes; correct them:")
+    assert fault.startswith("18 texts have no character that head text can write; correct them:")
 
 
 def test_recordings_too_long_and_texts_too_long(voices_folder: Path, tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_recordings_too_long_and_texts_too_long(voices_folder: Path, tmp_path: P
     check_annotations(model_of(text="ctc"), corpus, longest)
     corpus = read_corpus(annotated(voices_folder, tmp_path / "m.jsonl", text="e" * 40))
     (fault,) = faults_of(model_of(text="ctc"), corpus)
-    assert "recordings have fewer frames than head text takes to write their texts" in fault
-    assert ", 79 for 'eeee" in fault
+    assert "recordings have fewer frames than head text needs for their texts" in fault
+    assert ", 79 needed for 'eeee" in fault
 
 
 def test_nothing_is_made_of_what_cannot_be_learnt(voices_folder: Path, tmp_path: Path) -> None:

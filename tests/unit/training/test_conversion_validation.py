@@ -147,7 +147,7 @@ def test_wrong_characters_are_counted_against_the_source(model: Model, corpus: C
 
 def test_an_asr_that_hears_nothing_cannot_decide(model: Model, corpus: Corpus) -> None:
     speakers, mute = ("alice", "bob"), Measures(Timbre(), (Scribe("..."),))
-    with pytest.raises(VczooError, match=r"scribe hears no word in the .* validation utterances"):
+    with pytest.raises(VczooError, match=r"scribe recognizes no words in the .* validation utterances"):
         ConversionValidator(model, corpus, speakers, mute, "character-error", seed=0)
     assert set(ConversionValidator(model, corpus, speakers, mute, "similarity", seed=0)()) == {"similarity"}
 
@@ -184,7 +184,7 @@ def test_similarity_does_without_an_asr_that_cannot_be_had(
     ears = load_measuring_models("similarity")
     assert ears is not None
     assert ears.recognisers == ()
-    assert capsys.readouterr().err.startswith("character errors are not counted, similarity alone is measured: no net")
+    assert capsys.readouterr().err.startswith("character errors are not counted, only similarity is measured: no net")
 
 
 def test_a_recipe_is_not_judged_by_a_model_that_it_uses(

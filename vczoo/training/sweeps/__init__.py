@@ -1,1 +1,1 @@
-"""A recipe, a grid of settings and recordings in; a run for each cell of the grid, one table and plots out."""
+"""Hyperparameter sweeps: one run per cell of a grid of settings, and their comparison."""

@@ -1,4 +1,4 @@
-"""A recipe, settings for all cells and axes in; every cell, checked, out; or all faults of all of them."""
+"""The cells of a sweep's grid. Their recipes are all checked, and all faults reported together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vczoo.training.sweeps.grid import MINUTES, RECIPE, SEED, Axis, Settings, ce
 
 __all__ = ["Cell", "cells_of"]
 
-NAMED = 3  # cells that a fault names; the rest are counted
+NAMED = 3  # at most, cells that a fault lists by name; the rest are only counted
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Cell:
     """One combination of the grid.
 
     Attributes:
-        name: of its folder.
-        settings: its value on each axis.
-        source: the recipe's name or file.
-        overrides: of the recipe, nested.
-        minutes: of each speaker's training speech, at most; None for all.
-        recipe: resolved and checked.
+        name: The cell's name, which is also the name of its folder.
+        settings: The cell's value on each axis.
+        source: The recipe's name or file.
+        overrides: Changes to the recipe, as a nested mapping.
+        minutes: The most minutes of training speech per speaker; None for all.
+        recipe: The recipe, resolved and checked.
     """
 
     name: str
@@ -42,67 +42,67 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """Of all that decides what is trained, but for the recordings."""
+        """A digest of everything that decides the trained model, except the recordings."""
         return hashlib.sha256(f"{self.recipe.to_yaml()}\n{self.minutes}".encode()).hexdigest()
 
 
 def cells_of(
     source: str | Path | None, overrides: Iterable[str] | Mapping[str, Any], axes: Sequence[Axis]
 ) -> list[Cell]:
-    """Every cell of a grid, in its order.
+    """Every cell of a grid, in the order of the grid.
 
     Args:
-        source: a recipe or its file; None where an axis names recipes.
-        overrides: of every cell.
-        axes: of the grid.
+        source: A recipe or its file; None if an axis names the recipes.
+        overrides: Changes to every cell's recipe.
+        axes: The axes of the grid.
 
     Raises:
-        RecipeError: every fault of every cell's recipe, each told once.
-        VczooError: it is not clear which recipe is meant, or something is both set and varied.
+        RecipeError: A cell's recipe is invalid. The message has each fault of any cell once.
+        VczooError: It is ambiguous which recipe is meant, or a setting is both fixed and varied.
     """
     shared = nest(overrides)
     _refuse_both(source, shared, axes)
-    found: list[Cell] = []
+    cells: list[Cell] = []
     faulty: dict[str, list[str]] = {}
     checked: dict[str, tuple[str, ...]] = {}
     grid = settings_of(axes)
     for settings in grid:
         name = cell_name(settings)
-        own = {axis: value for axis, value in settings.items() if axis not in {MINUTES, RECIPE, SEED}}
-        own |= {"training.seed": settings[SEED]} if SEED in settings else {}
+        varied = {axis: value for axis, value in settings.items() if axis not in {MINUTES, RECIPE, SEED}}
+        varied |= {"training.seed": settings[SEED]} if SEED in settings else {}
         recipe_name = str(settings.get(RECIPE, source))
-        merged = nest({**shared, **own})
+        merged = nest({**shared, **varied})
         try:
             recipe, faults = _checked(read_values(recipe_name, merged), checked)
         except RecipeError as error:
             recipe, faults = None, list(error.faults)
-        except VczooError as error:  # no such recipe, say
+        except VczooError as error:  # for example, there is no such recipe
             recipe, faults = None, [str(error)]
         for fault in faults:
             faulty.setdefault(fault, []).append(name)
         if recipe and not faults:
-            found.append(Cell(name, settings, recipe_name, merged, settings.get(MINUTES), recipe))
+            cells.append(Cell(name, settings, recipe_name, merged, settings.get(MINUTES), recipe))
     if faulty:
         lines = [f"{fault}{_where(names, len(grid))}" for fault, names in faulty.items()]
         raise RecipeError(str(source or "of the grid"), lines)
-    return found
+    return cells
 
 
-def _checked(values: dict[str, Any], known: dict[str, tuple[str, ...]]) -> tuple[Recipe | None, list[str]]:
-    """A recipe and its faults; its parts are put together once for all cells that share them."""
+def _checked(values: dict[str, Any], faults_by_parts: dict[str, tuple[str, ...]]) -> tuple[Recipe | None, list[str]]:
+    """A recipe and its faults. Parts that several cells share are checked once; `faults_by_parts` remembers them."""
     recipe, faults = Recipe.salvage(values)
     if recipe is None:
         return None, faults
     plain = recipe.to_plain()
     criteria = [getattr(recipe, section) and getattr(recipe, section).criterion for section in ("training", "tuning")]
     key = json.dumps([plain.get(p) for p in ("name", "start", "backbone", "freezing", "heads", "vocoder")] + criteria)
-    if key not in known:
+    if key not in faults_by_parts:
         try:
             check(recipe)
-            known[key] = ()
+            faults_by_parts[key] = ()
         except RecipeError as error:
-            known[key] = error.faults
-    return recipe, faults + [fault for fault in known[key] if fault not in faults]
+            faults_by_parts[key] = error.faults
+    return recipe, faults + [fault for fault in faults_by_parts[key] if fault not in faults]
 
 
 def _where(names: Sequence[str], count: int) -> str:
@@ -116,13 +116,15 @@ def _refuse_both(source: str | Path | None, shared: dict[str, Any], axes: Sequen
     by_name = {axis.name: axis for axis in axes}
     swept = by_name.get(RECIPE)
     if source is None and not swept:
-        raise VczooError("which recipe? Name one, or vary it: --grid recipe=NAME,NAME")
+        raise VczooError("no recipe is given; name one, or vary it: --grid recipe=NAME,NAME")
     if source is not None and swept and str(source) not in swept.values:
         names = ",".join(map(str, swept.values))
-        raise VczooError(f"the recipe is {source} and {names}; leave one out, or vary --grid recipe={source},{names}")
+        raise VczooError(
+            f"the recipe is {source}, but the grid has {names}; drop one, or use --grid recipe={source},{names}"
+        )
     for name in by_name:
-        place: Any = shared
+        value: Any = shared
         for step in ("training.seed" if name == SEED else name).split("."):
-            place = place.get(step) if isinstance(place, dict) else None
-        if place is not None:
-            raise VczooError(f"{name} is set to {place} for every cell, and varied; leave one of the two out")
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is not None:
+            raise VczooError(f"{name} is set to {value} for every cell, and the grid varies it; remove one of the two")

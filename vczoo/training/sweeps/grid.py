@@ -1,4 +1,4 @@
-"""A grid as text or as a mapping in; its axes, and the settings of every cell in order, out."""
+"""Parsing of sweep grids, and the names and settings of their cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vczoo.io.plain_yaml import parse_value
 
 __all__ = ["MINUTES", "RECIPE", "SEED", "Axis", "Settings", "cell_name", "is_axis", "read_grid", "settings_of", "shown"]
 
-MINUTES, RECIPE, SEED = "minutes", "recipe", "seed"  # axes that are no setting of a recipe by their names
+MINUTES, RECIPE, SEED = "minutes", "recipe", "seed"  # axes that are not paths of recipe settings
 MOST_CELLS = 10_000
 LONGEST_NAME = 120  # characters of a cell's name
 DIGITS = 8
@@ -27,11 +27,11 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Axis:
-    """What is varied, and over what.
+    """One setting that a sweep varies, with its values.
 
     Attributes:
         name: `minutes`, `recipe`, `seed`, or a setting of the recipe such as `freezing.trainable_stages`.
-        values: plain values, in the order of the grid.
+        values: The plain values, in the order of the grid.
     """
 
     name: str
@@ -39,27 +39,29 @@ class Axis:
 
     @property
     def numeric(self) -> bool:
-        """Whether every value is a number, so that they stand on a scale."""
+        """Whether every value is a number, so that plots can use a numeric scale."""
         return all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
 
 
 def is_axis(word: str) -> bool:
-    """Whether `NAME=V1,V2` varies something; with one value it is a setting of all cells, but for minutes and recipe.
+    """Whether `NAME=V1,V2` is an axis of a grid rather than a setting of all cells.
+
+    It is an axis if it has several values, or if its name is `minutes`, `recipe` or `seed`.
 
     Raises:
-        VczooError: the values are not plain YAML.
+        VczooError: The values are not plain YAML.
     """
     name, equals, text = word.partition("=")
     return bool(equals) and (name in {MINUTES, RECIPE, SEED} or len(_values(name, text)) > 1)
 
 
 def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
-    """Read `["freezing.trainable_stages=0,1", "minutes=1,3"]`, or a mapping of the same.
+    """Parse a grid such as `["freezing.trainable_stages=0,1", "minutes=1,3"]`, or a mapping of names to lists.
 
-    Values are separated by commas; one in brackets or quotes is one value.
+    Commas separate values. A value in brackets or quotes may contain commas.
 
     Raises:
-        VczooError: every fault of the grid.
+        VczooError: The grid is invalid. The message lists every fault.
     """
     faults: list[str] = []
     pairs: list[tuple[str, list[Any]]] = []
@@ -68,7 +70,7 @@ def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]]) -> tuple[Axis, 
         if isinstance(item, str):
             name, equals, text = item.partition("=")
             if not equals or not name:
-                faults.append(f"{item!r} is not NAME=V1,V2; an example: freezing.trainable_stages=0,1,2")
+                faults.append(f"{item!r} is not NAME=V1,V2; for example, write freezing.trainable_stages=0,1,2")
                 continue
             try:
                 values = _values(name, text)
@@ -76,20 +78,20 @@ def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]]) -> tuple[Axis, 
                 faults.append(str(error))
                 continue
         elif isinstance(values, str) or not isinstance(values, Sequence):
-            faults.append(f"{name}: a list of values was expected, got {values!r}")
+            faults.append(f"{name}: expected a list of values, got {values!r}")
             continue
         pairs.append((SEED if name == "training.seed" else str(name), list(values)))
     axes: dict[str, Axis] = {}
     for name, values in pairs:
         if name in axes:
-            faults.append(f"{name} stands twice; give all of its values at once: {name}=V1,V2")
+            faults.append(f"{name} is given twice; list all of its values together: {name}=V1,V2")
         axes[name] = Axis(name, tuple(float(v) if name == MINUTES and _positive(v) else v for v in values))
         faults += _faults(axes[name])
     cells = math.prod(len(axis.values) for axis in axes.values())
     if not axes and not faults:
         faults.append("nothing is varied; give --grid NAME=V1,V2")
     if cells > MOST_CELLS:
-        faults.append(f"{cells} cells, at most {MOST_CELLS} are trained")
+        faults.append(f"the grid makes {cells} cells; the limit is {MOST_CELLS}")
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise VczooError("\n  - ".join([f"the grid has {count}:", *faults]))
@@ -97,24 +99,24 @@ def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]]) -> tuple[Axis, 
 
 
 def settings_of(axes: Sequence[Axis]) -> list[Settings]:
-    """The settings of each cell, by axis; the last axis changes fastest."""
+    """The settings of each cell, by the name of the axis. The last axis changes fastest."""
     names = [axis.name for axis in axes]
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
 
 
 def cell_name(settings: Settings) -> str:
-    """A name for a cell that is a safe name of a folder everywhere, and the same whatever else the grid holds."""
+    """A cell's name: a folder name that is valid on every system and does not depend on the rest of the grid."""
     text = ",".join(f"{name}={shown(value)}" for name, value in settings.items())
     safe = _UNSAFE.sub("-", text.lower())
     if safe == text and len(safe) <= LONGEST_NAME and not safe.endswith("."):
         return safe
-    # Two values may look alike in safe letters, or where a disk takes small and capital letters for the same.
+    # The digest keeps values apart that look alike in safe letters, or on a disk that ignores case.
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:DIGITS]
     return f"{safe[: LONGEST_NAME - DIGITS - 1]}-{digest}"
 
 
 def shown(value: Any) -> str:
-    """A plain value as text for people: 3, 0.5, true, 256-128 for a list."""
+    """A plain value as readable text: 3, 0.5, true, or 256-128 for a list."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -128,7 +130,7 @@ def _values(name: str, text: str) -> list[Any]:
     try:
         values = parse_value(f"[{text}]")
     except VczooError as error:
-        raise VczooError(f"{name}={text}: not values separated by commas ({error})") from error
+        raise VczooError(f"{name}={text}: expected values separated by commas ({error})") from error
     return list(values) if isinstance(values, list) else [values]
 
 
@@ -137,15 +139,15 @@ def _positive(value: Any) -> bool:
 
 
 def _faults(axis: Axis) -> list[str]:
-    found = [] if axis.values else [f"{axis.name}: no value; give {axis.name}=V1,V2"]
-    twice = [shown(v) for n, v in enumerate(axis.values) if json.dumps(v) in map(json.dumps, axis.values[:n])]
-    if twice:
-        found.append(f"{axis.name}: {', '.join(twice)} stands twice")
+    faults = [] if axis.values else [f"{axis.name}: no value; write {axis.name}=V1,V2"]
+    repeated = [shown(v) for n, v in enumerate(axis.values) if json.dumps(v) in map(json.dumps, axis.values[:n])]
+    if repeated:
+        faults.append(f"{axis.name}: {', '.join(repeated)} is given twice")
     for value in axis.values:
         if axis.name == MINUTES and not _positive(value):
-            found.append(f"{MINUTES}: a number above 0 was expected, got {value!r}")
+            faults.append(f"{MINUTES}: expected a number above 0, got {value!r}")
         if axis.name == RECIPE and not isinstance(value, str):
-            found.append(f"{RECIPE}: a recipe's name was expected, got {value!r}")
+            faults.append(f"{RECIPE}: expected a recipe's name, got {value!r}")
         if axis.name == SEED and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-            found.append(f"{SEED}: a whole number from 0 on was expected, got {value!r}")
-    return found
+            faults.append(f"{SEED}: expected a whole number, 0 or more, got {value!r}")
+    return faults

@@ -1,4 +1,4 @@
-"""A recipe, a grid and recordings in; what would be trained, all of it checked, out. Nothing is written."""
+"""The plan of a sweep: its cells and recordings, checked before anything is trained or written."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ SPEAKER_LIBRARY = "resemblyzer"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will train.
+    """The cells that a sweep will train, and everything that they share.
 
     Attributes:
-        axes: of the grid.
-        cells: every combination, in the order of the grid.
-        corpus: the recordings.
-        shared: what all cells have in common, as `State.shared`.
-        measures: that are asked for; None for all.
-        notes: what a reader of the table must know.
-        folder: of the sweep.
+        axes: The axes of the grid.
+        cells: Every combination, in the order of the grid.
+        corpus: The recordings.
+        shared: Everything that all cells have in common, as in `State.shared`.
+        measures: The requested figures; None for all.
+        notes: Remarks that a reader of the table needs.
+        folder: The sweep's folder.
     """
 
     axes: tuple[Axis, ...]
@@ -52,33 +52,33 @@ class Plan:
 
     @property
     def held_out(self) -> str:
-        """The split that figures are of."""
+        """The split that the figures are measured on."""
         return "test" if self.corpus.split("test") else "validation"
 
     @property
     def needs_conversions(self) -> bool:
-        """Whether similarity is asked for, and can be measured here."""
+        """Whether similarity is requested and the speaker model is installed."""
         return is_wanted(SIMILARITY, self.measures) and find_spec(SPEAKER_LIBRARY) is not None
 
     def is_open(self, state: State, name: str) -> bool:
-        """Whether a cell is still to be trained: it is not done, or somebody has removed its run."""
+        """Whether a cell still has to be trained: it is not done, or its run has been removed."""
         return state.cells.get(name, {}).get("status") != "done" or not is_run(self.folder / CELLS / name)
 
     def merged(self, state: State) -> dict[str, Any]:
-        """What is in common, with the recipes of earlier grids."""
+        """Everything that the cells share, including the recipes of earlier grids."""
         return {**self.shared, "recipes": {**state.shared.get("recipes", {}), **self.shared["recipes"]}}
 
     def axes_with(self, state: State) -> dict[str, list[Any]]:
-        """The axes, with the values of earlier grids."""
+        """The axes, including the values of earlier grids."""
         return merged_axes(state.axes, self.axes)
 
     def about(self, threads: int) -> dict[str, Any]:
-        """What the figures depend on beside the recipe and the recordings."""
+        """Everything that the figures depend on besides the recipe and the recordings."""
         versions = {name: metadata.version(name) for name in ("vczoo", "torch", "torchaudio")}
         return {"python": platform.python_version(), "versions": versions, "threads": threads}
 
     def lines(self, state: State) -> list[str]:
-        """For people: how many cells, what they share, what is left to do."""
+        """A readable summary: the number of cells, what they share, and how many are trained already."""
         over = " x ".join(f"{axis.name} {', '.join(map(shown, axis.values))}" for axis in self.axes)
         count = len(self.cells)
         data = self.shared["data"]
@@ -88,13 +88,13 @@ class Plan:
         return [
             f"{count} cell{'s' * (count != 1)}: {over}",
             f"shared: {data['recordings']} recordings of {data['speakers']} speakers, the same validation and test; "
-            f"{which}, whose frozen stages run over a recording once",
+            f"{which}, whose frozen stages run once per recording",
             *([f"{done} of them trained already"] if done else []),
             *self.notes,
         ]
 
     def rows(self, state: State) -> list[dict[str, str]]:
-        """The cells for people, with what is known of them."""
+        """A readable table of the cells with their status."""
         return [
             {
                 **{axis.name: shown(cell.settings[axis.name]) for axis in self.axes},
@@ -115,15 +115,15 @@ def plan_sweep(
     measures: Sequence[str] | None = None,
     jobs: int | None = None,
 ) -> Plan:
-    """Check a sweep; the arguments are those of `sweep`.
+    """Check a sweep and plan it, without writing anything. The arguments are those of `sweep`.
 
     Raises:
-        VczooError: as `sweep`.
+        VczooError: The sweep is invalid, as for `sweep`.
     """
     if jobs is not None and jobs < 1:
-        raise VczooError(f"jobs is 1 or more, got {jobs}")
+        raise VczooError(f"jobs must be 1 or more, got {jobs}")
     if isinstance(measures, str) or (measures is not None and not measures):
-        raise VczooError(f"measures are a list of names, such as accuracy and similarity; got {measures!r}")
+        raise VczooError(f"measures must be a list of names, such as accuracy and similarity; got {measures!r}")
     axes = read_grid(grid)
     source = None if name is None else _absolute(os.fspath(name))
     shared = nest(overrides)
@@ -132,7 +132,7 @@ def plan_sweep(
     if not corpus.split("validation"):
         raise CorpusError(
             "no recording is marked for validation, which decides when training stops; mark some in the manifest, "
-            "or leave the column split empty"
+            "or leave the split column empty"
         )
     _check_minutes(corpus, cells)
     sources = dict.fromkeys(cell.source for cell in cells)
@@ -149,12 +149,12 @@ def plan_sweep(
     state = read_state(out)
     if state.shared:
         state.refuse_others(common, {cell.name: cell.digest for cell in cells}, out)
-    asked = None if measures is None else tuple(measures)
-    return Plan(axes, tuple(cells), corpus, common, asked, tuple(_notes(corpus, cells, asked)), out)
+    names = None if measures is None else tuple(measures)
+    return Plan(axes, tuple(cells), corpus, common, names, tuple(_notes(corpus, cells, names)), out)
 
 
 def _check_minutes(corpus: Corpus, cells: Sequence[Cell]) -> None:
-    """See that the fewest minutes of each seed hold a recording of everybody; more minutes then do, too."""
+    """Raise CorpusError if the fewest minutes of a seed leave a speaker without recordings; more minutes never do."""
     fewest: dict[int, float] = {}
     for cell in cells:
         if cell.minutes is not None:
@@ -165,25 +165,25 @@ def _check_minutes(corpus: Corpus, cells: Sequence[Cell]) -> None:
 
 
 def _notes(corpus: Corpus, cells: Sequence[Cell], measures: Sequence[str] | None) -> list[str]:
-    found = []
-    asked = sorted({cell.minutes for cell in cells if cell.minutes is not None})
+    notes = []
+    amounts = sorted({cell.minutes for cell in cells if cell.minutes is not None})
     short: list[str] = []
     for speaker, seconds in corpus.training_seconds().items():
-        if more := [shown(minutes) for minutes in asked if 60 * minutes > seconds]:
+        if more := [shown(minutes) for minutes in amounts if 60 * minutes > seconds]:
             short.append(
                 f"{speaker} has {seconds / 60:.2g} minutes for training, fewer than the {', '.join(more)} asked for"
             )
-    found += truncated_list(short)
+    notes += truncated_list(short)
     if is_wanted(SIMILARITY, measures) and find_spec(SPEAKER_LIBRARY) is None:
-        found.append(f'similarity is not measured: {SPEAKER_LIBRARY} is not here; run: pip install "vczoo[eval]"')
-    return found
+        notes.append(f'similarity is not measured: {SPEAKER_LIBRARY} is not installed; run: pip install "vczoo[eval]"')
+    return notes
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As it is read back from JSON: no tuples, no shared parts."""
+    """The values as they are read back from JSON, without tuples and shared parts."""
     return parse_plain(dump_plain(values), "overrides") if values else {}
 
 
 def _absolute(source: str) -> str:
-    """A recipe's file by its whole path: other processes may run elsewhere."""
+    """The absolute path of a recipe's file, because other processes may run in other folders."""
     return os.path.abspath(os.path.expanduser(source)) if source.endswith((".yaml", ".yml")) else source

@@ -1,4 +1,4 @@
-"""The table of a sweep in; plots out: each measure over each axis, a line for each value of the others."""
+"""Plots of a sweep's table: each measure over each axis, with one line per combination of the other axes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vczoo.training.sweeps.table import SIMILARITY, Row, Table
 
 __all__ = ["draw_table"]
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 STEEP = 20.0  # ratio of the highest to the lowest number from which a scale is logarithmic
-LEAST_SPAN = 0.2  # of an accuracy's scale
-STYLES = ((0, (4, 3)), (0, (1, 2)))  # of what similarity is read by
+LEAST_SPAN = 0.2  # at least, of the y axis of an accuracy
+STYLES = ((0, (4, 3)), (0, (1, 2)))  # of the reference lines of similarity
 KINDS = (".png", ".svg")
 _LABELS = {"accuracy": "accuracy, share right", SIMILARITY: "similarity, cosine to the target", "loss": "loss"}
 _REFERENCES = {"unconverted": "unconverted", "real": "real speech of the target"}
@@ -28,42 +28,42 @@ _REFERENCES = {"unconverted": "unconverted", "real": "real speech of the target"
 def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], held_out: str = "test") -> list[Path]:
     """Draw each measure over each axis that has several values, as PNG and as SVG.
 
-    Of seeds the mean is drawn, with bars from the lowest to the highest. Numbers stand on a scale, minutes on a
-    logarithmic one; names stand side by side in the order of the grid.
+    For several seeds, a plot has their mean, with bars from the lowest to the highest. Numbers get a numeric scale,
+    and minutes a logarithmic one. Names are side by side in the order of the grid.
 
     Args:
-        table: of the sweep.
-        folder: where the pictures go.
-        yardsticks: similarity of unconverted and of real speech.
-        held_out: the split that the figures are of.
+        table: The table of the sweep.
+        folder: The folder for the plots.
+        yardsticks: The similarity of unconverted and of real speech.
+        held_out: The split that the figures are measured on.
 
     Returns:
-        The pictures; none where no axis has several values.
+        The paths of the plots; an empty list if no axis has several values.
 
     Raises:
         PluginError: matplotlib is not installed.
-        OSError: the disk refuses.
+        OSError: The disk cannot be written.
     """
     axes = [axis for axis in table.axes if axis.name != SEED]
-    found: list[Path] = []
+    paths: list[Path] = []
     for measure in table.measures:
         for axis in axes:
             if len(axis.values) > 1 or (axis is axes[0] and len(axes) == 1):
                 figure = _draw(table, measure, axis, yardsticks if measure == SIMILARITY else {}, held_out)
                 if figure:
                     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{measure}-by-{axis.name}")
-                    found += [save(figure, folder / f"{name}{kind}") for kind in KINDS]
-    return found
+                    paths += [save(figure, folder / f"{name}{kind}") for kind in KINDS]
+    return paths
 
 
 def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float], held_out: str) -> Any:
-    """One figure; None where no cell has the measure."""
+    """One figure; None if no cell has the measure."""
     lines = _lines(table, measure, axis)
     if not lines:
         return None
     figure, axes = one_axes(6.0, 3.6)
     several = max(len(values) for line in lines.values() for values in line.values()) > 1
-    width = 0.12  # between lines over names, which would hide one another
+    width = 0.12  # between lines over names, so that they do not hide each other
     for number, (label, line) in enumerate(lines.items()):
         places = [axis.values[index] if axis.numeric else index for index in line]
         if not axis.numeric:
@@ -75,11 +75,11 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
             places,
             means,
             yerr=[down, up] if several else None,
-            color=COLOURS[number % len(COLOURS)],
+            color=COLORS[number % len(COLORS)],
             marker=MARKERS[number % len(MARKERS)],
             linestyle="-" if axis.numeric else "",
             linewidth=1.4,
-            markersize=max(4.0, 8.0 - 1.5 * number),  # so that lines that coincide can be told
+            markersize=max(4.0, 8.0 - 1.5 * number),  # so that coinciding lines stay visible
             capsize=2.5,
             label=label,
             zorder=3,
@@ -87,7 +87,7 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
     _scale(axes, axis)
     if measure.endswith("accuracy"):
         low, high = axes.get_ylim()
-        missing = max(0.0, LEAST_SPAN - (high - low)) / 2  # else a noise of nothing would fill the picture
+        missing = max(0.0, LEAST_SPAN - (high - low)) / 2  # so that tiny differences do not fill the plot
         axes.set_ylim(max(-0.02, low - missing), min(1.02, high + missing))
     axes.set_ylabel(_LABELS.get(measure.rpartition(".")[2], measure))
     counts = {len(values) for line in lines.values() for values in line.values()}
@@ -107,7 +107,7 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
 
 
 def _lines(table: Table, measure: str, axis: Axis) -> dict[str, dict[int, list[float]]]:
-    """Figures by the place on the axis (several of several seeds), for each combination of the other axes' values."""
+    """For each combination of the other axes' values, the figures (one per seed) by position on the axis."""
     others = [other for other in table.axes if other.name not in {axis.name, SEED}]
     marks = list(map(json.dumps, axis.values))
     lines: dict[str, dict[int, list[float]]] = {}
@@ -129,7 +129,7 @@ def _rank(row: Row, axes: Sequence[Axis]) -> list[int]:
 
 
 def _scale(axes: Any, axis: Axis) -> None:
-    """Ticks at the values themselves."""
+    """Set the scale of the x axis, with ticks at the values."""
     if axis.numeric:
         lowest, highest = min(axis.values), max(axis.values)
         if axis.name == MINUTES or (lowest > 0 and highest / lowest >= STEEP):
@@ -146,7 +146,7 @@ def _scale(axes: Any, axis: Axis) -> None:
 
 
 def _legend(axes: Any, handles: Sequence[Any], side: str, title: str = "") -> None:
-    """To the right of the data, where it hides none."""
+    """Draw a legend to the right of the data, where it hides none of it."""
     legend = axes.legend(
         handles=handles,
         title=title,
@@ -158,10 +158,10 @@ def _legend(axes: Any, handles: Sequence[Any], side: str, title: str = "") -> No
         alignment="left",
     )
     legend.get_title().set_color(INK)
-    if side == "upper":  # which the lower one would replace
+    if side == "upper":  # else the lower legend would replace it
         legend.remove()
         axes.add_artist(legend)
-        legend.set_clip_on(False)  # it stands beside the axes
+        legend.set_clip_on(False)  # it lies outside the axes
 
 
 def _title(axis: Axis) -> str:

@@ -1,4 +1,4 @@
-"""Tasks in, each in a process of its own; what came of them, as they end, out."""
+"""A pool that runs each task of a sweep in a separate process on this machine."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from vczoo.training.sweeps.tasks import Outcome, Task
 __all__ = ["Pool", "Processes"]
 
 LOOK_SECONDS = 0.05
-PATIENCE_SECONDS = 120.0  # that a process has to end its step in and to write its checkpoint
+PATIENCE_SECONDS = 120.0  # for a process to finish its step and write its checkpoint
 INTERRUPTED = {130, -signal.SIGINT}
 
 
 class Pool(Protocol):
-    """Where tasks are performed. Use it as a context: at its end, however that comes, nothing of them runs."""
+    """A pool that runs tasks. Use it as a context manager: on exit, even after an error, no task is left running."""
 
     def __enter__(self) -> Self: ...
 
@@ -37,16 +37,16 @@ class Pool(Protocol):
 
     @property
     def free(self) -> int:
-        """How many more tasks it takes now."""
+        """The number of tasks that can start now."""
 
     def start(self, task: Task) -> None:
-        """Begin a task."""
+        """Start a task."""
 
     def ended(self) -> list[tuple[Task, Outcome]]:
-        """Wait until some have ended, and tell what came of them."""
+        """Wait until at least one task has ended; return the ended tasks with their outcomes."""
 
     def stop(self) -> list[tuple[Task, Outcome]]:
-        """Interrupt all that run, and tell what came of them; each may write a checkpoint."""
+        """Interrupt all running tasks, giving each time to write a checkpoint; return them with their outcomes."""
 
 
 @dataclass
@@ -57,20 +57,20 @@ class _Running:
 
 
 class Processes:
-    """Processes of this machine, a fresh one for each task: what one does to its memory is no other's matter.
+    """A pool of processes on this machine. Each task gets a fresh process, so tasks cannot affect each other's memory.
 
-    Each is a session of its own, so that Ctrl-C reaches this process alone, which hands it on.
+    Each process has its own session, so that Ctrl-C reaches only the sweep's process, which passes it on.
 
     Args:
-        folder: of the sweep; each process writes what it has to say to `logs/<name>.log` in it.
-        count: how many run at a time.
-        inherited: open files that they shall hold open, too.
-        gpus: names of GPUs; where there are several each process sees one of them.
+        folder: The sweep's folder. Each process writes its output to `logs/<name>.log` in it.
+        count: The number of processes that run at the same time.
+        inherited: Descriptors of open files that the processes inherit, such as the sweep's lock.
+        gpus: The names of GPUs. If there are several, each process sees one of them.
     """
 
     def __init__(self, folder: Path, count: int, inherited: Sequence[int] = (), gpus: Sequence[str] = ()) -> None:
         self.folder, self.count, self.inherited, self.gpus = folder, count, tuple(inherited), tuple(gpus)
-        self._running: dict[int, _Running] = {}  # by the place that it has
+        self._running: dict[int, _Running] = {}  # by slot
 
     def __enter__(self) -> Self:
         return self
@@ -85,19 +85,19 @@ class Processes:
 
     @property
     def free(self) -> int:
-        """As `Pool`."""
+        """The number of tasks that can start now."""
         return self.count - len(self._running)
 
     def start(self, task: Task) -> None:
-        """As `Pool`."""
-        place = next(number for number in range(self.count) if number not in self._running)
+        """Start a task."""
+        slot = next(number for number in range(self.count) if number not in self._running)
         outcome = self.folder / LOGS / f".{uuid.uuid4().hex}.json"
         log = self.folder / LOGS / f"{task.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ)
         environment.setdefault("OMP_NUM_THREADS", str(task.threads))
         if len(self.gpus) > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[place % len(self.gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         options: dict[str, Any] = {} if sys.platform == "win32" else {"pass_fds": self.inherited}
         with log.open("ab") as file:
             process = subprocess.Popen(
@@ -109,47 +109,47 @@ class Processes:
                 start_new_session=True,
                 **options,
             )
-        self._running[place] = _Running(task, process, outcome)
+        self._running[slot] = _Running(task, process, outcome)
         assert process.stdin is not None
-        with suppress(OSError):  # it has ended already, which `ended` will tell
+        with suppress(OSError):  # the process has already ended; `ended` will report it
             process.stdin.write(json.dumps({"task": task.to_plain(), "outcome": str(outcome)}).encode() + b"\n")
             process.stdin.flush()
 
     def ended(self) -> list[tuple[Task, Outcome]]:
-        """As `Pool`."""
+        """Wait until at least one task has ended; return the ended tasks with their outcomes."""
         while self._running:
-            if found := self._collect():
-                return found
+            if finished := self._collect():
+                return finished
             time.sleep(LOOK_SECONDS)
         return []
 
     def stop(self) -> list[tuple[Task, Outcome]]:
-        """As `Pool`."""
+        """Interrupt all running tasks; return them with their outcomes."""
         for running in self._running.values():
-            if sys.platform == "win32":  # where nothing can be asked to end
+            if sys.platform == "win32":  # Windows cannot ask a process to stop
                 running.process.kill()
             else:
                 running.process.send_signal(signal.SIGINT)
-        found: list[tuple[Task, Outcome]] = []
+        finished: list[tuple[Task, Outcome]] = []
         give_up = time.monotonic() + PATIENCE_SECONDS
         while self._running:
             if time.monotonic() > give_up:
                 for running in self._running.values():
                     running.process.kill()
-            found += self._collect()
+            finished += self._collect()
             time.sleep(LOOK_SECONDS)
-        return found
+        return finished
 
     def _collect(self) -> list[tuple[Task, Outcome]]:
-        found = []
-        for place, running in list(self._running.items()):
+        finished = []
+        for slot, running in list(self._running.items()):
             status = running.process.poll()
             if status is not None:
-                del self._running[place]
+                del self._running[slot]
                 with suppress(OSError):
-                    running.process.communicate()  # which closes its standard input
-                found.append((running.task, _outcome(running.outcome, status)))
-        return found
+                    running.process.communicate()  # this also closes its standard input
+                finished.append((running.task, _outcome(running.outcome, status)))
+        return finished
 
 
 def _outcome(path: Path, status: int) -> Outcome:
@@ -163,5 +163,5 @@ def _outcome(path: Path, status: int) -> Outcome:
         return Outcome("interrupted")
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        return Outcome("failed", f"its process was killed by {name}; is memory short?")
-    return Outcome("failed", f"its process ended with exit status {status}; its log tells more")
+        return Outcome("failed", f"its process was killed by {name}; perhaps the machine ran out of memory")
+    return Outcome("failed", f"its process ended with exit status {status}; see its log in {LOGS}/")

@@ -1,4 +1,4 @@
-"""Tasks in, each a task of Ray on any machine of its cluster; what came of them, as they end, out."""
+"""A pool that runs each task of a sweep on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ PATIENCE_SECONDS = 120.0
 
 
 def import_ray() -> Any:
-    """Ray itself.
+    """Import Ray.
 
     Raises:
-        PluginError: it is not installed.
+        PluginError: Ray is not installed.
     """
     try:
         return importlib.import_module("ray")
     except ImportError as error:
         raise PluginError(
-            f"--ray needs Ray, which is not here ({error}); run: pip install ray. Without it, --jobs N trains in N "
-            "processes of this machine"
+            f"--ray needs Ray, which is not installed ({error}); run: pip install ray. Without Ray, --jobs N trains in "
+            "N processes on this machine"
         ) from error
 
 
 class RayTasks:
-    """Ray's tasks, each in a process that ends with it.
+    """A pool of Ray tasks. Each runs in a process that ends with the task.
 
-    A cluster is connected to as Ray does by itself: the one of `RAY_ADDRESS`, or one that runs here already, else one
-    is started here. All machines must see the sweep's folder, the recordings and the cache at the same paths.
+    Ray chooses the cluster in its usual way: the one of `RAY_ADDRESS`, or one that already runs on this machine;
+    otherwise it starts one here. All machines must see the sweep's folder, the recordings and the cache at the same
+    paths.
 
     Args:
-        threads: of torch for each task, and the processors that Ray keeps for it.
-        count: how many run at a time, at most.
-        on_gpu: whether each needs a GPU.
+        threads: The number of torch's threads for each task, and of processors that Ray reserves for it.
+        count: The most tasks that run at the same time.
+        on_gpu: Whether each task needs a GPU.
     """
 
     def __init__(self, threads: int, count: int, *, on_gpu: bool = False) -> None:
@@ -50,10 +51,10 @@ class RayTasks:
         self._running: dict[Any, Task] = {}
 
     def __enter__(self) -> Self:
-        self._own = not self._ray.is_initialized()
-        if self._own:
+        self._started_ray = not self._ray.is_initialized()
+        if self._started_ray:
             self._ray.init(log_to_driver=False, include_dashboard=False)
-        # No second try: a cell that ends its process would do so again. No process twice: see `Processes`.
+        # No retries: a cell that crashes its process would crash it again. No reuse of processes: see `Processes`.
         remote = self._ray.remote(max_calls=1, max_retries=0)(_perform)
         self._remote = remote.options(**self._options)
         return self
@@ -64,27 +65,27 @@ class RayTasks:
         for reference in self._running:
             self._ray.cancel(reference, force=True)
         self._running.clear()
-        if self._own:
+        if self._started_ray:
             self._ray.shutdown()
 
     @property
     def free(self) -> int:
-        """As `Pool`."""
+        """The number of tasks that can start now."""
         return self.count - len(self._running)
 
     def start(self, task: Task) -> None:
-        """As `Pool`."""
+        """Start a task."""
         self._running[self._remote.remote(task.to_plain())] = task
 
     def ended(self) -> list[tuple[Task, Outcome]]:
-        """As `Pool`."""
+        """Wait until at least one task has ended; return the ended tasks with their outcomes."""
         if not self._running:
             return []
         ready, _ = self._ray.wait(list(self._running), num_returns=1)
         return [(self._running.pop(reference), self._outcome(reference)) for reference in ready]
 
     def stop(self) -> list[tuple[Task, Outcome]]:
-        """As `Pool`."""
+        """Interrupt all running tasks; return them with their outcomes."""
         for reference in self._running:
             self._ray.cancel(reference)
         running = list(self._running)
@@ -95,7 +96,7 @@ class RayTasks:
     def _outcome(self, reference: Any, *, stopped: bool = False) -> Outcome:
         try:
             return Outcome(**self._ray.get(reference, timeout=0 if stopped else None))
-        except Exception as error:  # Ray's errors share no base with what else may come through it
+        except Exception as error:  # Ray's errors and a task's own errors have no common base class
             if stopped:
                 return Outcome("interrupted")
             return Outcome("failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")

@@ -1,4 +1,4 @@
-"""Cells and tasks in; the order in which they run, so that no frozen stage runs twice over a recording, out."""
+"""Scheduling of a sweep's tasks, so that no frozen stage runs twice on the same recording."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ __all__ = ["filling", "work_off"]
 
 
 def filling(cells: Sequence[Cell]) -> list[tuple[list[CellGroup], list[str]]]:
-    """What is to be heard before cells that run side by side, for each backbone that several of them share.
+    """The frozen stages to run before cells train in parallel, for each backbone that several cells share.
 
     Returns:
-        For each such backbone the lessons whose frozen stages run, each once, and the names of the cells that wait for
-        it. Of cells that differ in minutes alone the most minutes stand for all, since they hold what fewer take.
+        One pair per such backbone: the cell groups whose frozen stages run once, and the names of the cells that wait
+        for them. Among cells that differ only in minutes, the one with the most minutes stands for all, because its
+        recordings include those of the others.
     """
-    groups: dict[str, list[Cell]] = {}
+    by_backbone: dict[str, list[Cell]] = {}
     for cell in cells:
         plain = cell.recipe.to_plain()
-        groups.setdefault(json.dumps([plain.get(place) for place in ("start", "backbone", "vocoder")]), []).append(cell)
-    found = []
-    for group in groups.values():
+        key = json.dumps([plain.get(section) for section in ("start", "backbone", "vocoder")])
+        by_backbone.setdefault(key, []).append(cell)
+    fillings = []
+    for group in by_backbone.values():
         if len(group) < 2:
             continue
         largest: dict[str, Cell] = {}
@@ -32,24 +34,24 @@ def filling(cells: Sequence[Cell]) -> list[tuple[list[CellGroup], list[str]]]:
             key = _stages_of(cell)
             if key not in largest or _minutes(cell) > _minutes(largest[key]):
                 largest[key] = cell
-        lessons = [CellGroup(cell.source, cell.overrides, cell.minutes) for cell in largest.values()]
-        found.append((lessons, [cell.name for cell in group]))
-    return found
+        cell_groups = [CellGroup(cell.source, cell.overrides, cell.minutes) for cell in largest.values()]
+        fillings.append((cell_groups, [cell.name for cell in group]))
+    return fillings
 
 
 def work_off(
     tasks: Sequence[Task], pool: Pool, begins: Callable[[Task], None], ended: Callable[[Task, Outcome], None]
 ) -> None:
-    """Perform tasks, in their order as far as they wait for none that has not ended.
+    """Run tasks in their order. A task starts once all tasks that it waits for have ended.
 
     Args:
-        tasks: what each waits for is among them, or has ended.
-        pool: that performs them.
-        begins: called before a task starts.
-        ended: called with what came of it.
+        tasks: The tasks. Each may wait only for tasks in this list, or for tasks that have ended already.
+        pool: The pool that runs them.
+        begins: Called before a task starts.
+        ended: Called with a task and its outcome.
 
     Raises:
-        KeyboardInterrupt: what ran was interrupted, and `ended` has heard of it.
+        KeyboardInterrupt: The sweep was interrupted. `ended` has been called for every task that was running.
     """
     waiting = list(tasks)
     open_names = {task.name for task in tasks}
@@ -73,7 +75,7 @@ def _minutes(cell: Cell) -> float:
 
 
 def _stages_of(cell: Cell) -> str:
-    """What decides which stages are frozen, what they give, and in which versions recordings are heard."""
+    """A key of all settings that decide which stages are frozen, their outputs, and the versions of recordings."""
     plain, settings = cell.recipe.to_plain(), cell.recipe.training
-    heard = (settings.seed, settings.epochs, settings.cache_dtype, settings.variants, settings.content_speeds)
-    return json.dumps([plain["freezing"], heard])
+    encoding = (settings.seed, settings.epochs, settings.cache_dtype, settings.variants, settings.content_speeds)
+    return json.dumps([plain["freezing"], encoding])

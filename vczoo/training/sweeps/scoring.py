@@ -1,4 +1,4 @@
-"""A corpus in, the trial list that every cell of a sweep is measured on, out; a run in, its similarity out."""
+"""Speaker similarity of a sweep's cells, measured on one trial list for all of them."""
 
 from __future__ import annotations
 
@@ -21,60 +21,63 @@ from vczoo.io.files import write_text
 __all__ = ["REFERENCES", "TRIALS", "SimilarityScorer", "write_trials"]
 
 TRIALS, REFERENCES = "trials.csv", "references.csv"
-SOURCES = 4  # held-out recordings that are converted into each voice
+SOURCES = 4  # at most, held-out recordings that are converted into each voice
 MOST_TRIALS = 96
-REFERENCE_SECONDS = 60.0  # of each voice: more would move its centroid little, and are heard again for every cell
+REFERENCE_SECONDS = 60.0  # per voice: more would hardly move its centroid, and would be embedded again for every cell
 
 
 def write_trials(corpus: Corpus, folder: Path) -> int:
-    """Write the lists that every cell is measured on: held-out speech of others into each voice.
+    """Write the trial and reference lists: every cell converts held-out speech of other speakers into each voice.
 
-    Sources are of the test split, up to four a voice; who was taken least is next. References are a minute of each
-    speaker's recordings for training and validation, whatever a cell is trained on, and the test split.
+    The sources come from the test split, up to four per voice, starting with the speakers that were used least. The
+    references are one minute of each speaker's recordings for training and validation, whatever a cell is trained on,
+    and all of the speaker's test recordings.
 
     Returns:
-        How many trials; 0 where nobody else's speech is held out, and nothing is written.
+        The number of trials. If it is 0, because no other speaker has held-out speech, nothing is written.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: The disk cannot be written.
     """
     voices = list(corpus.training_seconds())
-    tested = corpus.split("test")
-    each = max(1, min(SOURCES, MOST_TRIALS // max(1, len(voices))))
+    test_utterances = corpus.split("test")
+    per_voice = max(1, min(SOURCES, MOST_TRIALS // max(1, len(voices))))
     used: Counter[Hashable] = Counter()
     pairs: list[tuple[Utterance, str]] = []
-    for _ in range(each):
+    for _ in range(per_voice):
         for voice in voices[:MOST_TRIALS]:
-            free = [u for u in tested if u.speaker != voice and (u, voice) not in pairs]
-            if free:
-                source = min(free, key=lambda u: (used[u.speaker, voice], used[u.path], used[u.speaker], str(u.path)))
+            candidates = [u for u in test_utterances if u.speaker != voice and (u, voice) not in pairs]
+            if candidates:
+                source = min(
+                    candidates, key=lambda u: (used[u.speaker, voice], used[u.path], used[u.speaker], str(u.path))
+                )
                 used.update([(source.speaker, voice), source.path, source.speaker])
                 pairs.append((source, voice))
     if not pairs:
         return 0
     rows = [(str(u.path), u.speaker, voice) for u, voice in sorted(pairs, key=lambda p: (p[1], str(p[0].path)))]
     _write(folder / TRIALS, ("source", "source_speaker", "voice"), rows)
-    concerned = {*(u.speaker for u, _ in pairs), *(voice for _, voice in pairs)}
-    real: list[tuple[str, str, str]] = []
-    for speaker in sorted(concerned):
-        left = REFERENCE_SECONDS
+    evaluated = {*(u.speaker for u, _ in pairs), *(voice for _, voice in pairs)}
+    references: list[tuple[str, str, str]] = []
+    for speaker in sorted(evaluated):
+        seconds_left = REFERENCE_SECONDS
         for utterance in corpus.of_speaker(speaker):
-            if utterance.split == "test" or left > 0:
-                real.append((str(utterance.path), speaker, utterance.split))
-                left -= 0 if utterance.split == "test" else utterance.seconds
-    _write(folder / REFERENCES, ("path", "speaker", "split"), real)
+            if utterance.split == "test" or seconds_left > 0:
+                references.append((str(utterance.path), speaker, utterance.split))
+                seconds_left -= 0 if utterance.split == "test" else utterance.seconds
+    _write(folder / REFERENCES, ("path", "speaker", "split"), references)
     return len(pairs)
 
 
 class SimilarityScorer:
-    """Ears and real speech, loaded and heard once for however many runs.
+    """Measuring models and reference embeddings, shared by all cells of a sweep.
 
     Args:
-        lists: the folder that `write_trials` wrote into.
+        lists: The folder that `write_trials` wrote into.
 
     Raises:
-        CorpusError: something of the lists has gone.
-        PluginError: the speaker model is not installed.
+        CorpusError: A list, or a recording in it, is missing.
+        PluginError: The speaker model is not installed.
     """
 
     def __init__(self, lists: Path) -> None:
@@ -85,21 +88,24 @@ class SimilarityScorer:
     def figures(self, converter: Converter) -> tuple[dict[str, float], list[str]]:
         """Convert the trials with a run, as `vczoo evaluate` would, and measure them.
 
+        Args:
+            converter: The run to measure.
+
         Returns:
-            The figures of `vczoo.Scores` but for those of an ASR, and what must be said of them.
+            The figures of `vczoo.Scores` except those that need an ASR, and the leakage notes that go with them.
 
         Raises:
-            VczooError: the recipe uses the speaker model itself.
+            VczooError: The speaker model is part of the recipe.
         """
         notes = leakage_notes(converter.recipe, self.evaluation.measures)
-        made = self.evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
-        scores = self.evaluation.score(converter.recipe.name, made)
+        conversions = self.evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
+        scores = self.evaluation.score(converter.recipe.name, conversions)
         return {name: round(value.value, 6) for name, value in scores.figures.items()}, list(notes)
 
     def yardsticks(self) -> dict[str, float]:
-        """Similarity to read that of runs by: of `unconverted` sources, and of `real` speech if some is held out."""
-        rows: dict[str, Any] = {"unconverted": self.evaluation.floor(), "real": self.evaluation.real_target()}
-        return {name: round(one.figures["similarity_to_target"].value, 6) for name, one in rows.items() if one}
+        """Reference similarities: of `unconverted` sources, and of `real` speech if some is held out."""
+        scores: dict[str, Any] = {"unconverted": self.evaluation.floor(), "real": self.evaluation.real_target()}
+        return {name: round(score.figures["similarity_to_target"].value, 6) for name, score in scores.items() if score}
 
 
 def _write(path: Path, header: tuple[str, ...], rows: list[tuple[str, str, str]]) -> None:

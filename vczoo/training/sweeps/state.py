@@ -1,9 +1,9 @@
-"""A sweep's folder in, what is known of its cells out, and back; one sweep at a time has the folder.
+"""The state of a sweep on disk, and the lock that lets one sweep at a time use its folder.
 
-sweep.json     everything below as one mapping, written beside and renamed after each cell
+sweep.json     the state as one mapping, replaced atomically after each cell
 manifest.jsonl the recordings with their splits, which every cell reads
-cells/<name>/  an ordinary run each
-logs/          what each process wrote
+cells/<name>/  one ordinary run per cell
+logs/          the output of each process
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ __all__ = ["CELLS", "LOCK", "LOGS", "SWEEP", "State", "held", "read_state"]
 
 SWEEP, CELLS, LOGS, LOCK = "sweep.json", "cells", "logs", ".lock"
 FORMAT = 1
-_DAMAGED = "copy it from a backup, or sweep into another folder"
+_DAMAGED = "restore it from a backup, or choose another --out"
 
 
 @dataclass
 class State:
-    """What is known of a sweep.
+    """The state of a sweep.
 
     Attributes:
-        shared: what every cell has in common: `recipes` resolved by name, `overrides`, `data`.
-        axes: the values of each axis so far, in the order of the last grid.
-        cells: by name: settings, digest, status (running, done, failed, interrupted), reason, and what was measured.
-        about: versions, threads, what was left out and why.
-        yardsticks: similarity of unconverted sources and of real speech, to read the cells' by.
+        shared: Everything that the cells have in common: resolved `recipes` by name, `overrides`, `data`.
+        axes: The values of each axis so far, in the order of the last grid.
+        cells: By name, each cell's settings, digest, status (waiting, running, done, failed, interrupted), reason and
+            measurements.
+        about: Versions, threads, and notes on what was left out and why.
+        yardsticks: The similarity of unconverted sources and of real speech, for comparison with the cells'.
     """
 
     shared: dict[str, Any] = field(default_factory=dict)
@@ -46,78 +47,80 @@ class State:
     yardsticks: dict[str, float] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write sweep.json, in one step.
+        """Write sweep.json atomically.
 
         Raises:
-            RunError: the disk refuses.
+            RunError: The disk cannot be written.
         """
         try:
             write_text(
                 folder / SWEEP, json.dumps({"format": FORMAT, **vars(self)}, indent=2, ensure_ascii=False) + "\n"
             )
         except OSError as error:
-            raise RunError(f"{folder / SWEEP}: cannot be written ({error}); free some space and go on") from error
+            raise RunError(f"{folder / SWEEP} cannot be written ({error}); free some space and run it again") from error
 
     def refuse_others(self, shared: Mapping[str, Any], digests: Mapping[str, str], folder: Path) -> None:
-        """See that a sweep may go on here.
+        """Raise an error if a new sweep does not fit the one that is already in the folder.
 
         Args:
-            shared: what its cells have in common.
-            digests: of each of its cells.
-            folder: of the sweep, for the message.
+            shared: Everything that the new cells have in common.
+            digests: The digest of each new cell, by name.
+            folder: The sweep's folder, for the message.
 
         Raises:
-            RunError: the recordings, the settings of all cells or a recipe are not those of before.
+            RunError: The recordings, the settings of all cells or a recipe have changed.
         """
-        told: list[str] = []
+        changes: list[str] = []
         if self.shared.get("data", {}).get("fingerprint") != shared["data"]["fingerprint"]:
-            told.append("other recordings, or other splits of them")
+            changes.append("other recordings, or other splits of them")
         if self.shared.get("overrides") != shared["overrides"]:
             before = self.shared.get("overrides") or "none"
-            told.append(f"other settings for all cells: {before} before, {shared['overrides'] or 'none'} now")
+            changes.append(f"other settings for all cells: {before} before, {shared['overrides'] or 'none'} now")
         recipes = self.shared.get("recipes", {})
-        told += [f"recipe {name} has changed" for name, r in shared["recipes"].items() if recipes.get(name, r) != r]
-        if not told and any(self.cells[name]["digest"] != d for name, d in digests.items() if name in self.cells):
-            told.append("a recipe has changed")
+        changes += [f"recipe {name} has changed" for name, r in shared["recipes"].items() if recipes.get(name, r) != r]
+        if not changes and any(self.cells[name]["digest"] != d for name, d in digests.items() if name in self.cells):
+            changes.append("a recipe has changed")
         if self.shared and not set(recipes) & set(shared["recipes"]):
-            told.append(f"another recipe: {', '.join(recipes)} before, {', '.join(shared['recipes'])} now")
-        if told:
-            raise RunError(f"{folder}: another sweep is here: {'; '.join(told)}. Choose another --out")
+            changes.append(f"another recipe: {', '.join(recipes)} before, {', '.join(shared['recipes'])} now")
+        if changes:
+            raise RunError(f"{folder} has a different sweep: {'; '.join(changes)}. Choose another --out")
 
 
 def read_state(folder: Path) -> State:
-    """What is known of a sweep; nothing where none is here yet.
+    """Read the state of a sweep. It is empty if the folder has no sweep yet.
 
     Raises:
-        RunError: the folder holds something else, or its sweep.json is damaged.
+        RunError: The folder contains other files, or its sweep.json is damaged.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose a folder for the sweep")
     path = folder / SWEEP
     if not path.is_file():
-        if folder.is_dir() and (there := {entry.name for entry in folder.iterdir()} - {LOCK}):
-            raise RunError(
-                f"{folder} exists, and holds no sweep but {', '.join(sorted(there)[:5])}; choose another --out"
-            )
+        if folder.is_dir() and (names := {entry.name for entry in folder.iterdir()} - {LOCK}):
+            raise RunError(f"{folder} contains no sweep, but {', '.join(sorted(names)[:5])}; choose another --out")
         return State()
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
-            raise RunError(f"{path}: written by another version of vczoo; sweep into another folder")
+            raise RunError(f"{path} was written by another version of vczoo; choose another --out")
         return State(**values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: damaged ({error}); {_DAMAGED}") from error
+        raise RunError(f"{path} is damaged ({error}); {_DAMAGED}") from error
 
 
 @contextmanager
 def held(path: Path, *, what: str) -> Iterator[int]:
-    """Have a lock file to oneself; it is let go when the process ends, however that comes.
+    """Hold an exclusive lock on a file. The system releases it when the process ends, even after a crash.
+
+    Args:
+        path: The lock file; it is created if it does not exist.
+        what: The reason to give if another process holds the lock.
 
     Yields:
-        The open file's number. Where it is handed on to children, the lock is held until the last of them has ended.
+        The descriptor of the open file. If child processes inherit it, the lock lasts until the last of them ends.
 
     Raises:
-        RunError: another process has it.
+        RunError: Another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:

@@ -1,4 +1,7 @@
-"""`sweep`: a recipe, a grid and recordings in; a trained and measured run for each cell, a table and plots out."""
+"""Hyperparameter sweeps: `sweep` trains and measures one run for each combination of a grid.
+
+It writes the runs, one table and plots into a folder.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 __all__ = ["PLOTS", "TABLE", "Sweep", "sweep"]
 
 TABLE, PLOTS = "table", "plots"
-MOST_HEARD = 16  # cells that one process listens to: what it has measured is written down at its end
+CELLS_PER_MEASURING_TASK = 16  # at most: a process saves its measurements only when it ends
 
 Location = str | os.PathLike[str]
 Say = Callable[[str], None]
@@ -34,13 +37,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep found.
+    """The result of a sweep.
 
     Attributes:
-        folder: where its runs, `table.csv`, `table.md`, `sweep.json` and plots are.
-        table: a row a cell, of earlier sweeps into the folder, too.
-        plots: the pictures, PNG and SVG.
-        notes: what a reader of the table must know.
+        folder: The folder with the runs, `table.csv`, `table.md`, `sweep.json` and the plots.
+        table: One row per cell, including cells of earlier sweeps into the same folder.
+        plots: The plot files, as PNG and as SVG.
+        notes: Remarks that a reader of the table needs.
     """
 
     folder: Path
@@ -50,15 +53,15 @@ class Sweep:
 
     @property
     def failed(self) -> tuple[Row, ...]:
-        """The cells that could not be trained, with reasons."""
+        """The cells that could not be trained, with the reasons."""
         return tuple(row for row in self.table.rows if row.status == "failed")
 
     def rows(self) -> list[dict[str, str]]:
-        """The table as text, under headings with units."""
+        """The table as text, with units in the headings."""
         return self.table.texts()
 
     def brief(self) -> list[dict[str, str]]:
-        """The same for a terminal, under short headings."""
+        """The same table for a terminal, with short headings."""
         return self.table.brief()
 
 
@@ -76,37 +79,41 @@ def sweep(
     device: str | None = None,
     say: Say = lambda line: None,
 ) -> Sweep:
-    """Fine-tune a recipe for every combination of some settings, and compare what comes out.
+    """Fine-tune a recipe for every combination of some settings, and compare the results.
 
-    Each combination, a cell, becomes an ordinary run, trained by `finetune` in a process of its own. A cell that fails
-    does not stop the others. The same call goes on with what is missing, failed or was interrupted; another grid adds
-    cells.
+    Each combination is a cell: an ordinary run that `finetune` trains in a separate process. A cell that fails does not
+    stop the others. Calling `sweep` again trains the cells that are missing, failed or were interrupted. A different
+    grid adds cells to the folder.
 
     Args:
-        name: a recipe or its .yaml file; None where the grid names recipes.
-        data: as for `finetune`. Validation and test are the same for every cell.
-        out: the folder to make, or to go on in.
-        grid: what is varied, `["freezing.trainable_stages=0,1,2", "minutes=1,3"]` or a mapping of names to lists.
-            Beside settings of the recipe there are `minutes` (of each speaker's training speech, at most; what fewer
-            take is among what more take), `seed` (of training and of the choice of minutes) and `recipe`.
-        overrides: of every cell, `["training.epochs=3"]` or a mapping of the same.
-        measures: figures for the table and plots, by their names or the last part of them (`accuracy`); None for all
-            that are measured on held-out speech, and `similarity`, the cosine of conversions of it to their target.
-        jobs: how many processes train at a time; they share torch's threads. By default one, with Ray as many as it
-            has processors for.
-        ray: whether cells are tasks of Ray, on its cluster.
-        cache: as for `finetune`; cells share it. Where several train at a time, the frozen stages that they share run
-            before them, once.
-        device: as for `finetune`. Of several GPUs each process gets one.
-        say: called with a line whenever there is something to tell.
+        name: A recipe or its .yaml file; None if the grid names the recipes.
+        data: The recordings, as for `finetune`. All cells share the validation and test splits.
+        out: The folder to create, or the folder of a sweep to continue.
+        grid: The settings to vary and their values, as `["freezing.trainable_stages=0,1,2", "minutes=1,3"]` or as a
+            mapping of names to lists. Besides settings of the recipe, you can vary `minutes` (the most training speech
+            per speaker; a smaller amount is always part of a larger one), `seed` (of training and of the choice of
+            minutes) and `recipe`.
+        overrides: Changes to every cell's recipe, as `["training.epochs=3"]` or as a mapping.
+        measures: The figures for the table and plots, by full name or by the last part of it (`accuracy`). None means
+            all figures measured on held-out speech, and `similarity`: the cosine similarity of held-out conversions to
+            their target.
+        jobs: The number of processes that train at the same time; they share torch's threads. The default is 1, or
+            with Ray as many as its processors allow.
+        ray: Whether to run the cells as tasks on a Ray cluster.
+        cache: Where to keep the outputs of the frozen stages, as for `finetune`. The cells share the cache. If several
+            train at the same time, their common frozen stages run once, before them.
+        device: The device to train on, as for `finetune`. If there are several GPUs, each process gets one.
+        say: Called with each status message.
 
     Raises:
-        RecipeError: every fault of every cell's recipe.
-        VczooError: every fault of the grid, or `jobs` is below 1.
-        CorpusError: the recordings cannot be trained on.
-        RunError: `out` holds something else, another sweep, or one that runs now; or the disk refuses.
-        PluginError: Ray is asked for, and is not installed.
-        KeyboardInterrupt: after the running cells have written checkpoints; on Ray they go on from the last ones.
+        RecipeError: A cell's recipe is invalid. The message lists every fault of every cell.
+        VczooError: The grid is invalid (the message lists every fault), or `jobs` is below 1.
+        CorpusError: The recordings cannot be used for training.
+        RunError: `out` contains other files, a different sweep or one that is running now; or the disk cannot be
+            written.
+        PluginError: `ray` is true, but Ray is not installed.
+        KeyboardInterrupt: The sweep was interrupted, after the running cells wrote checkpoints. On Ray, cells resume
+            from their last regular checkpoint.
     """
     if ray:
         import_ray()
@@ -127,12 +134,12 @@ def sweep(
             pool = Processes(folder, jobs or 1, [lock], gpus)
         with pool:
             work_off(todo, pool, work.begins, work.ended)
-            work_off(work.listening(jobs or 1), pool, work.begins, work.ended)
+            work_off(work.measuring_tasks(jobs or 1), pool, work.begins, work.ended)
         return work.finish()
 
 
 class _Work:
-    """A sweep while it runs: what is known is written down after each task."""
+    """A running sweep. It saves its state after each task."""
 
     def __init__(self, plan: Plan, state: State, folder: Path, say: Say) -> None:
         self.plan, self.state, self.folder, self.say = plan, state, folder, say
@@ -141,10 +148,10 @@ class _Work:
         self.lists = ""
 
     def prepare(self, cache: Location | bool, device: str | None, threads: int) -> None:
-        """Write down what every cell has in common, and what they are measured on."""
+        """Save the settings that all cells share, and the lists that they are measured on."""
         plan, state = self.plan, self.state
-        for left in (self.folder / LOGS).glob(".*.json"):  # by processes whose sweep was killed
-            left.unlink(missing_ok=True)
+        for outcome in (self.folder / LOGS).glob(".*.json"):  # left by the processes of a sweep that was killed
+            outcome.unlink(missing_ok=True)
         self.common: dict[str, Any] = {
             "data": str(self.folder / MANIFEST),
             "cache": cache if isinstance(cache, bool) else os.path.abspath(cache),
@@ -159,47 +166,50 @@ class _Work:
             if plan.needs_conversions and write_trials(plan.corpus, self.folder):
                 self.lists = str(self.folder)
         except OSError as error:
-            raise RunError(f"{self.folder}: cannot be written ({error}); choose another --out") from error
+            raise RunError(f"{self.folder} cannot be written ({error}); choose another --out") from error
         for name, cell in self.cells.items():
-            known = {"settings": cell.settings, "digest": cell.digest, "status": "waiting"}
-            state.cells[name] = {**known, **state.cells.get(name, {})}
+            entry = {"settings": cell.settings, "digest": cell.digest, "status": "waiting"}
+            state.cells[name] = {**entry, **state.cells.get(name, {})}
         state.write(self.folder)
 
     def tasks(self, *, ahead: bool) -> list[Task]:
-        """What is to be done: cells that are missing or failed, and before them the stages that they share."""
+        """One task per cell that is missing, failed or was interrupted.
+
+        With `ahead`, tasks that run the frozen stages common to several cells come first.
+        """
         pending = [cell for cell in self.plan.cells if self.plan.is_open(self.state, cell.name)]
         fills: list[Task] = []
         wait: dict[str, str] = {}
         if ahead and self.common["cache"]:
             untrained = [cell for cell in pending if not is_run(self.folder / CELLS / cell.name)]
-            for number, (lessons, names) in enumerate(filling(untrained), 1):
-                # One after another: backbones apart, their cells may share mels and pitch.
+            for number, (groups, names) in enumerate(filling(untrained), 1):
+                # These run one after another: cells with different backbones may still share mels and pitch.
                 after = (fills[-1].name,) if fills else ()
-                fills.append(Task("fill", f"frozen-stages-{number}", tuple(lessons), after=after, **self.common))
+                fills.append(Task("fill", f"frozen-stages-{number}", tuple(groups), after=after, **self.common))
                 wait |= dict.fromkeys(names, fills[-1].name)
-        found = list(fills)
+        tasks = list(fills)
         for cell in pending:
-            before = self.state.cells[cell.name]
-            found.append(
+            entry = self.state.cells[cell.name]
+            tasks.append(
                 Task(
                     "train",
                     cell.name,
                     (CellGroup(cell.source, cell.overrides, cell.minutes),),
                     folders=(str(self.folder / CELLS / cell.name),),
-                    resume=before.get("resumable", True),
+                    resume=entry.get("resumable", True),
                     after=(wait[cell.name],) if cell.name in wait else (),
                     **self.common,
                 )
             )
         self.count = len(pending)
-        return found
+        return tasks
 
-    def listening(self, jobs: int) -> list[Task]:
-        """Conversions to measure, of all cells that are trained; ears are loaded once for many of them."""
-        names = [cell.name for cell in self.plan.cells if self._unheard(self.state.cells[cell.name])]
+    def measuring_tasks(self, jobs: int) -> list[Task]:
+        """Tasks that measure the conversions of trained cells. Each loads the measuring models once, for many cells."""
+        names = [cell.name for cell in self.plan.cells if self._is_unmeasured(self.state.cells[cell.name])]
         if not names or not self.lists:
             return []
-        size = min(MOST_HEARD, -(-len(names) // jobs))
+        size = min(CELLS_PER_MEASURING_TASK, -(-len(names) // jobs))
         parts = [names[first : first + size] for first in range(0, len(names), size)]
         return [
             Task(
@@ -212,38 +222,38 @@ class _Work:
             for number, part in enumerate(parts, 1)
         ]
 
-    def _unheard(self, cell: Mapping[str, Any]) -> bool:
+    def _is_unmeasured(self, cell: Mapping[str, Any]) -> bool:
         return cell["status"] == "done" and cell["converts"] and "conversions" not in cell
 
     def begins(self, task: Task) -> None:
-        """Write down that a task runs: should all of this be killed, it was interrupted."""
+        """Record that a task is running, so that a killed sweep shows it as unfinished."""
         if task.kind == "train":
             self.state.cells[task.name]["status"] = "running"
             self.state.write(self.folder)
 
     def ended(self, task: Task, outcome: Outcome) -> None:
-        """Write down what came of it, and tell."""
-        found = outcome.found or {}
+        """Record the outcome of a task, and report it."""
+        result = outcome.found or {}
         if task.kind == "train":
             cell = self.state.cells[task.name]
             for name in ("reason", "resumable", "notes", "conversions"):
                 cell.pop(name, None)
-            cell |= {"status": outcome.status, **found}
+            cell |= {"status": outcome.status, **result}
             if outcome.status != "done":
                 cell |= {"reason": outcome.reason, "resumable": outcome.resumable}
             self.done += 1
             self.state.write(self.folder)
-            self.say(f"[{self.done}/{self.count}] {task.name}: {self._told(cell)}")
+            self.say(f"[{self.done}/{self.count}] {task.name}: {self._summary(cell)}")
         elif outcome.status == "failed":
-            self.say(f"{task.name}: {outcome.reason}; the cells go on without it")
-        elif task.kind == "listen" and found:
-            self.state.yardsticks = found["yardsticks"]
-            for name, heard in found["cells"].items():
-                self.state.cells[name] |= heard
+            self.say(f"{task.name}: {outcome.reason}; the sweep continues without it")
+        elif task.kind == "listen" and result:
+            self.state.yardsticks = result["yardsticks"]
+            for name, measurements in result["cells"].items():
+                self.state.cells[name] |= measurements
             self.state.write(self.folder)
-            self.say(f"{task.name}: measured conversions of {len(found['cells'])} cells")
-        elif task.kind == "fill" and found:
-            self.say(f"{task.name}: run over recordings {found['recordings']} times, and kept")
+            self.say(f"{task.name}: measured the conversions of {len(result['cells'])} cells")
+        elif task.kind == "fill" and result:
+            self.say(f"{task.name}: ran over recordings {result['recordings']} times, and cached the outputs")
 
     def finish(self) -> Sweep:
         """Write the table and the plots."""
@@ -254,35 +264,35 @@ class _Work:
         plots: list[Path] = []
         try:
             write_text(self.folder / f"{TABLE}.csv", table.to_csv())
-            under = "".join(f"- {note}\n" for note in notes)
-            write_text(self.folder / f"{TABLE}.md", f"{table.to_markdown()}\n{under}".rstrip("\n") + "\n")
+            bullets = "".join(f"- {note}\n" for note in notes)
+            write_text(self.folder / f"{TABLE}.md", f"{table.to_markdown()}\n{bullets}".rstrip("\n") + "\n")
             plots = draw_table(table, self.folder / PLOTS, self.state.yardsticks, self.plan.held_out)
         except PluginError as error:
-            notes.append(f"plots are not drawn: {error}")
+            notes.append(f"the plots were not drawn: {error}")
         except OSError as error:
-            raise RunError(f"{self.folder}: cannot be written ({error}); free some space and go on") from error
+            raise RunError(f"{self.folder} cannot be written ({error}); free some space and run it again") from error
         return Sweep(self.folder, table, tuple(plots), tuple(notes))
 
     def _notes(self) -> list[str]:
-        """What must be said of the cells' figures, each thing once."""
-        found: dict[str, list[str]] = {}
+        """The notes on the cells' figures, each once, with the cells that it is about."""
+        cells_by_note: dict[str, list[str]] = {}
         for name, cell in self.state.cells.items():
             for note in cell.get("notes", ()):
-                found.setdefault(note, []).append(name)
+                cells_by_note.setdefault(note, []).append(name)
         return [
             note if len(names) == len(self.state.cells) else f"{'; '.join(names)}: {note}"
-            for note, names in found.items()
+            for note, names in cells_by_note.items()
         ]
 
-    def _told(self, cell: Mapping[str, Any]) -> str:
+    def _summary(self, cell: Mapping[str, Any]) -> str:
         if cell["status"] != "done":
             return f"{cell['status']}{': ' if cell.get('reason') else ''}{cell.get('reason', '')}"
         figures = figures_of(cell)
-        told = [f"{name} {value:.3f}" for name, value in figures.items() if is_wanted(name, self.plan.measures)]
-        return f"{', '.join(told)} ({cell['metrics']['seconds']:.1f} s of training)"
+        parts = [f"{name} {value:.3f}" for name, value in figures.items() if is_wanted(name, self.plan.measures)]
+        return f"{', '.join(parts)} ({cell['metrics']['seconds']:.1f} s of training)"
 
 
 def _gpus() -> tuple[str, ...]:
-    """The GPUs of this machine that this process may use, by the names that `CUDA_VISIBLE_DEVICES` takes."""
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return tuple(named or map(str, range(torch.cuda.device_count())))
+    """The GPUs that this process may use, as names for `CUDA_VISIBLE_DEVICES`."""
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return tuple(visible or map(str, range(torch.cuda.device_count())))

@@ -1,4 +1,4 @@
-"""What is known of a sweep's cells in; one table out, a row a cell: for people, as CSV and as Markdown."""
+"""The table of a sweep, one row per cell, as text, CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vczoo.training.sweeps.state import State
 __all__ = ["SIMILARITY", "Row", "Table", "figures_of", "is_wanted", "merged_axes", "title_of"]
 
 SIMILARITY = "similarity"
-WIDEST = 60  # characters of a cell on a terminal
+WIDEST = 60  # characters of a table cell on a terminal
 _UP, _DOWN = ("accuracy", SIMILARITY), ("loss", "wer", "cer", "error", "eer")
-_ORDER = {"accuracy": 0, SIMILARITY: 1, "loss": 3}  # what is neither stands before the losses
+_ORDER = {"accuracy": 0, SIMILARITY: 1, "loss": 3}  # other figures come between them and the losses
 _UNITS = {
     "accuracy": "share right",
     SIMILARITY: "cosine to the target",
@@ -34,14 +34,15 @@ _FACTS = {"training, s": "seconds", "epochs": "epochs", "trainable parameters": 
 
 @dataclass(frozen=True)
 class Row:
-    """A cell as the table and the plots have it.
+    """One cell in the table and the plots.
 
     Attributes:
-        name: of the cell.
-        settings: its value on each axis.
-        figures: by name: those of held-out recordings, and `similarity`.
-        facts: minutes, seconds, parameters and epochs, where they are known.
-        status, reason: as in the state.
+        name: The name of the cell.
+        settings: The cell's value on each axis.
+        figures: Figures by name: those of held-out recordings, and `similarity`.
+        facts: The minutes, seconds, parameters and epochs, as far as they are recorded.
+        status: The status of the cell, as in the state.
+        reason: The reason for a failure, as in the state.
     """
 
     name: str
@@ -57,9 +58,9 @@ class Table:
     """The cells of a sweep, in the order of the grid.
 
     Attributes:
-        axes: all that its cells differ in.
-        rows: one a cell.
-        measures: names of figures, in the order of the columns.
+        axes: The settings that the cells differ in.
+        rows: One row per cell.
+        measures: The names of the figures, in the order of the columns.
     """
 
     axes: tuple[Axis, ...]
@@ -68,11 +69,11 @@ class Table:
 
     @classmethod
     def of(cls, state: State, measures: Sequence[str] | None) -> Table:
-        """Read a state.
+        """Make the table from the state of a sweep.
 
         Args:
-            state: of the sweep.
-            measures: that are wanted, see `is_wanted`.
+            state: The state of the sweep.
+            measures: The requested figures, as in `is_wanted`.
         """
         axes = tuple(Axis(name, tuple(values)) for name, values in state.axes.items())
         rows = [_row(name, cell) for name, cell in state.cells.items()]
@@ -82,18 +83,18 @@ class Table:
         return cls(axes, tuple(rows), tuple(ordered))
 
     def texts(self) -> list[dict[str, str]]:
-        """Rows of text under headings with units."""
+        """The rows as text, with units in the headings."""
         return [{title: _text(value) for title, value in row.items()} for row in self._values()]
 
     def brief(self) -> list[dict[str, str]]:
-        """The same under headings without units, for a terminal; of a reason its beginning."""
+        """The same rows for a terminal: headings have no units, and long texts are cut off."""
         return [
             {_brief(title): text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…" for title, text in row.items()}
             for row in self.texts()
         ]
 
     def to_csv(self) -> str:
-        """Comma-separated, with all digits."""
+        """The table as CSV, with all digits."""
         rows = self._values()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -103,7 +104,7 @@ class Table:
         return text.getvalue()
 
     def to_markdown(self) -> str:
-        """A table of GitHub's Markdown."""
+        """The table as GitHub Markdown."""
         rows = self.texts()
         return (
             markdown_table(
@@ -114,7 +115,7 @@ class Table:
 
     def _values(self) -> list[dict[str, Any]]:
         failed = any(row.status != "done" for row in self.rows)
-        found = []
+        table_rows = []
         for row in self.rows:
             cells: dict[str, Any] = {}
             for axis in self.axes:
@@ -126,37 +127,37 @@ class Table:
                 cells[title] = row.facts.get(fact)
             if failed:
                 cells["state"] = one_line(f"{row.status}{': ' if row.reason else ''}{row.reason}")
-            found.append(cells)
-        return found
+            table_rows.append(cells)
+        return table_rows
 
 
 def merged_axes(before: Mapping[str, Sequence[Any]], axes: Sequence[Axis]) -> dict[str, list[Any]]:
-    """The axes of a grid with the values that earlier grids had on them; numbers are then sorted, names stay."""
+    """The axes of a grid with the values of earlier grids added. Numbers are then sorted; names keep their order."""
     merged = {axis.name: list(axis.values) for axis in axes}
     for name, values in before.items():
-        known = merged.setdefault(name, [])
-        marks = set(map(json.dumps, known))
+        merged_values = merged.setdefault(name, [])
+        marks = set(map(json.dumps, merged_values))
         new = [value for value in values if json.dumps(value) not in marks]
-        known += new
-        if new and Axis(name, tuple(known)).numeric:
-            known.sort()
+        merged_values += new
+        if new and Axis(name, tuple(merged_values)).numeric:
+            merged_values.sort()
     return merged
 
 
 def figures_of(cell: Mapping[str, Any]) -> dict[str, float]:
-    """All figures of a cell: of the test split, or where nothing is in it of validation, and of conversions."""
+    """All figures of a cell: of the test split (or of validation if the test split is empty), and of conversions."""
     metrics = cell.get("metrics", {})
     figures = dict(metrics.get("test") or metrics.get("validation") or {})
-    figures.pop(SIMILARITY, None)  # of validation by the criterion: other pairs
-    if (found := cell.get("conversions", {}).get("similarity_to_target")) is not None:
-        figures[SIMILARITY] = found
+    figures.pop(SIMILARITY, None)  # from validation during training, on other pairs
+    if (similarity := cell.get("conversions", {}).get("similarity_to_target")) is not None:
+        figures[SIMILARITY] = similarity
     return figures
 
 
 def is_wanted(figure: str, measures: Sequence[str] | None) -> bool:
-    """Whether a figure is asked for: by its name, `speaker.accuracy`, or by the last part of it, `accuracy`.
+    """Whether a figure is requested, by its name (`speaker.accuracy`) or by the last part of it (`accuracy`).
 
-    Unasked, all are but the single heads' losses.
+    If `measures` is None, every figure is, except the losses of single heads.
     """
     if measures is None:
         return figure == "loss" or not figure.endswith(".loss")
@@ -164,7 +165,7 @@ def is_wanted(figure: str, measures: Sequence[str] | None) -> bool:
 
 
 def title_of(figure: str) -> str:
-    """A heading: the figure, its unit, and which way is better."""
+    """A heading with the figure, its unit, and an arrow for the better direction."""
     kind = figure.rpartition(".")[2]
     unit = f", {_UNITS[kind]}" if kind in _UNITS else ""
     return figure + unit + (" ↑" if kind in _UP else " ↓" if kind in _DOWN else "")
@@ -175,9 +176,9 @@ def _row(name: str, cell: Mapping[str, Any]) -> Row:
     facts: dict[str, float] = {}
     if minutes := metrics.get("training_minutes"):
         facts["minutes"] = round(sum(minutes.values()) / len(minutes), 2)
-    for fact, known in (("seconds", "seconds"), ("epochs", "epochs"), ("parameters", "trainable_parameters")):
-        if known in metrics:
-            facts[fact] = metrics[known]
+    for fact, key in (("seconds", "seconds"), ("epochs", "epochs"), ("parameters", "trainable_parameters")):
+        if key in metrics:
+            facts[fact] = metrics[key]
     return Row(name, cell["settings"], figures_of(cell), facts, cell["status"], cell.get("reason", ""))
 
 

@@ -1,4 +1,4 @@
-"""What one process of a sweep does: a task in, what came of it out. All of both is plain: it travels as JSON."""
+"""The tasks of a sweep's processes and their outcomes. Both contain only plain values, so that they travel as JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["CellGroup", "Outcome", "Task", "perform"]
 
 @dataclass(frozen=True)
 class CellGroup:
-    """What is trained: a recipe's name or file, overrides, and minutes of each speaker's speech."""
+    """A recipe's name or file, its overrides, and the most minutes of training speech per speaker."""
 
     source: str
     overrides: dict[str, Any]
@@ -43,20 +43,21 @@ class CellGroup:
 
 @dataclass(frozen=True)
 class Task:
-    """One process' work.
+    """The work of one process.
 
     Attributes:
-        kind: fill (run the frozen stages that several cells share), train (a cell) or listen (to conversions of cells).
-        name: of the cell, or of the task itself.
-        lessons: of the cell, or of those that share stages.
-        data: the manifest.
-        folders: of the cell's run, or of the runs to listen to.
-        cache: as for `finetune`.
-        device: as for `finetune`.
-        threads: of torch.
-        resume: whether a checkpoint in the folder is gone on with, rather than removed.
-        lists: where the trial list is that conversions are measured on.
-        after: names of tasks that must have ended.
+        kind: `fill` runs the frozen stages that several cells share, `train` trains a cell, and `listen` measures the
+            conversions of cells.
+        name: The name of the cell, or of the task itself.
+        lessons: What to train on: one entry for a cell, or one for each cell whose frozen stages run.
+        data: The path of the manifest.
+        folders: The folder of the cell's run, or of the runs to measure.
+        cache: Where the outputs of the frozen stages are kept, as for `finetune`.
+        device: The device to use, as for `finetune`.
+        threads: The number of torch's threads.
+        resume: Whether to resume a checkpoint in the folder, rather than remove it.
+        lists: The folder of the trial list that conversions are measured on.
+        after: The names of tasks that must end first.
     """
 
     kind: Literal["fill", "train", "listen"]
@@ -72,25 +73,25 @@ class Task:
     after: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """The task as plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Task:
-        """From `to_plain`."""
+        """Rebuild a task from the result of `to_plain`."""
         lessons = tuple(CellGroup(**lesson) for lesson in plain["lessons"])
         return cls(**{**plain, "lessons": lessons, **{name: tuple(plain[name]) for name in ("folders", "after")}})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task.
+    """The outcome of a task.
 
     Attributes:
-        status: done, failed or interrupted.
-        reason: why it failed.
-        found: what a cell is recorded with, or cells by their names.
-        resumable: whether what is there of a run may be gone on with.
+        status: `done`, `failed` or `interrupted`.
+        reason: The reason for a failure.
+        found: The results: the entries to record for a cell, or for cells by name.
+        resumable: Whether the next sweep may resume the checkpoint that is left.
     """
 
     status: Literal["done", "failed", "interrupted"]
@@ -100,7 +101,7 @@ class Outcome:
 
 
 def perform(task: Task) -> Outcome:
-    """Do it; nothing is raised but what ends the process."""
+    """Run a task. Errors become a failed outcome; only exceptions that end the process are raised."""
     torch.set_num_threads(task.threads)
     work: dict[str, Callable[[Task], dict[str, Any]]] = {"fill": _fill, "train": _train, "listen": _listen}
     try:
@@ -109,29 +110,29 @@ def perform(task: Task) -> Outcome:
         return Outcome("interrupted")
     except VczooError as error:
         return Outcome("failed", str(error), resumable=False)
-    except Exception as error:  # whatever it is, the other cells go on
+    except Exception as error:  # whatever the error, the other cells continue
         traceback.print_exc(file=sys.stderr)
         return Outcome("failed", f"{type(error).__name__}: {error}", resumable=False)
 
 
 def _train(task: Task) -> dict[str, Any]:
-    """Train a cell, or go on with it, or leave it as it is where it is trained already."""
+    """Train a cell or resume it. A cell that is already trained stays as it is."""
     began = time.perf_counter()
-    folder, lesson = Path(task.folders[0]), task.lessons[0]
+    folder, cell = Path(task.folders[0]), task.lessons[0]
     if is_run(folder):
         converter = Converter(load_run(folder), task.device)
     else:
         resume = task.resume and (folder / CHECKPOINT).is_file()
         if folder.is_symlink():
-            raise RunError(f"{folder} is a link, and a run is to be made there; remove it")
+            raise RunError(f"{folder} is a link, but the run needs a real folder there; remove the link")
         if folder.exists() and not resume:
             shutil.rmtree(folder)
         converter = finetune(
-            lesson.source,
+            cell.source,
             task.data,
             folder,
-            lesson.overrides,
-            minutes=lesson.minutes,
+            cell.overrides,
+            minutes=cell.minutes,
             resume=resume,
             cache=task.cache,
             device=task.device,
@@ -142,56 +143,56 @@ def _train(task: Task) -> dict[str, Any]:
 
 
 def _listen(task: Task) -> dict[str, Any]:
-    """Measure the conversions of several cells, with ears that are loaded once."""
-    listener = SimilarityScorer(Path(task.lists))
-    found: dict[str, Any] = {"yardsticks": listener.yardsticks(), "cells": {}}
+    """Measure the conversions of several cells, with measuring models that are loaded once."""
+    scorer = SimilarityScorer(Path(task.lists))
+    results: dict[str, Any] = {"yardsticks": scorer.yardsticks(), "cells": {}}
     for folder in map(Path, task.folders):
         try:
-            figures, notes = listener.figures(Converter(load_run(folder), task.device))
-            found["cells"][folder.name] = {"conversions": figures, "notes": notes}
-        except Exception as error:  # it is trained for all that, and the others are measured
+            figures, notes = scorer.figures(Converter(load_run(folder), task.device))
+            results["cells"][folder.name] = {"conversions": figures, "notes": notes}
+        except Exception as error:  # the cell is still trained, and the others are measured
             traceback.print_exc(file=sys.stderr)
-            found["cells"][folder.name] = {"notes": [f"similarity could not be measured: {error}"]}
-    return found
+            results["cells"][folder.name] = {"notes": [f"similarity could not be measured: {error}"]}
+    return results
 
 
 def _fill(task: Task) -> dict[str, Any]:
-    """Run the frozen stages of several cells, each over each recording once, and keep what they give."""
-    corpus, made = read_corpus(task.data), 0
-    for lesson in task.lessons:
-        recipe = read_recipe(lesson.source, lesson.overrides)
-        made += _hear(recipe, _part(corpus, lesson.minutes, recipe.training.seed), task)
-    return {"recordings": made}
+    """Fill the feature cache for several cells; each frozen stage sees each recording once."""
+    corpus, count = read_corpus(task.data), 0
+    for group in task.lessons:
+        recipe = read_recipe(group.source, group.overrides)
+        count += _run_frozen_stages(recipe, _part(corpus, group.minutes, recipe.training.seed), task)
+    return {"recordings": count}
 
 
 def _part(corpus: Corpus, minutes: float | None, seed: int) -> Corpus:
     return corpus if minutes is None else corpus.within(minutes, seed)
 
 
-def _hear(recipe: Recipe, corpus: Corpus, task: Task) -> int:
-    """How many times some depth of frozen stages was run over a recording."""
+def _run_frozen_stages(recipe: Recipe, corpus: Corpus, task: Task) -> int:
+    """Cache the outputs of a recipe's frozen stages; return how many (depth, recording) pairs ran."""
     settings, speakers = recipe.training, tuple(corpus.training_seconds())
     device = torch.device(task.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)  # as `finetune` does, so that what is random in the stages is the same
+        torch.manual_seed(settings.seed)  # as `finetune` does, so that random weights in the stages are the same
         model = build_initial_model(recipe, len(speakers)).model.to(device).eval()
     freezing = build_freezing(recipe)
     freezing.prepare(model.backbone)
     depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in range(settings.epochs)}
     features = features_of(recipe, model, task.cache)
     clips = segments_by_split(features, corpus, speakers, settings)
-    made = 0
+    count = 0
     for depth in sorted(depths):
         features.at(depth)
-        wanted = list(dict.fromkeys(pair for split in clips.values() for pair in split.wanted()))
-        for _ in features.fill(wanted):
+        uncached = list(dict.fromkeys(pair for split in clips.values() for pair in split.uncached()))
+        for _ in features.fill(uncached):
             pass
-        made += len(wanted)
-    if features.signals:  # which a backbone whose activations are not kept has not made in passing
+        count += len(uncached)
+    if features.signals:  # a backbone whose activations are not cached has not computed these on the way
         for split in clips.values():
             for clip in split.clips:
                 features.pitch(clip.utterance)
                 if model.acoustic_mel:
                     features.acoustic(clip.utterance)
         features.flush()
-    return made
+    return count

@@ -1,1 +1,1 @@
-"""Vocoder training."""
+"""Vocoder training: the loop, losses, discriminators and checkpoints."""

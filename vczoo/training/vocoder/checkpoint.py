@@ -1,4 +1,4 @@
-"""All state of a vocoder's training in one safetensors file, so that it continues as if it had not been interrupted."""
+"""Checkpoints of vocoder training: all of its state in one safetensors file."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Optimizers = Mapping[str, torch.optim.Optimizer]
 
 @dataclass
 class VocoderState:
-    """Everything that training is, beside the tensors of networks and optimizers.
+    """The state of a vocoder's training, without the tensors of its networks and optimizers.
 
     Attributes:
-        identity: of vocoder, settings and corpus; another's checkpoint is refused.
-        step: steps that are done.
-        history: one record a validation, as in metrics.jsonl.
-        sums: of each loss since the last validation.
-        counts: of the steps in them; discriminators may have joined later than the others.
+        identity: A digest of the vocoder, settings and corpus. A checkpoint with a different one is refused.
+        step: The number of finished steps.
+        history: One record per validation, as in metrics.jsonl.
+        sums: The sum of each loss since the last validation.
+        counts: The number of steps in each sum; discriminators may have joined later than the other losses.
         baseline: Griffin-Lim's distances on the held-out recordings.
-        seconds: spent on training, interruptions left out.
+        seconds: The time spent on training, without interruptions.
     """
 
     identity: str
@@ -45,14 +45,14 @@ class VocoderState:
     seconds: float = 0.0
 
     def count(self, losses: Mapping[str, float]) -> None:
-        """Note that a step is done, with the losses that it had."""
+        """Record a finished step and its losses."""
         self.step += 1
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def record(self, learning_rate: float, figures: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a validation to the history, with the mean losses since the one before it."""
+        """Add a validation to the history, with the mean losses since the previous one."""
         train = {name: value / self.counts[name] for name, value in self.sums.items()}
         self.history.append({"step": self.step, "learning_rate": learning_rate, "train": train, **figures})
         self.history[-1]["seconds"] = round(self.seconds, 3)
@@ -61,17 +61,23 @@ class VocoderState:
 
 
 def save_vocoder_state(path: Path, state: VocoderState, networks: Networks, optimizers: Optimizers) -> None:
-    """Write the state, the networks and their optimizers, both by the networks' names.
+    """Write a checkpoint with the state, the networks and their optimizers.
+
+    Args:
+        path: The file to write.
+        state: The state of the training.
+        networks: The networks by name.
+        optimizers: The optimizers, by the same names.
 
     Raises:
-        RunError: the disk refuses; the checkpoint before this one stays.
+        RunError: The disk cannot be written. The previous checkpoint is kept.
     """
     flat: dict[str, Tensor] = {}
     for network, module in networks.items():
         flat |= {f"{network}/{name}": tensor for name, tensor in module.state_dict().items()}
         for index, values in optimizers[network].state_dict()["state"].items():
             flat |= {f"{network}.optimizer/{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
-    # safetensors takes neither shared nor strided storage.
+    # safetensors accepts neither shared nor strided storage.
     flat = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}
     try:
         write_tensors(path, flat, {"state": json.dumps(asdict(state))})
@@ -82,15 +88,24 @@ def save_vocoder_state(path: Path, state: VocoderState, networks: Networks, opti
 def load_vocoder_state(path: Path, identity: str, networks: Networks, optimizers: Optimizers) -> VocoderState:
     """Read a checkpoint into networks and optimizers.
 
+    Args:
+        path: The file to read.
+        identity: The digest that the checkpoint must have.
+        networks: The networks by name.
+        optimizers: The optimizers, by the same names.
+
+    Returns:
+        The state of the training.
+
     Raises:
-        RunError: it is damaged, or it is of another vocoder, other settings or other recordings.
+        RunError: The checkpoint is damaged, or it belongs to a different vocoder, other settings or other recordings.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            notes = file.metadata() or {}
-        state = VocoderState(**json.loads(notes["state"]))
+            metadata = file.metadata() or {}
+        state = VocoderState(**json.loads(metadata["state"]))
         flat = read_tensors(path)
-    except Exception as error:  # safetensors' own error is not exported by its stubs in every version
+    except Exception as error:  # the stubs of safetensors do not export its own error in every version
         raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
     if state.identity != identity:
         raise RunError(

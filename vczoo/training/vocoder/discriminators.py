@@ -1,6 +1,6 @@
-"""Waveforms in, verdicts out: networks that learn to tell real speech from a vocoder's, and losses of what they say.
+"""Discriminators and adversarial losses for vocoder training.
 
-Every discriminator is shown the waveform in another way: folded at a period, or as a spectrum at a resolution.
+Each discriminator sees a different view of the waveform: folded at a period, or as a spectrum at a resolution.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ __all__ = [
 PERIODS = (2, 3, 5, 7, 11)
 CHANNELS = 32  # of the first layer, as published
 COARSE = (Resolution(1024, 160, 1024), Resolution(512, 128, 512))
-SLOPE = 0.1  # of the activations below 0
+SLOPE = 0.1  # of the leaky ReLU, below 0
 
 Objective = Literal["least-squares", "hinge"]
 
 
 class Verdict(NamedTuple):
-    """What one discriminator says of a batch.
+    """One discriminator's output for a batch.
 
     Attributes:
-        scores: (B, N), higher where it takes the waveform for real.
-        features: what its layers saw, each (B, …).
+        scores: Scores, (B, N); higher means more likely to be real speech.
+        features: The outputs of its layers, each (B, …).
     """
 
     scores: Tensor
@@ -51,11 +51,11 @@ class Verdict(NamedTuple):
 
 
 class PeriodDiscriminator(nn.Module):
-    """Looks at every `period`-th sample, for each of the offsets (HiFi-GAN, arXiv:2010.05646).
+    """Discriminator of every `period`-th sample, for each offset (HiFi-GAN, arXiv:2010.05646).
 
     Args:
-        period: in samples.
-        channels: of the first of five layers; the others have 4, 16, 32 and 32 times as many.
+        period: The period, in samples.
+        channels: The number of channels of the first layer. The other four layers have 4, 16, 32 and 32 times as many.
     """
 
     def __init__(self, period: int, channels: int = CHANNELS) -> None:
@@ -70,18 +70,18 @@ class PeriodDiscriminator(nn.Module):
         self.last = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
     def forward(self, samples: Tensor) -> Verdict:
-        """(B, S) of S at least 11."""
+        """Judge waveforms, (B, S) with S at least 11."""
         missing = -samples.shape[1] % self.period
         rows = F.pad(samples[:, None], (0, missing), mode="reflect") if missing else samples[:, None]
         return _judge(rows.view(len(samples), 1, -1, self.period), self.layers, self.last)
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Looks at magnitudes of the spectrum at one resolution (UnivNet, arXiv:2106.07889).
+    """Discriminator of the magnitude spectrum at one resolution (UnivNet, arXiv:2106.07889).
 
     Args:
-        resolution: of the spectrum.
-        channels: of each of five layers.
+        resolution: The resolution of the spectrum.
+        channels: The number of channels of each of the five layers.
     """
 
     window: Tensor
@@ -98,19 +98,19 @@ class SpectrumDiscriminator(nn.Module):
         self.last = weight_norm(nn.Conv2d(channels, 1, (3, 3), padding=(1, 1)))
 
     def forward(self, samples: Tensor) -> Verdict:
-        """(B, S)."""
+        """Judge waveforms, (B, S)."""
         spectrum = magnitudes(samples, self.resolution, self.window).transpose(1, 2)  # strides act on frequency
         return _judge(spectrum[:, None], self.layers, self.last)
 
 
 class PatchDiscriminator(nn.Module):
-    """Looks at patches of the log-magnitudes of the spectrum, through strides in time, too: a few percent of the work.
+    """Discriminator of patches of the log-magnitude spectrum (PatchGAN, arXiv:1611.07004).
 
-    Source of the patches: PatchGAN, arXiv:1611.07004.
+    Its layers also stride in time, so it takes a few percent of the computation of `SpectrumDiscriminator`.
 
     Args:
-        resolution: of the spectrum.
-        channels: of the first of four layers; the others have 2, 4 and 4 times as many.
+        resolution: The resolution of the spectrum.
+        channels: The number of channels of the first layer. The other three layers have 2, 4 and 4 times as many.
     """
 
     window: Tensor
@@ -128,7 +128,7 @@ class PatchDiscriminator(nn.Module):
         self.last = weight_norm(nn.Conv2d(widths[-1], 1, (3, 3), padding=(1, 1)))
 
     def forward(self, samples: Tensor) -> Verdict:
-        """(B, S)."""
+        """Judge waveforms, (B, S)."""
         spectrum = magnitudes(samples, self.resolution, self.window).log().transpose(1, 2)
         return _judge(spectrum[:, None] / 4 + 1, self.layers, self.last)
 
@@ -137,12 +137,13 @@ class Discriminators(nn.Module):
     """Period and spectrum discriminators together: (B, S) -> one verdict each.
 
     Args:
-        channels: of their first layers.
-        periods, resolutions: one discriminator for each.
-        coarse: whether those of spectra look at patches.
+        channels: The number of channels of each first layer.
+        periods: The periods; each gets one discriminator.
+        resolutions: The resolutions of spectra; each gets one discriminator.
+        coarse: Whether spectra get a `PatchDiscriminator` instead of a `SpectrumDiscriminator`.
 
     Raises:
-        ContractError: there would be none, or one without channels.
+        ContractError: There would be no discriminator, or no channels.
     """
 
     def __init__(
@@ -161,52 +162,53 @@ class Discriminators(nn.Module):
         self.each = nn.ModuleList(
             [
                 *(PeriodDiscriminator(period, channels) for period in periods),
-                *((PatchDiscriminator if coarse else SpectrumDiscriminator)(found, channels) for found in resolutions),
+                *((PatchDiscriminator if coarse else SpectrumDiscriminator)(each, channels) for each in resolutions),
             ]
         )
 
     def forward(self, samples: Tensor) -> list[Verdict]:
-        """(B, S) -> a verdict of each discriminator."""
+        """Judge waveforms: (B, S) -> one verdict per discriminator."""
         return [discriminator(samples) for discriminator in self.each]
 
 
-def discriminator_loss(real: Sequence[Verdict], made: Sequence[Verdict], objective: Objective) -> Tensor:
-    """What discriminators lose where they take the one for the other, averaged over them.
+def discriminator_loss(real: Sequence[Verdict], generated: Sequence[Verdict], objective: Objective) -> Tensor:
+    """The loss of the discriminators, averaged over them.
 
-    Least squares pulls scores to 1 for real and to 0 for made waveforms (arXiv:1611.04076); hinge pushes them
-    beyond 1 and beyond -1 (arXiv:1705.02894).
+    Least squares pulls scores to 1 for real and to 0 for generated waveforms (arXiv:1611.04076). Hinge pushes them
+    above 1 and below -1 (arXiv:1705.02894).
     """
     if objective == "hinge":
         return _mean(
-            F.relu(1 - ours.scores).mean() + F.relu(1 + theirs.scores).mean()
-            for ours, theirs in zip(real, made, strict=True)
+            F.relu(1 - of_real.scores).mean() + F.relu(1 + of_generated.scores).mean()
+            for of_real, of_generated in zip(real, generated, strict=True)
         )
     return _mean(
-        (ours.scores - 1).square().mean() + theirs.scores.square().mean()
-        for ours, theirs in zip(real, made, strict=True)
+        (of_real.scores - 1).square().mean() + of_generated.scores.square().mean()
+        for of_real, of_generated in zip(real, generated, strict=True)
     )
 
 
-def generator_loss(made: Sequence[Verdict], objective: Objective) -> Tensor:
-    """What a vocoder loses where discriminators see through it, averaged over them.
+def generator_loss(generated: Sequence[Verdict], objective: Objective) -> Tensor:
+    """The adversarial loss of the vocoder, averaged over the discriminators.
 
-    Of least squares: how far scores are from 1. Of hinge: 1 less the score, as long as it is below 1.
+    Least squares: the squared difference of scores from 1. Hinge: 1 minus the score, if that is positive.
     """
     if objective == "hinge":
-        return _mean(F.relu(1 - verdict.scores).mean() for verdict in made)
-    return _mean((verdict.scores - 1).square().mean() for verdict in made)
+        return _mean(F.relu(1 - verdict.scores).mean() for verdict in generated)
+    return _mean((verdict.scores - 1).square().mean() for verdict in generated)
 
 
-def feature_distance(real: Sequence[Verdict], made: Sequence[Verdict]) -> Tensor:
-    """Mean absolute difference of what a layer saw, summed over layers, averaged over discriminators
-    (arXiv:1910.06711). No gradient reaches the real ones.
+def feature_distance(real: Sequence[Verdict], generated: Sequence[Verdict]) -> Tensor:
+    """Feature-matching loss (arXiv:1910.06711): the mean absolute difference of each layer's outputs.
+
+    It is summed over layers and averaged over discriminators. No gradient flows to the real features.
     """
-    pairs = zip(real, made, strict=True)
+    pairs = zip(real, generated, strict=True)
     return _mean(
         torch.stack(
-            [(seen.detach() - shown).abs().mean() for seen, shown in zip(theirs.features, ours.features, strict=True)]
+            [(x.detach() - y).abs().mean() for x, y in zip(of_real.features, of_generated.features, strict=True)]
         ).sum()
-        for theirs, ours in pairs
+        for of_real, of_generated in pairs
     )
 
 

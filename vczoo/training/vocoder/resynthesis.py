@@ -1,4 +1,4 @@
-"""Recordings and a vocoder in; their copies through its own mels, and how far those are from them, out."""
+"""Copy synthesis: reconstruction of recordings from their mels, and its distance from the originals."""
 
 from __future__ import annotations
 
@@ -20,44 +20,48 @@ __all__ = ["copy_through", "distances", "griffin_lim_like"]
 
 @torch.inference_mode()
 def copy_through(vocoder: Vocoder, wave: Waveform) -> Waveform:
-    """A recording's copy through the vocoder's mel: (1, S) -> (1, S), both at the vocoder's rate.
+    """Reconstruct a recording from its mel: (1, S) -> (1, S), both at the vocoder's rate.
 
-    A vocoder makes whole hops; silence follows where that is less than the recording.
+    A vocoder makes whole hops. If that is less than the recording, silence is added at the end.
+
+    Args:
+        vocoder: A vocoder that reads mels.
+        wave: The recording, (1, S).
 
     Raises:
-        ContractError: it reads a backbone's frames, or the recording has another rate.
+        ContractError: The vocoder reads a backbone's frames, or the recording has a different sample rate.
     """
     if not isinstance(vocoder.accepts, MelSpec):
-        raise ContractError("this vocoder reads a backbone's frames; only mels can be taken of a recording alone")
-    made: Waveform = vocoder(LogMel(vocoder.accepts).to(wave.samples.device)(wave))
+        raise ContractError("this vocoder reads a backbone's frames; expected a vocoder that reads mels")
+    output: Waveform = vocoder(LogMel(vocoder.accepts).to(wave.samples.device)(wave))
     length = wave.samples.shape[1]
-    samples = torch.nn.functional.pad(made.samples[:, :length], (0, max(0, length - made.samples.shape[1])))
-    return Waveform.of(samples, made.sample_rate_hz)
+    samples = torch.nn.functional.pad(output.samples[:, :length], (0, max(0, length - output.samples.shape[1])))
+    return Waveform.of(samples, output.sample_rate_hz)
 
 
 def distances(vocoder: Vocoder, waves: Iterable[Waveform], spec: MelSpec) -> dict[str, float]:
-    """How far copies are from their recordings, averaged over recordings: `mel` (nepers) and `stft`.
+    """The mean distances between recordings and their reconstructions: `mel` (nepers) and `stft`.
 
     Args:
-        vocoder: in eval mode.
-        waves: (1, S) each, at the vocoder's rate; at least one.
-        spec: of the mels that are compared, whatever the vocoder's own are.
+        vocoder: The vocoder, in eval mode.
+        waves: At least one recording, (1, S) each, at the vocoder's rate.
+        spec: The spec of the mels that are compared; it may differ from the vocoder's own.
 
     Raises:
-        ContractError: as `copy_through`.
+        ContractError: The vocoder or a recording cannot be used, as in `copy_through`.
     """
     mel, stft = MelDistance(spec), StftDistance()
-    found: dict[str, list[Tensor]] = {"mel": [], "stft": []}
+    values: dict[str, list[Tensor]] = {"mel": [], "stft": []}
     for wave in waves:
         device = wave.samples.device
-        made = copy_through(vocoder, wave)
+        copy = copy_through(vocoder, wave)
         for name, distance in (("mel", mel), ("stft", stft)):
-            found[name].append(distance.to(device)(made.samples, wave.samples).cpu())
-    return {name: float(torch.stack(values).mean()) for name, values in found.items()}
+            values[name].append(distance.to(device)(copy.samples, wave.samples).cpu())
+    return {name: float(torch.stack(each).mean()) for name, each in values.items()}
 
 
 def griffin_lim_like(spec: MelSpec) -> GriffinLim:
-    """Griffin-Lim on mels of as many bands, the same window and hop: what a trained vocoder must be better than."""
+    """Griffin-Lim on mels with the same bands, window and hop: the baseline that a trained vocoder must beat."""
     return GriffinLim(
         num_mels=spec.num_mels,
         fft_length=spec.fft_length,

@@ -1,4 +1,4 @@
-"""Utterances in, batches of excerpts out: what a vocoder is trained on. Which ones, a seed decides alone."""
+"""Random segments of recordings, for vocoder training. They depend only on a seed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["VocoderSegments"]
 
 
 class VocoderSegments:
-    """Recordings, decoded once and kept in memory: an hour at 16 kHz takes 230 MB.
+    """Recordings that are decoded once and kept in memory. An hour at 16 kHz takes 230 MB.
 
     Args:
-        utterances: to read; at least one.
-        sample_rate_hz: that they are resampled to.
-        length: of an excerpt, in samples; silence follows a recording that is shorter.
+        utterances: The utterances to read; at least one.
+        sample_rate_hz: The rate that the recordings are resampled to.
+        length: The length of a segment, in samples. Shorter recordings are padded with silence.
 
     Raises:
-        AudioError: a recording can no longer be read.
+        AudioError: A recording can no longer be read.
     """
 
     def __init__(self, utterances: Sequence[Utterance], sample_rate_hz: int, length: int) -> None:
@@ -32,25 +32,29 @@ class VocoderSegments:
             for utterance in utterances
             for samples in [Waveform.read(utterance.path, sample_rate_hz).samples[0]]
         ]
-        # Every second of every recording is as likely as any other.
-        self.shares = torch.tensor([len(samples) for samples in self.recordings], dtype=torch.float64)
+        # Weights by length, so that every second of every recording is equally likely.
+        self.weights = torch.tensor([len(samples) for samples in self.recordings], dtype=torch.float64)
 
     def draw(self, count: int, seed: int, gain_db: float = 0.0) -> Tensor:
-        """(count, length) of excerpts from random places, each louder or quieter by up to `gain_db`.
+        """Cut segments at random positions, (count, length). The same seed gives the same segments.
 
-        They are the same for the same seed.
+        Args:
+            count: The number of segments.
+            seed: Seed of the choice of segments and gains.
+            gain_db: The most that each segment is made louder or quieter, in decibels.
         """
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.multinomial(self.shares, count, replacement=True, generator=generator).tolist()
-        places = torch.rand(count, generator=generator, dtype=torch.float64).tolist()
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator).tolist()
+        positions = torch.rand(count, generator=generator, dtype=torch.float64).tolist()
         rows = []
-        for index, place in zip(chosen, places, strict=True):
+        for index, position in zip(chosen, positions, strict=True):
             samples = self.recordings[index]
-            start = int(place * (len(samples) - self.length + 1))
+            start = int(position * (len(samples) - self.length + 1))
             rows.append(samples[start : start + self.length])
-        excerpts = torch.stack(rows)
+        segments = torch.stack(rows)
         if gain_db:
             gains = (2 * torch.rand(count, 1, generator=generator) - 1) * gain_db
-            louder = excerpts * 10 ** (gains / 20)
-            excerpts = louder / louder.abs().amax(dim=1, keepdim=True).clamp(min=1)  # clipping would be learnt
-        return excerpts
+            scaled = segments * 10 ** (gains / 20)
+            # Without this limit, the vocoder would learn to clip.
+            segments = scaled / scaled.abs().amax(dim=1, keepdim=True).clamp(min=1)
+        return segments

@@ -1,4 +1,4 @@
-"""`train_vocoder`: a recipe and recordings in; its vocoder, trained by itself, out as a file that recipes load."""
+"""Vocoder training: `train_vocoder` trains a recipe's vocoder alone and writes a file that recipes can load."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ Location = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class TrainedVocoder:
-    """What `train_vocoder` made.
+    """The result of `train_vocoder`.
 
     Attributes:
-        file: the tensors, in the vocoder's own naming; `vocoder.weights` of any recipe with this vocoder takes it.
-        vocoder: in eval mode.
-        history: one record a validation, as in metrics.jsonl.
-        seconds: spent on training.
+        file: The file of tensors, under the vocoder's own names. Any recipe with this vocoder can load it as
+            `vocoder.weights`.
+        vocoder: The trained vocoder, in eval mode.
+        history: One record per validation, as in metrics.jsonl.
+        seconds: The time spent on training.
     """
 
     file: Path
@@ -63,27 +64,28 @@ def train_vocoder(
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> TrainedVocoder:
-    """Train a recipe's vocoder by itself, from where its `weights` stand: random ones, published ones or a file's;
-    or from the vocoder of the recipe's `start`.
+    """Train a recipe's vocoder without its backbone and heads.
 
-    It learns to make recordings again from their mels. Who speaks does not matter, and neither backbone nor heads
-    are needed: the weights of the backbone are not asked for.
+    The vocoder learns to reconstruct recordings from their mels, so it does not matter who speaks in them. Training
+    starts from the vocoder's `weights` (random, published or from a file), or from the vocoder of the recipe's `start`.
+    The backbone's weights are not loaded.
 
     Args:
-        name: a recipe or a recipe's .yaml file; its `vocoder_training` says how.
-        data: a folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
-        out: a new folder for vocoder.safetensors, metrics.jsonl and recipe.yaml (what it was trained as).
-        overrides: of the recipe, `["vocoder_training.steps=3000"]` or a mapping of the same.
-        resume: go on with what was interrupted in `out`; the outcome is that of an uninterrupted training.
-        device: where it computes; a GPU where there is one.
-        progress: show it on standard error.
+        name: A recipe or a recipe's .yaml file. Its `vocoder_training` has the settings.
+        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
+        out: A new folder for vocoder.safetensors, metrics.jsonl and recipe.yaml (the recipe with its overrides).
+        overrides: Changes to the recipe, as `["vocoder_training.steps=3000"]` or as a mapping.
+        resume: Whether to resume the interrupted training in `out`. The result equals that of an uninterrupted one.
+        device: The device to train on; by default a GPU if there is one.
+        progress: Whether to show progress on standard error.
 
     Raises:
-        CorpusError: the recordings cannot be trained on.
-        RecipeError, UnknownNameError, WeightsError: the recipe cannot be built, or its vocoder not be trained.
-        RunError: `out` exists, there is nothing to resume, the disk refuses, or the recipe's start cannot be loaded.
-        VczooError: the loss is no longer finite.
-        KeyboardInterrupt: after a checkpoint was written; `resume` goes on from it.
+        CorpusError: The recordings cannot be used for training.
+        RecipeError, UnknownNameError, WeightsError: The recipe cannot be built, or its vocoder cannot be trained.
+        RunError: `out` already exists, there is nothing to resume, the disk cannot be written, or the recipe's start
+            cannot be loaded.
+        VczooError: The loss is not finite.
+        KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
     """
     folder = Path(out)
     _check_out(folder, resume)
@@ -97,26 +99,26 @@ def train_vocoder(
         corpus = read_corpus(data)
         if not corpus.split("validation"):
             raise CorpusError(
-                "no recording is marked for validation, which shows how the training goes; mark some in the "
-                "manifest, or leave the column split empty"
+                "no recording is marked for validation, which shows how training progresses; mark some in the "
+                "manifest, or leave the split column empty"
             )
-        told = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
-        identity = hashlib.sha256(told.encode()).hexdigest()
+        inputs = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
+        identity = hashlib.sha256(inputs.encode()).hexdigest()
         length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
-        excerpts = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
+        segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
         held_out = [Waveform.read(u.path, spec.sample_rate_hz) for u in corpus.split("validation")]
         trainer = VocoderTrainer(vocoder, spec, settings, device)
         try:
             write_text(folder / RECIPE, recipe.to_yaml())
         except OSError as error:
-            raise RunError(f"{folder}: cannot be written to ({error}); choose another --out") from error
+            raise RunError(f"{folder} cannot be written ({error}); choose another --out") from error
         with ProgressBar() if progress else NullProgress() as watcher:
             watcher.say(corpus.report())
-            state = fit_vocoder(trainer, excerpts, held_out, folder=folder, identity=identity, watcher=watcher)
+            state = fit_vocoder(trainer, segments, held_out, folder=folder, identity=identity, watcher=watcher)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in vocoder.state_dict().items()}
-    notes = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
+    metadata = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
     try:
-        write_tensors(folder / TENSORS, tensors, notes)
+        write_tensors(folder / TENSORS, tensors, metadata)
     except OSError as error:
         raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
     (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -126,44 +128,51 @@ def train_vocoder(
 def _check_out(folder: Path, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose a folder for the vocoder")
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if TENSORS in there:
+    entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if TENSORS in entries:
         raise RunError(
             f"{folder}: a trained vocoder is here; choose another --out. To train it further, give "
             f"vocoder.weights={folder / TENSORS}"
         )
-    if resume and CHECKPOINT not in there:
+    if resume and CHECKPOINT not in entries:
         raise RunError(f"{folder}: there is no {CHECKPOINT} to resume; start without --resume")
-    if there and not resume:
-        hint = "; --resume goes on with it" if CHECKPOINT in there else ""
+    if entries and not resume:
+        hint = "; --resume continues it" if CHECKPOINT in entries else ""
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
 
 
 def _build(recipe: Recipe) -> Vocoder:
     if recipe.vocoder is None:
-        raise RecipeError(recipe.name, ["vocoder: this recipe has none; give one, as in vocoder.use=vocos/small-16khz"])
+        raise RecipeError(
+            recipe.name, ["vocoder: this recipe has none; add one, for example vocoder.use=vocos/small-16khz"]
+        )
     faults: list[str] = []
-    given = vocoder_of_start(recipe)
-    ready = check_part(faults, "vocoder", "vocoder", recipe.vocoder, weights_needed=not given)
-    if ready and given and "weights" in ready.options:
+    start_tensors = vocoder_of_start(recipe)
+    ready = check_part(faults, "vocoder", "vocoder", recipe.vocoder, weights_needed=not start_tensors)
+    if ready and start_tensors and "weights" in ready.options:
         ready = replace(ready, options=ready.options | {"weights": "random"})
     vocoder: Vocoder | None = run_check(faults, "vocoder", lambda: ready.make({}), (WeightsError,)) if ready else None
     if vocoder is None:
         raise RecipeError(recipe.name, faults)
-    if given:
-        load_strictly(vocoder, given, where=f"the vocoder of the start {recipe.start}")
+    if start_tensors:
+        load_strictly(vocoder, start_tensors, where=f"the vocoder of the start {recipe.start}")
     return vocoder
 
 
 def _trainable(recipe: Recipe, vocoder: Vocoder) -> MelSpec:
-    """The mels that a vocoder is trained on."""
+    """The spec of the mels that the vocoder reads; raise RecipeError if the vocoder cannot be trained."""
     assert recipe.vocoder is not None
     use = recipe.vocoder.use
     if not any(parameter.requires_grad for parameter in vocoder.parameters()):
         raise RecipeError(
             recipe.name,
-            [f"vocoder.use: {use} has no parameters to train; vocos/small-16khz has, and `vczoo list --parts vocoder`"],
+            [
+                f"vocoder.use: {use} has no parameters to train; vocos/small-16khz has. `vczoo list --parts vocoder` "
+                "lists all vocoders"
+            ],
         )
     if not isinstance(vocoder.accepts, MelSpec):
-        raise RecipeError(recipe.name, [f"vocoder.use: {use} reads a backbone's frames; only vocoders of mels train"])
+        raise RecipeError(
+            recipe.name, [f"vocoder.use: {use} reads a backbone's frames; only vocoders that read mels can be trained"]
+        )
     return vocoder.accepts

@@ -1,7 +1,7 @@
-"""The training loop of vocoders: a vocoder, settings, excerpts and held-out recordings in; a trained vocoder out.
+"""The training loop of vocoders.
 
-A step makes excerpts again from their mels and lowers how far the copies are from them; from some step on,
-discriminators learn beside it, and the vocoder learns to deceive them, too.
+Each step reconstructs segments of recordings from their mels and reduces the distance between the two. From a step that
+the settings choose, discriminators train as well, and an adversarial loss is added.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from vczoo.training.vocoder.spectral_losses import MelDistance, StftDistance
 
 __all__ = ["VocoderTrainer", "fit_vocoder"]
 
-WEIGHT_DECAY = 0.01  # AdamW's; Vocos and HiFi-GAN were trained with it
-BETAS = (0.8, 0.99)  # HiFi-GAN's
-LARGEST_NORM = 1000.0  # of a gradient: as Descript's codec, for the step that would ruin those before it
+WEIGHT_DECAY = 0.01  # of AdamW, as in the training of Vocos and HiFi-GAN
+BETAS = (0.8, 0.99)  # as in HiFi-GAN
+LARGEST_NORM = 1000.0  # of the gradient, as in Descript's codec, so that no single step ruins the training
 
 
 class VocoderTrainer:
-    """A vocoder with what trains it: losses, discriminators and optimizers.
+    """A vocoder with its losses, discriminators and optimizers.
 
     Args:
-        vocoder: of mels, with parameters.
-        spec: of its mels.
-        settings: of its training.
-        device: where it computes.
+        vocoder: A vocoder that reads mels and has parameters.
+        spec: The spec of its mels.
+        settings: The settings of its training.
+        device: The device to train on.
     """
 
     def __init__(self, vocoder: Vocoder, spec: MelSpec, settings: VocoderTraining, device: torch.device) -> None:
@@ -60,8 +60,8 @@ class VocoderTrainer:
         self.log_mel, self.mel = LogMel(spec).to(device), MelDistance(spec).to(device)
         self.stft = StftDistance().to(device)
         self.joined_at = math.ceil(settings.adversarial_from * settings.steps)
-        wanted = self.joined_at < settings.steps and (settings.adversarial_weight or settings.feature_weight)
-        self.discriminators = discriminators_of(settings).to(device) if wanted else None
+        adversarial = self.joined_at < settings.steps and (settings.adversarial_weight or settings.feature_weight)
+        self.discriminators = discriminators_of(settings).to(device) if adversarial else None
         self.networks: dict[str, nn.Module] = {"vocoder": self.vocoder}
         if self.discriminators:
             self.networks["discriminators"] = self.discriminators
@@ -76,44 +76,48 @@ class VocoderTrainer:
         }
 
     def rate(self, step: int) -> float:
-        """The learning rate at a step: down to 0 along a cosine."""
+        """The learning rate at a step, which falls to 0 along a cosine."""
         return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
 
     def step(self, real: Tensor, number: int) -> dict[str, float]:
-        """One step on excerpts (B, S), a whole number of hops; the losses that it had.
+        """Train one step and return its losses.
+
+        Args:
+            real: Segments of recordings, (B, S); S is a multiple of the hop length.
+            number: The number of the step, from 0.
 
         Raises:
-            VczooError: a loss is not finite.
+            VczooError: A loss is not finite.
         """
         self.vocoder.train()
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = self.rate(number)
         wave = Waveform.of(real, self.log_mel.spec.sample_rate_hz)
-        made = self.vocoder.rebuild(self.log_mel(wave), wave).samples
-        length = min(made.shape[1], real.shape[1])
-        made, real = made[:, :length], real[:, :length]
-        losses = {"mel": self.mel(made, real), "stft": self.stft(made, real)}
+        generated = self.vocoder.rebuild(self.log_mel(wave), wave).samples
+        length = min(generated.shape[1], real.shape[1])
+        generated, real = generated[:, :length], real[:, :length]
+        losses = {"mel": self.mel(generated, real), "stft": self.stft(generated, real)}
         weights = {"mel": self.settings.mel_weight, "stft": self.settings.stft_weight}
-        found: dict[str, Tensor] = {}
+        discriminator_losses: dict[str, Tensor] = {}
         if self.discriminators and number >= self.joined_at:
             objective = self.settings.objective
             self.discriminators.requires_grad_(True)
-            telling = discriminator_loss(self.discriminators(real), self.discriminators(made.detach()), objective)
-            self._learn("discriminators", telling, number)
-            found["discriminators"] = telling.detach()
-            self.discriminators.requires_grad_(False)  # their gradients of the vocoder's loss would be read by nobody
+            loss = discriminator_loss(self.discriminators(real), self.discriminators(generated.detach()), objective)
+            self._learn("discriminators", loss, number)
+            discriminator_losses["discriminators"] = loss.detach()
+            self.discriminators.requires_grad_(False)  # the vocoder's loss must not compute gradients for them
             with torch.no_grad():
-                of_real = self.discriminators(real)
-            of_made = self.discriminators(made)
+                verdicts_of_real = self.discriminators(real)
+            verdicts = self.discriminators(generated)
             losses |= {
-                "adversarial": generator_loss(of_made, objective),
-                "features": feature_distance(of_real, of_made),
+                "adversarial": generator_loss(verdicts, objective),
+                "features": feature_distance(verdicts_of_real, verdicts),
             }
             weights |= {"adversarial": self.settings.adversarial_weight, "features": self.settings.feature_weight}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         self._learn("vocoder", loss, number)
-        found = {"loss": loss, **losses, **found}
-        return {name: float(value.detach()) for name, value in found.items()}
+        all_losses = {"loss": loss, **losses, **discriminator_losses}
+        return {name: float(value.detach()) for name, value in all_losses.items()}
 
     def _learn(self, name: str, loss: Tensor, number: int) -> None:
         value = float(loss.detach())
@@ -130,7 +134,7 @@ class VocoderTrainer:
 
 
 def discriminators_of(settings: VocoderTraining) -> Discriminators:
-    """Those that the settings name."""
+    """Build the discriminators that the settings name."""
     if settings.discriminators == "coarse":
         return Discriminators(settings.discriminator_channels, periods=(), resolutions=COARSE, coarse=True)
     return Discriminators(settings.discriminator_channels)
@@ -138,62 +142,73 @@ def discriminators_of(settings: VocoderTraining) -> Discriminators:
 
 def fit_vocoder(
     trainer: VocoderTrainer,
-    excerpts: VocoderSegments,
+    segments: VocoderSegments,
     held_out: Sequence[Waveform],
     *,
     folder: Path,
     identity: str,
     watcher: ProgressBar | NullProgress,
 ) -> VocoderState:
-    """Train, and validate on held-out recordings (1, S) at the vocoder's rate.
+    """Train a vocoder, and validate it on held-out recordings.
 
-    The weights of the last step stay: a distance of mels says little of what discriminators improve, so it does
-    not choose among them. A checkpoint in `folder` is resumed, and it gives the weights that an uninterrupted
-    training would have given. The first Ctrl-C ends the running step, writes a checkpoint and raises
-    KeyboardInterrupt. Torch's global random state is used: fork it around the call.
+    The vocoder keeps the weights of the last step. The distance of mels does not choose among steps, because it shows
+    little of what discriminators improve. A checkpoint in `folder` is resumed and gives the same weights as an
+    uninterrupted training. The first Ctrl-C finishes the current step, writes a checkpoint and raises
+    KeyboardInterrupt. This function uses torch's global random state, so fork that state around the call.
+
+    Args:
+        trainer: The vocoder with its losses and optimizers.
+        segments: The recordings to train on.
+        held_out: The recordings to validate on, (1, S) each, at the vocoder's rate.
+        folder: The folder for metrics.jsonl and the checkpoint.
+        identity: A digest of everything that decides the result; a checkpoint with a different one is refused.
+        watcher: The callback that reports progress.
+
+    Returns:
+        The state after the last step, with the history.
 
     Raises:
-        VczooError: a loss is not finite.
-        RunError: a checkpoint cannot be written or resumed.
-        KeyboardInterrupt: after the checkpoint is written.
+        VczooError: A loss is not finite.
+        RunError: A checkpoint cannot be written or resumed.
+        KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint.
     """
     settings, spec = trainer.settings, trainer.log_mel.spec
     device = next(trainer.vocoder.parameters()).device
     held_out = [wave.to(device) for wave in held_out]
-    file, kept = folder / CHECKPOINT, (trainer.networks, trainer.optimizers)
+    file, parts = folder / CHECKPOINT, (trainer.networks, trainer.optimizers)
     state = VocoderState(identity)
     if file.is_file():
-        state = load_vocoder_state(file, identity, *kept)
-    else:  # at once, so that whatever happens can be resumed and a full disk is noticed before the work is done
-        save_vocoder_state(file, state, *kept)
+        state = load_vocoder_state(file, identity, *parts)
+    else:  # save at once, so that any interruption can be resumed and a full disk is noticed before the work is done
+        save_vocoder_state(file, state, *parts)
     watcher.begin(1, settings.steps, state.step)
 
     with interruptible() as interrupted:
         began = time.perf_counter()
         state.baseline = state.baseline or distances(griffin_lim_like(spec).to(device), held_out, spec)
         while state.step < settings.steps:
-            # A seed for each step, so that nothing random has to be kept in a checkpoint.
+            # Seed every step, so that checkpoints need no random state.
             torch.manual_seed(seed_of(settings.seed, state.step, 1))
-            real = excerpts.draw(settings.batch_size, seed_of(settings.seed, state.step, 2), settings.gain_db).to(
+            real = segments.draw(settings.batch_size, seed_of(settings.seed, state.step, 2), settings.gain_db).to(
                 device
             )
             losses = trainer.step(real, state.step)
             state.count(losses)
             watcher.step(losses["loss"])
-            stops = interrupted.is_set()
-            validates = state.step % settings.validate_every == 0 or state.step == settings.steps
-            if validates:
+            must_stop = interrupted.is_set()
+            must_validate = state.step % settings.validate_every == 0 or state.step == settings.steps
+            if must_validate:
                 trainer.vocoder.eval()
                 figures = {"validation": distances(trainer.vocoder, held_out, spec), "griffin_lim": state.baseline}
-            if validates or stops:
+            if must_validate or must_stop:
                 state.seconds += time.perf_counter() - began
                 began = time.perf_counter()
-                if validates:
+                if must_validate:
                     record = state.record(trainer.rate(state.step - 1), figures)
                     write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.history))
                     watcher.say(_line(record))
-                save_vocoder_state(file, state, *kept)
-            if stops:
+                save_vocoder_state(file, state, *parts)
+            if must_stop:
                 raise KeyboardInterrupt
     trainer.vocoder.eval()
     return state
