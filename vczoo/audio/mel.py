@@ -1,4 +1,4 @@
-"""Waveform in, log-mel Frames out, under a `MelSpec`, always in float32."""
+"""Log-mel spectrograms of waveforms, as a `MelSpec` describes them, always in float32."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ __all__ = ["LogMel", "mel_filters"]
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram of a waveform.
+    """Module that computes the log-mel spectrogram of a waveform.
 
-    With `padding` zeros, a batch is one transform. A mirror image depends on where a recording ends, so with
-    reflection the recordings of one length run together and the others apart.
+    With zero padding, a batch is one transform. Reflection padding depends on where a recording ends, so a batch of
+    different lengths is then transformed one recording at a time.
+
+    Args:
+        spec: The mel format to produce.
     """
 
     window: Tensor
@@ -31,14 +34,14 @@ class LogMel(nn.Module):
         self.register_buffer("filters", mel_filters(spec), persistent=False)
 
     def forward(self, wave: Waveform) -> Frames:
-        """(B, S) -> (B, spec.num_frames(S), num_mels).
+        """Compute log-mel frames: (B, S) -> (B, spec.num_frames(S), num_mels).
 
         Raises:
-            ContractError: the waveform has another sample rate than the spec.
+            ContractError: The waveform does not have the sample rate of the spec.
         """
         if wave.sample_rate_hz != self.spec.sample_rate_hz:
             raise ContractError(
-                f"this mel wants {self.spec.sample_rate_hz} Hz, the waveform has {wave.sample_rate_hz} Hz; "
+                f"this log-mel expects {self.spec.sample_rate_hz} Hz, but the waveform has {wave.sample_rate_hz} Hz; "
                 "call wave.resample first"
             )
         counts = wave.lengths.tolist()
@@ -53,7 +56,7 @@ class LogMel(nn.Module):
     def _log_mel(self, samples: Tensor) -> Tensor:
         spec = self.spec
         around = spec.fft_length // 2 if spec.centred else (spec.fft_length - spec.hop_length) // 2
-        # One frame at least, of a recording shorter than a hop, too.
+        # At least one frame, even if the recording is shorter than a hop.
         short = max(0, 0 if spec.centred else spec.hop_length - samples.shape[1])
         spectrum = torch.stft(
             _pad(nn.functional.pad(samples, (0, short)), around, spec.padding),
@@ -72,7 +75,7 @@ class LogMel(nn.Module):
 
 
 def _pad(samples: Tensor, around: int, padding: str) -> Tensor:
-    """Zeros or the mirror image on both sides; what is too short to be mirrored is made longer by zeros."""
+    """Pad both sides with zeros or the mirror image; zeros extend a recording that is too short to mirror."""
     if padding == "zeros":
         return nn.functional.pad(samples, (around, around))
     missing = max(0, around + 1 - samples.shape[1])
@@ -81,7 +84,7 @@ def _pad(samples: Tensor, around: int, padding: str) -> Tensor:
 
 
 def mel_filters(spec: MelSpec) -> Tensor:
-    """The mel filter bank of a spec, (fft_length // 2 + 1, num_mels) (torchaudio)."""
+    """Mel filter bank of a spec, computed by torchaudio: (fft_length // 2 + 1, num_mels)."""
     filters: Tensor = melscale_fbanks(
         n_freqs=spec.fft_length // 2 + 1,
         f_min=spec.min_hz,

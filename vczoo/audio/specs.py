@@ -1,6 +1,6 @@
-"""What must agree between two parts: `FrameSpec` for any frames, `MelSpec` for log-mels. No torch here.
+"""Frame formats: `FrameSpec` for a backbone's content frames, `MelSpec` for log-mels, and the check that two agree.
 
-A producer's spec goes in, a consumer's spec goes in, and every disagreement comes out as a sentence.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from vczoo.errors import ContractError
 
 __all__ = ["FrameSpec", "MelSpec", "check_contract", "mismatches"]
 
-# What some vocoder might need, and a filter bank of a few seconds at most to compute.
+# Generous for any vocoder, and a filter bank still takes at most a few seconds to compute.
 LARGEST = {
     "sample_rate_hz": 768_000,
     "num_mels": 512,
@@ -25,18 +25,18 @@ MOST_FRAMES_A_SECOND = 4000
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """What a backbone's frames are.
+    """Format of a backbone's frames.
 
     Attributes:
-        sample_rate_hz: rate of the waveform that the frames were made from.
-        hop_length: samples from one frame to the next.
-        channels: width of a frame.
+        sample_rate_hz: Sample rate of the waveform that the frames are computed from.
+        hop_length: Number of samples from one frame to the next.
+        channels: Number of channels of a frame.
     """
 
     sample_rate_hz: int
     hop_length: int
     channels: int
-    first_frame: ClassVar[float] = 0.0  # where the first frame stands, in frames from the recording's start
+    first_frame: ClassVar[float] = 0.0  # position of the first frame, in frames from the recording's start
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -45,33 +45,35 @@ class FrameSpec:
 
     @property
     def frame_rate_hz(self) -> float:
-        """Frames a second."""
+        """Number of frames per second."""
         return self.sample_rate_hz / self.hop_length
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a waveform of `num_samples` samples, at least 1."""
+        """Number of frames of a waveform of `num_samples` samples, at least 1."""
         return max(1, -(-num_samples // self.hop_length))
 
 
 @dataclass(frozen=True)
 class MelSpec:
-    """What a log-mel spectrogram is. The default is that of this zoo; the rest is what other vocoders were trained on.
+    """Format of a log-mel spectrogram.
+
+    The defaults are the format of the models in this zoo; the other values are for vocoders trained elsewhere.
 
     Attributes:
-        sample_rate_hz: rate of the waveform.
-        num_mels: bands.
-        fft_length: samples of the FFT and of its Hann window.
-        hop_length: samples from one frame to the next.
-        min_hz: lower edge of the lowest band.
-        max_hz: upper edge of the highest band.
-        floor: mel magnitudes below it are raised to it before the logarithm.
-        filter_scale: mel scale that the bands are equally spaced on.
-        filter_norm: slaney gives every band the same area; none gives every band a peak of 1.
-        log_base: of the logarithm.
-        padding: what stands before and after a recording, zeros or its mirror image.
-        centred: whether frame t is centred on sample t * hop_length. Otherwise it is centred half a hop later,
-            and there is one frame less: HiFi-GAN's convention.
-        epsilon: added to the squared magnitudes before the root.
+        sample_rate_hz: Sample rate of the waveform.
+        num_mels: Number of mel bands.
+        fft_length: Length of the FFT and of its Hann window, in samples.
+        hop_length: Number of samples from one frame to the next.
+        min_hz: Lower edge of the lowest band.
+        max_hz: Upper edge of the highest band.
+        floor: Smallest mel magnitude; lower ones are raised to it before the logarithm.
+        filter_scale: Mel scale on which the bands are equally spaced.
+        filter_norm: Normalization of the filters. "slaney" gives every band the same area, "none" a peak of 1.
+        log_base: Base of the logarithm.
+        padding: Padding before and after a recording: zeros, or its mirror image.
+        centred: Whether frame t is centered on sample t * hop_length. Otherwise it is centered half a hop later, and
+            there is one frame less: HiFi-GAN's convention.
+        epsilon: Value that is added to the squared magnitudes before the square root.
     """
 
     sample_rate_hz: int = 16000
@@ -91,7 +93,7 @@ class MelSpec:
     def __post_init__(self) -> None:
         for name, valid in {name: get_args(hint) for name, hint in get_type_hints(type(self)).items()}.items():
             if valid and getattr(self, name) not in valid:
-                raise ContractError(f"{name} is one of {', '.join(valid)}, got {getattr(self, name)!r}")
+                raise ContractError(f"{name} must be one of {', '.join(valid)}; got {getattr(self, name)!r}")
         for name in ("sample_rate_hz", "num_mels", "fft_length", "hop_length"):
             _check_size(name, getattr(self, name))
         _check_rate(self.sample_rate_hz, self.hop_length)
@@ -110,46 +112,54 @@ class MelSpec:
             raise ContractError(f"epsilon must be 0 or more, got {self.epsilon!r}")
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a waveform of `num_samples` samples, at least 1."""
+        """Number of frames of a waveform of `num_samples` samples, at least 1."""
         return 1 + num_samples // self.hop_length if self.centred else max(1, num_samples // self.hop_length)
 
     @property
     def frame_rate_hz(self) -> float:
-        """Frames a second."""
+        """Number of frames per second."""
         return self.sample_rate_hz / self.hop_length
 
     @property
     def channels(self) -> int:
-        """Width of a frame: the number of bands."""
+        """Number of channels of a frame: the number of mel bands."""
         return self.num_mels
 
     @property
     def first_frame(self) -> float:
-        """Where the first frame is centred, in frames from the recording's start."""
+        """Center of the first frame, in frames from the recording's start."""
         return 0.0 if self.centred else 0.5
 
 
-def mismatches(made: MelSpec | FrameSpec, wanted: MelSpec | FrameSpec) -> list[str]:
-    """Every field in which the frames that are made differ from those that are wanted, as sentences."""
-    if type(made) is not type(wanted):
-        return [f"the maker gives a {type(made).__name__}, the reader wants a {type(wanted).__name__}"]
+def mismatches(actual: MelSpec | FrameSpec, expected: MelSpec | FrameSpec) -> list[str]:
+    """Describe every field in which the frames that a part produces differ from those that the next part expects."""
+    if type(actual) is not type(expected):
+        return [f"the producer's spec is a {type(actual).__name__}, expected a {type(expected).__name__}"]
     return [
-        f"{field.name} is {getattr(made, field.name)!r} but {getattr(wanted, field.name)!r} is wanted"
-        for field in fields(made)
-        if getattr(made, field.name) != getattr(wanted, field.name)
+        f"{field.name} is {getattr(actual, field.name)!r}, expected {getattr(expected, field.name)!r}"
+        for field in fields(actual)
+        if getattr(actual, field.name) != getattr(expected, field.name)
     ]
 
 
-def check_contract(maker: str, made: MelSpec | FrameSpec, reader: str, wanted: MelSpec | FrameSpec) -> None:
-    """Check that what one part makes is what the next reads.
+def check_contract(producer: str, actual: MelSpec | FrameSpec, consumer: str, expected: MelSpec | FrameSpec) -> None:
+    """Check that a part produces the frames that the next part expects.
+
+    Args:
+        producer: Name of the part that produces the frames.
+        actual: Format of the frames that it produces.
+        consumer: Name of the part that reads the frames.
+        expected: Format of the frames that it expects.
 
     Raises:
-        ContractError: with every disagreement, and both parts by name.
+        ContractError: The formats differ. The message names both parts and every field that differs.
     """
-    faults = mismatches(made, wanted)
+    faults = mismatches(actual, expected)
     if faults:
         raise ContractError(
-            f"{maker} does not fit {reader}: " + "; ".join(faults) + f". Give both the same {type(wanted).__name__}."
+            f"{producer} does not fit {consumer}: "
+            + "; ".join(faults)
+            + f". Give both the same {type(expected).__name__}."
         )
 
 
@@ -157,12 +167,12 @@ def _check_size(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ContractError(f"{name} must be a positive whole number, got {value!r}")
     if value > LARGEST[name]:
-        raise ContractError(f"{name} is at most {LARGEST[name]}, got {value}")
+        raise ContractError(f"{name} must be at most {LARGEST[name]}, got {value}")
 
 
 def _check_rate(sample_rate_hz: int, hop_length: int) -> None:
     if not hop_length <= sample_rate_hz <= MOST_FRAMES_A_SECOND * hop_length:
         raise ContractError(
-            f"hop_length {hop_length} at {sample_rate_hz} Hz makes {sample_rate_hz / hop_length:.4g} frames a second, "
-            f"1 to {MOST_FRAMES_A_SECOND} are possible"
+            f"hop_length {hop_length} at {sample_rate_hz} Hz makes {sample_rate_hz / hop_length:.4g} frames per second "
+            f"(expected 1 to {MOST_FRAMES_A_SECOND})"
         )

@@ -1,7 +1,7 @@
-"""`Waveform`: recordings in memory, (B, S) in [-1, 1], whole; `sound_file` and `sound_writer` do the audio I/O, alone.
+"""`Waveform`: a batch of mono recordings in memory, (B, S) in [-1, 1], with reading, writing and resampling.
 
-Paths go in and waveforms come out; waveforms go in and files come out. Formats are those of libsndfile
-(WAV, FLAC, OGG, MP3), any rate and channel count; channels are averaged.
+It reads and writes the formats of libsndfile (WAV, FLAC, OGG, MP3) at any sample rate and channel count; channels are
+averaged. `reader` and `writer` do the audio I/O, block by block.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vczoo.errors import AudioError
 
 __all__ = ["AUDIO_SUFFIXES", "LONGEST_SECONDS", "Waveform"]
 
-LONGEST_SECONDS = 30.0  # that a backbone hears at once: longer recordings are taken as several
+LONGEST_SECONDS = 30.0  # the longest input of a backbone; longer recordings are split into parts
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ class Waveform:
     """A batch of mono recordings at one sample rate.
 
     Attributes:
-        samples: (B, S) float32 in [-1, 1]; past an item's length there is silence.
-        sample_rate_hz: samples a second.
-        lengths: (B,) int64, valid samples of each item.
-        mark: what made it, where it was converted or read from a file that says so; `save` writes it into the file.
+        samples: Samples (B, S), float32 in [-1, 1]. Past an item's length there is silence.
+        sample_rate_hz: Sample rate in Hz.
+        lengths: Number of valid samples of each item, (B,) int64.
+        mark: Provenance mark of a converted recording, or of a file that carries one; None otherwise. `save` writes it
+            into the file.
     """
 
     samples: Tensor
@@ -48,7 +49,7 @@ class Waveform:
         """Wrap `samples` of shape (S,) or (B, S), all of them valid.
 
         Raises:
-            AudioError: for any other shape.
+            AudioError: `samples` has any other shape.
         """
         if samples.ndim == 1:
             samples = samples[None]
@@ -59,10 +60,12 @@ class Waveform:
 
     @classmethod
     def batch(cls, waves: Sequence[Waveform]) -> Waveform:
-        """Stack waveforms of one rate, the shorter ones followed by silence; a mark that all of them have stays.
+        """Stack waveforms of one sample rate, with silence after the shorter ones.
+
+        The batch has a mark if all waveforms have the same one.
 
         Raises:
-            AudioError: when there is none, or when the rates differ.
+            AudioError: `waves` is empty, or the sample rates differ.
         """
         rates = {wave.sample_rate_hz for wave in waves}
         if len(rates) != 1:
@@ -79,11 +82,16 @@ class Waveform:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], sample_rate_hz: int | None = None) -> Waveform:
-        """Read one recording, averaged to mono and, where `sample_rate_hz` is given, resampled to it: (1, S).
+        """Read one recording as (1, S), averaged to mono.
+
+        Args:
+            path: A sound file.
+            sample_rate_hz: Sample rate to resample to. None keeps the file's.
 
         Raises:
-            AudioError: the file is absent, is not audio, is truncated, is shorter than 20 ms, holds NaN or
-                infinity, is silent throughout, or its rate has too small a factor in common with the wanted one.
+            AudioError: The file is missing, is not audio, is truncated, is shorter than 20 ms, contains NaN or
+                infinity, or is silent throughout; or the common factor of its sample rate and `sample_rate_hz` is too
+                small.
         """
         reader = SoundReader(path)
         wave = replace(cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz), mark=reader.mark)
@@ -102,7 +110,7 @@ class Waveform:
 
     @property
     def seconds(self) -> float:
-        """Valid seconds, all items together."""
+        """Total duration of all items in seconds, without padding."""
         return float(self.lengths.sum()) / self.sample_rate_hz
 
     def to(self, device: torch.device | str) -> Waveform:
@@ -110,11 +118,11 @@ class Waveform:
         return replace(self, samples=self.samples.to(device), lengths=self.lengths.to(device))
 
     def resample(self, sample_rate_hz: int) -> Waveform:
-        """Resample with a windowed sinc (torchaudio); each item keeps its duration.
+        """Resample with a windowed sinc (torchaudio). Each item keeps its duration.
 
         Raises:
-            AudioError: for a rate that is not a positive whole number, or has too small a factor in common with
-                this one.
+            AudioError: `sample_rate_hz` is not a positive whole number, or its common factor with the present sample
+                rate is too small.
         """
         sample_rate_hz = whole_rate(sample_rate_hz)
         if sample_rate_hz == self.sample_rate_hz:
@@ -124,12 +132,12 @@ class Waveform:
             (self.lengths * sample_rate_hz + self.sample_rate_hz - 1) // self.sample_rate_hz,
             max=samples.shape[1],
         )
-        # The filter rings on past an item's end; there is silence there, as when the item is resampled alone.
+        # The filter rings on past an item's end. Silence it, so that the item equals itself resampled alone.
         valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
         return Waveform(samples * valid, sample_rate_hz, lengths, self.mark)
 
     def parts(self, longest_seconds: float = LONGEST_SECONDS) -> list[Waveform]:
-        """Every item, (1, length); in parts of equal duration where it is longer than that."""
+        """Split into single items, (1, length); items longer than `longest_seconds` into parts of equal duration."""
         items = [self[index] for index in range(len(self))]
         return [part for item in items for part in item._parts(math.ceil(item.seconds / longest_seconds))]
 
@@ -138,11 +146,16 @@ class Waveform:
         return [self._cut(part) for part in parts]
 
     def _cut(self, samples: Tensor) -> Waveform:
-        """A part of this one, all of it valid."""
+        """A part of this waveform; all its samples are valid."""
         return replace(Waveform.of(samples, self.sample_rate_hz), mark=self.mark)
 
     def trim(self, below_peak_db: float = 40.0, frame_seconds: float = 0.02) -> Waveform:
-        """Cut silence from both ends of each item: frames whose RMS is `below_peak_db` under the loudest frame."""
+        """Trim silence from both ends of each item.
+
+        Args:
+            below_peak_db: A frame is silent if its RMS is more than this many dB below that of the loudest frame.
+            frame_seconds: Length of a frame in seconds.
+        """
         frame = max(1, round(frame_seconds * self.sample_rate_hz))
         items = []
         for index in range(len(self)):
@@ -156,17 +169,21 @@ class Waveform:
         return Waveform.batch(items)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the one item to a file, 16-bit, in the format of its suffix, with its mark; return the path.
+        """Save a waveform of one item as a 16-bit sound file with its mark, and return the path.
 
-        The file appears whole or not at all. Samples outside [-1, 1] are clipped.
+        The file is written completely or not at all. Samples outside [-1, 1] are clipped.
+
+        Args:
+            path: The file to write. Its suffix chooses the format.
+            overwrite: Whether to replace an existing file.
 
         Raises:
-            AudioError: the batch holds several items, the suffix is not a known format, the path exists and
+            AudioError: The batch holds several items, the suffix is not a known format, the path exists and
                 `overwrite` is false, or the disk refuses.
         """
         path = Path(path)
         if len(self) != 1:
-            raise AudioError(f"{path}: one file holds one waveform, this batch has {len(self)}; save wave[i]")
+            raise AudioError(f"{path}: a file holds one waveform, got a batch of {len(self)}; save wave[i]")
         with SoundWriter(path, self.sample_rate_hz, overwrite=overwrite, mark=self.mark) as file:
             file.write(self[0].samples[0].detach().clamp(-1.0, 1.0).cpu().numpy())
         return path

@@ -1,4 +1,4 @@
-"""`Converter`, what a user holds: recordings and voices by name in, converted speech out; and `load`."""
+"""`Converter`: a loaded model with named voices that converts, streams, enrolls, transcribes and publishes."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ __all__ = ["Converter"]
 
 Recording = str | os.PathLike[str] | Waveform
 
-SAMPLED_VOICES = 4  # of a run with many, whose samples a card shows
-WHOLE_SECONDS = 30.0  # longer recordings are converted piece by piece
+SAMPLED_VOICES = 4  # a model card has samples of at most this many voices
+WHOLE_SECONDS = 30.0  # longer recordings are converted in chunks
 
 
 class Converter:
     """A model with named voices.
 
     Args:
-        run: what is loaded or was trained.
-        device: where it computes; a GPU where there is one.
+        run: The loaded or fine-tuned run: model, recipe and voices.
+        device: Torch device to compute on. By default a GPU, if there is one.
     """
 
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
@@ -66,27 +66,27 @@ class Converter:
 
     @property
     def recipe(self) -> Recipe:
-        """What it is made of."""
+        """The recipe that the model was built from."""
         return self.run.recipe
 
     @property
     def voices(self) -> tuple[str, ...]:
-        """Names that `convert` takes."""
+        """Names of the voices that `convert` accepts."""
         return tuple(self.run.voices)
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Speakers of the training data."""
+        """Names of the speakers in the training data."""
         return self.run.speakers
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What `classify` tells apart; empty without a trained label head."""
+        """Labels that `classify` scores; empty without a trained label head."""
         return self.run.labels
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """Figures of the fine-tune; empty before one."""
+        """Metrics of the fine-tuning; empty if the model has not been fine-tuned."""
         return self.run.metrics
 
     def convert(
@@ -98,26 +98,27 @@ class Converter:
         mark: bool = True,
         watermark: str = "",
     ) -> Waveform:
-        """Say what a recording says in a voice; one of more than half a minute piece by piece.
+        """Convert a recording to a voice. Recordings longer than half a minute are converted in chunks.
 
         Args:
-            source: a file or waveform of any rate.
-            voice: one of `voices`, or a mix by shares: "alice:0.7,bob:0.3" or `{"alice": 0.7, "bob": 0.3}`.
-            semitones: how far pitch is moved; None moves its mean to the voice's.
-            mark: whether it says that it is synthetic, in this recipe and voice; `save` writes that into the file.
-            watermark: name of a registered watermark to embed, inaudibly; nothing by default.
+            source: A sound file, or a waveform with one recording, at any sample rate.
+            voice: One of `voices`, or a mix by shares: "alice:0.7,bob:0.3" or `{"alice": 0.7, "bob": 0.3}`.
+            semitones: Pitch shift in semitones. None moves the mean pitch of the source to the voice's mean pitch.
+            mark: Whether the result carries a provenance mark: that it is synthetic, and which recipe and voice made
+                it. `save` writes the mark into the file.
+            watermark: Name of a registered watermark to embed inaudibly. By default, none.
 
         Returns:
-            (1, S) at the model's rate, as long as the source.
+            A waveform (1, S) at the model's sample rate, as long as the source.
 
         Raises:
-            VoiceError: no such voice, shares that do not add up to 1, or the recipe only recognises.
-            AudioError: the source cannot be read, or is a batch of several.
+            VoiceError: There is no such voice, the shares do not add up to 1, or the recipe has no voice head.
+            AudioError: The source cannot be read, or is a batch of several recordings.
             ContractError: `semitones` is NaN or infinite.
-            VczooError: no such watermark.
+            VczooError: There is no such watermark.
         """
-        made = self._made(source, voice, semitones, watermark)
-        wave = Waveform.of(torch.cat(list(made)), self.model.sample_rate_hz)
+        blocks = self._converted_blocks(source, voice, semitones, watermark)
+        wave = Waveform.of(torch.cat(list(blocks)), self.model.sample_rate_hz)
         return replace(wave, mark=self._mark(voice) if mark else None)
 
     def convert_file(
@@ -132,30 +133,33 @@ class Converter:
         watermark: str = "",
         watch: Callable[[float], None] | None = None,
     ) -> float:
-        """As `convert`, straight into a file, in memory that does not grow with the recording's length.
+        """Convert a recording straight into a file. Memory use does not grow with the length of the recording.
 
         Args:
-            out: the file to make; it appears whole or not at all.
-            overwrite: whether a file that is there is replaced.
-            mark: whether the file's metadata say that it is synthetic, in this recipe and voice.
-            watermark: as for `convert`.
-            watch: called now and then with the seconds that are written.
+            source: A sound file, or a waveform with one recording, at any sample rate.
+            out: The file to write. It is written completely or not at all.
+            voice: As for `convert`.
+            semitones: As for `convert`.
+            overwrite: Whether to replace an existing file.
+            mark: Whether the file's metadata say that it is synthetic, and which recipe and voice made it.
+            watermark: As for `convert`.
+            watch: Progress callback, called from time to time with the number of seconds written so far.
 
         Returns:
-            The seconds that were written.
+            The number of seconds written.
 
         Raises:
-            VoiceError, AudioError, ContractError, VczooError: as `convert`, and `out` exists, is of no known format or
-                would lie in a file, or the disk refuses.
+            VoiceError, AudioError, ContractError, VczooError: As for `convert`. Also AudioError if `out` exists, has an
+                unknown format or has a file where its folder should be, or if the disk refuses.
         """
         rate = self.model.sample_rate_hz
-        told = self._mark(voice) if mark else None
-        # Made first, since its faults come before the work.
-        writer = SoundWriter(out, rate, overwrite=overwrite, mark=told)
-        made = self._made(source, voice, semitones, watermark)
-        first = next(made)  # the recording was read once then, and has no fault
+        provenance = self._mark(voice) if mark else None
+        # The writer comes first, so that a bad output path is reported before the conversion starts.
+        writer = SoundWriter(out, rate, overwrite=overwrite, mark=provenance)
+        blocks = self._converted_blocks(source, voice, semitones, watermark)
+        first = next(blocks)  # the whole recording has been read once and has no fault
         with writer as file:
-            for block in chain([first], made):
+            for block in chain([first], blocks):
                 file.write(block.numpy())
                 if watch:
                     watch(file.written / rate)
@@ -172,26 +176,30 @@ class Converter:
         history_seconds: float = 4.0,
         lookahead_seconds: float = 0.25,
     ) -> Stream:
-        """Convert while somebody is still speaking: blocks of samples in, an iterator of converted blocks out.
+        """Convert speech block by block, while somebody is still speaking.
 
         Args:
-            blocks: samples (S,) in [-1, 1], of any lengths.
-            voice: as for `convert`.
-            semitones: how far pitch is moved; None moves the mean of what was heard so far to the voice's.
-            sample_rate_hz: of the blocks; None for the model's.
-            block_seconds: of a block that comes out, rounded to where frames of content and vocoder begin together.
-            history_seconds: that are heard again with each block; more is nearer to `convert`, and slower.
-            lookahead_seconds: that are heard before a block is made.
+            blocks: Blocks of samples (S,) in [-1, 1], each of any length.
+            voice: As for `convert`.
+            semitones: Pitch shift in semitones. None moves the mean pitch of the input so far to
+                that of the voice.
+            sample_rate_hz: Sample rate of the input blocks. None means the model's.
+            block_seconds: Length of an output block, rounded to the grid on which content frames and vocoder frames
+                begin together.
+            history_seconds: Past input that is encoded again with each block. More comes closer to `convert`, but is
+                slower.
+            lookahead_seconds: Future input that must arrive before a block is converted.
 
         Returns:
-            The blocks (S',) at the model's rate, together as long as what came in; and `latency_seconds`. They are bare
-            tensors and carry no mark: who writes or sends them says that they are synthetic.
+            An iterator over output blocks (S',) at the model's sample rate, together as long as the input, with the
+            attribute `latency_seconds`. The blocks are plain tensors and carry no mark: if you write or send them, say
+            that they are synthetic.
 
         Raises:
-            VoiceError: as `convert`.
-            ContractError: a length is out of range, or `semitones` is NaN or infinite.
-            AudioError: `sample_rate_hz` is no rate that can be resampled; while it is iterated over, a block that came
-                in is no row of finite floats.
+            VoiceError: As for `convert`.
+            ContractError: A length is out of range, or `semitones` is NaN or infinite.
+            AudioError: `sample_rate_hz` cannot be resampled to the model's rate; or, during iteration, an input block
+                is not a one-dimensional row of finite floats.
         """
         return Stream(
             self.model,
@@ -206,106 +214,135 @@ class Converter:
         )
 
     def enroll(self, name: str, recordings: Recording | Sequence[Recording], *, overwrite: bool = False) -> None:
-        """Add a voice from recordings of it, with no training; `save` keeps it. Long ones are heard in parts.
+        """Add a voice from recordings of it, without training. `save` writes it with the run.
+
+        Args:
+            name: Name of the voice: printable text without "/".
+            recordings: One or several sound files or waveforms of the speaker. Long ones are encoded in parts.
+            overwrite: Whether to replace a voice of this name.
 
         Raises:
-            VoiceError: the name is taken (and `overwrite` false) or not fit for one, there is no recording, or the
-                recipe has no head that would keep anything of a voice.
-            AudioError: a recording cannot be read; the voice is not added then.
+            VoiceError: The name is taken and `overwrite` is false, the name is not valid, there is no recording, or the
+                recipe has no speaker head and no voice head.
+            AudioError: A recording cannot be read. The voice is not added then.
         """
         if not self.model.speaker_heads and not self.model.voice_heads:
-            raise VoiceError("this recipe has neither a speaker nor a voice head, so it keeps no voices")
+            raise VoiceError("this recipe has neither a speaker head nor a voice head, so no voice can be enrolled")
         if not name.strip() or "/" in name or not name.isprintable():
-            raise VoiceError(f"a voice's name is printable text without '/', got {name!r}")
-        alike = [known for known in own_voices(self.run) if known.casefold() == name.casefold()]
-        if alike and not (overwrite and name in alike):
-            raise VoiceError(f"voice {alike[0]!r} is there already; choose another name, or overwrite it on purpose")
+            raise VoiceError(f"a voice's name must be printable text without '/', got {name!r}")
+        same_names = [voice for voice in own_voices(self.run) if voice.casefold() == name.casefold()]
+        if same_names and not (overwrite and name in same_names):
+            raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
         if isinstance(recordings, str | os.PathLike | Waveform):
             recordings = [recordings]
         waves = [self._read(recording) for recording in recordings]
         self.run.voices[name] = Voice(name, self.model.enroll(waves))
-        for lent in [known for known in self.voices if known != name and known.casefold() == name.casefold()]:
-            del self.run.voices[lent]
+        # A bundled voice of the same name gives way.
+        for bundled in [voice for voice in self.voices if voice != name and voice.casefold() == name.casefold()]:
+            del self.run.voices[bundled]
 
     def identify(self, recording: Recording) -> dict[str, float]:
-        """Cosine of a recording's speaker embedding to that of each voice, the nearest first.
+        """Compare a recording's speaker with each voice.
+
+        Args:
+            recording: A sound file or waveform.
+
+        Returns:
+            The cosine similarity of the speaker embeddings for each voice, the most similar first.
 
         Raises:
-            VoiceError: the recipe has no speaker head, or there is no voice.
-            AudioError: the recording cannot be read.
+            VoiceError: The recipe has no speaker head, or there is no voice.
+            AudioError: The recording cannot be read.
         """
         embedding = self.embed(recording)
         if not self.voices:
-            raise VoiceError("there is no voice to compare with; `enroll` adds one from recordings")
+            raise VoiceError("there is no voice to compare with; add one from recordings with `enroll`")
         key = f"{next(iter(self.model.speaker_heads))}.embedding"
         scores = {name: float(embedding @ voice.tensors[key]) for name, voice in self.run.voices.items()}
         return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
     def embed(self, recording: Recording) -> Tensor:
-        """The speaker embedding of a recording: (E,), of length 1; of a long one, the mean over its parts.
+        """Compute the speaker embedding of a recording.
+
+        Args:
+            recording: A sound file or waveform.
+
+        Returns:
+            A vector (E,) of length 1. For a long recording it is the mean over its parts.
 
         Raises:
-            VoiceError: the recipe has no speaker head.
-            AudioError: the recording cannot be read.
+            VoiceError: The recipe has no speaker head.
+            AudioError: The recording cannot be read.
         """
         if not self.model.speaker_heads:
-            raise VoiceError("this recipe has no speaker head; load one that has, see `vczoo list`")
+            raise VoiceError("this recipe has no speaker head; load a recipe that has one, see `vczoo list`")
         return next(iter(self.model.embed(self._read(recording)).values()))[0].cpu()
 
     def transcribe(self, recording: Recording) -> str:
-        """What is said in a recording, as the recipe's first text head writes it, however long it is.
+        """Transcribe a recording of any length with the recipe's first text head.
+
+        Args:
+            recording: A sound file, or a waveform with one recording.
 
         Raises:
-            VczooError: the recipe has no text head, or a fresh one.
-            AudioError: the recording cannot be read, or is a batch of several.
+            VczooError: The recipe has no text head, or its text head has not been trained.
+            AudioError: The recording cannot be read, or is a batch of several recordings.
         """
         self.check_transcribes()
-        return transcribe(self.model, self._one(recording))
+        return transcribe(self.model, self._read_single(recording))
 
     def classify(self, recording: Recording) -> dict[str, float]:
-        """The probability of each label that the recipe's first label head knows, the likeliest first.
+        """Compute the probability of each label with the recipe's first label head, the most likely first.
+
+        Args:
+            recording: A sound file, or a waveform with one recording.
 
         Raises:
-            VczooError: the recipe has no label head, or a fresh one.
-            AudioError: the recording cannot be read, or is a batch of several.
+            VczooError: The recipe has no label head, or its label head has not been trained.
+            AudioError: The recording cannot be read, or is a batch of several recordings.
         """
         self.check_classifies()
-        return classify(self.model, self._one(recording))
+        return classify(self.model, self._read_single(recording))
 
     def check_transcribes(self) -> None:
-        """Refuse what cannot `transcribe`.
+        """Raise VczooError if there is no trained text head.
 
         Raises:
-            VczooError: there is no text head, or a fresh one.
+            VczooError: The recipe has no text head, or its text head has not been trained.
         """
         check_transcribes(self.model, bool(self.run.metrics))
 
     def check_classifies(self) -> None:
-        """Refuse what cannot `classify`.
+        """Raise VczooError if there is no trained label head.
 
         Raises:
-            VczooError: there is no label head, or a fresh one.
+            VczooError: The recipe has no label head, or its label head has not been trained.
         """
         check_classifies(self.model, self.labels)
 
     def save(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, whole: bool = False, half: bool = False
     ) -> Path:
-        """Write it as a run folder, which `load` reads.
+        """Save the converter as a run folder, which `load` reads.
 
         Args:
-            overwrite: whether a run that is there is replaced.
-            whole: whether what is the pretrained base's is kept, too, so that nobody needs the base to load it.
-            half: whether float32 is written as float16: half the bytes, each value rounded to 11 significant bits.
-                `load` makes float32 of it again; the model in memory stays as it is. What is pushed is written in full.
+            path: The folder to write.
+            overwrite: Whether to replace an existing run.
+            whole: Whether to save the tensors of the pretrained base, too, so that loading does not need the base.
+            half: Whether to write float32 as float16: half the bytes, each value rounded to 11 significant bits.
+                `load` turns it into float32 again, and the model in memory stays as it is. `push_to_hub` always
+                writes float32.
+
+        Returns:
+            The path of the run folder.
 
         Raises:
-            RunError: the path exists (and `overwrite` is false or it is no run), the disk refuses, or `half` and a
-                value is beyond float16's, 65504.
+            RunError: The path exists and either `overwrite` is false or it is not a run; the disk refuses; or `half` is
+                set and a value is beyond 65504, the largest of float16.
         """
         path = Path(path)
         if path.exists() and not (overwrite and is_run(path)):
-            raise RunError(f"{path} exists; choose another folder, or overwrite a run on purpose")
+            raise RunError(f"{path} exists; choose another folder, or set overwrite if it is a run to replace")
         return save_run(self.run, path, whole=whole, half=half)
 
     def push_to_hub(
@@ -324,36 +361,41 @@ class Converter:
         message: str = "",
         dry_run: bool = False,
     ) -> Published:
-        """Publish it on the Hugging Face Hub, in one commit, with a generated card. No recording leaves the machine.
+        """Publish the model and its voices on the Hugging Face Hub, in one commit, with a generated model card.
+
+        No recording leaves the machine.
 
         Args:
-            name: owner/name.
-            license: identifier of the Hub, cc-by-4.0; it must go with those of the base weights and the data.
-            consent: by what right its voices are shared: own-voice, written-consent, public-dataset:<name>, synthetic.
-            private: whether only its owner sees it.
-            tag: a name for this version, v1.
-            whole: whether the base's tensors are published, too, so that nobody needs the base to load it.
-            languages: that its voices speak, by their codes.
-            data_license: of the recordings, where it is known.
-            samples: recordings that are converted into its first voices, for the card; these conversions are published.
-            share_frames: whether voices may be published that hold their recordings frame by frame, as kNN's do.
-            message: of the commit.
-            dry_run: whether all is made and checked, and nothing is sent.
+            name: Hub repository, owner/name.
+            license: License identifier of the Hub, such as cc-by-4.0. It must be compatible with the licenses of the
+                base weights and of the data.
+            consent: The right by which the voices are shared: own-voice, written-consent, public-dataset:<name> or
+                synthetic.
+            private: Whether only the owner can see the repository.
+            tag: Name for this version, such as v1.
+            whole: Whether to publish the tensors of the pretrained base, too, so that loading does not need the base.
+            languages: Codes of the languages that the voices speak.
+            data_license: License of the recordings, if known.
+            samples: Recordings to convert to the first voices for the model card. These conversions are published.
+            share_frames: Whether to allow voices that hold their recordings frame by frame, as those of kNN do.
+            message: Commit message.
+            dry_run: Whether to prepare and check everything, but send nothing.
 
         Raises:
-            LicenceError: the licence or the statement of consent is none, or does not go with what it is made of.
-            HubError: it means nothing on another machine, or cannot be published, and why.
-            AudioError, VoiceError: a sample cannot be converted.
+            LicenceError: The license or the statement of consent is not valid, or is not compatible with the base
+                weights or the data.
+            HubError: The run depends on something that only this machine has, or cannot be published.
+            AudioError, VoiceError: A sample cannot be converted.
         """
-        from vczoo.hub.push import push  # imports the Hub's client, which nothing else needs
+        from vczoo.hub.push import push  # imported here, since it imports the Hub's client
 
-        with TemporaryDirectory(prefix="vczoo-samples-") as place:
-            made: list[tuple[str, Path]] = []
+        with TemporaryDirectory(prefix="vczoo-samples-") as folder:
+            conversions: list[tuple[str, Path]] = []
             for voice in list(own_voices(self.run))[:SAMPLED_VOICES] if samples else ():
                 for sample in samples:
-                    file = Path(place) / f"{len(made)}.wav"
+                    file = Path(folder) / f"{len(conversions)}.wav"
                     self.convert_file(sample, file, voice)
-                    made.append((voice, file))
+                    conversions.append((voice, file))
             return push(
                 self.run,
                 name,
@@ -364,7 +406,7 @@ class Converter:
                 whole=whole,
                 languages=languages,
                 data_licence=data_license,
-                samples=made,
+                samples=conversions,
                 share_frames=share_frames,
                 message=message,
                 dry_run=dry_run,
@@ -375,19 +417,19 @@ class Converter:
         shares = read_mix(voice, self.voices)
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
 
-    def _made(
+    def _converted_blocks(
         self, source: Recording, voice: str | Mapping[str, float], semitones: float | None, watermark: str
     ) -> Iterator[Tensor]:
-        """Blocks (S,) on the CPU of what `convert` gives; a short recording is one."""
+        """The conversion as blocks (S,) on the CPU; a short recording is a single block."""
         model, voices, blocks = self.model, self._voices(voice), self._blocks(source)
-        part = self._watermark(watermark) if watermark else None
+        embedder = self._watermark(watermark) if watermark else None
         if blocks.seconds <= WHOLE_SECONDS:
-            made = iter([model.convert(self._read(source), voices, semitones=semitones).to("cpu").samples[0]])
+            converted = iter([model.convert(self._read(source), voices, semitones=semitones).to("cpu").samples[0]])
         else:
-            made = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
-        if part is None:
-            return made
-        return (embed_watermark(part, Waveform.of(block, model.sample_rate_hz)).samples[0] for block in made)
+            converted = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
+        if embedder is None:
+            return converted
+        return (embed_watermark(embedder, Waveform.of(block, model.sample_rate_hz)).samples[0] for block in converted)
 
     def _watermark(self, name: str) -> Watermark:
         if name not in self._watermarks:
@@ -401,12 +443,12 @@ class Converter:
     def _blocks(self, recording: Recording) -> Blocks:
         source = recording if isinstance(recording, Waveform) else SoundReader(recording)
         if isinstance(source, Waveform) and len(source) != 1:
-            raise AudioError(f"one recording is converted at a time, this batch has {len(source)}; convert wave[i]")
+            raise AudioError(f"expected one recording to convert, got a batch of {len(source)}; use wave[i]")
         return Blocks(source, self.model.sample_rate_hz)
 
-    def _one(self, recording: Recording) -> Waveform:
+    def _read_single(self, recording: Recording) -> Waveform:
         if isinstance(recording, Waveform) and len(recording) != 1:
-            raise AudioError(f"one recording is heard at a time, this batch has {len(recording)}; give wave[i]")
+            raise AudioError(f"expected one recording, got a batch of {len(recording)}; use wave[i]")
         return self._read(recording)
 
     def _read(self, recording: Recording) -> Waveform:

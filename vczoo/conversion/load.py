@@ -1,4 +1,4 @@
-"""A name in; what it means, and the `Converter` that it names, out."""
+"""Resolve a name (recipe, run folder or Hub repository) and load it."""
 
 from __future__ import annotations
 
@@ -29,51 +29,64 @@ def load(
     *,
     device: torch.device | str | None = None,
 ) -> Converter:
-    """Load a recipe (`vgg16-partialfreeze`), a run (`./runs/mine`) or a speaker from the Hub (`owner/name@v1`).
+    """Load a recipe (`vgg16-partialfreeze`), a run (`./runs/mine`) or a published run on the Hub (`owner/name@v1`).
 
-    A recipe comes with its pretrained backbone and fresh heads, or with those of its `start`: `enroll` a voice, or
-    `finetune` it.
+    A recipe is loaded with its pretrained backbone, and with untrained heads or the heads of its `start`. To convert
+    with it, `enroll` a voice or `finetune` the recipe.
 
     Args:
-        name: as above; a recipe's .yaml file, too.
-        overrides: of a recipe, `["backbone.weights=random"]` or a mapping of the same.
-        device: where it computes; a GPU where there is one.
+        name: Name of a recipe, path of a recipe's .yaml file, path of a run folder, or Hub repository with an optional
+            revision.
+        overrides: Overrides of a recipe's settings: `["backbone.weights=random"]`, or a mapping of the same.
+        device: Torch device to compute on. By default a GPU, if there is one.
+
+    Returns:
+        A converter, ready to convert.
 
     Raises:
-        UnknownNameError, RecipeError, RunError, WeightsError: it cannot be loaded, and why.
+        UnknownNameError: The name is not known, or has two meanings.
+        RecipeError: The recipe or its overrides have faults.
+        RunError: The run cannot be read, or overrides were passed with a run.
+        WeightsError: The weights are unavailable or do not fit.
     """
-    kind, place = read_name(name)
-    if run := read_run(kind, place):
+    kind, location = read_name(name)
+    if run := read_run(kind, location):
         if overrides:
-            raise RunError(f"{place}: overrides are for recipes; a run is what it was trained as")
+            raise RunError(
+                f"{location}: a trained run cannot take overrides. Load its recipe, or fine-tune the run with them."
+            )
         return Converter(run, device)
-    recipe = checked_recipe(place, overrides)
+    recipe = checked_recipe(location, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
         run = build_initial_model(recipe, num_speakers=1)
     return Converter(run, device)
 
 
-def read_run(kind: Kind, place: str) -> Run | None:
-    """The run that `read_name` found, None where it found a recipe.
+def read_run(kind: Kind, location: str) -> Run | None:
+    """Read the run that `read_name` resolved to; return None for a recipe.
+
+    Args:
+        kind: What the name means, from `read_name`.
+        location: Name of the recipe, folder of the run or Hub repository, from `read_name`.
 
     Raises:
-        HubError, RunError, PluginError, RecipeError, WeightsError: it cannot be read.
+        HubError, RunError, PluginError, RecipeError, WeightsError: The run cannot be read.
     """
     if kind == "recipe":
         return None
     if kind == "run":
-        return load_run(Path(place))
-    from vczoo.hub.pull import load_from_hub  # imports the Hub's client, which nothing else needs
+        return load_run(Path(location))
+    from vczoo.hub.pull import load_from_hub  # imported here, since it imports the Hub's client
 
-    return load_from_hub(place)
+    return load_from_hub(location)
 
 
 def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Tell what a name means: ("recipe", name or file), ("run", folder) or ("hub", owner/name[@revision]).
+    """Resolve a name to ("recipe", name or file), ("run", folder) or ("hub", owner/name[@revision]).
 
     Raises:
-        UnknownNameError: it means nothing here, or two things.
+        UnknownNameError: The name is not known, or has two meanings.
     """
     text = os.fspath(name)
     path = Path(text).expanduser()
@@ -85,7 +98,7 @@ def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:
     if is_hub_name(text):
         if path.is_dir():
             raise UnknownNameError(
-                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder, "
+                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder, or "
                 f"{text}@main for the Hub"
             )
         return "hub", text

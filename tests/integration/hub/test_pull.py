@@ -244,7 +244,7 @@ def test_what_is_no_name_of_the_hub(text: str) -> None:
 def test_a_folder_and_a_speaker_of_one_name_are_told_apart(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "me" / "trio").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownNameError, match=r"write ./me/trio for the folder, me/trio@main for the Hub"):
+    with pytest.raises(UnknownNameError, match=r"write ./me/trio for the folder, or me/trio@main for the Hub"):
         vczoo.load(NAME)
 
 

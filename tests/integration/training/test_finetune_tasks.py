@@ -220,7 +220,7 @@ def test_a_long_recording_is_written_as_one(taught_folder: Path, lesson: Path) -
     vowels = [len("".join(converter.transcribe(wave).split())) for wave in (short, long)]
     assert vowels[1] == pytest.approx(30 * vowels[0], rel=0.15)
     assert next(iter(converter.classify(long))) == "low"
-    with pytest.raises(vczoo.VczooError, match="one recording is heard at a time, this batch has 2"):
+    with pytest.raises(vczoo.VczooError, match="expected one recording, got a batch of 2"):
         converter.transcribe(vczoo.Waveform.batch([short, short]))
 
 
@@ -240,7 +240,7 @@ def test_a_recipe_without_such_a_head_says_so(lesson: Path, run_folder: Path) ->
         with pytest.raises(VczooError, match=r"fresh and knows nothing yet; `vczoo train` trains it"):
             ask(path)
     writer = vczoo.load(lesson / "vowels.yaml", ["heads.speaker=null"])
-    with pytest.raises(VoiceError, match="neither a speaker nor a voice head, so it keeps no voices"):
+    with pytest.raises(VoiceError, match="neither a speaker head nor a voice head, so no voice can be enrolled"):
         writer.enroll("x", path)
     with pytest.raises(VoiceError, match="this recipe has no speaker head"):
         writer.identify(path)

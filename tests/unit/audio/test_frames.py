@@ -22,7 +22,7 @@ def ragged(*lengths: int, channels: int = 3, padding: float = float("nan"), seed
 def test_shapes_are_checked() -> None:
     with pytest.raises(ContractError, match=r"shape \(B, T, C\).*got \(4, 3\)"):
         Frames(torch.zeros(4, 3), torch.tensor([4]))
-    with pytest.raises(ContractError, match="batch 2 need one length an item"):
+    with pytest.raises(ContractError, match="batch 2 need one length per item"):
         Frames(torch.zeros(2, 4, 3), torch.tensor([4]))
 
 

@@ -80,7 +80,7 @@ def test_every_filter_has_area_one_in_hz() -> None:
 
 
 def test_wrong_rate_is_refused() -> None:
-    with pytest.raises(ContractError, match=r"wants 16000 Hz, the waveform has 8000 Hz; call wave\.resample"):
+    with pytest.raises(ContractError, match=r"expects 16000 Hz, but the waveform has 8000 Hz; call wave\.resample"):
         LogMel(MelSpec())(noise(800, 8000))
 
 

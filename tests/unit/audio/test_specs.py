@@ -51,14 +51,14 @@ def test_mismatches_lists_every_field() -> None:
     made, wanted = MelSpec(), MelSpec(num_mels=100, hop_length=256)
     assert mismatches(made, made) == []
     assert mismatches(made, wanted) == [
-        "num_mels is 80 but 100 is wanted",
-        "hop_length is 160 but 256 is wanted",
+        "num_mels is 80, expected 100",
+        "hop_length is 160, expected 256",
     ]
 
 
 def test_mismatches_names_kinds_that_differ() -> None:
     assert mismatches(FrameSpec(16000, 160, 80), MelSpec()) == [
-        "the maker gives a FrameSpec, the reader wants a MelSpec"
+        "the producer's spec is a FrameSpec, expected a MelSpec"
     ]
 
 

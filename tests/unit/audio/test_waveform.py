@@ -252,7 +252,7 @@ def test_save_refuses_unknown_formats(tmp_path, name, message) -> None:
 
 def test_save_refuses_several_items_and_rates_that_a_format_has_not(tmp_path) -> None:
     one = Waveform.of(noise(0.1), 16000)
-    with pytest.raises(AudioError, match=r"this batch has 2; save wave\[i\]"):
+    with pytest.raises(AudioError, match=r"got a batch of 2; save wave\[i\]"):
         Waveform.batch([one, one]).save(tmp_path / "a.wav")
     with pytest.raises(AudioError, match=r"a\.mp3: cannot be written"):
         Waveform.of(noise(0.1), 12345).save(tmp_path / "a.mp3")

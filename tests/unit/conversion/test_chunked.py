@@ -151,7 +151,7 @@ def test_a_fault_near_the_end_is_found_before_anything_is_written(
     with pytest.raises(AudioError, match=r"cannot write \.txt"):
         converter.convert_file(source, tmp_path / "made.txt", "bob")
     one = Waveform.read(source)
-    with pytest.raises(AudioError, match=r"this batch has 2; convert wave\[i\]"):
+    with pytest.raises(AudioError, match=r"got a batch of 2; use wave\[i\]"):
         converter.convert(Waveform.batch([one, one]), "bob")
     with pytest.raises(VoiceError, match="did you mean 'bob'"):
         converter.convert_file(source, tmp_path / "made.wav", "bo")

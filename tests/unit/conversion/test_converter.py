@@ -67,7 +67,7 @@ def test_a_name_that_cannot_be_a_voices(converter: vczoo.Converter, voices_folde
 
 def test_a_voice_that_is_there_is_not_replaced_by_accident(made_run: Path, voices_folder: Path) -> None:
     converter = vczoo.load(made_run)
-    with pytest.raises(VoiceError, match="'alice' is there already"):
+    with pytest.raises(VoiceError, match="'alice' already exists"):
         converter.enroll("Alice", voices_folder / "bob" / "0.wav")
     before = converter.run.voices["alice"].tensors["speaker.embedding"]
     converter.enroll("alice", voices_folder / "bob" / "0.wav", overwrite=True)
@@ -151,7 +151,7 @@ def test_names_mean_one_thing(
     assert vczoo.load("./runs/mine").voices == ("alice", "bob", "carol")
     with pytest.raises(RunError, match="no run is here"):
         vczoo.load("./runs/other")
-    with pytest.raises(RunError, match="overrides are for recipes"):
+    with pytest.raises(RunError, match="a trained run cannot take overrides"):
         vczoo.load("./runs/mine", small)
 
 

@@ -120,11 +120,11 @@ NEEDS = "needs a speaker head before it, which this recipe does not have"
         ),
         (
             {"vocoder": {"use": "fake/frames", "channels": 9}, "heads__voice": {"use": "knn"}},
-            ["vocoder: mel-conv does not fit fake/frames: channels is 8 but 9 is wanted"],
+            ["vocoder: mel-conv does not fit fake/frames: channels is 8, expected 9"],
         ),
         (
             {"vocoder": {"use": "fake/frames", "hop_length": 160}, "heads__voice": {"use": "knn"}},
-            ["vocoder: mel-conv does not fit fake/frames: hop_length is 320 but 160 is wanted"],
+            ["vocoder: mel-conv does not fit fake/frames: hop_length is 320, expected 160"],
         ),
         (
             {
@@ -132,8 +132,8 @@ NEEDS = "needs a speaker head before it, which this recipe does not have"
                 "heads__voice": None,
             },
             [
-                "vocoder: mel-conv does not fit fake/frames: sample_rate_hz is 16000 but 8000 is wanted; "
-                "hop_length is 320 but 80 is wanted; channels is 8 but 1 is wanted"
+                "vocoder: mel-conv does not fit fake/frames: sample_rate_hz is 16000, expected 8000; "
+                "hop_length is 320, expected 80; channels is 8, expected 1"
             ],
         ),
         ({"heads__speaker": None}, [f"heads.voice: head 'mel-decoder' {NEEDS}"]),
