@@ -1,4 +1,7 @@
-"""Recipes: a name or file and `key=value` overrides in, a validated `Recipe` out, with all faults in one report."""
+"""Recipe schema and validation.
+
+`read_recipe` reads a recipe by name or from a file, applies `key=value` overrides, and reports every fault at once.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +26,30 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class Part(BaseModel):
-    """A part by its registered name, with the options that its factory takes."""
+    """A registered part and the options for its factory.
+
+    Attributes:
+        use: Registered name of the part.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     use: str
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is given beside the fields that every part of its kind has."""
+        """Options for the factory: every key that is not a field of this class."""
         return dict(self.__pydantic_extra__ or {})
 
 
 class HeadPart(Part):
-    """A head and its share of the loss.
+    """A head and its weight in the loss.
 
     Attributes:
-        weight: of its loss.
-        reads: content, what the backbone makes; or acoustic, the mel that the vocoder reads: a speaker head hears
-            there who speaks, where content no longer tells.
-        reverse: what the head's gradient is multiplied by, and turned round, on its way into the backbone, which so
-            forgets what the head finds (arXiv:1505.07818); 0 turns nothing round.
+        weight: Weight of the head's loss in the total loss.
+        reads: Input of the head: `content`, the backbone's frames; or `acoustic`, the mels that the vocoder reads. Use
+            `acoustic` for a speaker head if the content no longer identifies the speaker.
+        reverse: Strength of the gradient reversal (arXiv:1505.07818): the head's gradient is multiplied by the negative
+            of this on its way into the backbone, so the backbone unlearns what the head predicts. 0 turns it off.
     """
 
     weight: float = Field(default=1.0, ge=0)
@@ -51,17 +58,25 @@ class HeadPart(Part):
 
 
 class Recipe(Settings):
-    """Names and plain values that make a model.
+    """Everything needed to build and train a model, as names and plain values.
 
     Attributes:
-        teacher: a backbone that heads of frames learn from in training; a run is loaded without it.
-        needs: the plugins that its parts come from, with their versions where these matter: `vczoo-timm>=0.1`. It is
-            read where a part is not to be found, so that an error can say what to install.
-        start: the run whose tensors a model of this recipe begins with, in place of its parts' own weights: the name
-            of one inside the package, or the path of a run's folder. A run that is saved names none: it holds them.
-        training: how it is trained.
-        tuning: how a run of it is tuned to speakers of its own (`rehearse` false); as `training` where None.
-        vocoder_training: how `train_vocoder` trains the vocoder by itself; as the defaults say where None.
+        name: Name of the recipe.
+        summary: One line on what the recipe is for.
+        licence: SPDX identifier of the recipe's license.
+        paper: Reference of the paper that the recipe follows, such as `arXiv:2305.18975`; empty if there is none.
+        needs: Plugins that provide its parts, with a version where it matters: `vczoo-timm>=0.1`. If a part is not
+            found, the error names the plugin to install.
+        start: Run to initialize the model from, instead of its parts' own weights (a warm start): the name of a bundled
+            run, or the path of a run folder. Empty in the recipe of a saved run, which holds the tensors itself.
+        backbone: Part that turns a waveform into content frames.
+        freezing: Strategy that decides which backbone stages train.
+        heads: Heads by name.
+        vocoder: Part that turns acoustic frames into a waveform; None for a recipe that only recognizes.
+        teacher: Backbone that frame heads learn from in training. Loading a run leaves it out.
+        training: Settings of the fine-tuning.
+        tuning: Settings for fine-tuning a run without rehearsing its speakers (`rehearse` is False); None means `training`.
+        vocoder_training: Settings of `train_vocoder`, which trains the vocoder alone; None means the defaults.
     """
 
     name: str
@@ -84,7 +99,7 @@ class Recipe(Settings):
     def _names_of_heads(cls, heads: dict[str, HeadPart]) -> dict[str, HeadPart]:
         for name in heads:
             if not _NAME.fullmatch(name):
-                raise ValueError(f"head {name!r}: a name is letters, digits, _ and -, and starts with a letter")
+                raise ValueError(f"head {name!r}: a name is letters, digits, _ and -, and starts with a letter or _")
         return heads
 
     @field_validator("needs")
@@ -102,7 +117,7 @@ class Recipe(Settings):
         """Validate a resolved mapping.
 
         Raises:
-            RecipeError: with every fault.
+            RecipeError: The recipe is faulty. The error lists every fault.
         """
         try:
             return cls.model_validate(dict(values))
@@ -112,10 +127,10 @@ class Recipe(Settings):
 
     @classmethod
     def salvage(cls, values: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
-        """Validate a resolved mapping without what is wrong in it, so that the rest can be checked, too.
+        """Validate a resolved mapping, dropping faulty settings so that the rest can still be checked.
 
         Returns:
-            The recipe without its faulty settings, None where too little is left; and the faults.
+            The recipe without its faulty settings, or None if too little is left; and the faults.
         """
         try:
             return cls.model_validate(dict(values)), []
@@ -130,12 +145,12 @@ class Recipe(Settings):
             return None, [_sentence(fault) for fault in faults]
 
     def to_plain(self) -> dict[str, Any]:
-        """The recipe as a mapping that `parse` reads again."""
-        # Left out where there is none, so that a vczoo that does not know it reads the runs of such recipes.
+        """The recipe as a mapping that `parse` can read."""
+        # An empty start is left out, so that versions of vczoo without this field can read the run.
         return self.model_dump(exclude_none=True, exclude=None if self.start else {"start"})
 
     def to_yaml(self) -> str:
-        """The recipe as YAML, resolved: without `extends`."""
+        """The resolved recipe as YAML, without `extends`."""
         return dump_plain(self.to_plain())
 
 
@@ -147,34 +162,38 @@ _SECTIONS: dict[str, type[Settings]] = {
 
 
 def read_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
-    """Read a recipe by name or from a .yaml file, with overrides: `["training.epochs=3"]` or a mapping of the same.
+    """Read and validate a recipe.
+
+    Args:
+        name: Name of a recipe, or path of a .yaml file.
+        overrides: Changed settings, as `["training.epochs=3"]` or `{"training.epochs": 3}`.
 
     Raises:
-        UnknownNameError: no recipe has the name.
-        RecipeError: with every fault of the recipe.
-        VczooError: the file cannot be read, or an override is not `key=value`.
+        UnknownNameError: No recipe has this name.
+        RecipeError: The recipe is faulty. The error lists every fault.
+        VczooError: The file cannot be read, or an override is not `key=value`.
     """
     return Recipe.parse(read_values(name, overrides))
 
 
-def _remove(values: Any, place: tuple[int | str, ...]) -> None:
-    for step in place[:-1]:
+def _remove(values: Any, path: tuple[int | str, ...]) -> None:
+    for step in path[:-1]:
         if not isinstance(values, dict) or step not in values:
             return
         values = values[step]
     if isinstance(values, dict):
-        values.pop(place[-1], None)
+        values.pop(path[-1], None)
 
 
 def _sentence(fault: Any) -> str:
-    """One of pydantic's faults as: place, what was wrong, what was got, and the nearest names where one is unknown."""
-    place = ".".join(str(step) for step in fault["loc"])
+    """One pydantic fault as a sentence: the key, what is wrong, the value, and near matches for an unknown key."""
+    key = ".".join(str(step) for step in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        section = place.partition(".")[0] if "." in place else ""
+        section = key.partition(".")[0] if "." in key else ""
         fields = _SECTIONS.get(section, Recipe).model_fields
-        known = [f"{section}.{name}" if section in _SECTIONS else name for name in fields]
-        hint = nearest(place, [*known, "backbone.weights", "extends"])
-        return f"{place}: no such setting{hint} Settings here: {', '.join(known)}"
+        names = [f"{section}.{name}" if section in _SECTIONS else name for name in fields]
+        hint = nearest(key, [*names, "backbone.weights", "extends"])
+        return f"{key}: no such setting{hint} Settings here: {', '.join(names)}"
     if fault["type"] == "missing":
-        return f"{place}: required, and not given"
-    return f"{place}: {fault['msg']}, got {fault['input']!r}"
+        return f"{key}: required, but missing"
+    return f"{key}: {fault['msg']}, got {fault['input']!r}"

@@ -1,4 +1,4 @@
-"""Training settings of a recipe."""
+"""Training settings of a recipe: fine-tuning (`Training`) and vocoder training (`VocoderTraining`)."""
 
 from __future__ import annotations
 
@@ -12,42 +12,45 @@ __all__ = ["Training", "VocoderTraining"]
 
 
 class Settings(BaseModel):
+    """Base class of settings: frozen, with no unknown keys and no infinite or NaN values."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Training(Settings):
-    """How a recipe is fine-tuned.
+    """Settings of the fine-tuning of a recipe.
 
     Attributes:
-        epochs: passes over the training data, at most.
-        batch_size: crops a step.
-        crop_seconds: length of the excerpts that it trains on; an utterance gives one for each crop_seconds.
-        optimizer: adamw or adam.
-        learning_rate: of the heads, before the schedule.
-        backbone_rate: learning rate of the backbone over that of the heads, before the freezing strategy's.
-        weight_decay: decoupled for adamw, none for adam.
-        schedule: cosine or linear to 0, or constant, after the warm-up.
-        warmup: share of all steps in which the rate rises from 0.
-        clip_norm: largest norm of the gradient.
-        criterion: what makes an epoch better than another, of validation: its loss, the accuracy of the speaker
-            heads, or the similarity or the character error of a few held-out conversions (extra `eval`). Between
-            equals the loss decides.
-        patience: epochs without a better one after which training stops.
-        keep: whose weights are kept, those of the best epoch or the last ones. A held-out sentence of a single voice
-            says too little to choose by.
-        seed: of everything random.
-        content_speeds: a wholly frozen backbone hears each excerpt at one of these speeds, formants and pitch moved
-            with it, while the target stays: content then tells less of the speaker (NANSY, arXiv:2110.14513).
-            Multiples of .05 are resampled fast.
-        variants: of every recording that excerpts are cut from: itself, and others with noise and another colour.
-        consistency: weight of the mean absolute difference between content and what the same excerpts give when they
-            are heard again. Of a backbone that trains, and that perturbs what it hears or drops out: its content then
-            tells nothing of what was drawn, which else hides the speaker in training alone. A step costs about half
-            as much again.
-        spec_augment: the largest share of an excerpt's time, and of its bands or channels, that is hidden in what the
-            first trained stage reads (SpecAugment, arXiv:1904.08779).
-        cache_dtype: that what frozen stages give is rounded to; float16 takes half the disk.
-        precision: of the forward pass; auto is bfloat16 on a GPU that has it, else float32.
+        epochs: Maximum number of passes over the training data.
+        batch_size: Number of training segments per step.
+        crop_seconds: Length of a training segment in seconds; each utterance yields one segment per `crop_seconds`.
+        optimizer: `adamw` or `adam`.
+        learning_rate: Peak learning rate of the heads, before the schedule.
+        backbone_rate: Ratio of the backbone's learning rate to the heads', before the freezing strategy's multipliers.
+        weight_decay: Decoupled weight decay of adamw; adam uses none.
+        schedule: Shape of the learning rate after the warm-up: `cosine` or `linear` to 0, or `constant`.
+        warmup: Fraction of all steps during which the learning rate rises from 0.
+        clip_norm: Largest gradient norm; larger gradients are scaled down to it.
+        criterion: Validation metric that selects the best epoch: `loss`; `accuracy` of speaker and label heads;
+            `recall` of label heads; `word-error` of text heads; or `similarity` or `character-error` of a few held-out
+            conversions (needs the extra `eval`). The loss breaks ties.
+        patience: Number of epochs without improvement after which training stops.
+        keep: Weights to keep: those of the `best` epoch or of the `last`. Prefer `last` for a single voice: one
+            held-out sentence is too little to select an epoch by.
+        seed: Seed of every random generator.
+        content_speeds: Playback speeds for the backbone's input, which shift pitch and formants, too; each segment gets
+            one of them. The target is unchanged, so the content carries less of the speaker (NANSY, arXiv:2110.14513).
+            Only for a fully frozen backbone. Multiples of 0.05 resample fast.
+        variants: Number of versions of each recording to cut segments from: the original, and copies with added noise
+            and a different frequency response.
+        consistency: Weight of the mean absolute difference between the content of two passes over the same segments.
+            Only for a backbone that trains, and useful if it perturbs its input or uses dropout: it makes the content
+            independent of the random draw, which would otherwise hide the speaker in training only. A step takes about
+            half as long again.
+        spec_augment: Largest fraction of a segment's time, and of its bands or channels, to mask at the input of the
+            first trained stage (SpecAugment, arXiv:1904.08779).
+        cache_dtype: Data type of the cached outputs of frozen stages; `float16` takes half the disk space.
+        precision: Precision of the forward pass; `auto` is bfloat16 on a GPU that supports it, and float32 elsewhere.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -73,25 +76,25 @@ class Training(Settings):
 
 
 class VocoderTraining(Settings):
-    """How a recipe's vocoder is trained by itself, on recordings.
+    """Settings of `train_vocoder`, which trains the vocoder of a recipe alone, on recordings.
 
     Attributes:
-        steps: of the optimizer.
-        batch_size: excerpts a step.
-        crop_seconds: length of an excerpt.
-        learning_rate: at first, of the vocoder and of the discriminators; it falls to 0 along a cosine.
-        mel_weight: of the mean distance between log-mels, in nepers.
-        stft_weight: of the multi-resolution STFT distance.
-        adversarial_weight: of what the discriminators find.
-        feature_weight: of the distance between what the discriminators' layers see.
-        adversarial_from: share of the steps after which the discriminators join; 1 for never.
-        objective: of the discriminators.
-        discriminators: published, those of periods and spectra that look at every frame and band; or coarse, of
-            spectra alone, whose strides make a step about as dear as without them.
-        discriminator_channels: of their first layer; 32 is as published.
-        gain_db: by how much excerpts are made louder or quieter at most.
-        validate_every: steps between validations, each of which writes a checkpoint, too.
-        seed: of everything random.
+        steps: Number of optimizer steps.
+        batch_size: Number of segments per step.
+        crop_seconds: Length of a segment in seconds.
+        learning_rate: Initial learning rate of the vocoder and the discriminators; it falls to 0 along a cosine.
+        mel_weight: Weight of the mel loss, the mean distance between log-mels in nepers.
+        stft_weight: Weight of the multi-resolution STFT loss.
+        adversarial_weight: Weight of the adversarial loss.
+        feature_weight: Weight of the feature matching loss, the distance between the discriminators' activations.
+        adversarial_from: Fraction of the steps after which the discriminators join; 1 means never.
+        objective: Adversarial objective: `least-squares` or `hinge`.
+        discriminators: `published`, the multi-period and spectral discriminators, which see every frame and band; or
+            `coarse`, spectral discriminators only, strided so that a step costs about as much as without any.
+        discriminator_channels: Channels of the discriminators' first layer; 32 is the published value.
+        gain_db: Largest random gain or attenuation of a segment in dB.
+        validate_every: Number of steps between validations; each validation also writes a checkpoint.
+        seed: Seed of every random generator.
     """
 
     steps: int = Field(default=20000, ge=1)
@@ -113,7 +116,10 @@ class VocoderTraining(Settings):
     @model_validator(mode="after")
     def _learns_from_the_first_step(self) -> VocoderTraining:
         if not self.mel_weight and not self.stft_weight and self.adversarial_from > 0:
-            raise ValueError("mel_weight and stft_weight are both 0: nothing trains before the discriminators join")
+            raise ValueError(
+                "mel_weight and stft_weight are both 0: nothing trains before the discriminators join. "
+                "Set one of them above 0, or adversarial_from to 0"
+            )
         if not (self.mel_weight or self.stft_weight or self.adversarial_weight or self.feature_weight):
-            raise ValueError("every weight is 0: there is nothing to learn from")
+            raise ValueError("every loss weight is 0: there is nothing to learn from. Set at least one weight above 0")
         return self

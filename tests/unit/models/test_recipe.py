@@ -182,10 +182,10 @@ def test_an_override_that_is_not_key_and_value(override, write) -> None:
         ("heads.a b.use=knn", "head 'a b': a name is letters, digits, _ and -"),
         ("backbone.use=3", "backbone.use: Input should be a valid string, got 3"),
         ("backbone=mel-conv", "backbone: Input should be a valid dictionary"),
-        ("backbone=null", "backbone: required, and not given"),
+        ("backbone=null", "backbone: required, but missing"),
         ("summary=''", "summary: String should have at least 1 character"),
-        ("heads=null", "heads: required, and not given"),
-        ("heads.extra.k=3", "heads.extra.use: required, and not given"),
+        ("heads=null", "heads: required, but missing"),
+        ("heads.extra.k=3", "heads.extra.use: required, but missing"),
     ],
 )
 def test_a_fault_says_its_place_and_what_was_got(override, fault, write) -> None:
