@@ -1,1 +1,1 @@
-"""Trials, metrics, scores and reports."""
+"""Evaluation of voice conversion: trials, metrics, scores and reports."""

@@ -1,1 +1,1 @@
-"""Measures of converted speech: waveforms and transcripts in, numbers out. Each file holds one and stands alone."""
+"""Metrics of converted speech. Each file holds one metric and imports none of the others."""

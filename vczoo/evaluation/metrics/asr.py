@@ -1,8 +1,8 @@
-"""Waveforms in, transcripts of a recogniser that measures, by name, out.
+"""Speech recognizers (ASR) that measure word and character error rates, loaded by name.
 
 `faster-whisper:<size or folder>`     Whisper through CTranslate2; sizes are tiny.en, base.en, small, large-v3 …
-`transformers:<Hub id or folder>`     any speech recogniser of transformers, `@revision` may follow the id
-`pocketsphinx`                        CMU Sphinx, English; its model comes in the wheel
+`transformers:<Hub id or folder>`     any speech recognizer of transformers; `@revision` may follow the id
+`pocketsphinx`                        CMU Sphinx, English; the wheel includes its model
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ __all__ = ["RECOGNISERS", "Recogniser", "load_recogniser"]
 
 RECOGNISERS = ("faster-whisper:<size or folder>", "transformers:<Hub id or folder>", "pocketsphinx")
 RATE_HZ = 16000
-MOST_TOKENS = 200  # for half a minute; a loop of Whisper's would go on to 448
+MOST_TOKENS = 200  # enough for 30 s of speech; when Whisper loops, it would otherwise continue to 448
 WAYS_OUT = (
     "Three ways out: connect to the network, with HF_HUB_OFFLINE unset; give a folder that holds a CTranslate2 model, "
-    "faster-whisper:FOLDER; or take another ASR, such as pocketsphinx, whose model comes in its wheel"
+    "faster-whisper:FOLDER; or choose another ASR, such as pocketsphinx, whose wheel includes its model"
 )
 TRANSFORMERS_WAYS_OUT = (
-    "Give a Hub id whose weights are safetensors (of id@<commit of 40 digits> a .bin is read, too), with the network; "
-    "or a folder that holds the model, its tokenizer and preprocessor_config.json"
+    "Connect to the network and give a Hub id whose weights are safetensors (with id@<40-digit commit>, a .bin file is "
+    "read, too); or give a folder that holds the model, its tokenizer and preprocessor_config.json"
 )
 
 
 class Recogniser(Protocol):
-    """Writes down what is said.
+    """A speech recognizer that transcribes waveforms.
 
     Attributes:
-        name: as it was asked for, a folder by its last part.
-        family: the kind of network, by which a recipe that uses it is recognised.
+        name: Name by which it was requested; for a folder, only the last part of the path.
+        family: Kind of network, such as whisper. Recipes that use the same family are flagged in reports.
     """
 
     name: str
     family: str
 
     def transcribe(self, wave: Waveform) -> str:
-        """(1, S) of any rate -> what is said, as the recogniser spells it; empty for silence."""
+        """Return the transcript of a (1, S) waveform of any rate, in the recognizer's spelling; empty for silence."""
 
 
 def load_recogniser(name: str = "faster-whisper:tiny.en", device: str = "cpu") -> Recogniser:
-    """Load a recogniser by name.
+    """Load a speech recognizer by name.
 
     Raises:
-        UnknownNameError: no such kind of recogniser.
-        PluginError: its library is not installed.
-        WeightsError: its weights cannot be had.
+        UnknownNameError: There is no recognizer of that kind.
+        PluginError: Its library is not installed.
+        WeightsError: Its weights are unavailable.
     """
     kind, _, place = name.partition(":")
     if kind == "faster-whisper":
@@ -65,12 +65,12 @@ def load_recogniser(name: str = "faster-whisper:tiny.en", device: str = "cpu") -
         return Transformers(place, device)
     if kind == "pocketsphinx" and not place:
         return PocketSphinx()
-    kinds = [known.partition(":")[0] for known in RECOGNISERS]
+    kinds = [pattern.partition(":")[0] for pattern in RECOGNISERS]
     raise UnknownNameError(f"no ASR is called {name!r}{nearest(kind, kinds)} There are: {', '.join(RECOGNISERS)}")
 
 
 class FasterWhisper:
-    """Whisper (Radford et al. 2022) through faster-whisper: beam of 5, no sampling, in float32 on a CPU."""
+    """Whisper (Radford et al. 2022) through faster-whisper: beam size 5, no sampling, float32 on a CPU."""
 
     family = "whisper"
 
@@ -80,11 +80,11 @@ class FasterWhisper:
         self.name = f"faster-whisper:{folder.name if folder.is_dir() else place}"
         looks_like_path = folder.is_absolute() or place.startswith((".", "~"))
         if looks_like_path and not (folder / "model.bin").is_file():
-            raise WeightsError(f"ASR faster-whisper: no CTranslate2 model (model.bin) is in {folder}; check the path")
+            raise WeightsError(f"ASR faster-whisper: {folder} holds no CTranslate2 model (model.bin); check the path")
         if not folder.is_dir() and place not in library.available_models() and "/" not in place:
-            known = library.available_models()
+            sizes = library.available_models()
             raise UnknownNameError(
-                f"faster-whisper has no size {place!r}{nearest(place, known)} Sizes: {', '.join(known)}; or a folder"
+                f"faster-whisper has no size {place!r}{nearest(place, sizes)} Sizes: {', '.join(sizes)}; or a folder"
             )
         threads = torch.get_num_threads()
         precision = "float16" if device.startswith("cuda") else "float32"
@@ -103,9 +103,9 @@ class FasterWhisper:
         self.language = None if self.model.model.is_multilingual else "en"
 
     def transcribe(self, wave: Waveform) -> str:
-        """(1, S) of any rate -> what is said."""
-        # One temperature: at others Whisper draws at random. No memory of the text before: it makes loops. No
-        # timestamps: on speech that is hard to understand it would cut a sentence into many, each with its own loop.
+        """Return the transcript of a (1, S) waveform of any rate."""
+        # Temperature 0 only: at higher temperatures Whisper samples at random. No conditioning on earlier text: it
+        # causes loops. No timestamps: Whisper would split a hard sentence into many, each with its own loop.
         segments, _ = self.model.transcribe(
             _samples(wave),
             language=self.language,
@@ -119,7 +119,7 @@ class FasterWhisper:
 
 
 class Transformers:
-    """A recogniser of transformers: one that generates (Whisper), greedily, or one with a CTC layer (HuBERT)."""
+    """A recognizer of transformers: a generative model such as Whisper, decoded greedily, or a CTC model (HuBERT)."""
 
     def __init__(self, place: str, device: str = "cpu") -> None:
         transformers = require("transformers", "an ASR of transformers", "eval")
@@ -128,13 +128,13 @@ class Transformers:
         where, _, revision = (str(folder), "", "") if folder.is_dir() else place.partition("@")
 
         def load(local: bool) -> tuple[Any, Any]:
-            given = {"revision": revision or None, "local_files_only": local}
-            config = transformers.AutoConfig.from_pretrained(where, **given)
+            options = {"revision": revision or None, "local_files_only": local}
+            config = transformers.AutoConfig.from_pretrained(where, **options)
             generates = type(config) in transformers.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING
             loader = transformers.AutoModelForSpeechSeq2Seq if generates else transformers.AutoModelForCTC
             safe = safetensors_alone(revision)
-            model = loader.from_pretrained(where, use_safetensors=safe, dtype=torch.float32, **given)
-            return transformers.AutoProcessor.from_pretrained(where, **given), model.to(device).eval()
+            model = loader.from_pretrained(where, use_safetensors=safe, dtype=torch.float32, **options)
+            return transformers.AutoProcessor.from_pretrained(where, **options), model.to(device).eval()
 
         repository = "" if folder.is_dir() else where
         self.processor, self.model = load_or_download(
@@ -146,10 +146,10 @@ class Transformers:
 
     @torch.inference_mode()
     def transcribe(self, wave: Waveform) -> str:
-        """(1, S) of any rate -> what is said. Whisper reads the first 30 s."""
+        """Return the transcript of a (1, S) waveform of any rate. Whisper reads only the first 30 s."""
         inputs = self.processor(_samples(wave), sampling_rate=RATE_HZ, return_tensors="pt").to(self.device)
         if self.generates:
-            # It warns of its own defaults at every call.
+            # transformers would warn about its own defaults at every call.
             verbosity = self.logging.get_verbosity()
             self.logging.set_verbosity_error()
             try:
@@ -163,7 +163,7 @@ class Transformers:
 
 
 class PocketSphinx:
-    """CMU Sphinx's English model: hidden Markov models and a trigram, which no recipe here has learnt from."""
+    """CMU Sphinx's English model: hidden Markov models and a trigram. No recipe here was trained with it."""
 
     name = family = "pocketsphinx"
 
@@ -173,13 +173,14 @@ class PocketSphinx:
         self.decoder = library.Decoder(loglevel="FATAL")
 
     def transcribe(self, wave: Waveform) -> str:
-        """(1, S) of any rate -> what is said."""
-        # As a whole: its cepstral means are then the recording's own, and the order of recordings does not count.
+        """Return the transcript of a (1, S) waveform of any rate."""
+        # Decode the whole utterance at once: cepstral means then come from this recording only, so the order of
+        # recordings does not matter.
         self.decoder.start_utt()
         self.decoder.process_raw((_samples(wave) * 32767).astype(np.int16).tobytes(), no_search=False, full_utt=True)
         self.decoder.end_utt()
-        found = self.decoder.hyp()
-        return str(found.hypstr) if found else ""
+        hypothesis = self.decoder.hyp()
+        return str(hypothesis.hypstr) if hypothesis else ""
 
 
 def _samples(wave: Waveform) -> NDArray[np.float32]:

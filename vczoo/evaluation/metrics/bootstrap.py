@@ -1,4 +1,4 @@
-"""What was measured on each trial in, a figure with its 95 % interval out."""
+"""Bootstrap confidence intervals: the mean or rate of per-trial measurements with its 95% interval."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PERCENTILES = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number.
+    """A measured number with its confidence interval.
 
     Attributes:
-        value: over all trials.
-        low, high: 95 % interval, percentiles of a bootstrap.
-        count: of trials that it could be measured on.
+        value: The number over all trials.
+        low, high: Ends of the 95% interval, from the percentiles of a bootstrap.
+        count: Number of trials on which it could be measured.
     """
 
     value: float
@@ -37,17 +37,17 @@ def figure(
     *,
     seed: int = 0,
 ) -> Figure | None:
-    """The mean of amounts or, with sizes, the sum of amounts over the sum of sizes: a rate at corpus level.
+    """Compute a mean or, with `sizes`, a corpus-level rate (sum of amounts over sum of sizes), with its interval.
 
     Args:
-        amounts: one a trial: a similarity, or the wrong words.
-        sizes: one a trial: the words that there are. None for a plain mean.
-        groups: what each trial is of; trials of one group are drawn together, for recordings that serve in
-            several trials. None where every trial is its own.
-        seed: of the bootstrap.
+        amounts: One number per trial, such as a similarity or the number of wrong words.
+        sizes: One number per trial, such as the number of words. None for a plain mean.
+        groups: Group of each trial, such as its recording; trials of one group are resampled together. None if every
+            trial is its own group.
+        seed: Seed of the bootstrap resampling.
 
     Returns:
-        None where there is no trial or the sizes sum to 0. Resamples of size 0 are left out.
+        The figure, or None if there are no trials or the sizes sum to 0. Resamples whose sizes sum to 0 are skipped.
 
     Source:
         Percentile bootstrap over utterances, as in Bisani and Ney 2004 for word error rates.
@@ -75,12 +75,12 @@ def stratified(
     *,
     seed: int = 0,
 ) -> Figure | None:
-    """The mean over strata of a statistic of the trials in each; trials are drawn within their stratum.
+    """Average a statistic over strata; the bootstrap resamples trials only within their stratum.
 
     Args:
-        strata: (N, …) each, one row a trial.
-        statistic: of a stratum's number and some of its rows.
-        seed: of the bootstrap.
+        strata: Arrays of shape (N, …), one row per trial.
+        statistic: Function of a stratum's index and some of its rows.
+        seed: Seed of the bootstrap resampling.
     """
     if not strata:
         return None

@@ -1,4 +1,4 @@
-"""What heads answered beside what is right in; rates of wrong words and characters, and recalls, out. No torch here."""
+"""Word and character error rates, and unweighted average recall, of heads' predictions. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ __all__ = ["edit_distance", "rates"]
 
 
 def rates(answers: Iterable[Answer]) -> dict[str, float]:
-    """The figures of some utterances together, by `<head>.<figure>`.
+    """Compute the error rates and recalls of all utterances together, by `<head>.<figure>`.
 
-    Of texts `wer` and `cer`: the wrong words and characters of all, over those of all that is right; spaces are
-    characters. Of labels `recall`: the mean, over the labels that are asked for, of the share that is recognised
-    (unweighted average recall), which does not gain by a label that is frequent.
+    Text heads get `wer` and `cer`: the edits over all utterances divided by the number of reference words or
+    characters; spaces count as characters. Label heads get `recall`: the recall of each label that occurs in the
+    references, averaged over labels (unweighted average recall), so that frequent labels do not dominate.
     """
-    of_head: defaultdict[tuple[str, str], list[Answer]] = defaultdict(list)
+    by_head: defaultdict[tuple[str, str], list[Answer]] = defaultdict(list)
     for answer in answers:
-        of_head[answer.head, answer.kind].append(answer)
+        by_head[answer.head, answer.kind].append(answer)
     figures: dict[str, float] = {}
-    for (head, kind), own in of_head.items():
+    for (head, kind), head_answers in by_head.items():
         if kind == "text":
-            figures[f"{head}.wer"] = _rate([(one.right.split(), one.given.split()) for one in own])
-            figures[f"{head}.cer"] = _rate([(one.right, one.given) for one in own])
+            figures[f"{head}.wer"] = _rate([(answer.right.split(), answer.given.split()) for answer in head_answers])
+            figures[f"{head}.cer"] = _rate([(answer.right, answer.given) for answer in head_answers])
         else:
-            figures[f"{head}.recall"] = _recall(own)
+            figures[f"{head}.recall"] = _recall(head_answers)
     return figures
 
 
-def edit_distance(right: Sequence[Hashable], given: Sequence[Hashable]) -> int:
-    """The least substitutions, deletions and insertions that make the one the other (Levenshtein)."""
-    row = list(range(len(given) + 1))
-    for number, wanted in enumerate(right, start=1):
-        diagonal, row[0] = row[0], number
-        for place, found in enumerate(given, start=1):
-            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (wanted != found))
+def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> int:
+    """Count the fewest substitutions, deletions and insertions between two sequences (Levenshtein distance)."""
+    row = list(range(len(hypothesis) + 1))
+    for i, expected in enumerate(reference, start=1):
+        diagonal, row[0] = row[0], i
+        for j, actual in enumerate(hypothesis, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (expected != actual))
     return row[-1]
 
 
 def _rate(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> float:
-    wrong = sum(edit_distance(right, given) for right, given in pairs)
-    return wrong / max(1, sum(len(right) for right, _ in pairs))
+    edits = sum(edit_distance(reference, hypothesis) for reference, hypothesis in pairs)
+    return edits / max(1, sum(len(reference) for reference, _ in pairs))
 
 
 def _recall(answers: Sequence[Answer]) -> float:
-    right: defaultdict[str, list[bool]] = defaultdict(list)
+    hits_of_label: defaultdict[str, list[bool]] = defaultdict(list)
     for answer in answers:
-        right[answer.right].append(answer.right == answer.given)
-    return sum(sum(hits) / len(hits) for hits in right.values()) / len(right)
+        hits_of_label[answer.right].append(answer.right == answer.given)
+    return sum(sum(hits) / len(hits) for hits in hits_of_label.values()) / len(hits_of_label)

@@ -1,4 +1,4 @@
-"""A source and its conversion in, how well the conversion keeps the source's intonation out."""
+"""F0 contours, and how well a conversion keeps the intonation of its source."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["FEWEST_FRAMES", "HOP_SECONDS", "ContourErrors", "compare_contours", 
 
 HOP_SECONDS = 0.01
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
-FEWEST_FRAMES = 20  # 0.2 s voiced in both; a correlation over less says nothing
+FEWEST_FRAMES = 20  # 0.2 s voiced in both; a correlation over fewer frames is meaningless
 SEMITONES_PER_LOG = 12 / np.log(2.0)
 
 
 @dataclass(frozen=True)
 class ContourErrors:
-    """How two F0 contours differ, over frames that are voiced in both.
+    """Differences between two F0 contours, over the frames that are voiced in both.
 
     Attributes:
-        correlation: Pearson's, of log-F0; 1 for a contour that was only moved or stretched.
-        rmse_semitones: root of the mean square difference of log-F0, each contour's mean taken off first:
-            moving the pitch to the target's is what a conversion shall do.
-        shift_semitones: mean of the second contour over that of the first.
+        correlation: Pearson correlation of log-F0; 1 for a contour that was only shifted or scaled.
+        rmse_semitones: Root mean square difference of log-F0, in semitones. Each contour's mean is subtracted
+            first, because a conversion is supposed to move the pitch to the target's.
+        shift_semitones: Mean log-F0 of the second contour minus that of the first, in semitones.
     """
 
     correlation: float
@@ -34,9 +34,12 @@ class ContourErrors:
 
 
 def f0_contour(wave: Waveform) -> NDArray[np.float64]:
-    """(1, S) -> (T,) F0 in Hz every 10 ms, 0 where unvoiced (WORLD's DIO and StoneMask, Morise et al. 2016).
+    """Track F0 of a (1, S) waveform: (T,) in Hz every 10 ms, 0 if unvoiced.
 
-    Not the tracker that a model was given: a measure must not move when the model's does.
+    This is not the tracker that models use: the metric must not change when theirs does.
+
+    Source:
+        WORLD's DIO and StoneMask (Morise et al. 2016).
     """
     import pyworld
 
@@ -49,20 +52,20 @@ def f0_contour(wave: Waveform) -> NDArray[np.float64]:
 
 
 def compare_contours(first_hz: NDArray[np.float64], second_hz: NDArray[np.float64]) -> ContourErrors | None:
-    """Compare two contours frame by frame; a conversion keeps the source's length, so frames need no alignment.
+    """Compare two contours frame by frame. A conversion keeps the source's length, so no alignment is needed.
 
     Returns:
-        None where fewer than 20 frames are voiced in both (a whisper), or a contour is flat.
+        The differences, or None if fewer than 20 frames are voiced in both (whispered speech) or a contour is flat.
     """
     count = min(first_hz.size, second_hz.size)
     both = (first_hz[:count] > 0) & (second_hz[:count] > 0)
     if both.sum() < FEWEST_FRAMES:
         return None
     first, second = np.log(first_hz[:count][both]), np.log(second_hz[:count][both])
-    moved = float(second.mean() - first.mean())
+    shift = float(second.mean() - first.mean())
     first, second = first - first.mean(), second - second.mean()
     power = float(np.sqrt((first**2).sum() * (second**2).sum()))
     if power < 1e-9:
         return None
     rmse = float(np.sqrt(((first - second) ** 2).mean()))
-    return ContourErrors(float((first * second).sum() / power), rmse * SEMITONES_PER_LOG, moved * SEMITONES_PER_LOG)
+    return ContourErrors(float((first * second).sum() / power), rmse * SEMITONES_PER_LOG, shift * SEMITONES_PER_LOG)

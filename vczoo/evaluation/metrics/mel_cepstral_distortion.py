@@ -1,4 +1,4 @@
-"""Two recordings of one sentence in, their mel-cepstral distortion in dB out."""
+"""Mel-cepstral distortion (MCD) in dB between two recordings of one sentence."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from vczoo.io.optional_imports import require
 __all__ = ["RATE_HZ", "distortion_db", "mel_cepstrum", "warping"]
 
 RATE_HZ = 16000
-ALPHA = 0.42  # of the all-pass that bends 16 kHz to the mel scale, as in SPTK
+ALPHA = 0.42  # all-pass constant that approximates the mel scale at 16 kHz, as in SPTK
 COEFFICIENTS = 13  # 1 to 13: c0 is loudness
 HOP_MS = 5.0
-FFT_LENGTH = 1024  # what CheapTrick needs at 16 kHz for its default lowest F0
+FFT_LENGTH = 1024  # the length that CheapTrick needs at 16 kHz for its default lowest F0
 DB_PER_NEPER = 10 / np.log(10.0)
 POWER_FLOOR = 1e-12  # digital silence has no logarithm
 
 
 def distortion_db(first: Waveform, second: Waveform) -> float:
-    """Mel-cepstral distortion, 10 / ln 10 * sqrt(2 * sum over d = 1..13 of (c_d - c'_d)^2), averaged over frames.
+    """Compute mel-cepstral distortion in dB: 10 / ln 10 * sqrt(2 * sum over d = 1..13 of (c_d - c'_d)^2).
 
-    Silence at both ends is cut, and frames are aligned by dynamic time warping under the same distance; the mean is
-    over the path. 0 for a recording and itself; c0, the loudness, has no part in it.
+    Silence at both ends is trimmed, and frames are aligned by dynamic time warping under the same distance. The result
+    is the mean over the path: 0 for a recording and itself. c0, the loudness, is excluded.
 
     Args:
-        first, second: (1, S) at 16 kHz, of one sentence.
+        first, second: Waveforms (1, S) at 16 kHz of the same sentence.
 
     Raises:
         PluginError: librosa is not installed.
@@ -37,17 +37,23 @@ def distortion_db(first: Waveform, second: Waveform) -> float:
         Kubichek 1993; DTW by librosa.
     """
     librosa = require("librosa", "mel-cepstral distortion", "eval")
-    one, other = (mel_cepstrum(wave.trim())[:, 1:] for wave in (first, second))
-    _, path = librosa.sequence.dtw(X=one.T, Y=other.T, metric="euclidean", backtrack=True)
-    squares = ((one[path[:, 0]] - other[path[:, 1]]) ** 2).sum(axis=1)
+    x, y = (mel_cepstrum(wave.trim())[:, 1:] for wave in (first, second))
+    _, path = librosa.sequence.dtw(X=x.T, Y=y.T, metric="euclidean", backtrack=True)
+    squares = ((x[path[:, 0]] - y[path[:, 1]]) ** 2).sum(axis=1)
     return float((DB_PER_NEPER * np.sqrt(2 * squares)).mean())
 
 
 def mel_cepstrum(wave: Waveform) -> NDArray[np.float64]:
-    """(1, S) at 16 kHz -> (T, 14): coefficients 0 to 13 of WORLD's spectral envelope, every 5 ms.
+    """Compute the mel-cepstrum of WORLD's spectral envelope.
+
+    Args:
+        wave: Waveform (1, S); resampled to 16 kHz if it has another rate.
+
+    Returns:
+        (T, 14), coefficients 0 to 13 every 5 ms.
 
     Source:
-        CheapTrick (Morise 2015) through pyworld; mel-cepstrum as SPTK's sp2mc (Tokuda et al. 1994), alpha .42.
+        CheapTrick (Morise 2015) through pyworld; mel-cepstrum as SPTK's sp2mc (Tokuda et al. 1994), alpha 0.42.
     """
     import pyworld
 
@@ -63,15 +69,15 @@ def mel_cepstrum(wave: Waveform) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def warping() -> NDArray[np.float64]:
-    """(FFT_LENGTH // 2 + 1, 14): log power spectrum to mel-cepstrum, which is linear.
+    """Return the (FFT_LENGTH // 2 + 1, 14) matrix that maps a log power spectrum to its mel-cepstrum.
 
-    The log magnitude is a sum of cosines, c_0 + sum of c_m cos(m w). Read where an all-pass of -alpha bends an
-    even grid to, and transformed back, its coefficients are those of the warped axis.
+    The log magnitude is a sum of cosines, c_0 + sum of c_m cos(m w). Sampling it on an even grid that an all-pass
+    filter with constant -alpha has warped, and transforming back, gives the coefficients on the warped axis.
     """
     bins = FFT_LENGTH // 2 + 1
-    grid = np.linspace(0.0, np.pi, 4 * bins)  # finer than the spectrum, so that folding back stays below 1e-6
+    grid = np.linspace(0.0, np.pi, 4 * bins)  # finer than the spectrum, so that aliasing stays below 1e-6
     bent = grid + 2 * np.arctan(-ALPHA * np.sin(grid) / (1 + ALPHA * np.cos(grid)))
-    # irfft of half the log power is the cepstrum of the magnitude, whose coefficients from 1 on stand twice.
+    # irfft of half the log power is the cepstrum of the magnitude, in which coefficients from 1 on occur twice.
     cosines = np.fft.irfft(np.eye(bins) / 2, axis=1)[:, :bins] * _twice(bins)
     at_bent = cosines @ np.cos(np.outer(np.arange(bins), bent))
     warped = np.fft.irfft(at_bent, axis=1)[:, : COEFFICIENTS + 1] * _twice(COEFFICIENTS + 1, last=2.0)
@@ -79,7 +85,7 @@ def warping() -> NDArray[np.float64]:
 
 
 def _twice(count: int, last: float = 1.0) -> NDArray[np.float64]:
-    """1, 2, 2, …, and the last: a real cepstrum is even, and what stands at 0 and at the end has no twin."""
+    """Factors 1, 2, 2, …, `last`: a real cepstrum is even, and only its first and last coefficients occur once."""
     factors = np.full(count, 2.0)
     factors[0], factors[-1] = 1.0, last
     return factors

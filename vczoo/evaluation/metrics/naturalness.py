@@ -1,4 +1,4 @@
-"""Waveforms in, DNSMOS out: what listeners would say of the sound, guessed by a network."""
+"""Naturalness by DNSMOS: a network's estimate of listeners' mean opinion scores (MOS)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RATE_HZ = 16000
 
 @dataclass(frozen=True)
 class Opinion:
-    """Mean opinion scores, 1 to 5.
+    """Mean opinion scores of ITU-T P.835, from 1 to 5.
 
     Attributes:
-        overall: OVRL of P.835.
-        signal: SIG, how little the speech is distorted.
-        background: BAK, how little noise there is.
+        overall: Overall quality (OVRL).
+        signal: Quality of the speech (SIG); higher means less distortion.
+        background: Quality of the background (BAK); higher means less noise.
     """
 
     overall: float
@@ -30,7 +30,7 @@ class Opinion:
 
 
 class Dnsmos:
-    """DNSMOS P.835 (Reddy et al. 2022), not personalised; the networks come in the wheel of speechmos.
+    """DNSMOS P.835 (Reddy et al. 2022), not personalized. The wheel of speechmos includes its networks.
 
     Raises:
         PluginError: speechmos is not installed.
@@ -42,7 +42,7 @@ class Dnsmos:
         self.library = require("speechmos.dnsmos", "DNSMOS", "eval")
 
     def rate(self, wave: Waveform) -> Opinion:
-        """(1, S) of any rate; what is shorter than 9.01 s is repeated."""
+        """Estimate the scores of a (1, S) waveform of any rate. Recordings shorter than 9.01 s are repeated."""
         samples = wave.resample(RATE_HZ).samples[0].detach().clamp(-1, 1).cpu().numpy().astype(np.float32)
         scores = self.library.run(samples, RATE_HZ)
         return Opinion(float(scores["ovrl_mos"]), float(scores["sig_mos"]), float(scores["bak_mos"]))

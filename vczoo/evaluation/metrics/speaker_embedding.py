@@ -1,7 +1,7 @@
-"""Waveforms in, speaker embeddings of a model that measures, by name, out.
+"""Speaker embedding models that measure similarity and verification, loaded by name.
 
-`resemblyzer`                    GE2E (Wan et al. 2018); its weights come in the wheel
-`xvector:<Hub id or folder>`     any model that transformers loads as AudioXVector, `@revision` may follow the id
+`resemblyzer`                    GE2E (Wan et al. 2018); the wheel includes its weights
+`xvector:<Hub id or folder>`     any model that transformers loads as AudioXVector; `@revision` may follow the id
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ SPEAKER_MODELS = ("resemblyzer", "xvector:<Hub id or folder>")
 RATE_HZ = 16000
 SILENCE_PEAK = 1e-4
 WAYS_OUT = (
-    "Give a Hub id whose weights are safetensors (of id@<commit of 40 digits> a .bin is read, too), with the network; "
-    "or a folder that holds config.json, preprocessor_config.json and model.safetensors"
+    "Connect to the network and give a Hub id whose weights are safetensors (with id@<40-digit commit>, a .bin file is "
+    "read, too); or give a folder that holds config.json, preprocessor_config.json and model.safetensors"
 )
 
 
 class SpeakerModel(Protocol):
-    """Tells voices apart.
+    """A model that computes speaker embeddings.
 
     Attributes:
-        name: as it was asked for.
-        family: the kind of network, by which a recipe that uses it is recognised.
+        name: Name by which it was requested.
+        family: Kind of network, such as wavlm. Recipes that use the same family are flagged in reports.
     """
 
     name: str
     family: str
 
     def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:
-        """N waveforms (1, S) of any rate -> (N, E), each of length 1; zero for silence."""
+        """Embed N waveforms (1, S) of any rate: (N, E), each row of length 1, or zero for silence."""
 
 
 def load_speaker_model(name: str = "resemblyzer", device: str = "cpu") -> SpeakerModel:
     """Load a speaker model by name.
 
     Raises:
-        UnknownNameError: no such kind of model.
-        PluginError: its library is not installed.
-        WeightsError: its weights cannot be had.
+        UnknownNameError: There is no speaker model of that kind.
+        PluginError: Its library is not installed.
+        WeightsError: Its weights are unavailable.
     """
     kind, _, place = name.partition(":")
     if kind == "resemblyzer" and not place:
@@ -66,7 +66,9 @@ def load_speaker_model(name: str = "resemblyzer", device: str = "cpu") -> Speake
 
 
 class Resemblyzer:
-    """GE2E's encoder over what a voice activity detector leaves, 256 numbers (resemble-ai/Resemblyzer)."""
+    """GE2E encoder (resemble-ai/Resemblyzer): 256 dimensions, computed on the speech that voice activity detection
+    keeps.
+    """
 
     name = family = "resemblyzer"
 
@@ -75,16 +77,16 @@ class Resemblyzer:
         self.encoder = self.library.VoiceEncoder(device, verbose=False)
 
     def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:
-        """N waveforms (1, S) of any rate -> (N, 256)."""
+        """Embed N waveforms (1, S) of any rate: (N, 256)."""
         return np.stack([self._embed(wave) for wave in waves])
 
     def _embed(self, wave: Waveform) -> NDArray[np.float64]:
         samples = _samples(wave)
         if np.abs(samples).max() < SILENCE_PEAK:
             return np.zeros(256)
-        # No rate is given: librosa would load a compiler of its own to resample from 16 kHz to 16 kHz.
-        heard = self.library.preprocess_wav(samples)
-        embedding = self.encoder.embed_utterance(heard if heard.size >= RATE_HZ // 4 else samples)
+        # No rate is passed: librosa would load its own compiler only to resample from 16 kHz to 16 kHz.
+        speech = self.library.preprocess_wav(samples)
+        embedding = self.encoder.embed_utterance(speech if speech.size >= RATE_HZ // 4 else samples)
         return np.asarray(embedding, dtype=np.float64)
 
 
@@ -97,10 +99,10 @@ class XVector:
         where, _, revision = (place, "", "") if Path(place).is_dir() else place.partition("@")
 
         def load(local: bool) -> tuple[Any, Any]:
-            given = {"revision": revision or None, "local_files_only": local}
-            extractor = transformers.AutoFeatureExtractor.from_pretrained(where, **given)
+            options = {"revision": revision or None, "local_files_only": local}
+            extractor = transformers.AutoFeatureExtractor.from_pretrained(where, **options)
             safe = safetensors_alone(revision)
-            model = transformers.AutoModelForAudioXVector.from_pretrained(where, use_safetensors=safe, **given)
+            model = transformers.AutoModelForAudioXVector.from_pretrained(where, use_safetensors=safe, **options)
             return extractor, model.to(device).eval()
 
         repository = "" if Path(place).is_dir() else where
@@ -111,7 +113,7 @@ class XVector:
 
     @torch.inference_mode()
     def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:
-        """N waveforms (1, S) of any rate -> (N, E); one by one, since padding would move an embedding."""
+        """Embed N waveforms (1, S) of any rate: (N, E). They run one by one, because padding would change them."""
         rows = []
         for wave in waves:
             samples = _samples(wave)

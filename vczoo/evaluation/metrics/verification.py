@@ -1,4 +1,4 @@
-"""Speaker embeddings in, cosines and equal error rates out."""
+"""Speaker verification: centroids, cosine scores and equal error rates of speaker embeddings."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ __all__ = ["centroid", "equal_error_rate", "genuine_scores"]
 
 
 def centroid(embeddings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, E) of length 1 -> (E,) of length 1: their mean, scaled. Zero where they cancel."""
+    """Return the normalized mean (E,) of N unit embeddings (N, E), or zero if they cancel out."""
     mean: NDArray[np.float64] = embeddings.mean(axis=0)
     norm = float(np.linalg.norm(mean))
     return mean / norm if norm > 0 else mean
 
 
 def genuine_scores(embeddings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, E) of length 1 -> (N (N - 1) / 2,): the cosine of every pair of different recordings."""
+    """Return the cosines (N (N - 1) / 2,) of all pairs of different recordings, from unit embeddings (N, E)."""
     first, second = np.triu_indices(len(embeddings), k=1)
     scores: NDArray[np.float64] = (embeddings[first] * embeddings[second]).sum(axis=1)
     return scores
 
 
 def equal_error_rate(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
-    """The rate at which as many impostors are accepted as genuine pairs are refused, 0 to 1.
+    """Compute the equal error rate (EER), 0 to 1: where the false acceptance and false rejection rates are equal.
 
-    A pair is accepted where its score is at or above a threshold. Between two thresholds both rates are joined
-    by a straight line.
+    A pair is accepted if its score is at or above the threshold. Between two thresholds both rates are interpolated
+    linearly.
 
     Args:
-        genuine: (N,) scores of pairs that are of one speaker.
-        impostor: (M,) scores of pairs that are not; for a conversion: of converted and real target speech.
-            Then 0 says that a verifier never takes the conversion for the target, and 0.5 that it cannot tell
-            them apart: higher is better.
+        genuine: Scores (N,) of pairs of recordings of one speaker.
+        impostor: Scores (M,) of pairs of different speakers. To evaluate a conversion, use pairs of converted and real
+            target speech; higher is then better: 0 means that the verifier always rejects the conversion, 0.5 that it
+            cannot distinguish it from the target.
     """
     thresholds = np.unique(np.concatenate([genuine, impostor]))
     refused = np.append(np.searchsorted(np.sort(genuine), thresholds, side="left") / genuine.size, 1.0)
     accepted = np.append(1 - np.searchsorted(np.sort(impostor), thresholds, side="left") / impostor.size, 0.0)
-    # At the lowest threshold nothing is refused and all accepted; past the highest, the reverse.
+    # At the lowest threshold every pair is accepted; past the highest, every pair is rejected.
     after = int(np.argmax(refused >= accepted))
     if after == 0:
         return float((refused[0] + accepted[0]) / 2)

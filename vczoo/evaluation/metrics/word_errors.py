@@ -1,4 +1,4 @@
-"""Two transcripts in, the wrong words and characters out."""
+"""Word and character errors between two transcripts, after text normalization."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _ASIDES = re.compile(r"\[[^\]]*\]|\([^)]*\)")
 
 @dataclass(frozen=True)
 class Errors:
-    """Substitutions, deletions and insertions against a reference, and how much the reference holds.
+    """Numbers of errors (substitutions, deletions and insertions), and the size of the reference.
 
     Attributes:
-        words: wrong words.
-        of_words: words of the reference.
-        characters: wrong characters, spaces between words among them.
-        of_characters: characters of the reference.
+        words: Number of word errors.
+        of_words: Number of words in the reference.
+        characters: Number of character errors; spaces between words count as characters.
+        of_characters: Number of characters in the reference.
     """
 
     words: int
@@ -32,40 +32,42 @@ class Errors:
 
 
 def normalise(text: str) -> str:
-    """Text as it is compared: what two transcripts of the same speech may spell differently is taken out.
+    """Normalize text for comparison: remove what two transcripts of the same speech may spell differently.
 
-    Lower case, NFKC; what stands in brackets goes; an apostrophe inside a word goes ("don't" is "dont"); whatever
-    is no letter, mark or digit becomes a space; runs of spaces become one. Numbers stay as they are written, so
-    "2" is not "two".
+    The text becomes NFKC in lower case. Text in brackets and apostrophes inside a word are removed ("don't" becomes
+    "dont"). Every other character that is not a letter, mark or digit becomes a space, and runs of spaces become one.
+    Numbers stay as they are written, so "2" is not "two".
 
     Source:
-        After the basic normaliser of Whisper (Radford et al. 2022, appendix C), which keeps no apostrophes either.
+        After Whisper's basic normalizer (Radford et al. 2022, appendix C), which keeps no apostrophes either.
     """
     text = _ASIDES.sub(" ", unicodedata.normalize("NFKC", text).lower())
     text = _APOSTROPHES.sub("", text)
-    kept = (char if unicodedata.category(char)[0] in "LMN" else " " for char in text)
-    return " ".join("".join(kept).split())
+    characters = (char if unicodedata.category(char)[0] in "LMN" else " " for char in text)
+    return " ".join("".join(characters).split())
 
 
 def count_errors(reference: str, hypothesis: str) -> Errors:
-    """Count the least edits that make the reference the hypothesis, of both as `normalise` gives them (jiwer).
+    """Count the fewest edits that turn the reference into the hypothesis, after `normalise` of both (jiwer).
 
-    Rates are to be made at corpus level: the sum of errors over the sum of words. Against an empty reference
-    everything that was heard is wrong.
+    Compute rates at corpus level: the sum of errors over the sum of words. Against an empty reference, every word and
+    character of the hypothesis is an error.
 
     Raises:
         PluginError: jiwer is not installed.
     """
     jiwer = require("jiwer", "the word error rate", "eval")
-    said, heard = normalise(reference), normalise(hypothesis)
-    if not said:
-        return Errors(len(heard.split()), 0, len(heard), 0)
-    if not heard:  # jiwer takes it, but only since some version
-        return Errors(len(said.split()), len(said.split()), len(said), len(said))
-    words, characters = jiwer.process_words(said, heard), jiwer.process_characters(said, heard)
+    reference, hypothesis = normalise(reference), normalise(hypothesis)
+    num_words = len(reference.split())
+    if not reference:
+        return Errors(len(hypothesis.split()), 0, len(hypothesis), 0)
+    if not hypothesis:  # older versions of jiwer reject an empty hypothesis
+        return Errors(num_words, num_words, len(reference), len(reference))
+    words = jiwer.process_words(reference, hypothesis)
+    characters = jiwer.process_characters(reference, hypothesis)
     return Errors(
         words.substitutions + words.deletions + words.insertions,
-        len(said.split()),
+        num_words,
         characters.substitutions + characters.deletions + characters.insertions,
-        len(said),
+        len(reference),
     )
