@@ -75,7 +75,8 @@ class Recipe(Settings):
         vocoder: Part that turns acoustic frames into a waveform; None for a recipe that only recognizes.
         teacher: Backbone that frame heads learn from in training. Loading a run leaves it out.
         training: Settings of the fine-tuning.
-        tuning: Settings for fine-tuning a run without rehearsing its speakers (`rehearse` is False); None means `training`.
+        tuning: Settings for fine-tuning a run without rehearsing its speakers (`rehearse` is False). None means
+            `training`.
         vocoder_training: Settings of `train_vocoder`, which trains the vocoder alone; None means the defaults.
     """
 
