@@ -1,4 +1,4 @@
-"""The errors that a caller can cause. Each says what was wrong, what was expected, what was got, and what to do."""
+"""Exceptions of vczoo. Each message says what was wrong, what was expected, what was got, and what to do."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ __all__ = [
     "shortened",
 ]
 
-MOST_FAULTS, LONGEST_FAULT = 50, 2000  # of a recipe, which may be anybody's, in one message
+MOST_FAULTS, LONGEST_FAULT = 50, 2000  # limits of one message, since a recipe may come from a stranger
 
 
 class VczooError(Exception):
-    """A caller's mistake, or something in the caller's world that the caller can mend."""
+    """Base class: a mistake in a call, or a problem in the environment that the user can fix."""
 
 
 class AudioError(VczooError):
-    """A recording that cannot be read, written or used."""
+    """A recording cannot be read, written or used."""
 
 
 class CorpusError(VczooError):
-    """A folder or manifest of recordings that cannot be trained on or measured with."""
+    """A folder or manifest of recordings cannot be used for training or evaluation."""
 
 
 class ContractError(VczooError):
-    """Two parts that do not fit: their specs disagree, or a part broke its interface."""
+    """Two parts do not fit: their specs disagree, or a part breaks its interface."""
 
 
 class PluginError(VczooError):
-    """A plugin that is absent, broken, or in conflict with another."""
+    """A plugin is missing, broken, or in conflict with another."""
 
 
 class FolderError(VczooError):
-    """Recordings of a folder that could not be converted, in one report; the others were.
+    """Some recordings of a folder could not be converted; the others were.
 
     Attributes:
-        made: what was made of the others.
-        faults: what was wrong, by recording.
+        made: The conversions of the other recordings.
+        faults: The reason for each recording that could not be converted, by its path.
     """
 
     def __init__(self, folder: str, made: Sequence[object], faults: Mapping[Path, str], count: int) -> None:
@@ -60,31 +60,31 @@ class FolderError(VczooError):
 
 
 class HubError(VczooError):
-    """A speaker on the Hub that cannot be found, read, trusted or published."""
+    """A run on the Hub cannot be found, read, trusted or published."""
 
 
 class LicenceError(VczooError):
-    """A licence or a statement of consent under which something cannot be shared."""
+    """The license or the statement of consent does not allow sharing."""
 
 
 class RunError(VczooError):
-    """A run folder that cannot be read, written or resumed."""
+    """A run folder cannot be read, written or resumed."""
 
 
 class VoiceError(VczooError):
-    """A voice that is absent or cannot be enrolled."""
+    """A voice is missing or cannot be enrolled."""
 
 
 class WeightsError(VczooError):
-    """Pretrained weights that cannot be had or do not fit."""
+    """Pretrained weights are unavailable or do not fit."""
 
 
 class UnknownNameError(VczooError):
-    """A name that nothing is registered under, or two things; the message lists the nearest ones, or both."""
+    """A name is not registered, or has two meanings. The message lists the nearest names, or both meanings."""
 
 
 class RecipeError(VczooError):
-    """Every fault of one recipe, in one report."""
+    """A recipe has faults. The message lists all of them."""
 
     def __init__(self, name: str, faults: Sequence[str]) -> None:
         self.name = name
@@ -96,5 +96,5 @@ class RecipeError(VczooError):
 
 
 def shortened(text: str, limit: int) -> str:
-    """Text that somebody else may have written, for a message: its beginning, where it is longer than `limit`."""
+    """Shorten untrusted text for a message: its beginning, if it is longer than `limit` characters."""
     return text if len(text) <= limit else text[: limit - 3] + "..."

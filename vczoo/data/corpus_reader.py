@@ -23,23 +23,29 @@ Location = str | os.PathLike[str]
 def read_corpus(path: Location | Sequence[Location], *, validation: float = 0.1, test: float = 0.1) -> Corpus:
     """Read a folder, a manifest, or several of them together.
 
-    Every recording is decoded once; those that `Waveform.read` refuses are skipped with the reason. The rest is
-    split by speaker: utterances are ranked by the SHA-256 of "speaker/relative path", the first of them are for
-    validation, the next for test. The outcome depends on neither the order of files nor the machine nor where the
-    folder lies, and no speaker's on another's. Splits that a manifest gives stay.
+    Every recording is decoded once. Recordings that `Waveform.read` refuses are skipped, and the reason is reported.
+
+    The other recordings are split speaker by speaker. A speaker's utterances are ranked by the SHA-256 of
+    "speaker/relative path"; the first ones are for validation, the next ones for test, the rest for training. So the
+    split of a speaker depends on neither the order of the files, the machine, the location of the folder, nor the other
+    speakers. Splits in a manifest are kept.
 
     Args:
-        path: a folder, a .csv or .jsonl file, or a list of them.
-        validation: share of each speaker's utterances, at least one of them unless 0.
-        test: likewise.
+        path: A folder, a .csv or .jsonl manifest, or a list of them.
+        validation: Share of each speaker's utterances that is for validation. At least one utterance, unless 0.
+        test: Share of each speaker's utterances that is for test. At least one utterance, unless 0.
+
+    Returns:
+        The corpus: its usable utterances, and the skipped recordings with reasons.
 
     Raises:
-        CorpusError: nothing usable, of a speaker or at all; too few utterances of a speaker; names of speakers
-            that differ in case or Unicode form alone; a faulty manifest. All of one kind are told together.
+        CorpusError: No recording is usable, or none of some speaker; a speaker has too few utterances; names of
+            speakers differ only in case or Unicode form; or a manifest has faults. The message lists all faults of a
+            kind.
     """
-    if not (validation >= 0 and test >= 0 and validation + test < 1):  # so that NaN is refused too
+    if not (validation >= 0 and test >= 0 and validation + test < 1):  # written this way to refuse NaN, too
         raise CorpusError(
-            f"validation and test are shares from 0 on that leave some for training, got {validation} and {test}"
+            f"validation and test must be shares of at least 0 with a sum below 1, got {validation} and {test}"
         )
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     listed: list[Listed] = []
@@ -77,20 +83,20 @@ def read_corpus(path: Location | Sequence[Location], *, validation: float = 0.1,
 
 
 def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:
-    """Each path once; a split, text or label that one of its listings gives counts."""
-    kept: dict[Path, Listed] = {}
+    """List each path once, with the split, text and label that any of its listings has."""
+    by_path: dict[Path, Listed] = {}
     for item in listed:
-        known = kept.setdefault(item.path, item)
-        for what in ("speaker", "split", "text", "label"):
-            first, second = getattr(known, what), getattr(item, what)
+        earlier = by_path.setdefault(item.path, item)
+        for attribute in ("speaker", "split", "text", "label"):
+            first, second = getattr(earlier, attribute), getattr(item, attribute)
             if first and second and first != second:
                 raise CorpusError(
-                    f"{item.path}: {what} is {shortened(first, 80)!r} ({known.where}) and "
+                    f"{item.path}: {attribute} is {shortened(first, 80)!r} ({earlier.where}) and "
                     f"{shortened(second, 80)!r} ({item.where}); correct one of them"
                 )
-        text, label = known.text or item.text, known.label or item.label
-        kept[item.path] = replace(known, split=known.split or item.split, text=text, label=label)
-    return list(kept.values())
+        text, label = earlier.text or item.text, earlier.label or item.label
+        by_path[item.path] = replace(earlier, split=earlier.split or item.split, text=text, label=label)
+    return list(by_path.values())
 
 
 def _seconds(path: Path) -> float | Skipped:

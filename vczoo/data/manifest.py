@@ -1,8 +1,8 @@
-"""A folder of recordings or a manifest in; what it lists out, nothing of it opened yet.
+"""Listing the recordings of a folder or manifest, without opening the audio.
 
-A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3); a .txt file of a recording's name beside it has what
-is said. A manifest is a .csv or .jsonl file with the columns path, speaker and, if there are such, split, text and
-label; its paths are relative to it.
+A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3). A .txt file with the name of a recording, next to it,
+holds its transcript. A manifest is a .csv or .jsonl file with the columns path, speaker and, optionally, split, text
+and label; its paths are relative to the manifest.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 LAYOUT = "recordings belong in <folder>/<speaker>/, as " + ", ".join(AUDIO_SUFFIXES)
-COLUMNS = "a manifest has the columns path, speaker and, if it likes, split, text and label, separated by commas"
-TEXT_SUFFIXES = (".normalized.txt", ".txt")  # of what is said, beside a recording; the first is LibriTTS'
-LONGEST_TEXT = 10_000  # characters that are read of such a file; half a minute of speech has some 500
+COLUMNS = "a manifest has the columns path, speaker and, optionally, split, text and label, separated by commas"
+TEXT_SUFFIXES = (".normalized.txt", ".txt")  # of transcripts next to recordings; the first is LibriTTS's
+LONGEST_TEXT = 10_000  # characters read from a transcript; half a minute of speech has about 500
 LONGEST_LABEL = 200  # characters
 
 
@@ -37,13 +37,13 @@ class Listed:
     """A recording that a folder or manifest lists.
 
     Attributes:
-        path: absolute.
-        speaker: the name as it was given.
-        rank_by: a name of the recording that is the same wherever the corpus lies.
-        split: where a manifest chose one.
-        where: what lists it, for errors.
-        text: what is said, where that is known.
-        label: of the utterance, where a manifest gives one.
+        path: Absolute path.
+        speaker: Name of the speaker, as the folder or manifest spells it.
+        rank_by: Name of the recording for ranking; it does not depend on where the corpus is.
+        split: Split from a manifest, or None.
+        where: The folder, or the manifest and line, that lists the recording; for error messages.
+        text: Transcript, or "" if unknown.
+        label: Label of the utterance from a manifest, or "".
     """
 
     path: Path
@@ -56,10 +56,14 @@ class Listed:
 
 
 def list_recordings(path: Path, unlisted: list[tuple[Path, str]]) -> list[Listed]:
-    """List a folder or manifest; what in a folder belongs to no speaker goes to `unlisted`, with the reason.
+    """List the recordings of a folder or manifest.
+
+    Args:
+        path: A folder, or a .csv or .jsonl manifest.
+        unlisted: Receives each path in a folder that belongs to no speaker or holds no recording, with the reason.
 
     Raises:
-        CorpusError: there is no such folder or manifest, or the manifest has faults: all of them, with lines.
+        CorpusError: There is no such folder or manifest, or the manifest has faults. The message lists them by line.
     """
     if path.is_dir():
         return list(_scan_folder(path, unlisted))
@@ -71,18 +75,18 @@ def list_recordings(path: Path, unlisted: list[tuple[Path, str]]) -> list[Listed
 
 
 def _scan_folder(folder: Path, unlisted: list[tuple[Path, str]]) -> Iterator[Listed]:
-    """List `<folder>/<speaker>/**`; hidden files and files that are not audio are passed over."""
+    """List `<folder>/<speaker>/**`; skip hidden files and files that are not audio."""
     for entry in sorted(_visible(folder)):
         if not entry.is_dir():
             if entry.suffix.lower() in AUDIO_SUFFIXES:
                 unlisted.append((entry, f"it belongs to no speaker; {LAYOUT}"))
             continue
-        found = sorted(_recordings(entry))
-        if not found:
+        recordings = sorted(_recordings(entry))
+        if not recordings:
             unlisted.append((entry, f"it holds no recording; {LAYOUT}"))
         elif fault := _name_fault(entry.name):
             raise CorpusError(f"{entry}: {fault}; rename the folder")
-        for path in found:
+        for path in recordings:
             yield Listed(path, entry.name, path.relative_to(entry).as_posix(), None, str(folder), _text_beside(path))
 
 
@@ -102,15 +106,15 @@ def _recordings(folder: Path) -> Iterator[Path]:
 
 
 def _text_beside(recording: Path) -> str:
-    """What a file beside a recording says that it says; "" where there is none.
+    """Read the transcript next to a recording; "" if there is none.
 
-    Bytes that are not UTF-8 become U+FFFD, which no alphabet has: who needs the text is told, and nobody else.
+    Bytes that are not UTF-8 become U+FFFD, which no alphabet has, so only a task that needs the text reports an error.
     """
     for suffix in TEXT_SUFFIXES:
         try:
             with recording.with_suffix(suffix).open(encoding="utf-8-sig", errors="replace") as file:
                 return composed(file.read(LONGEST_TEXT))
-        except OSError:  # there is none, or none that can be read
+        except OSError:  # missing or unreadable
             continue
     return ""
 
@@ -133,14 +137,14 @@ def _scan_manifest(manifest: Path) -> list[Listed]:
         elif split and split not in SPLITS:
             faults.append(f"line {line}: split is {split!r}, expected {', '.join(SPLITS)} or nothing")
         elif len(label) > LONGEST_LABEL or not label.isprintable():
-            told = shortened(repr(label), 60)
-            faults.append(f"line {line}: label {told} is not printable text of at most {LONGEST_LABEL} characters")
+            shown = shortened(repr(label), 60)
+            faults.append(f"line {line}: label {shown} is not printable text of at most {LONGEST_LABEL} characters")
         elif not path.is_file():
             faults.append(f"line {line}: no such file: {path}")
         else:
-            # An absolute path ranks by its end, which is the same on another machine.
+            # An absolute path is ranked by its last two parts, which are the same on another machine.
             rank_by = "/".join(PurePath(name).parts[-2:]) if PurePath(name).is_absolute() else name
-            chosen = next((known for known in SPLITS if known == split), None)
+            chosen = next((name for name in SPLITS if name == split), None)
             where = f"{manifest} line {line}"
             listed.append(Listed(path, speaker, rank_by, chosen, where, composed(said), composed(label)))
     if faults:
@@ -153,7 +157,7 @@ def _scan_manifest(manifest: Path) -> list[Listed]:
 
 
 def _rows(manifest: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The rows of a manifest with their line numbers; what is malformed goes to `faults`."""
+    """Read the rows of a manifest with their line numbers; add malformed rows to `faults`."""
     try:
         text = manifest.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark first
     except UnicodeDecodeError as error:
@@ -162,7 +166,7 @@ def _rows(manifest: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
     except OSError as error:
         raise CorpusError(f"{manifest}: cannot be read ({error.strerror})") from error
     if manifest.suffix.lower() == ".jsonl":
-        for line, content in enumerate(text.split("\n"), start=1):  # U+2028 may stand inside a JSON string
+        for line, content in enumerate(text.split("\n"), start=1):  # JSON strings may hold U+2028
             try:
                 row = json.loads(content) if content.strip() else None
             except (ValueError, RecursionError) as error:
@@ -177,8 +181,8 @@ def _rows(manifest: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
     try:
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         if missing := [name for name in ("path", "speaker") if name not in reader.fieldnames]:
-            found = ", ".join(reader.fieldnames) or "nothing"
-            raise CorpusError(f"{manifest}: no column {' and '.join(missing)}, got {found}; {COLUMNS}")
+            columns = ", ".join(reader.fieldnames) or "nothing"
+            raise CorpusError(f"{manifest}: no column {' and '.join(missing)}, got {columns}; {COLUMNS}")
         for row in reader:
             if None in row:
                 faults.append(f"line {reader.line_num}: more fields than columns; quote text with a comma")
@@ -189,7 +193,7 @@ def _rows(manifest: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
 
 
 def _name_fault(speaker: str) -> str:
-    """What is wrong with a speaker's name, or nothing. Names become voices, and names of files."""
+    """The fault of a speaker's name, or "". Names of speakers become names of voices and files."""
     if not speaker.strip():
         return "no speaker"
     if any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in speaker):
@@ -198,5 +202,5 @@ def _name_fault(speaker: str) -> str:
 
 
 def composed(text: str) -> str:
-    """A name in Unicode's composed form (NFC): macOS gives file names decomposed, people type them composed."""
+    """Normalize a name to Unicode's composed form (NFC): macOS decomposes file names, people type them composed."""
     return unicodedata.normalize("NFC", text).strip()

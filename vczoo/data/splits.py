@@ -1,4 +1,4 @@
-"""Listed recordings in, the split of each out: by utterance, the same on every machine."""
+"""Deterministic train, validation and test splits by utterance, the same on every machine."""
 
 from __future__ import annotations
 
@@ -15,15 +15,24 @@ __all__ = ["assign_splits"]
 
 
 def assign_splits(listed: Sequence[Listed], validation: float, test: float) -> dict[Path, Split]:
-    """Choose the split of every recording, speaker by speaker; splits that a manifest gave stay.
+    """Assign a split to every recording, speaker by speaker. Splits from a manifest are kept.
 
     A speaker's recordings are ranked by the SHA-256 of "speaker/relative path": the first `validation` of them
     (at least one, unless the share is 0) are for validation, the next `test` for test, the rest for training.
 
-    A speaker whose every recording a manifest marks for validation or test stays unheard in training.
+    If a manifest marks every recording of a speaker for validation or test, that speaker is not trained on.
+
+    Args:
+        listed: The recordings of all speakers.
+        validation: Share of each speaker's recordings that is for validation.
+        test: Share of each speaker's recordings that is for test.
+
+    Returns:
+        The split of each recording, by its path.
 
     Raises:
-        CorpusError: nothing would be left for training: every such speaker, with the count that is needed.
+        CorpusError: A speaker would have no recording left for training. The message lists every such speaker and the
+            number of recordings needed.
     """
     by_speaker: defaultdict[str, list[Listed]] = defaultdict(list)
     for item in listed:
@@ -33,14 +42,14 @@ def assign_splits(listed: Sequence[Listed], validation: float, test: float) -> d
     faults = []
     for speaker, items in sorted(by_speaker.items()):
         free = sorted((item for item in items if item.split is None), key=_rank)
-        given = [item.split for item in items]
+        preset = [item.split for item in items]
         held_out: list[Split] = []
         for name, share in shares.items():
-            held_out += [name] * (_share(share, len(items)) - given.count(name))
-        wanted = len(held_out) + ("train" not in given)
-        if free and wanted > len(free) < len(items):
-            faults.append(f"{speaker!r} has {len(free)} without a split, {wanted} are needed")
-        elif free and wanted > len(free):
+            held_out += [name] * (_share(share, len(items)) - preset.count(name))
+        required = len(held_out) + ("train" not in preset)
+        if free and required > len(free) < len(items):
+            faults.append(f"{speaker!r} has {len(free)} without a split, {required} are needed")
+        elif free and required > len(free):
             needed = _needed(len(items), validation, test)
             faults.append(f"{speaker!r} has {len(items)}, {needed} are needed")
         for position, item in enumerate(free):
@@ -61,7 +70,7 @@ def _share(share: float, count: int) -> int:
 
 
 def _needed(count: int, validation: float, test: float) -> int:
-    """The least count from `count` on that leaves an utterance for training."""
+    """The smallest number of utterances, `count` or more, that leaves one for training."""
     while count - _share(validation, count) - _share(test, count) < 1:
         count += 1
     return count

@@ -222,7 +222,7 @@ def test_shares_of_six_utterances(voices_folder, shares, counts) -> None:
 
 @pytest.mark.parametrize("shares", [(-0.1, 0.1), (0.5, 0.5), (float("nan"), 0.1), (0.1, 2)])
 def test_shares_that_leave_no_training_are_refused(voices_folder, shares) -> None:
-    with pytest.raises(CorpusError, match="leave some for training"):
+    with pytest.raises(CorpusError, match="must be shares of at least 0 with a sum below 1"):
         read_corpus(voices_folder, validation=shares[0], test=shares[1])
 
 
