@@ -91,7 +91,7 @@ def with_vocoder(converter: vczoo.Converter, vocoder: Any) -> vczoo.Converter:
     """A converter of the same backbone and heads, with a vocoder and a list of voices of its own."""
     run = converter.run
     heads = dict(run.model.heads.items())
-    model = Model(run.model.backbone, heads, run.model.shares, vocoder, run.model.acoustic_heads)
+    model = Model(run.model.backbone, heads, run.model.loss_weights, vocoder, run.model.acoustic_heads)
     return vczoo.Converter(replace(run, model=model, voices=dict(run.voices)), converter.device)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vczoo.audio.waveform import Waveform
-from vczoo.cli.app import demo
+from vczoo.cli import demo
 from vczoo.errors import AudioError, PluginError, VczooError
 
 

@@ -26,16 +26,16 @@ STEADY = ("heads.speaker.dropout=0", "heads.voice.dropout=0", "training.epochs=3
 SCRIPT = """
 import os, signal, sys
 import vczoo, vczoo.cli.launch, vczoo.training.finetune
-from vczoo.io.progress import Silent
+from vczoo.io.progress import NullProgress
 
-class Interrupt(Silent):
+class Interrupt(NullProgress):
     left = int(sys.argv[3])
     def step(self, loss):
         self.left -= 1
         if not self.left and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGINT)
 
-vczoo.training.finetune.Silent = Interrupt
+vczoo.training.finetune.NullProgress = Interrupt
 try:
     vczoo.finetune("demo", sys.argv[1], sys.argv[2], sys.argv[5:], shard=bool(sys.argv[4]), progress=False)
 except KeyboardInterrupt:
@@ -103,8 +103,8 @@ def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(
 LEVEL = """
 import torch
 import vczoo.cli.launch
-from vczoo.training.distributed import Team
-team = Team(torch.device("cpu"))
+from vczoo.training.distributed import DistributedContext
+team = DistributedContext(torch.device("cpu"))
 tensors = [torch.full((2,), float(team.rank + 1)), torch.tensor(team.rank + 1), torch.tensor([bool(team.rank)])]
 team.level(tensors)
 print([tensor.tolist() for tensor in tensors], flush=True)

@@ -1,4 +1,4 @@
-"""Clips: what a frozen backbone hears is cut, not heard again; speeds keep the frames in place; references match."""
+"""Segments: what a frozen backbone hears is cut, not heard again; speeds keep the frames in place; references match."""
 
 from __future__ import annotations
 
