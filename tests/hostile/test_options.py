@@ -58,7 +58,7 @@ def decoder(**sizes: int) -> ConvDecoder:
         (lambda: MelSpec(num_mels=513), "num_mels must be at most 512, got 513"),
         (lambda: MelSpec(fft_length=16_385), "fft_length must be at most 16384"),
         (lambda: MelSpec(sample_rate_hz=10**6), "sample_rate_hz must be at most 768000"),
-        (lambda: MelSpec(hop_length=3), "makes 5333 frames per second (expected 1 to 4000)"),
+        (lambda: MelSpec(hop_length=3), r"makes 5333 frames per second \(expected 1 to 4000\)"),
         (lambda: FrameSpec(16000, 16001, 1), "makes 0.9999 frames per second"),
         (lambda: FrameSpec(16000, 320, 2**20 + 1), "channels must be at most 1048576"),
         (lambda: GriffinLim(iterations=10_001), "iterations is 1 to 10000"),

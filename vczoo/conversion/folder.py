@@ -1,4 +1,4 @@
-"""A folder of recordings in, a folder of the same shape in another voice out; by several processes if wished."""
+"""Converting a folder of recordings to a folder of the same structure, optionally in several processes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ KEEP = "keep"
 
 @dataclass(frozen=True)
 class Converted:
-    """A recording that was converted.
+    """Record of one conversion of a folder.
 
     Attributes:
-        source: the recording.
-        out: the file that was made.
-        seconds: its length.
+        source: Path of the recording.
+        out: Path of the converted file.
+        seconds: Duration of the converted file in seconds.
     """
 
     source: Path
@@ -55,30 +55,31 @@ def convert_folder(
     watermark: str = "",
     progress: bool = True,
 ) -> tuple[Converted, ...]:
-    """Convert every recording below a folder; a faulty one does not stop the others.
+    """Convert every recording in a folder and its subfolders. A faulty recording does not stop the others.
 
     Args:
-        converter: a loaded run.
-        folder: WAV, FLAC, OGG and MP3 files below it are converted; hidden ones are passed over, and so is what lies
-            in `out`, where that is inside; links to folders are not followed.
-        out: the folder to make; a file has the path there that its recording has below `folder`.
-        voice: as for `Converter.convert`.
-        semitones: as for `Converter.convert`.
-        suffix: of the files that are made, or "keep" for each recording's own.
-        jobs: processes, each with the run in its memory and its share of torch's threads.
-        overwrite: whether files that are there are replaced.
-        mark: whether each file's metadata say that it is synthetic, as with `Converter.convert_file`.
-        watermark: as for `Converter.convert`.
-        progress: whether a bar is drawn on a terminal.
+        converter: The converter of a loaded run.
+        folder: Folder whose WAV, FLAC, OGG and MP3 files are converted. Hidden files are skipped, and so are files in
+            `out` if it is inside. Links to folders are not followed.
+        out: Folder to write. A converted file has the same relative path as its recording has in `folder`.
+        voice: As for `Converter.convert`.
+        semitones: As for `Converter.convert`.
+        suffix: Suffix of the converted files, or "keep" to use that of each recording.
+        jobs: Number of processes. Each holds the run in its memory and gets its share of torch's threads.
+        overwrite: Whether to replace existing files.
+        mark: Whether each file's metadata say that it is synthetic, as for `Converter.convert_file`.
+        watermark: As for `Converter.convert`.
+        progress: Whether to show a progress bar on a terminal.
 
     Returns:
-        What was made, in the order of the paths.
+        A record of each conversion, sorted by path.
 
     Raises:
-        VoiceError: no such voice, or the recipe only recognises.
-        AudioError: there is no such folder, no recording below it, a file to make exists, or a file is where a folder
-            is to be made; nothing was made then.
-        FolderError: some recordings could not be converted: all of them, with reasons, and what was made.
+        VoiceError: There is no such voice, or the recipe has no voice head.
+        AudioError: The folder does not exist or holds no recording, an output file exists, or a file is in the place of
+            an output folder. Nothing is converted then.
+        FolderError: Some recordings could not be converted. It lists them with reasons, and holds the conversions of
+            the others.
         VczooError: `suffix`, `jobs` or `semitones` is out of range, or there is no such watermark.
     """
     folder, out = Path(folder), Path(out)
@@ -96,31 +97,31 @@ def convert_folder(
     _refuse_blocked(target for _, target in pairs)
     _refuse_taken(pairs, overwrite)
     work = [Job(source, target, shares, semitones, overwrite, mark, watermark) for source, target in pairs]
-    made: list[Converted] = []
+    converted: list[Converted] = []
     faults: dict[Path, str] = {}
     with FileBar(len(work)) if progress else nullcontext() as bar:
         for job, outcome in _outcomes(converter, work, min(jobs, len(work))):
             if isinstance(outcome, str):
                 faults[job.source] = outcome
             else:
-                made.append(Converted(job.source, job.out, outcome))
+                converted.append(Converted(job.source, job.out, outcome))
             if bar:
                 bar.done(job.source.name)
-    made.sort(key=lambda one: one.source)
+    converted.sort(key=lambda item: item.source)
     if faults:
-        raise FolderError(str(folder), tuple(made), faults, len(work))
-    return tuple(made)
+        raise FolderError(str(folder), tuple(converted), faults, len(work))
+    return tuple(converted)
 
 
 def _outcomes(converter: Converter, work: list[Job], jobs: int) -> Iterator[tuple[Job, float | str]]:
-    """Each job with the seconds that it made, or what was wrong, as they get ready."""
+    """Yield each job, as it finishes, with the seconds that it converted or an error message."""
     if jobs == 1:
         for job in work:
             yield job, job.run(converter)
         return
-    with TemporaryDirectory(prefix="vczoo-run-") as place:
-        # As it is in memory, with voices that were enrolled since it was loaded; the run itself stays where it is.
-        run = save_run(replace(converter.run), Path(place) / "run")
+    with TemporaryDirectory(prefix="vczoo-run-") as temporary:
+        # A copy of the run in memory, with the voices enrolled since it was loaded.
+        run = save_run(replace(converter.run), Path(temporary) / "run")
         with Workers(run, str(converter.device), jobs, converter.run.revision) as workers:
             yield from workers.map(work)
 
@@ -130,15 +131,17 @@ def _pairs(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]:
         raise AudioError(f"{folder}: no such folder; check the path")
     if out.resolve() == folder.resolve():
         raise AudioError(f"{out}: the recordings themselves are there; choose another folder for what is made")
-    found = sorted(_recordings(folder, out.resolve()))
-    if not found:
+    sources = sorted(_recordings(folder, out.resolve()))
+    if not sources:
         raise AudioError(f"{folder}: no recording below it; {', '.join(AUDIO_SUFFIXES)} were looked for")
-    made = [out / path.relative_to(folder) for path in found]
-    return list(zip(found, made if suffix == KEEP else [path.with_suffix(suffix) for path in made], strict=True))
+    targets = [out / path.relative_to(folder) for path in sources]
+    if suffix != KEEP:
+        targets = [path.with_suffix(suffix) for path in targets]
+    return list(zip(sources, targets, strict=True))
 
 
 def _recordings(folder: Path, out: Path) -> Iterator[Path]:
-    """Recordings below a folder, but for what lies in `out`, which may be inside it."""
+    """Yield the recordings in a folder and its subfolders, except those in `out`, which may be inside it."""
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
@@ -152,18 +155,18 @@ def _recordings(folder: Path, out: Path) -> Iterator[Path]:
 
 
 def _refuse_blocked(targets: Iterable[Path]) -> None:
-    """Refuse, before any work, outputs that would lie in a file."""
+    """Raise AudioError, before any work, if an output folder would be in the place of a file."""
     if above := sorted({file for target in targets if (file := file_above(target))}):
-        told = "\n  ".join(truncated_list(list(map(str, above))))
-        raise AudioError(f"a file is where a folder is to be made; choose another folder, or move it:\n  {told}")
+        paths = "\n  ".join(truncated_list(list(map(str, above))))
+        raise AudioError(f"a file is where a folder is to be made; choose another folder, or move it:\n  {paths}")
 
 
 def _refuse_taken(pairs: Iterable[tuple[Path, Path]], overwrite: bool) -> None:
-    """Refuse, all at once and before any work, outputs that exist and recordings that would become one file."""
+    """Raise AudioError, before any work, for all outputs that exist and recordings that would become one file."""
     lines: list[str] = []
     sources: dict[str, Path] = {}
     for source, target in pairs:
-        # Case does not tell files apart everywhere.
+        # Some file systems ignore case.
         other = sources.setdefault(str(target).casefold(), source)
         if other != source:
             lines.append(f"{target}: both {other} and {source} would become it; keep their suffixes, or rename one")

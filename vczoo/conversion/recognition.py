@@ -1,4 +1,4 @@
-"""A model and a recording in; what is said in it, or which label it has, out."""
+"""Transcription and classification of recordings with a model's text and label heads."""
 
 from __future__ import annotations
 
@@ -15,60 +15,63 @@ __all__ = ["check_classifies", "check_transcribes", "classify", "transcribe"]
 
 
 def check_transcribes(model: Model, trained: bool) -> None:
-    """Refuse a model that writes nothing, or has learnt nothing yet.
+    """Raise VczooError if the model has no trained text head.
 
     Args:
-        trained: whether it is a fine-tune's.
+        model: The model to check.
+        trained: Whether the model has been fine-tuned.
 
     Raises:
-        VczooError: it has no text head, or only a fresh one.
+        VczooError: The model has no text head, or its text head has not been trained.
     """
-    _check(model, "text", "writes down what is said", trained)
+    _check(model, "text", "transcribes speech", trained)
 
 
 def check_classifies(model: Model, labels: Sequence[str]) -> None:
-    """Refuse a model that knows no labels.
+    """Raise VczooError if the model has no trained label head.
 
     Args:
-        labels: of the run.
+        model: The model to check.
+        labels: Labels of the run; empty if its label head has not been trained.
 
     Raises:
-        VczooError: it has no label head, or only a fresh one.
+        VczooError: The model has no label head, or its label head has not been trained.
     """
-    _check(model, "label", "tells labels of utterances apart", bool(labels))
+    _check(model, "label", "classifies utterances", bool(labels))
 
 
 @torch.inference_mode()
 def transcribe(model: Model, wave: Waveform) -> str:
-    """What the first text head writes of a recording, (1, S) at the model's rate.
+    """Transcribe a recording, (1, S) at the model's sample rate, with the first text head.
 
-    One of more than half a minute is heard in parts of equal duration, and written down as one.
+    A recording of more than half a minute is encoded in parts of equal duration and transcribed as a whole.
     """
     head = next(iter(model.text_heads.values()))
-    return head.transcribe(_heard(model, wave))[0]
+    return head.transcribe(_encode(model, wave))[0]
 
 
 @torch.inference_mode()
 def classify(model: Model, wave: Waveform) -> dict[str, float]:
-    """The probability of each label of the first label head, the likeliest first; the recording as `transcribe`."""
+    """Compute the probability of each label with the first label head, the most likely first."""
     head = next(iter(model.label_heads.values()))
-    shares = head.logits(_heard(model, wave))[0].float().softmax(dim=0).tolist()
-    return dict(sorted(zip(head.labels, shares, strict=True), key=lambda item: -item[1]))
+    probabilities = head.logits(_encode(model, wave))[0].float().softmax(dim=0).tolist()
+    return dict(sorted(zip(head.labels, probabilities, strict=True), key=lambda item: -item[1]))
 
 
-def _heard(model: Model, wave: Waveform) -> Frames:
-    """The frames of one recording, of all parts after each other."""
+def _encode(model: Model, wave: Waveform) -> Frames:
+    """Content frames of one recording: those of all its parts, concatenated."""
     parts = [model.content(part) for part in wave.parts()]
     return parts[0] if len(parts) == 1 else Frames.of(torch.cat([part[0].values for part in parts], dim=1))
 
 
-def _check(model: Model, task: str, does: str, trained: bool) -> None:
+def _check(model: Model, task: str, ability: str, trained: bool) -> None:
     if task not in model.tasks.values():
-        heads = ", ".join(f"{name} ({what})" for name, what in model.tasks.items())
+        heads = ", ".join(f"{name} ({kind})" for name, kind in model.tasks.items())
         raise VczooError(
-            f"no head of this recipe {does}: it has {heads}. Load a run of one that has a {task} head, see `vczoo list`"
+            f"no head of this recipe {ability}: it has {heads}. "
+            f"Load a run of one that has a {task} head, see `vczoo list`"
         )
     if not trained:
         raise VczooError(
-            f"the {task} head of this recipe is fresh and knows nothing yet; `vczoo train` trains it: load that run"
+            f"the {task} head of this recipe has not been trained; train it with `vczoo train` and load that run"
         )

@@ -1,4 +1,4 @@
-"""Blocks of samples in, as a microphone gives them; blocks of samples in a voice out, a stated time later."""
+"""Streaming conversion of blocks of samples, as from a microphone, with a stated latency."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ FADE_SECONDS, LAG_SECONDS = 0.01, 0.004
 
 
 class Stream(Iterator[Tensor]):
-    """An iterator of converted blocks (S',), float32; together they are as long as what went in. They carry no mark.
+    """Iterator over converted blocks (S',), float32, together as long as the input. The blocks carry no mark.
 
-    A block goes out when `block` new seconds and `lookahead` seconds after them have come in; it is made with `history`
-    seconds before them. What comes out depends on the samples alone and not on how they were split into blocks. A
-    head that keeps statistics of a recording (its mean, say) has them of history, block and lookahead.
+    A block is converted when its own input and `lookahead_seconds` of input after it have arrived; `history_seconds` of
+    input before it are encoded again. The output depends only on the samples, not on how they are split into blocks. A
+    head that uses statistics of a recording, such as its mean, computes them over history, block and lookahead.
 
     Args:
-        model: in eval mode.
-        blocks: samples (S,) in [-1, 1], of any lengths, as tensors or arrays of floats.
-        voices: tensors of each voice, with its share.
-        semitones: how far pitch is moved; None moves the mean of what was heard so far to the voice's.
-        sample_rate_hz: of the blocks that come in.
-        block_seconds: of a block that goes out, rounded to the grid on which frames of content and of the vocoder begin
-            together (`frame_grid`, up to half a second), and at least one.
-        history_seconds: that are heard again with each block, rounded likewise.
-        lookahead_seconds: that are heard before a block is made, rounded up to whole frames.
-        device: where it computes.
+        model: The model, in eval mode.
+        blocks: Blocks of samples (S,) in [-1, 1], each of any length, as tensors or arrays of floats.
+        voices: Tensors of each voice, with its share in the mix.
+        semitones: Pitch shift in semitones. None moves the mean pitch of the input so far to that of the voice.
+        sample_rate_hz: Sample rate of the input blocks.
+        block_seconds: Length of an output block, rounded to whole steps, at least one, of the grid on which content
+            frames and vocoder frames begin together (`frame_grid`, up to half a second).
+        history_seconds: Past input that is encoded again with each block, rounded to the same grid.
+        lookahead_seconds: Future input that must arrive before a block is converted, rounded up to whole frames.
+        device: Torch device to compute on.
 
     Attributes:
-        sample_rate_hz: of the blocks that go out.
-        latency_seconds: what goes out until t depends on nothing that comes in after t and so much. Computing comes
-            on top of it.
+        sample_rate_hz: Sample rate of the output blocks.
+        latency_seconds: Output up to time t depends only on input up to t + `latency_seconds`. Computing time comes on
+            top.
 
     Raises:
-        ContractError: a length is out of range, or `semitones` is NaN or infinite.
-        AudioError: `sample_rate_hz` is no positive whole number, or has too small a factor in common with the model's.
-        VoiceError: the recipe has no voice head.
+        ContractError: A length is out of range, or `semitones` is NaN or infinite.
+        AudioError: `sample_rate_hz` is not a positive whole number, or its common factor with the model's sample rate
+            is too small.
+        VoiceError: The recipe has no voice head.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Stream(Iterator[Tensor]):
     ) -> None:
         model.check_converts()
         lengths = {"block": block_seconds, "history": history_seconds, "lookahead": lookahead_seconds}
-        # Two blocks are joined within the second one's history and the first one's lookahead.
+        # The crossfade of two blocks lies in the history of the second and the lookahead of the first.
         least = {"block": 0.0, "history": LAG_SECONDS, "lookahead": round(FADE_SECONDS + 2 * LAG_SECONDS, 6)}
         for name, value in lengths.items():
             if not least[name] <= value < math.inf:
@@ -80,10 +81,10 @@ class Stream(Iterator[Tensor]):
         self._blocks = self._convert(blocks)
 
     def __next__(self) -> Tensor:
-        """The next block, when enough has come in for it.
+        """Return the next output block, as soon as enough input for it has arrived.
 
         Raises:
-            AudioError: a block that came in is no row of floats, or holds NaN or infinity.
+            AudioError: An input block is not a one-dimensional row of floats, or contains NaN or infinity.
         """
         return next(self._blocks)
 
@@ -95,7 +96,7 @@ class Stream(Iterator[Tensor]):
                 raise AudioError(f"block {number}: (S,) floats in [-1, 1] were expected, one channel, got {kind}")
             if not bool(samples.isfinite().all()):
                 raise AudioError(f"block {number}: {int((~samples.isfinite()).sum())} samples are NaN or infinite")
-            # A copy, since a sound card writes into the same block again.
+            # Copied, because a sound card may reuse the buffer of the block.
             fitting = samples.to("cpu", torch.float32, copy=True).clamp(-1.0, 1.0)
             yield from self._conversion.push(self._resampler.push(fitting))
         yield from self._conversion.push(self._resampler.finish())

@@ -1,4 +1,4 @@
-"""Which voice to speak in: a name, `alice:0.7,bob:0.3` or a mapping of shares in; shares by known name out."""
+"""Voice mixes: parsing `alice:0.7,bob:0.3` or a mapping, and checking the names and shares."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from vczoo.io.text import nearest
 
 __all__ = ["read_mix"]
 
-SUM_TOLERANCE = 1e-3  # so that .33, .33 and .34 pass, and .333 three times
+SUM_TOLERANCE = 1e-3  # so that 0.33, 0.33 and 0.34 pass, and 0.333 three times
 
 
-def read_mix(voice: str | Mapping[str, float], known: Collection[str]) -> dict[str, float]:
-    """Each voice's share of what is to be spoken in; a name that is known counts as it stands, colons and all.
+def read_mix(voice: str | Mapping[str, float], voices: Collection[str]) -> dict[str, float]:
+    """Parse a voice or a mix into the share of each voice.
+
+    Args:
+        voice: Name of a voice, a mix as text ("alice:0.7,bob:0.3") or a mapping of names to shares. Text that is the
+            name of a voice is taken as that name, even if it has colons.
+        voices: Names of the existing voices.
 
     Raises:
-        VoiceError: a voice is not known, is named twice, or the shares are not above 0 or do not add up to 1.
+        VoiceError: A voice does not exist or is named twice, or the shares are not above 0 or do not add up to 1.
     """
     if isinstance(voice, str):
-        shares = {voice: 1.0} if voice in known or ":" not in voice else _parse(voice)
+        shares = {voice: 1.0} if voice in voices or ":" not in voice else _parse(voice)
     else:
         shares = dict(voice)
     for name in shares:
-        if name not in known:
-            few = list(known)[:12]
-            there = f" Voices: {', '.join(few)}{' …' * (len(known) > 12)}." if few else " It has no voice yet."
+        if name not in voices:
+            few = list(voices)[:12]
+            choices = f" Voices: {', '.join(few)}{' …' * (len(voices) > 12)}." if few else " It has no voice yet."
             raise VoiceError(
-                f"no voice is called {name!r}{nearest(name, known)}{there} `enroll` adds one from recordings"
+                f"no voice is called {name!r}{nearest(name, voices)}{choices} `enroll` adds one from recordings"
             )
     total = sum(shares.values())
     if not all(share > 0 for share in shares.values()) or not abs(total - 1) <= SUM_TOLERANCE:
-        given = ", ".join(f"{name}:{share:g}" for name, share in shares.items())
+        mix = ", ".join(f"{name}:{share:g}" for name, share in shares.items())
         raise VoiceError(
-            f"the shares of a mix are above 0 and add up to 1, got {given or 'no voice'}, which add up to {total:g}"
+            f"the shares of a mix must be above 0 and add up to 1, got {mix or 'no voice'}, which add up to {total:g}"
         )
     return shares
 

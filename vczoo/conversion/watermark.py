@@ -1,4 +1,4 @@
-"""A watermark's registered name in, the part ready to embed or detect out; what plugins provide, the core has none.
+"""Loading, embedding and detecting watermarks, which plugins provide; vczoo itself has none.
 
 vc.convert("hello.wav", voice="alice", watermark="example/spread").save("hello-alice.wav")
 vczoo.detect_watermark(vczoo.load_watermark("example/spread"), vczoo.Waveform.read("hello-alice.wav"))
@@ -18,10 +18,13 @@ __all__ = ["detect_watermark", "embed_watermark", "load_watermark"]
 
 
 def load_watermark(name: str) -> Watermark:
-    """Build a watermark with its default options, on the CPU; `NAME.TAG` names its weights, too.
+    """Build a watermark with its default options, on the CPU.
+
+    Args:
+        name: Registered name of the watermark, or NAME.TAG to choose its weights, too.
 
     Raises:
-        VczooError: nothing is registered under the name, it needs an option, or its weights cannot be had.
+        VczooError: Nothing is registered under the name, the watermark needs an option, or its weights are unavailable.
     """
     faults: list[str] = []
     ready = check_part(faults, "watermark", "watermark", Part(use=name))
@@ -29,29 +32,32 @@ def load_watermark(name: str) -> Watermark:
     if faults:
         raise VczooError("\n".join(faults))
     if not isinstance(part, Watermark):
-        raise ContractError(f"watermark {name!r} made a {type(part).__name__}, expected a Watermark; tell its author")
+        raise ContractError(
+            f"watermark {name!r} built a {type(part).__name__}, expected a Watermark; report it to its author"
+        )
     return part.eval()
 
 
 @torch.inference_mode()
 def embed_watermark(watermark: Watermark, wave: Waveform) -> Waveform:
-    """Embed it into one recording, (1, S); its length, rate and mark stay.
+    """Embed a watermark into one recording, (1, S). Its length, sample rate and mark stay the same.
 
     Raises:
-        ContractError: the watermark changed length or rate.
+        ContractError: The watermark changed the length or the sample rate.
     """
     if not wave.samples.numel():
         return wave
-    made = watermark.embed(wave)
-    if made.sample_rate_hz != wave.sample_rate_hz or made.samples.shape != wave.samples.shape:
+    marked = watermark.embed(wave)
+    if marked.sample_rate_hz != wave.sample_rate_hz or marked.samples.shape != wave.samples.shape:
         raise ContractError(
-            f"{type(watermark).__name__}.embed gave {tuple(made.samples.shape)} samples at {made.sample_rate_hz} Hz, "
-            f"expected {tuple(wave.samples.shape)} at {wave.sample_rate_hz} Hz; tell its plugin's author"
+            f"{type(watermark).__name__}.embed returned {tuple(marked.samples.shape)} samples "
+            f"at {marked.sample_rate_hz} Hz, "
+            f"expected {tuple(wave.samples.shape)} at {wave.sample_rate_hz} Hz; report it to the plugin's author"
         )
-    return Waveform(made.samples, wave.sample_rate_hz, wave.lengths, wave.mark)
+    return Waveform(marked.samples, wave.sample_rate_hz, wave.lengths, wave.mark)
 
 
 @torch.inference_mode()
 def detect_watermark(watermark: Watermark, wave: Waveform) -> float:
-    """The probability that a recording is watermarked, wholly or in a part: of a long one, the largest of its parts."""
+    """Probability that a recording, or part of it, is watermarked. For a long one, the largest value of its parts."""
     return max(watermark.detect(part) for part in wave.parts())

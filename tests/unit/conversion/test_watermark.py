@@ -130,12 +130,12 @@ def test_an_unknown_one_is_refused_before_any_work(converter: vczoo.Converter, s
 
 
 def test_one_that_breaks_its_promise_is_named(converter: vczoo.Converter, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match=r"Half\.embed gave .* expected"):
+    with pytest.raises(ContractError, match=r"Half\.embed returned .* expected"):
         converter.convert_file(source, tmp_path / "a.wav", "bob", watermark="spread/half")
     assert not (tmp_path / "a.wav").exists()
-    with pytest.raises(ContractError, match="'spread/none' made a Fraction"):
+    with pytest.raises(ContractError, match="'spread/none' built a Fraction"):
         load_watermark("spread/none")
-    with pytest.raises(FolderError, match=r"Half\.embed gave"):
+    with pytest.raises(FolderError, match=r"Half\.embed returned"):
         vczoo.convert_folder(converter, source.parent, tmp_path / "out", "bob", watermark="spread/half")
 
 
