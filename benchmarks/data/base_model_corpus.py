@@ -1,11 +1,11 @@
-"""Makes the corpus that `base` is trained on: LibriSpeech and Debian's Asterisk prompts in, a manifest out.
+"""The corpus that `base` is trained on: a manifest of LibriSpeech and of Debian's Asterisk prompts.
 
     apt-get install ffmpeg asterisk-core-sounds-{en,es,fr,it,ru}-g722
     python -m benchmarks.data.base_model_corpus --librispeech LIBRISPEECH --out corpus
 
-LIBRISPEECH is a folder `<speaker>/*.flac`; every 16th speaker is for validation alone. The prompts (five voices, 16 kHz
-G.722, CC BY-SA 3.0, the Russian ones CC BY 3.0) lie in /usr/share/asterisk/sounds or --prompts, a folder a voice; they
-are joined to recordings of ten seconds, every 16th of which is for validation.
+LIBRISPEECH is a folder `<speaker>/*.flac`; every 16th speaker is for validation only. The prompts are five voices at
+16 kHz in G.722 (CC BY-SA 3.0, the Russian ones CC BY 3.0), one folder per voice, in /usr/share/asterisk/sounds or
+--prompts. They are joined into recordings of ten seconds, and every 16th of these is for validation.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ JOINED_SECONDS, PAUSE_SECONDS = 10.0, 0.1
 
 
 def main() -> None:
-    """Decode, join and list."""
+    """Decode and join the prompts, and list all recordings in corpus.csv."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--librispeech", type=Path, required=True)
-    parser.add_argument("--prompts", type=Path, default=Path("/usr/share/asterisk/sounds"))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--librispeech", type=Path, required=True, help="a folder SPEAKER/*.flac")
+    parser.add_argument("--prompts", type=Path, default=Path("/usr/share/asterisk/sounds"), help="VOICE/**/*.g722")
+    parser.add_argument("--out", type=Path, required=True, help="the folder for the joined prompts and corpus.csv")
     arguments = parser.parse_args()
     rows: list[tuple[str, str, str]] = []
     speakers = sorted(path for path in arguments.librispeech.iterdir() if path.is_dir())
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def voices_of(prompts: Path) -> list[Path]:
-    """The folders of prompts, each once: Debian links a voice twice more, as its language (en, en_US)."""
+    """The folders of prompts, each once: Debian links each voice twice more under its language (en, en_US)."""
     folders = (path for path in prompts.iterdir() if not path.is_symlink())
     voices = sorted(path for path in folders if any(path.rglob("*.g722")))
     if not voices:
@@ -63,19 +63,19 @@ def join(voice: Path, out: Path) -> list[Path]:
     prompts = sorted(path for path in voice.rglob("*.g722") if path.parent.name != "silence")
     with ThreadPoolExecutor() as pool:
         decoded = list(pool.map(decode, prompts))
-    made: list[Path] = []
+    recordings: list[Path] = []
     parts: list[np.ndarray] = []
     for number, samples in enumerate(decoded, 1):
         parts += [samples, np.zeros(round(PAUSE_SECONDS * RATE_HZ), np.float32)]
         if sum(map(len, parts)) > JOINED_SECONDS * RATE_HZ or number == len(decoded):
-            made.append(out / f"{len(made):03}.flac")
-            soundfile.write(made[-1], np.concatenate(parts).clip(-1, 1), RATE_HZ)
+            recordings.append(out / f"{len(recordings):03}.flac")
+            soundfile.write(recordings[-1], np.concatenate(parts).clip(-1, 1), RATE_HZ)
             parts = []
-    return made
+    return recordings
 
 
 def decode(file: Path) -> np.ndarray:
-    """A G.722 file, which says neither its rate nor its format: (S,) at 16 kHz."""
+    """Decode a raw G.722 file, which states neither its rate nor its format, to (S,) at 16 kHz."""
     command = [
         "ffmpeg",
         "-v",

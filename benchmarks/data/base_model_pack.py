@@ -1,11 +1,12 @@
-"""Makes the model inside the package of what was trained: a run and a vocoder in, `vczoo/assets/base` out.
+"""The packaged base model, written from a trained run and a vocoder to `vczoo/assets/base`.
 
     python -m benchmarks.data.base_model_pack --run runs/base --vocoder runs/vocoder/vocoder.safetensors \\
         --voices LIBRISPEECH --out vczoo/assets/base
 
-The training speakers and their classes are left out, tensors are kept in half precision, and a few voices are enrolled
-from --voices, `<speaker>/*.flac`: of the training speakers there, the two women and the two men who sound best
-(DNSMOS), so that a recording can be converted before any voice is enrolled. LIBRISPEECH/SPEAKERS.TXT says who is which.
+The training speakers and their classes are left out, and tensors are stored in half precision. A few voices are
+enrolled from --voices, `<speaker>/*.flac`, so that users can convert a recording before they enroll a voice: of the
+training speakers in that folder, the two women and the two men with the highest DNSMOS. LIBRISPEECH/SPEAKERS.TXT has
+each speaker's sex.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from vczoo.evaluation.metrics.naturalness import Dnsmos
 from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.runs.run import Run
 
-EACH = 2  # voices of each sex
-LICENCE = "cc-by-sa-4.0"  # of the prompts that it was trained on, among others: docs/base.md
+EACH = 2  # voices per sex
+LICENSE = "cc-by-sa-4.0"  # the license of the prompts in its training data; see docs/base.md
 
 
 def main() -> None:
-    """Pack."""
+    """Pack the model and print its size and voices."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--vocoder", type=Path, required=True)
-    parser.add_argument("--voices", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="the folder of the trained run")
+    parser.add_argument("--vocoder", type=Path, required=True, help="the vocoder's vocoder.safetensors")
+    parser.add_argument("--voices", type=Path, required=True, help="LibriSpeech: SPEAKER/*.flac and SPEAKERS.TXT")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the packaged model")
     arguments = parser.parse_args()
     trained = vczoo.load(arguments.run).run
     assert trained.model.vocoder is not None
@@ -37,7 +38,7 @@ def main() -> None:
         head.restart(1)
     figures = {name: trained.metrics[name] for name in ("epochs", "seconds", "validation")}
     packed = vczoo.Converter(
-        Run(trained.recipe, trained.model, (), {}, figures, {"fingerprint": trained.data["fingerprint"]}, LICENCE)
+        Run(trained.recipe, trained.model, (), {}, figures, {"fingerprint": trained.data["fingerprint"]}, LICENSE)
     )
     for name, recordings in chosen(arguments.voices, set(trained.speakers)).items():
         packed.enroll(name, recordings)
@@ -46,22 +47,22 @@ def main() -> None:
     print(f"{arguments.out}: {size:.2f} MB, voices {', '.join(packed.voices)}")
 
 
-def chosen(folder: Path, known: set[str]) -> dict[str, list[Path]]:
-    """The recordings of the voices, by name."""
+def chosen(folder: Path, training_speakers: set[str]) -> dict[str, list[Path]]:
+    """The recordings of each voice to enroll, by its name."""
     sexes = {}
     for line in (folder / "SPEAKERS.TXT").read_text(encoding="utf-8").splitlines():
         if not line.startswith(";") and "|" in line:
             speaker, sex = (part.strip() for part in line.split("|")[:2])
             sexes[speaker] = sex
-    rater, found = Dnsmos(), {}
-    for speaker in sorted(known & set(sexes)):
+    rater, rated = Dnsmos(), {}
+    for speaker in sorted(training_speakers & set(sexes)):
         recordings = sorted((folder / speaker).glob("*.flac"))
         if recordings:
-            found[speaker] = (rater.rate(vczoo.Waveform.read(recordings[0])).overall, recordings)
-    best = sorted(found, key=lambda speaker: -found[speaker][0])
+            rated[speaker] = (rater.rate(vczoo.Waveform.read(recordings[0])).overall, recordings)
+    best = sorted(rated, key=lambda speaker: -rated[speaker][0])
     names = {"F": "woman", "M": "man"}
     return {
-        f"{names[sex]}-{number + 1}": found[speaker][1]
+        f"{names[sex]}-{number + 1}": rated[speaker][1]
         for sex in names
         for number, speaker in enumerate([speaker for speaker in best if sexes[speaker] == sex][:EACH])
     }

@@ -1,8 +1,8 @@
-"""The Free Spoken Digit Dataset in; recordings of one length and a manifest out: 0 to 6 to learn, 7 to 9 for the test.
+"""The Free Spoken Digit Dataset, cut to one length and split: digits 0 to 6 to train on, 7 to 9 for the test.
 
     <folder>/<speaker>/<digit>_<speaker>_<take>.wav
 
-One length, so that every way to train can read the recordings as images of one size.
+All recordings get one length, so that every way to train can read them as images of one size.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.quality.fsdd import HELD_OUT_DIGITS, VALIDATION_TAKES
-
 SPLITS = ("train", "validation", "test")
-HOP_SECONDS = 0.01  # a column of an image
+HELD_OUT_DIGITS = {"7", "8", "9"}
+VALIDATION_TAKES = {"18", "19"}
+HOP_SECONDS = 0.01  # one column of an image
 
 
 def split_of(path: Path) -> str:
@@ -22,22 +22,26 @@ def split_of(path: Path) -> str:
 
 
 def choose(data: Path, limit: int | None) -> list[Path]:
-    """The recordings, or about `limit` of each speaker, evenly over digits, takes and splits."""
+    """All recordings, or about `limit` of each speaker, spread evenly over digits, takes and splits."""
     groups: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
     of_speaker: defaultdict[str, int] = defaultdict(int)
     for path in sorted(data.resolve().glob("*/*.wav")):
         groups[path.parent.name, split_of(path)].append(path)
         of_speaker[path.parent.name] += 1
-    found = []
+    chosen = []
     for (speaker, _), paths in groups.items():
         share = 1.0 if limit is None else min(1.0, limit / of_speaker[speaker])
         count = max(1, round(share * len(paths)))
-        found += [paths[index * len(paths) // count] for index in range(count)]
-    return found
+        chosen += [paths[index * len(paths) // count] for index in range(count)]
+    return chosen
 
 
 def write_data(data: Path, folder: Path, columns: int, limit: int | None = None) -> dict[str, int]:
-    """Write the recordings, cut or followed by silence to `columns` columns, and manifest.csv; utterances by split."""
+    """Write the recordings, cut or padded with silence to `columns` columns, and manifest.csv.
+
+    Returns:
+        The number of utterances in each split.
+    """
     import numpy as np
     import soundfile
 

@@ -1,8 +1,8 @@
-"""A command in; its wall seconds and the JSON of its last line out; and what a process holds, as it sees itself.
+"""Child processes, measured: wall seconds, the figures they print, and their peak memory.
 
-What is measured is a process of its own, imports included, so that nothing that ran before helps or hinders it.
-Linux counts a process's peak anew from its start; where there is no /proc the caller should import little, since what
-it held itself may count for its children.
+Every measured row is a process of its own, imports included, so that nothing that ran before helps or hinders it.
+Linux starts each process's peak memory from zero. Without /proc, the caller should import little, because its own
+memory may count towards its children's.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]  # where `python -m benchmarks...` is found
+ROOT = Path(__file__).resolve().parents[2]  # where `python -m benchmarks...` works
 
 
 def measured(command: Sequence[str], threads: int | None = None) -> dict[str, Any]:
-    """The last line of its standard output, a JSON object, with `wall_seconds` added.
+    """Run a command from the repository's root and return the JSON object in its last line of output.
+
+    `wall_seconds` is added to it.
+
+    Args:
+        command: The program and its arguments.
+        threads: The number of threads for OpenMP, MKL and OpenBLAS; by default their own choice.
 
     Raises:
-        RuntimeError: it fails; the end of its standard error stands in the message.
+        RuntimeError: The command failed; the message has the end of its standard error.
     """
     environment = child_environment(threads)
     began = time.perf_counter()
@@ -38,7 +44,7 @@ def measured(command: Sequence[str], threads: int | None = None) -> dict[str, An
 
 
 def child_environment(threads: int | None = None) -> dict[str, str]:
-    """This process's environment with so many threads, and with bytecode kept, which every import needs anew else."""
+    """This process's environment, with a number of threads and with bytecode caching, so imports do not recompile."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if threads:
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
@@ -46,7 +52,7 @@ def child_environment(threads: int | None = None) -> dict[str, str]:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process held: what a measured child reports of itself."""
+    """Peak memory of this process, in MB, for a measured child to report about itself."""
     try:
         return status_megabytes("VmHWM")
     except OSError:
@@ -57,10 +63,10 @@ def peak_megabytes() -> float:
 
 
 def status_megabytes(field: str) -> float:
-    """What Linux says that this process holds now (VmRSS), or held at most (VmHWM).
+    """Memory of this process in MB: `VmRSS` for what it holds now, `VmHWM` for its peak.
 
     Raises:
-        OSError: there is no /proc.
+        OSError: This system has no /proc.
     """
     text = Path("/proc/self/status").read_text(encoding="ascii")
     return int(text.partition(f"{field}:")[2].split()[0]) / 1000

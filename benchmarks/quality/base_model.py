@@ -1,17 +1,17 @@
-"""The base model: how it converts, what its content tells of speakers and of words, and what bad input makes of it.
+"""Quality of the base model: its conversions, the speakers and words left in its content, and bad input.
 
     pip install "vczoo[eval,demo]"
     python -m benchmarks.quality.base_model --data VCTK --digits FSDD --keep FOLDER
     python -m benchmarks.quality.base_model --data VCTK --digits FSDD --keep FOLDER \\
         --part content --teacher-weights WHISPER
 
-`conversion`: pairs of VCTK speakers, none of which it was trained on, enrolled and tuned to each target by itself; both
-by the model's own vocoder and by Griffin-Lim. The floor is the unconverted source, the ceilings are the source through
-either vocoder and real speech of the target. `content`: classifiers of speakers, which should fail, and of digits,
-which should not. `inputs`: telephones, noise, whispers and worse.
+`conversion`: pairs of VCTK speakers, none of whom it was trained on. The model is enrolled with each target, and tuned
+to each target separately, with its own vocoder and with Griffin-Lim. The floor is the unconverted source; the ceilings
+are the source through either vocoder and real speech of the target. `content`: classifiers of speakers, which should
+fail, and of digits, which should not. `inputs`: telephones, noise, whispers and worse.
 
-What is tuned stays in --keep, and the same command measures it again without tuning again: another model wants another
-folder. FSDD is a folder of the Free Spoken Digit Dataset, `<speaker>/<digit>_<speaker>_<take>.wav`.
+Tuned models stay in --keep, and the same command measures them again without tuning again, so use another folder for
+another model. FSDD is a folder of the Free Spoken Digit Dataset, `<speaker>/<digit>_<speaker>_<take>.wav`.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ PARTS = ("conversion", "content", "inputs")
 
 
 def named(text: str) -> str | Path:
-    """A recipe's name; or the path of a run or of a recipe's file, which has a slash in it and is there."""
+    """A recipe's name, or the path of an existing run or recipe file, which has to contain a slash."""
     return Path(text) if "/" in text and Path(text).exists() else text
 
 
-def arguments_of(given: list[str] | None) -> argparse.Namespace:
+def arguments_of(command_line: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="VCTK speakers: p225/*.flac and so on")
-    parser.add_argument("--digits", type=Path, help="the Free Spoken Digit Dataset; content needs it")
-    parser.add_argument("--keep", type=Path, required=True, help="what is tuned, and the WAV files")
-    parser.add_argument("--part", action="append", choices=PARTS, help="all without")
+    parser.add_argument("--digits", type=Path, help="the Free Spoken Digit Dataset, which content needs")
+    parser.add_argument("--keep", type=Path, required=True, help="a folder for the tuned models and the WAV files")
+    parser.add_argument("--part", action="append", choices=PARTS, help="a part to measure; by default all")
     parser.add_argument("--model", type=named, default="base", help="a recipe or a run's folder")
-    parser.add_argument("--option", action="append", default=[], help="overrides of that recipe: backbone.width=16")
-    parser.add_argument("--tuned-recipe", type=named, default="base-partialfreeze", help="'' leaves these rows out")
-    parser.add_argument("--tuning", action="append", default=[], help="overrides of it: training.epochs=10")
-    parser.add_argument("--asr", action="append", default=[], help="recognisers, the main one first")
-    parser.add_argument("--teacher", default="transformers/whisper-tiny.en", help="beside the content, with weights")
-    parser.add_argument("--teacher-weights", help="of it; without, it is left out")
+    parser.add_argument("--option", action="append", default=[], help="overrides for it, like backbone.width=16")
+    parser.add_argument("--tuned-recipe", type=named, default="base-partialfreeze", help="'' for no tuned rows")
+    parser.add_argument("--tuning", action="append", default=[], help="overrides for it, like training.epochs=10")
+    parser.add_argument("--asr", action="append", default=[], help="speech recognizers, the main one first")
+    parser.add_argument("--teacher", default="transformers/whisper-tiny.en", help="a backbone to compare with")
+    parser.add_argument("--teacher-weights", help="its weights; without them, it is left out")
     parser.add_argument("--teacher-layer", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=2, help="networks that are trained on the content")
-    parser.add_argument("--language", type=Path, help="recordings of another language; synthetic Finnish without")
-    parser.add_argument("--threads", type=int, help="that torch computes with; all without")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/base.json"))
-    return parser.parse_args(given)
+    parser.add_argument("--seeds", type=int, default=2, help="the number of networks trained on the content")
+    parser.add_argument("--language", type=Path, help="speech in another language; by default synthetic Finnish")
+    parser.add_argument("--threads", type=int, help="threads for torch; by default its own choice")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/base_model.json"))
+    return parser.parse_args(command_line)
 
 
-def main(given: list[str] | None = None) -> None:
-    arguments = arguments_of(given)
+def main(command_line: list[str] | None = None) -> None:
+    arguments = arguments_of(command_line)
     parts = arguments.part or PARTS
     if "content" in parts and not arguments.digits:
-        raise SystemExit("content is measured on digits: give --digits, or choose other parts with --part")
+        raise SystemExit("--part content is measured on digits: add --digits FSDD, or choose other parts with --part")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     bench = Bench(arguments.data, arguments.keep)
@@ -83,7 +83,7 @@ def main(given: list[str] | None = None) -> None:
         began = time.perf_counter()
         results[part] = measured(part, arguments, bench, converter, measures)
         results["seconds"][part] = time.perf_counter() - began
-        # What is known so far, so that an interruption loses no part.
+        # Written after each part, so that an interruption loses none.
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"{part}: {results['seconds'][part]:.0f} s\n", flush=True)
@@ -92,7 +92,7 @@ def main(given: list[str] | None = None) -> None:
 def measured(
     part: str, arguments: argparse.Namespace, bench: Bench, converter: vczoo.Converter, measures: Any
 ) -> dict[str, Any] | list[dict[str, Any]]:
-    """One part, measured and printed."""
+    """Measure one part and print its table."""
     if part == "conversion":
         report = base_model_conversion.report(bench, converter, arguments.tuned_recipe, arguments.tuning, measures)
         print_report(report)
@@ -104,8 +104,8 @@ def measured(
             teacher = base_model_content.teacher_of(
                 arguments.teacher, arguments.teacher_weights, arguments.teacher_layer
             )
-        hear = base_model_content.listeners(converter.model, teacher)
-        rows = base_model_content.measure(base_model_content.tasks(arguments.digits, bench), hear, arguments.seeds)
+        features = base_model_content.features_of(converter.model, teacher)
+        rows = base_model_content.measure(base_model_content.tasks(arguments.digits, bench), features, arguments.seeds)
         texts = [base_model_content.text_of(row) for row in rows]
     else:
         kinds = robustness.kinds(bench, bench.keep / "inputs", arguments.digits, arguments.language)
@@ -118,8 +118,8 @@ def measured(
 def show_sizes(results: dict[str, Any]) -> None:
     sizes = results["sizes"]
     shipped = sizes["shipped_megabytes"]
-    print(f"{results['model']}: {sizes['whole_megabytes']:.2f} MB written whole", end="")
-    print(f", {shipped:.2f} MB where it lies" if shipped else "")
+    print(f"{results['model']}: {sizes['whole_megabytes']:.2f} MB when saved with all weights", end="")
+    print(f", {shipped:.2f} MB as shipped" if shipped else "")
     print("parameters: " + ", ".join(f"{name} {count:,}" for name, count in sizes["parameters"].items()), flush=True)
 
 

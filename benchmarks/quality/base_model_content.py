@@ -1,9 +1,10 @@
-"""A backbone in; how well speakers and digits are read from its frames, beside the log-mels that it reads, out.
+"""Content probes: how well classifiers read speakers and digits from a backbone's frames, compared with log-mels.
 
-Content that has forgotten the speaker leaves speakers near chance, and digits readable. Speakers of digits: takes that
-were not learnt from. Speakers of sentences: excerpts of a second, of sentences that were not learnt from and that all
-of them say. Digits: such takes, and a speaker who was never heard. Of a backbone that takes each channel's mean and
-deviation away, the linear classifier sees the thirds of a recording alone; the network is the one to trust.
+In content that holds nothing of the speaker, speakers are near chance and digits are still readable. The tasks:
+speakers of digits, on takes that were not trained on; speakers of sentences, on excerpts of one second from sentences
+that were not trained on and that all speakers say; and digits, on takes and on a speaker that were not trained on. If a
+backbone takes out each channel's mean and deviation, the linear classifier sees only the thirds of a recording: trust
+the network then.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from vczoo.models.teacher import build_teacher
 STRANGER = "theo"  # as in benchmarks.quality.tasks
 VALIDATION_TAKES, TEST_TAKES = (13, 14), range(15, 20)
 EXCERPT_SECONDS = 1.0
-Hear = Callable[[Path], vczoo.Frames]
+Features = Callable[[Path], vczoo.Frames]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A file, what it is called in a task, and which set it belongs to."""
+    """A file, its label in a task, and its split."""
 
     path: Path
     label: str
@@ -42,7 +43,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be told; `excerpts` where recordings are cut into seconds."""
+    """Recordings to classify by label; with `excerpts`, cut into excerpts of one second."""
 
     name: str
     recordings: Sequence[Recording]
@@ -50,61 +51,61 @@ class Task:
 
 
 def tasks(digits: Path, bench: Bench | None) -> list[Task]:
-    """Speakers of digits and of sentences, and digits."""
+    """The three tasks: speakers of digits, speakers of sentences (with a bench) and digits."""
     takes = [(path, *path.stem.split("_")) for path in sorted(digits.resolve().glob("*/*.wav"))]
     split = {str(take): "validation" for take in VALIDATION_TAKES} | {str(take): "test" for take in TEST_TAKES}
-    found = [
-        Task("speakers of digits", [Recording(path, who, split.get(take, "train")) for path, _, who, take in takes])
-    ]
+    speakers = [Recording(path, speaker, split.get(take, "train")) for path, _, speaker, take in takes]
+    all_tasks = [Task("speakers of digits", speakers)]
     if bench:
-        found.append(Task("speakers of sentences", sentences(bench), excerpts=True))
+        all_tasks.append(Task("speakers of sentences", sentences(bench), excerpts=True))
     said = [
-        Recording(path, digit, "stranger" if who == STRANGER else split.get(take, "train"))
-        for path, digit, who, take in takes
+        Recording(path, digit, "stranger" if speaker == STRANGER else split.get(take, "train"))
+        for path, digit, speaker, take in takes
     ]
-    return [*found, Task("digits", said)]
+    return [*all_tasks, Task("digits", said)]
 
 
 def sentences(bench: Bench) -> list[Recording]:
-    """Seven sentences of each target to learn from, one to choose by, two for the test."""
+    """Seven sentences of each target to train on, one for validation, two for the test."""
     rows = []
     for voice, paths in bench.references.matching.items():
         rows += [Recording(path, voice, "train") for path in paths[:-1]]
         rows.append(Recording(paths[-1], voice, "validation"))
-    return rows + [Recording(path, who, "test") for who, paths in bench.references.held_out.items() for path in paths]
+    held_out = bench.references.held_out
+    return rows + [Recording(path, speaker, "test") for speaker, paths in held_out.items() for path in paths]
 
 
-def listeners(model: Any, teacher: Any = None) -> dict[str, Hear]:
-    """What the classifiers read, by name: a recording's frames, (1, T, C)."""
+def features_of(model: Any, teacher: Any = None) -> dict[str, Features]:
+    """The inputs of the classifiers, by name: functions from a recording to its frames, (1, T, C)."""
     mel = getattr(model.backbone, "mel", None) or vczoo.LogMel(vczoo.MelSpec())
     log_mels = cache(lambda path: mel(vczoo.Waveform.read(path, mel.spec.sample_rate_hz)))
-    found: dict[str, Hear] = {
+    features: dict[str, Features] = {
         "log-mels": log_mels,
         "log-mels, normalised": lambda path: log_mels(path).normalise(),
         "content": lambda path: model.content(vczoo.Waveform.read(path, model.backbone.spec.sample_rate_hz)),
     }
     if teacher is not None:
-        found["teacher"] = lambda path: teacher(vczoo.Waveform.read(path, teacher.spec.sample_rate_hz))
-    return found
+        features["teacher"] = lambda path: teacher(vczoo.Waveform.read(path, teacher.spec.sample_rate_hz))
+    return features
 
 
 def teacher_of(use: str, weights: str, layer: int) -> Any:
-    """The backbone that taught the content, or another: a part's name, its weights, and the layer that is read."""
-    given = [f"teacher.use={use}", f"teacher.weights={weights}", f"teacher.layer={layer}"]
-    recipe = checked_recipe("base-content", given)
+    """The teacher of the content, or another backbone, from its name, its weights and the layer to read."""
+    overrides = [f"teacher.use={use}", f"teacher.weights={weights}", f"teacher.layer={layer}"]
+    recipe = checked_recipe("base-content", overrides)
     return build_teacher(recipe, build(recipe, num_speakers=2))
 
 
-@torch.no_grad()  # of tensors of inference mode no classifier could learn
-def sets(task: Task, hear: Hear) -> dict[str, Labelled]:
-    """The recordings of each set as frames, and their labels by their order."""
+@torch.no_grad()  # not inference_mode, whose tensors no classifier can be trained on
+def sets(task: Task, frames_of: Features) -> dict[str, Labelled]:
+    """Each split's recordings as frames, with their labels as indices into the sorted names."""
     names = sorted({recording.label for recording in task.recordings})
     frames: dict[str, list[Tensor]] = {}
     labels: dict[str, list[int]] = {}
     for recording in task.recordings:
-        heard = hear(recording.path)
-        values, length = heard.values[0], heard.values.shape[1]
-        # Heard whole, as in a conversion, and cut afterwards.
+        values = frames_of(recording.path).values[0]
+        length = len(values)
+        # The whole recording is encoded, as in a conversion, and cut afterwards.
         count = max(1, round(seconds(recording.path) / EXCERPT_SECONDS)) if task.excerpts else 1
         edges = [round(part * length / count) for part in range(count + 1)]
         for begin, end in pairwise(edges):
@@ -118,29 +119,29 @@ def seconds(path: Path) -> float:
     return vczoo.Waveform.read(path).seconds
 
 
-def measure(all_tasks: Sequence[Task], hear: Mapping[str, Hear], seeds: int = 1) -> list[dict[str, Any]]:
-    """Accuracy of each classifier on each kind of frames: of the network, the mean over seeds."""
+def measure(all_tasks: Sequence[Task], features: Mapping[str, Features], seeds: int = 1) -> list[dict[str, Any]]:
+    """Accuracy of each classifier on each kind of frames; for the network, the mean over seeds."""
     rows: list[dict[str, Any]] = []
-    for name, listen in hear.items():
-        listen = cache(listen)
+    for name, uncached in features.items():
+        frames_of = cache(uncached)
         for task in all_tasks:
-            known = sets(task, listen)
+            data = sets(task, frames_of)
             classes = len({recording.label for recording in task.recordings})
             for probe, train in PROBES.items():
                 began = time.perf_counter()
-                tried = range(seeds if probe == "network" else 1)
-                made = [train(known["train"], known["validation"], classes, seed) for seed in tried]
-                for split in [split for split in ("test", "stranger") if split in known]:
-                    found = [accuracy(logits, known[split]) for logits in made]
+                count = seeds if probe == "network" else 1
+                trained = [train(data["train"], data["validation"], classes, seed) for seed in range(count)]
+                for split in [split for split in ("test", "stranger") if split in data]:
+                    accuracies = [accuracy(logits, data[split]) for logits in trained]
                     rows.append(
                         {
                             "task": task.name + (", unseen speaker" if split == "stranger" else ""),
                             "frames": name,
                             "classifier": probe,
-                            "accuracy": sum(found) / len(found),
-                            "chance": chance(known[split].labels),
-                            "recordings": len(known[split].labels),
-                            "seeds": len(found),
+                            "accuracy": sum(accuracies) / len(accuracies),
+                            "chance": chance(data[split].labels),
+                            "recordings": len(data[split].labels),
+                            "seeds": len(accuracies),
                             "seconds": time.perf_counter() - began,
                         }
                     )
@@ -149,7 +150,7 @@ def measure(all_tasks: Sequence[Task], hear: Mapping[str, Hear], seeds: int = 1)
 
 
 def text_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """A row as it is printed."""
+    """A row as printed."""
     return {
         "task": row["task"],
         "frames": row["frames"],

@@ -1,4 +1,4 @@
-"""A model in; the table of its conversions out: enrolled and tuned, by its own vocoder and by Griffin-Lim."""
+"""Conversions of the base model: a table of enrolled and tuned voices, with its own vocoder and with Griffin-Lim."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import vczoo
-from benchmarks.quality.systems import Bench, System, by_own, mean_seconds, resynthesise
+from benchmarks.quality.systems import Bench, System, by_own, mean_seconds, resynthesize
 from vczoo.audio.specs import MelSpec, mismatches
 from vczoo.conversion.load import read_name
 from vczoo.models.model import Model
@@ -26,21 +26,21 @@ def report(
     tuning: Sequence[str],
     measures: vczoo.Measures,
 ) -> vczoo.Report:
-    """Measure floor, ceilings, and the model enrolled with each target and tuned to it.
+    """Measure the floor, the ceilings, and the model enrolled with each target and tuned to it.
 
     Args:
-        bench: with the targets; what is tuned stays in its folder.
-        converter: the model under test.
-        tuned: the recipe, or the run, that is tuned to each target; empty to leave these rows out.
-        tuning: overrides of it.
-        measures: the models that measure.
+        bench: The targets, and the folder where tuned models stay.
+        converter: The model under test.
+        tuned: The recipe or run to tune to each target; empty to leave these rows out.
+        tuning: Overrides for it.
+        measures: The models that measure.
     """
     name = converter.recipe.name
     evaluation = vczoo.Evaluation(bench.trials, bench.references, measures, say=lambda line: print(line, flush=True))
     scores = [evaluation.floor()]
     for vocoder, model in by_vocoder(converter):
-        made = evaluation.convert(partial(resynthesise, model.model))
-        scores.append(evaluation.score(f"source through {vocoder}", made, role="ceiling"))
+        copies = evaluation.convert(partial(resynthesize, model.model))
+        scores.append(evaluation.score(f"source through {vocoder}", copies, role="ceiling"))
     scores += [real] if (real := evaluation.real_target()) else []
     makers: list[Callable[[], System]] = []
 
@@ -50,45 +50,45 @@ def report(
     makers += [partial(enrolled, vocoder, model) for vocoder, model in by_vocoder(converter)]
     if tuned:
         shown = Path(tuned).stem
-        made_of = {}  # by vocoder and target; trained when the first row of them is made
+        converters = {}  # by vocoder and target; trained for the first row that needs them
 
         def of_each(vocoder: str) -> System:
-            if not made_of:
+            if not converters:
                 for voice, model in bench.tuned_to_each(tuned, f"tuned-{shown}", tuning).items():
-                    for known, one in by_vocoder(model):
-                        made_of.setdefault(known, {})[voice] = one
-            own = made_of[vocoder]
-            told = f"tuned to each of {len(own)} targets apart; the seconds are those of one"
+                    for use, with_it in by_vocoder(model):
+                        converters.setdefault(use, {})[voice] = with_it
+            own = converters[vocoder]
+            note = f"tuned to each of {len(own)} targets separately; the seconds are for one target"
             recipe = next(iter(own.values())).recipe
-            return System(f"{shown}, {vocoder}", by_own(own), recipe, mean_seconds(own), (told,))
+            return System(f"{shown}, {vocoder}", by_own(own), recipe, mean_seconds(own), (note,))
 
         makers += [partial(of_each, vocoder) for vocoder, _ in by_vocoder(converter)]
     return bench.measure(evaluation, scores, makers)
 
 
 def by_vocoder(converter: vczoo.Converter) -> Iterator[tuple[str, vczoo.Converter]]:
-    """The converter with its own vocoder, and with Griffin-Lim where it reads the same mel; voices are apart."""
+    """The converter with its own vocoder, and with Griffin-Lim if that accepts the same mel; they share no voices."""
     own = converter.recipe.vocoder
     if own is None:
-        raise SystemExit(f"{converter.recipe.name} has no vocoder: it converts nothing")
+        raise SystemExit(f"{converter.recipe.name} has no vocoder, so it cannot convert")
     yield own.use, with_vocoder(converter, converter.model.vocoder)
-    wanted = converter.model.vocoder.accepts
-    if own.use == PLAIN or not isinstance(wanted, MelSpec):
+    mel_spec = converter.model.vocoder.accepts
+    if own.use == PLAIN or not isinstance(mel_spec, MelSpec):
         return
     plain = GriffinLim(
-        num_mels=wanted.num_mels,
-        fft_length=wanted.fft_length,
-        hop_length=wanted.hop_length,
-        sample_rate_hz=wanted.sample_rate_hz,
+        num_mels=mel_spec.num_mels,
+        fft_length=mel_spec.fft_length,
+        hop_length=mel_spec.hop_length,
+        sample_rate_hz=mel_spec.sample_rate_hz,
     )
-    if faults := mismatches(plain.accepts, wanted):
-        print(f"no rows of {PLAIN}: {'; '.join(faults)}")
+    if faults := mismatches(plain.accepts, mel_spec):
+        print(f"no rows with {PLAIN}: {'; '.join(faults)}")
         return
     yield PLAIN, with_vocoder(converter, plain)
 
 
 def with_vocoder(converter: vczoo.Converter, vocoder: Any) -> vczoo.Converter:
-    """A converter of the same backbone and heads, with a vocoder and a list of voices of its own."""
+    """A converter with the same backbone and heads, another vocoder, and its own list of voices."""
     run = converter.run
     heads = dict(run.model.heads.items())
     model = Model(run.model.backbone, heads, run.model.loss_weights, vocoder, run.model.acoustic_heads)
@@ -96,12 +96,12 @@ def with_vocoder(converter: vczoo.Converter, vocoder: Any) -> vczoo.Converter:
 
 
 def sizes(name: str | Path, converter: vczoo.Converter) -> dict[str, Any]:
-    """What the model holds: MB of safetensors as it ships and as written whole in float32, parameters of each part."""
+    """Sizes of a model: MB of its safetensors, as shipped and saved with all weights, and parameters of each part."""
     model = converter.model
     parts = {"backbone": model.backbone, **{f"heads.{key}": head for key, head in model.heads.items()}}
     if model.vocoder:
         parts["vocoder"] = model.vocoder
-    counts = {part: sum(one.numel() for one in module.parameters()) for part, module in parts.items()}
+    counts = {part: sum(tensor.numel() for tensor in module.parameters()) for part, module in parts.items()}
     with TemporaryDirectory(prefix="vczoo-size-") as place:
         copy = vczoo.Converter(replace(converter.run), converter.device)  # a run remembers where it was saved
         whole = megabytes(copy.save(Path(place) / "run", whole=True))
@@ -114,7 +114,7 @@ def sizes(name: str | Path, converter: vczoo.Converter) -> dict[str, Any]:
 
 
 def folder_of(name: str | Path) -> Path | None:
-    """Where the tensors lie: of a run, its folder; of a recipe that starts from one inside the package, that one's."""
+    """The folder of the model's tensors: the run's own, or that of the run that a recipe starts from."""
     kind, place = read_name(name)
     if kind == "run":
         return Path(place)
@@ -124,10 +124,10 @@ def folder_of(name: str | Path) -> Path | None:
 
     start = getattr(read_recipe(place), "start", "")
     inside = Path(vczoo.__file__).parent / "assets" / start
-    found = inside if inside.is_dir() else Path(start).expanduser()
-    return found if start and found.is_dir() else None
+    folder = inside if inside.is_dir() else Path(start).expanduser()
+    return folder if start and folder.is_dir() else None
 
 
 def megabytes(folder: Path) -> float:
-    """Of its safetensors."""
+    """Size of the folder's safetensors files, in MB."""
     return sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6

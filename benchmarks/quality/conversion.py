@@ -1,13 +1,13 @@
-"""Voice converters side by side on VCTK speakers: one frozen trial list, one run, one table.
+"""Conversion quality of the zoo's systems on VCTK speakers: one fixed trial list, one run, one table.
 
     pip install "vczoo[eval]" ./plugins/vczoo-transformers ./plugins/vczoo-torchvision ./plugins/vczoo-timm
     python -m benchmarks.quality.conversion --data VCTK --pretrain LIBRISPEECH --keep FOLDER
 
-Each target's first eight utterances are for fine-tuning or matching, the other speakers' last two are the sources: all
-ordered pairs of benchmarks/trials/vctk-mini.csv. The floor is the unconverted source; ceilings are the source through
-each vocoder and real held-out speech of the target. `whisper-tiny-decoder` is trained on --pretrain, whose speakers
-are none of these, then heard zero-shot and after tuning to each target by itself. What is trained stays in --keep, and
-the same command with the same --keep measures again without training again.
+Each target's first eight utterances are for fine-tuning or matching, and the other speakers' last two are the sources,
+in all ordered pairs of benchmarks/trials/vctk-mini.csv. The floor is the unconverted source; the ceilings are the
+source through each vocoder and real held-out speech of the target. `whisper-tiny-decoder` is trained on --pretrain,
+whose speakers are none of these, and measured zero-shot and after tuning to each target separately. Trained models stay
+in --keep, and the same command with the same --keep measures them again without training again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 
 import vczoo
-from benchmarks.quality.systems import RECOGNISERS, Bench, System, by_own, mean_seconds, print_report, resynthesise
+from benchmarks.quality.systems import RECOGNISERS, Bench, System, by_own, mean_seconds, print_report, resynthesize
 
 SYSTEMS = ("knn", "zero_shot", "tuned", "vgg16", "efficientnet")
-HELD_OUT = 16  # every 16th speaker of --pretrain is kept for validation, unheard
+HELD_OUT = 16  # every 16th speaker of --pretrain is for validation only
 
 
 class Zoo(Bench):
@@ -41,20 +41,21 @@ class Zoo(Bench):
         """The decoder trained on --pretrain, enrolled with the targets."""
         converter = self._pretrained()
         minutes, epochs = converter.metrics["seconds"] / 60, converter.metrics["epochs"]
-        told = f"trained for {epochs} epochs ({minutes:.0f} min) on {converter.metrics['speakers']} other speakers"
+        note = f"trained for {epochs} epochs ({minutes:.0f} min) on {converter.metrics['speakers']} other speakers"
         convert = self.enrolled(converter)
-        return System("whisper-tiny-decoder, zero-shot", convert, converter.recipe, 0.0, (told,))
+        return System("whisper-tiny-decoder, zero-shot", convert, converter.recipe, 0.0, (note,))
 
     def tuned(self) -> System:
-        """The same, tuned to each target by itself."""
+        """The same decoder, tuned to each target separately."""
         self._pretrained()
-        made = self.tuned_to_each(self.keep / "pretrained", "tuned", self.arguments.tuning)
-        told = f"tuned to each of {len(made)} targets apart; the seconds are those of one"
-        recipe = next(iter(made.values())).recipe
-        return System("whisper-tiny-decoder, tuned", by_own(made), recipe, mean_seconds(made), (told,))
+        converters = self.tuned_to_each(self.keep / "pretrained", "tuned", self.arguments.tuning)
+        note = f"tuned to each of {len(converters)} targets separately; the seconds are for one target"
+        recipe = next(iter(converters.values())).recipe
+        seconds = mean_seconds(converters)
+        return System("whisper-tiny-decoder, tuned", by_own(converters), recipe, seconds, (note,))
 
     def vgg16(self) -> System:
-        """VGG16; its ImageNet weights where --vgg16 gives them, else random ones."""
+        """VGG16 with the weights of --vgg16, or else with random ones."""
         weights = self.arguments.vgg16 or "random"
         shallow = [] if self.arguments.vgg16 else ["backbone.out_stage=3"]  # five random stages learn nothing
         return self._image(
@@ -72,7 +73,7 @@ class Zoo(Bench):
             lambda trial, source: converter.convert(source, trial.voice),
             converter.recipe,
             converter.metrics["seconds"],
-            (" ".join(overrides) + "; trained on all targets at once; the seconds are those of all",),
+            (" ".join(overrides) + "; trained on all targets at once; the seconds are for all of them",),
         )
 
     def _pretrained(self) -> vczoo.Converter:
@@ -89,28 +90,28 @@ class Zoo(Bench):
 
 
 def vocoder_rows(evaluation: vczoo.Evaluation, vocoders: Sequence[str]) -> Iterator[vczoo.Scores]:
-    """Sources through each vocoder's mel and back."""
+    """Scores of the sources resynthesized by each vocoder from its mel."""
     for name in vocoders:
         model = vczoo.load("demo", [f"vocoder.{option}" for option in name.split(",")]).model
-        made = evaluation.convert(partial(resynthesise, model))
-        yield evaluation.score(f"source through {name.partition('use=')[2].partition(',')[0]}", made, role="ceiling")
+        copies = evaluation.convert(partial(resynthesize, model))
+        yield evaluation.score(f"source through {name.partition('use=')[2].partition(',')[0]}", copies, role="ceiling")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="VCTK speakers: p225/*.flac and so on")
     parser.add_argument("--pretrain", type=Path, required=True, help="many other speakers: SPEAKER/*.flac")
-    parser.add_argument("--keep", type=Path, required=True, help="what is trained, the WAV files and the table")
+    parser.add_argument("--keep", type=Path, required=True, help="a folder for trained models, WAV files and the table")
     parser.add_argument("--whisper", default="pretrained", help="a folder with Whisper tiny.en")
     parser.add_argument("--efficientnet", default="pretrained", help="a file with EfficientNet-Lite0")
-    parser.add_argument("--vgg16", default="", help="a file with VGG16, or pretrained; random without")
-    parser.add_argument("--asr", action="append", default=[], help="recognisers, the main one first")
-    parser.add_argument("--vocoder", action="append", default=[], help="use=NAME[,weights=…]; griffin-lim without")
-    parser.add_argument("--system", action="append", default=[], choices=SYSTEMS, help="all without")
-    parser.add_argument("--pretraining", action="append", default=[], help="overrides: training.epochs=30")
-    parser.add_argument("--tuning", action="append", default=[], help="overrides: training.epochs=60")
-    parser.add_argument("--vgg16-training", action="append", default=[], help="overrides: training.epochs=8")
-    parser.add_argument("--train-only", action="store_true", help="train what is not there yet, and measure nothing")
+    parser.add_argument("--vgg16", default="", help="a file with VGG16, or pretrained; by default random")
+    parser.add_argument("--asr", action="append", default=[], help="speech recognizers, the main one first")
+    parser.add_argument("--vocoder", action="append", default=[], help="use=NAME[,weights=…]; by default griffin-lim")
+    parser.add_argument("--system", action="append", default=[], choices=SYSTEMS, help="by default all")
+    parser.add_argument("--pretraining", action="append", default=[], help="overrides, like training.epochs=30")
+    parser.add_argument("--tuning", action="append", default=[], help="overrides, like training.epochs=60")
+    parser.add_argument("--vgg16-training", action="append", default=[], help="overrides, like training.epochs=8")
+    parser.add_argument("--train-only", action="store_true", help="train the missing models and measure nothing")
     arguments = parser.parse_args()
 
     bench = Zoo(arguments)

@@ -1,9 +1,9 @@
-"""Speaker accuracy on digits that were never heard: train on digits 0 to 6, test on 7 to 9, six speakers.
+"""Speaker accuracy on unseen digits: train on digits 0 to 6, test on 7 to 9, six speakers.
 
     python -m benchmarks.quality.fsdd --data FSDD_FOLDER --weights efficientnet-partialfreeze=WEIGHTS.safetensors
 
-Each row is one fine-tune; a recipe from random weights is the baseline of the same recipe from pretrained ones.
-The folder is that of the Free Spoken Digit Dataset, `<speaker>/<digit>_<speaker>_<take>.wav`.
+Each row is one fine-tune. A recipe with random weights is the baseline for the same recipe with pretrained ones.
+FSDD_FOLDER is a copy of the Free Spoken Digit Dataset, `<speaker>/<digit>_<speaker>_<take>.wav`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import time
 from pathlib import Path
 
 import vczoo
+from benchmarks.data.fsdd import HELD_OUT_DIGITS, VALIDATION_TAKES
 
 ROWS = (
     ("efficientnet-partialfreeze", "pretrained"),
     ("efficientnet-partialfreeze", "random"),
     ("vgg16-partialfreeze", "random"),
 )
-HELD_OUT_DIGITS = {"7", "8", "9"}
-VALIDATION_TAKES = {"18", "19"}
 
 
 def write_manifest(data: Path, file: Path) -> Path:
@@ -38,11 +37,11 @@ def write_manifest(data: Path, file: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", action="append", default=[], help="RECIPE=FILE.safetensors for its pretrained row")
-    parser.add_argument("--rows", nargs="*", help="only these: RECIPE:pretrained or RECIPE:random")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of the Free Spoken Digit Dataset")
+    parser.add_argument("--weights", action="append", default=[], help="RECIPE=FILE.safetensors for a pretrained row")
+    parser.add_argument("--rows", nargs="*", help="only these rows: RECIPE:pretrained or RECIPE:random")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/fsdd.json"))
-    parser.add_argument("overrides", nargs="*", help="of every recipe: training.epochs=10")
+    parser.add_argument("overrides", nargs="*", help="overrides for every recipe, like training.epochs=10")
     arguments = parser.parse_intermixed_args()
     files = dict(pair.split("=", 1) for pair in arguments.weights)
     results = []

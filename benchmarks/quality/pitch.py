@@ -1,14 +1,14 @@
-"""Pitch trackers side by side: time on one thread, voicing errors and pitch errors, against a truth that is exact.
+"""Pitch trackers compared: CPU time on one thread, voicing errors and pitch errors, against an exact reference.
 
     pip install pesto-pitch torchcrepe
     python -m benchmarks.quality.pitch --data SPEAKERS_FOLDER
 
-The truth: WORLD analyses real speech (Harvest's F0, its spectral envelope, its aperiodicity) and synthesises it again,
-so that the F0 that the synthesiser was given is that of the new recording. It is given none where the recording is
-quiet or where WORLD's second opinion is that nothing is voiced, and none for less than 30 ms. Trackers that give a
-confidence and no decision get the threshold with the fewest voicing errors on the first utterance of each speaker;
-all are scored on the others, clean, in white noise, over a telephone and over the hum of the mains. Times are of the
-process on one thread, CPU seconds.
+The reference: WORLD analyzes real speech (Harvest's F0, its spectral envelope, its aperiodicity) and synthesizes it
+again, so the F0 given to the synthesizer is that of the new recording. It is given none where the recording is quiet,
+where WORLD's second opinion is that nothing is voiced, and in stretches of less than 30 ms. Trackers that report a
+confidence and no decision get the threshold with the fewest voicing errors on each speaker's first utterance. All are
+scored on the others: clean, in white noise, over a telephone, and over mains hum. Times are CPU seconds of the process
+on one thread.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ QUIET_DB = 40.0  # below the loudest frame
 SHORTEST_STEPS = 6  # of half a step each
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
 
-Contour = tuple[np.ndarray, np.ndarray]  # F0 in Hz, and how sure the tracker is that there is one, frame by frame
+Contour = tuple[np.ndarray, np.ndarray]  # F0 in Hz and the confidence that the frame is voiced, frame by frame
 Tracker = Callable[[np.ndarray], Contour]
 
 
@@ -106,16 +106,16 @@ TRACKERS: dict[str, Callable[[], Tracker]] = {
     "torchcrepe tiny": lambda: crepe_tracker("tiny"),
     "torchcrepe full": lambda: crepe_tracker("full"),
 }
-SLOW = "torchcrepe full"  # at a tenth of real time on one core it is run only when asked for
+SLOW = "torchcrepe full"  # a tenth of real time on one core, so it runs only on request
 
 
-def resynthesise(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A copy of a recording by WORLD, and the F0 that it was made with, one value a step, 0 where unvoiced."""
+def resynthesize(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A recording resynthesized by WORLD and the F0 used for it: one value per step, 0 where unvoiced."""
     f0_hz, times = pyworld.harvest(samples, RATE_HZ, LOWEST_HZ, HIGHEST_HZ, frame_period=500 * STEP_SECONDS)
     envelope = pyworld.cheaptrick(samples, f0_hz, times, RATE_HZ)
     aperiodicity = pyworld.d4c(samples, f0_hz, times, RATE_HZ)
     power_db = 10 * np.log10(envelope.sum(axis=1))
-    # Where the aperiodicity is 1, noise would be made, whatever the contour says.
+    # Where the aperiodicity is 1, WORLD synthesizes noise, whatever the contour is.
     voiced = (f0_hz > 0) & (aperiodicity[:, 0] < 0.99) & (power_db > power_db.max() - QUIET_DB)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]])))
     for start, stop in edges.reshape(-1, 2):
@@ -132,8 +132,8 @@ def in_noise(samples: np.ndarray, seed: int) -> np.ndarray:
 
 
 def over_telephone(samples: np.ndarray) -> np.ndarray:
-    heard = vczoo.Waveform.of(torch.from_numpy(telephone(samples)), TELEPHONE_HZ).resample(RATE_HZ)
-    return heard.samples[0].double().numpy()
+    wave = vczoo.Waveform.of(torch.from_numpy(telephone(samples)), TELEPHONE_HZ).resample(RATE_HZ)
+    return wave.samples[0].double().numpy()
 
 
 def over_hum(samples: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def over_hum(samples: np.ndarray) -> np.ndarray:
 
 
 def joined(parts: Iterable[tuple[Contour, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F0, confidence and truth of several recordings, frame for frame."""
+    """F0, confidence and true F0 of several recordings, frame by frame."""
     columns: list[list[np.ndarray]] = [[], [], []]
     for (f0_hz, confidence), truth in parts:
         count = min(f0_hz.size, truth.size)
@@ -156,15 +156,15 @@ def voicing_error(confidence: np.ndarray, truth: np.ndarray, threshold: float) -
 
 
 def score(f0_hz: np.ndarray, confidence: np.ndarray, truth: np.ndarray, threshold: float) -> dict[str, float]:
-    found, voiced = (confidence > threshold) & (f0_hz > 0), truth > 0
-    both = found & voiced
+    detected, voiced = (confidence > threshold) & (f0_hz > 0), truth > 0
+    both = detected & voiced
     ratio = f0_hz[both] / truth[both]
     gross = np.abs(ratio - 1) > GROSS
     octave = (np.abs(ratio / 2 - 1) < GROSS) | (np.abs(ratio * 2 - 1) < GROSS)
     return {
-        "voicing_error": float(np.mean(found != voiced)),
-        "missed": float(np.mean(~found[voiced])),
-        "invented": float(np.mean(found[~voiced])),
+        "voicing_error": float(np.mean(detected != voiced)),
+        "missed": float(np.mean(~detected[voiced])),
+        "invented": float(np.mean(detected[~voiced])),
         "gross_error": float(np.mean(gross)),
         "octave_error": float(np.mean(octave)),
         "mean_cents": float(np.mean(np.abs(1200 * np.log2(ratio[~gross])))),
@@ -173,19 +173,19 @@ def score(f0_hz: np.ndarray, confidence: np.ndarray, truth: np.ndarray, threshol
 
 def measure(name: str, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
     track = TRACKERS[name]()
-    track(utterances[0]["heard"]["clean"][:RATE_HZ])  # what is loaded on first use is no part of the time
+    track(utterances[0]["inputs"]["clean"][:RATE_HZ])  # so that lazy loading is not timed
     rows = []
     threshold = 0.5
-    for condition in utterances[0]["heard"]:
+    for condition in utterances[0]["inputs"]:
         wall, cpu = time.perf_counter(), time.process_time()
-        contours = [track(utterance["heard"][condition]) for utterance in utterances]
+        contours = [track(utterance["inputs"][condition]) for utterance in utterances]
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         pairs = list(zip(contours, [utterance["truth"] for utterance in utterances], strict=True))
         if condition == "clean":
             _, confidence, truth = joined(p for p, u in zip(pairs, utterances, strict=True) if u["tunes"])
             if np.unique(confidence).size > 2:
                 threshold = float(min(THRESHOLDS, key=lambda value: voicing_error(confidence, truth, value)))
-        seconds = sum(utterance["heard"]["clean"].size for utterance in utterances) / RATE_HZ
+        seconds = sum(utterance["inputs"]["clean"].size for utterance in utterances) / RATE_HZ
         scored = joined(p for p, u in zip(pairs, utterances, strict=True) if not u["tunes"])
         rows.append(
             {
@@ -203,7 +203,7 @@ def measure(name: str, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/vctk-mini"), help="<speaker>/*.flac or *.wav")
-    parser.add_argument("--utterances", type=int, default=3, help="of each speaker, at least 2")
+    parser.add_argument("--utterances", type=int, default=3, help="recordings per speaker, at least 2")
     parser.add_argument("--speakers", type=int, default=4)
     parser.add_argument("--trackers", nargs="*", choices=TRACKERS, default=[name for name in TRACKERS if name != SLOW])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/pitch.json"))
@@ -215,17 +215,17 @@ def main() -> None:
         paths = sorted(path for path in folder.iterdir() if path.suffix in {".flac", ".wav"})[: arguments.utterances]
         for index, path in enumerate(paths):
             samples = vczoo.Waveform.read(path, RATE_HZ).samples[0].double().numpy()
-            clean, truth = resynthesise(samples)
-            heard = {
+            clean, truth = resynthesize(samples)
+            inputs = {
                 "clean": clean,
                 f"noise {NOISE_DB:g} dB": in_noise(clean, seed=len(utterances)),
                 "telephone": over_telephone(clean),
                 "hum": over_hum(clean),
             }
-            utterances.append({"heard": heard, "truth": truth, "tunes": index == 0})
+            utterances.append({"inputs": inputs, "truth": truth, "tunes": index == 0})
     truths = np.concatenate([utterance["truth"] for utterance in utterances if not utterance["tunes"]])
     print(
-        f"{len(utterances)} utterances, {sum(u['heard']['clean'].size for u in utterances) / RATE_HZ:.0f} s; scored: "
+        f"{len(utterances)} utterances, {sum(u['inputs']['clean'].size for u in utterances) / RATE_HZ:.0f} s; scored: "
         f"{sum(not u['tunes'] for u in utterances)}, {truths.size} frames, {np.mean(truths > 0):.0%} voiced, "
         f"{truths[truths > 0].min():.0f} to {truths.max():.0f} Hz"
     )

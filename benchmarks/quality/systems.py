@@ -1,7 +1,7 @@
-"""VCTK speakers and a folder to keep things in; systems that convert between them, trained, enrolled, measured, out.
+"""Conversion systems on VCTK speakers: trained, enrolled and measured on a fixed trial list.
 
-Each target's first eight utterances are for fine-tuning or matching, the other speakers' last two are the sources: all
-ordered pairs of benchmarks/trials/vctk-mini.csv.
+Each target's first eight utterances are for fine-tuning or matching, and the other speakers' last two are the sources,
+in all ordered pairs of benchmarks/trials/vctk-mini.csv.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Convert = Callable[[vczoo.Trial, vczoo.Waveform], vczoo.Waveform]
 
 @dataclass(frozen=True)
 class System:
-    """A row of the table, made when it is its turn."""
+    """A row of the table, built only when it is measured."""
 
     name: str
     convert: Convert
@@ -39,7 +39,7 @@ class System:
 
 
 class Bench:
-    """Where the data are and where what is trained stays."""
+    """The data of a benchmark, and the folder where trained models and conversions stay."""
 
     def __init__(self, data: Path, keep: Path) -> None:
         self.data, self.keep = data, keep
@@ -50,24 +50,24 @@ class Bench:
 
     @property
     def trials(self) -> tuple[vczoo.Trial, ...]:
-        """Sources that are in no matching set, each with a target."""
+        """Sources outside all matching sets, each with a target."""
         return vczoo.read_trials(TRIALS, root=self.data, references=self.references)
 
     def enrolled(self, converter: vczoo.Converter) -> Convert:
-        """Add each target from its matching set, with no training."""
+        """Enroll each target from its matching set, without training."""
         for voice in self.voices:
             converter.enroll(voice, list(self.references.matching[voice]))
         return lambda trial, source: converter.convert(source, trial.voice)
 
     def tuned_to_each(self, start: str | Path, name: str, overrides: Sequence[str]) -> dict[str, vczoo.Converter]:
-        """A recipe or a run, tuned to each target by itself."""
+        """A recipe or a run, tuned to each target separately."""
         return {
             voice: self.trained(start, self.of(voice), self.keep / f"{name}-{voice}", overrides)
             for voice in self.voices
         }
 
     def of(self, voice: str) -> Path:
-        """The manifest of one target."""
+        """Write the manifest of one target and return its path."""
         with self.manifest.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         place = self.keep / f"{voice}.csv"
@@ -78,19 +78,20 @@ class Bench:
     def measure(
         self, evaluation: vczoo.Evaluation, scores: list[vczoo.Scores], makers: Iterable[Callable[[], System]]
     ) -> vczoo.Report:
-        """Make each system, convert with it, and add it to the scores; its WAV files and the table stay."""
+        """Build each system, convert with it and add its scores; write its WAV files and the table to the folder."""
         report = vczoo.Report(tuple(scores), setup_of(evaluation, TRIALS))
         for make in makers:
             began = time.perf_counter()
             system = make()
-            made = evaluation.convert(system.convert)
+            conversions = evaluation.convert(system.convert)
             notes = (*system.notes, *leakage_notes(system.recipe, evaluation.measures))
-            scores.append(evaluation.score(system.name, made, finetune_seconds=system.finetune_seconds, notes=notes))
+            seconds = system.finetune_seconds
+            scores.append(evaluation.score(system.name, conversions, finetune_seconds=seconds, notes=notes))
             folder = self.keep / "converted" / system.name.replace(", ", "-")
-            for trial, wave in zip(evaluation.trials, made.waves, strict=True):
+            for trial, wave in zip(evaluation.trials, conversions.waves, strict=True):
                 wave.save(folder / f"{trial.name}.wav", overwrite=True)
-            draw(evaluation, scores, made, folder)
-            # What is known so far, so that an interruption loses no row.
+            draw(evaluation, scores, conversions, folder)
+            # Written after each row, so that an interruption loses none.
             report = vczoo.Report(tuple(scores), report.setup)
             report.write(self.keep)
             print(f"{system.name}: measured in {time.perf_counter() - began:.0f} s", flush=True)
@@ -98,35 +99,35 @@ class Bench:
 
     @staticmethod
     def trained(start: str | Path, data: Path, out: Path, overrides: Sequence[str]) -> vczoo.Converter:
-        """What was trained there, and trained now where it was not."""
+        """The run in `out`, trained now if it is missing or unfinished."""
         if (out / "vczoo.yaml").is_file():
             return vczoo.load(out)
         unfinished = (out / "checkpoint.safetensors").is_file()
-        # No cache of an earlier run, since the seconds are reported.
+        # No cache from an earlier run, because the seconds are reported.
         return vczoo.finetune(
             start, data, out, overrides, rehearse=isinstance(start, str), resume=unfinished, cache=False
         )
 
 
-def by_own(made: Mapping[str, vczoo.Converter]) -> Convert:
-    """Each target by the converter that was tuned to it."""
-    return lambda trial, source: made[trial.voice].convert(source, trial.voice)
+def by_own(converters: Mapping[str, vczoo.Converter]) -> Convert:
+    """A system that converts into each target with the converter that was tuned to it."""
+    return lambda trial, source: converters[trial.voice].convert(source, trial.voice)
 
 
-def mean_seconds(made: Mapping[str, vczoo.Converter]) -> float:
-    """Of one fine-tune."""
-    return sum(converter.metrics["seconds"] for converter in made.values()) / len(made)
+def mean_seconds(converters: Mapping[str, vczoo.Converter]) -> float:
+    """The mean seconds of one fine-tune."""
+    return sum(converter.metrics["seconds"] for converter in converters.values()) / len(converters)
 
 
 @torch.inference_mode()
-def resynthesise(model: Any, _: vczoo.Trial, wave: vczoo.Waveform) -> vczoo.Waveform:
-    """A source through the mel of a model's vocoder and back."""
-    made: vczoo.Waveform = model.vocoder(model.acoustic(wave.resample(model.sample_rate_hz)))
-    return made
+def resynthesize(model: Any, _: vczoo.Trial, wave: vczoo.Waveform) -> vczoo.Waveform:
+    """A source resynthesized by a model's vocoder from its mel."""
+    copy: vczoo.Waveform = model.vocoder(model.acoustic(wave.resample(model.sample_rate_hz)))
+    return copy
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
-    """A table of what each row says."""
+    """Print a table with one line per row; the titles are the first row's keys."""
     table = Table(box=None, pad_edge=False)
     for title in rows[0]:
         table.add_column(title, no_wrap=True)
@@ -136,6 +137,6 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def print_report(report: vczoo.Report) -> None:
-    """The table, and what belongs under it."""
+    """Print the table and its footnotes."""
     print_rows(report.rows("measure"))
     print("\n".join(report.footnotes()))

@@ -1,14 +1,14 @@
-"""Speech recognition and labels of utterances, on spoken digits: the recipes, and what they are when little is known.
+"""Speech recognition and classification of spoken digits: recipes for texts and labels, with little training data.
 
     python -m benchmarks.quality.tasks --data FSDD --whisper FOLDER --efficientnet FILE
 
-FSDD is a folder of the Free Spoken Digit Dataset, `<speaker>/<digit>_<speaker>_<take>.wav`. One speaker is heard in the
-test alone; of the others, takes 0 to 13 are learnt from, 14 and 15 choose the epoch and 16 to 19 are the test.
+FSDD is a folder of the Free Spoken Digit Dataset, `<speaker>/<digit>_<speaker>_<take>.wav`. One speaker is in the test
+only. Of the others, takes 0 to 13 are for training, 14 and 15 choose the epoch, and 16 to 19 are for the test.
 
 Texts: each take by itself, and as many strings of two to four digits, joined from takes of one speaker and split with
-pauses of 40 to 200 ms. Rows are fine-tunes of `whisper-tiny-ctc`, wholly frozen, against the same with random weights
-(the floor, whose errors each row's are divided by) and against small convolutions that are trained from scratch.
-Labels: the digit of each single take, by `resnet18-emotion` with other backbones; chance is .1.
+pauses of 40 to 200 ms. The rows are fine-tunes of `whisper-tiny-ctc`, completely frozen, compared with the same with
+random weights (the floor, by whose errors each row's are divided) and with small convolutions trained from scratch.
+Labels: the digit of each single take, by `resnet18-emotion` with other backbones; chance is 0.1.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STRANGER = "theo"
 PAUSES_SECONDS = (0.04, 0.2)
 TASKS = ("text", "label")
 FROZEN = ("freezing.use=full",)
-Row = tuple[str, str, tuple[str, ...]]  # a name, the recipe and what is overridden in it
+Row = tuple[str, str, tuple[str, ...]]  # the name, the recipe and its overrides
 
 
 def split_of(path: Path) -> str:
@@ -47,7 +47,7 @@ def split_of(path: Path) -> str:
 
 
 def singles(data: Path) -> list[dict[str, str]]:
-    """A row for each take: path, speaker, split, text and label."""
+    """One row per take: path, speaker, split, text and label."""
     rows = []
     for path in sorted(data.resolve().glob("*/*.wav")):
         digit, speaker, _ = path.stem.split("_")
@@ -57,7 +57,7 @@ def singles(data: Path) -> list[dict[str, str]]:
 
 
 def strings(rows: Sequence[Mapping[str, str]], folder: Path, seed: int = 0) -> Iterator[dict[str, str]]:
-    """As many strings of each speaker and split as there are takes, of takes of that speaker and split alone."""
+    """As many strings per speaker and split as it has takes, joined from takes of that speaker and split only."""
     random = Random(seed)
     groups: defaultdict[tuple[str, str], list[Mapping[str, str]]] = defaultdict(list)
     for row in rows:
@@ -77,7 +77,7 @@ def strings(rows: Sequence[Mapping[str, str]], folder: Path, seed: int = 0) -> I
 
 
 def write_manifest(rows: Sequence[Mapping[str, str]], file: Path, columns: Sequence[str]) -> Path:
-    """All but the stranger's, who is heard when training is over."""
+    """Write all rows but those of the unseen speaker, who is only in the test."""
     with file.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.DictWriter(opened, columns, extrasaction="ignore")
         writer.writeheader()
@@ -86,22 +86,23 @@ def write_manifest(rows: Sequence[Mapping[str, str]], file: Path, columns: Seque
 
 
 def rows_of(arguments: argparse.Namespace) -> dict[str, list[Row]]:
-    """The rows of each task; the first is the floor."""
+    """The rows of each task; the first one is the floor."""
     whisper = ("backbone.use=transformers/whisper-tiny.en", "backbone.layer=4", *FROZEN)
     timm = ("backbone.use=timm/tf_efficientnet_lite0.in1k", "backbone.time_stride=32", *FROZEN)
     scratch = ("backbone.use=mel-conv", "backbone.weights=random", "freezing.use=none", "training.backbone_rate=1")
-    known, seen = f"backbone.weights={arguments.whisper}", f"backbone.weights={arguments.efficientnet}"
+    whisper_weights = f"backbone.weights={arguments.whisper}"
+    timm_weights = f"backbone.weights={arguments.efficientnet}"
     return {
         "text": [
             ("whisper-tiny, random and frozen", "whisper-tiny-ctc", (*whisper, "backbone.weights=random")),
             ("mel-conv, from scratch", "whisper-tiny-ctc", scratch),
-            ("whisper-tiny, pretrained and frozen", "whisper-tiny-ctc", (*whisper, known)),
+            ("whisper-tiny, pretrained and frozen", "whisper-tiny-ctc", (*whisper, whisper_weights)),
         ],
         "label": [
             ("efficientnet, random and frozen", "resnet18-emotion", (*timm, "backbone.weights=random")),
             ("mel-conv, from scratch", "resnet18-emotion", scratch),
-            ("efficientnet, pretrained and frozen", "resnet18-emotion", (*timm, seen)),
-            ("whisper-tiny, pretrained and frozen", "resnet18-emotion", (*whisper, known)),
+            ("efficientnet, pretrained and frozen", "resnet18-emotion", (*timm, timm_weights)),
+            ("whisper-tiny, pretrained and frozen", "resnet18-emotion", (*whisper, whisper_weights)),
         ],
     }
 
@@ -109,7 +110,7 @@ def rows_of(arguments: argparse.Namespace) -> dict[str, list[Row]]:
 def measure(
     task: str, row: Row, data: Sequence[Mapping[str, str]], folder: Path, more: Sequence[str]
 ) -> dict[str, Any]:
-    """Fine-tune, and ask of every recording of the test and of the stranger."""
+    """Fine-tune, then transcribe or classify the recordings of the test and of the unseen speaker."""
     name, recipe, overrides = row
     manifest = write_manifest(data, folder / f"{task}.csv", ("path", "speaker", "split", task))
     began = time.perf_counter()
@@ -122,26 +123,26 @@ def measure(
         if item["split"] not in ("test", "stranger"):
             continue
         if task == "text":
-            given = converter.transcribe(item["path"])
+            output = converter.transcribe(item["path"])
             group = f"{item['split']}, {'strings' if ' ' in item['text'] else 'words'}"
         else:
-            given, group = next(iter(converter.classify(item["path"]))), item["split"]
-        for one in {item["split"], group}:
-            answers[one].append(Answer(task, task, item[task], given))  # type: ignore[arg-type]
-    found = {group: figures(task, own) for group, own in sorted(answers.items())}
-    return {"task": task, "row": name, "figures": found, "epochs": converter.metrics["epochs"], "seconds": seconds}
+            output, group = next(iter(converter.classify(item["path"]))), item["split"]
+        for name_of_group in {item["split"], group}:
+            answers[name_of_group].append(Answer(task, task, item[task], output))  # type: ignore[arg-type]
+    by_group = {group: figures(task, own) for group, own in sorted(answers.items())}
+    return {"task": task, "row": name, "figures": by_group, "epochs": converter.metrics["epochs"], "seconds": seconds}
 
 
 def figures(task: str, answers: Sequence[Answer]) -> dict[str, float]:
     own = {name.partition(".")[2]: value for name, value in rates(answers).items()}
     if task == "label":
-        own["accuracy"] = sum(one.right == one.given for one in answers) / len(answers)
+        own["accuracy"] = sum(answer.right == answer.given for answer in answers) / len(answers)
         own["error"] = 1 - own["accuracy"]
     return {**own, "utterances": len(answers)}
 
 
 def show(results: Sequence[Mapping[str, Any]]) -> None:
-    """A table for each task, each row's errors over those of the floor."""
+    """Print a table per task, with each row's errors and their ratio to those of the floor."""
     for task, (main, *others) in {"text": ("wer", "cer"), "label": ("error", "accuracy", "recall")}.items():
         own = [result for result in results if result["task"] == task]
         if not own:
@@ -151,21 +152,22 @@ def show(results: Sequence[Mapping[str, Any]]) -> None:
         )
         for result in own:
             print(f"  {result['row']}  ({result['epochs']} epochs, {result['seconds']:.0f} s)")
-            for group, found in result["figures"].items():
-                ratio = found[main] / own[0]["figures"][group][main] if own[0]["figures"][group][main] else float("nan")
-                rest = " ".join(f"{found[name]:.3f}" for name in others)
-                print(f"    {group:18} {found[main]:.3f}  x {ratio:.3f}  {rest}  of {found['utterances']}")
+            for group, values in result["figures"].items():
+                floor = own[0]["figures"][group][main]
+                ratio = values[main] / floor if floor else float("nan")
+                rest = " ".join(f"{values[name]:.3f}" for name in others)
+                print(f"    {group:18} {values[main]:.3f}  x {ratio:.3f}  {rest}  of {values['utterances']}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="a folder of the Free Spoken Digit Dataset")
     parser.add_argument("--whisper", default="pretrained", help="a folder with Whisper tiny.en")
     parser.add_argument("--efficientnet", default="pretrained", help="a file with EfficientNet-Lite0")
-    parser.add_argument("--task", action="append", choices=TASKS, help="both without")
-    parser.add_argument("--rows", nargs="*", help="only those whose names hold one of these words")
+    parser.add_argument("--task", action="append", choices=TASKS, help="by default both")
+    parser.add_argument("--rows", nargs="*", help="only rows whose names contain one of these words")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/tasks.json"))
-    parser.add_argument("overrides", nargs="*", help="of every recipe: training.epochs=5")
+    parser.add_argument("overrides", nargs="*", help="overrides for every recipe, like training.epochs=5")
     arguments = parser.parse_intermixed_args()
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="vczoo-tasks-") as place:

@@ -1,13 +1,13 @@
-"""Vocoders side by side on the same recordings: time on one thread, and how far copies through them are from speech.
+"""Vocoder quality and speed on the same recordings: CPU time on one thread, and distances of copies to speech.
 
     python -m benchmarks.quality.vocoders --data SPEAKERS_FOLDER --vocoders griffin-lim:iterations=60 \\
         vocos/mel-24khz vocos/small-16khz:weights=runs/vocos/vocoder.safetensors
 
-A vocoder is its name, and after a colon its options, separated by commas. Griffin-Lim as it stands is always there
-and is what ratios are to. Each recording goes through every vocoder's own mel at its own rate, all vocoders in turn,
-so that the machine's drift meets all of them. Copies are compared at 16 kHz: mean distance of log-mels (the zoo's,
-in nepers), and multi-resolution STFT distance. Time is the vocoder's alone, CPU seconds on one thread for a second
-of speech, the best of some repeats.
+A vocoder is given by its name and, after a colon, its options, separated by commas. Griffin-Lim with its defaults is
+always measured, and all ratios are to it. Each recording goes through every vocoder's own mel at its own rate, with the
+vocoders in turn, so that the machine's drift affects all of them. Copies are compared at 16 kHz by the mean distance of
+log-mels (vczoo's own, in nepers) and by multi-resolution STFT distance. Time is that of the vocoder only: CPU seconds
+on one thread per second of speech, the best of several repeats.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/vctk-mini"), help="<speaker>/*.flac or *.wav")
     parser.add_argument("--speakers", type=int, default=4)
-    parser.add_argument("--utterances", type=int, default=3, help="of each speaker, the last ones by name")
+    parser.add_argument("--utterances", type=int, default=3, help="recordings per speaker, the last ones by name")
     parser.add_argument("--vocoders", nargs="*", default=[], help="NAME or NAME:OPTION=VALUE,…")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/vocoders.json"))
@@ -89,7 +89,7 @@ def main() -> None:
             wave = vczoo.Waveform.read(path, RATE_HZ)
             for name, vocoder in vocoders.items():
                 row = {"vocoder": name, "recording": str(path), **measure(vocoder, wave, arguments.repeats)}
-                if number:  # the first time loads what is loaded on first use
+                if number:  # the first pass also pays for lazy loading
                     rows.append(row)
     means: dict[str, dict[str, float]] = {}
     for name in names:

@@ -1,8 +1,8 @@
-"""A converter and bad recordings in; whether it stands them, and how what comes out sounds, out.
+"""Robustness of the base model to bad recordings: conversions of them, and voices enrolled from them.
 
-Each kind of input is converted into an enrolled voice, and a voice is enrolled from it that clean speech is then
-converted into. Similarity is to the target: to whose voice was asked for, or, where the input is no longer the
-speaker's voice, to the recordings that were enrolled. Words are counted against the transcript of the clean source.
+Each kind of input is converted into an enrolled voice, and a voice is enrolled from it, into which clean speech is then
+converted. Similarity is to the target voice or, where the input is no longer the speaker's voice, to the recordings
+that were enrolled. Words are counted against the transcript of the clean source.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from vczoo.evaluation.measurement_cache import RATE_HZ, MeasurementCache
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.evaluation.metrics.word_errors import count_errors
 
-SHOWN = 3  # recordings that a voice is enrolled from
-GUEST = "guest"  # what the voice that is enrolled from a bad input is called
+ENROLLED = 3  # recordings per enrolled voice
+GUEST = "guest"  # the name of the voice that is enrolled from a bad input
 
 
 @dataclass(frozen=True)
 class Case:
-    """One recording of a kind of input, and what is to be done with it.
+    """One recording of a kind of input, with the conversions to measure.
 
     Attributes:
-        source: to convert.
-        clean: what it was made of; itself where it was recorded so.
-        voice: enrolled already, into which it is converted.
-        shown: of that kind, a voice's, to enrol.
-        like: whose voice should come out then.
-        said: clean, to convert into that voice.
+        source: The recording to convert.
+        clean: The clean recording it was made from; the source itself if it was recorded like this.
+        voice: The enrolled voice that it is converted into.
+        enroll: Recordings of this kind of one voice, to enroll.
+        like: Recordings of the voice that should result.
+        said: A clean recording to convert into that voice.
     """
 
     source: Path
     clean: Path
     voice: str
-    shown: Sequence[Path]
+    enroll: Sequence[Path]
     like: Sequence[Path]
     said: Path
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of input; see `Damage`."""
+    """A kind of input; `Damage` explains its flags."""
 
     name: str
     cases: Sequence[Case]
@@ -63,7 +63,7 @@ class Kind:
 
 @dataclass
 class Tally:
-    """What became of a kind's recordings in one of the two parts."""
+    """Outcomes of one kind of input in one of the two parts."""
 
     outcomes: list[str] = field(default_factory=list)
     similarity: list[float] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Tally:
     words: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """As it is written down."""
+        """The outcomes as plain values for JSON."""
         faults = sorted({outcome for outcome in self.outcomes if outcome != "ok"})
         return {
             "converted": self.outcomes.count("ok"),
@@ -85,33 +85,33 @@ class Tally:
 
 
 def ring(bench: Bench) -> list[vczoo.Trial]:
-    """A sentence of each speaker, each into the next one's voice."""
+    """One trial per speaker: a sentence, converted into the next speaker's voice."""
     after = dict(zip(bench.voices, [*bench.voices[1:], bench.voices[0]], strict=True))
-    found: dict[str, vczoo.Trial] = {}
+    first: dict[str, vczoo.Trial] = {}
     for trial in bench.trials:
         if after[trial.source_speaker] == trial.voice:
-            found.setdefault(trial.source_speaker, trial)
-    return list(found.values())
+            first.setdefault(trial.source_speaker, trial)
+    return list(first.values())
 
 
 def kinds(bench: Bench, folder: Path, digits: Path | None, language: Path | None) -> Iterator[Kind]:
-    """Every kind of input, made when it is its turn."""
+    """Every kind of input, each written when it is reached."""
     trials = ring(bench)
     for number, (name, damage) in enumerate(DAMAGES.items()):
         place = folder / f"{number:02}"
         cases = []
         for trial in trials:
-            real = bench.references.matching[trial.voice][:SHOWN]
-            shown = [damage.write(path, place / f"{path.stem}.wav") for path in real]
+            real = bench.references.matching[trial.voice][:ENROLLED]
+            degraded = [damage.write(path, place / f"{path.stem}.wav") for path in real]
             source = damage.write(trial.source, place / f"{trial.source.stem}.wav")
-            like = shown if damage.other_voice else bench.references.matching[trial.voice]
-            cases.append(Case(source, trial.source, trial.voice, shown, like, trial.source))
+            like = degraded if damage.other_voice else bench.references.matching[trial.voice]
+            cases.append(Case(source, trial.source, trial.voice, degraded, like, trial.source))
         yield Kind(name, cases, damage.speech, damage.speech, damage.in_memory)
-    each = SHOWN + 1
+    each = ENROLLED + 1
     if digits:
         yield of_others("telephone, recorded", strings(digits, folder / "digits", len(trials), each), trials)
     try:
-        # An English recogniser hears no words in another language.
+        # An English speech recognizer cannot transcribe another language.
         name = f"another language, {'recorded' if language else 'synthetic'}"
         make: Callable[..., list[list[Path]]] = recorded if language else spoken
         yield of_others(name, make(language or folder / "language", len(trials), each), trials, words=False)
@@ -120,10 +120,10 @@ def kinds(bench: Bench, folder: Path, digits: Path | None, language: Path | None
 
 
 def of_others(name: str, groups: Sequence[Sequence[Path]], trials: Sequence[vczoo.Trial], words: bool = True) -> Kind:
-    """Recordings of other people, the first of each to convert and the rest to enrol."""
+    """Recordings of other people: each one's first to convert, the rest to enroll."""
     cases = [
-        Case(source, source, trial.voice, shown, shown, trial.source)
-        for (source, *shown), trial in zip(groups, trials, strict=True)
+        Case(source, source, trial.voice, enroll, enroll, trial.source)
+        for (source, *enroll), trial in zip(groups, trials, strict=True)
     ]
     return Kind(name, cases, words=words)
 
@@ -131,26 +131,26 @@ def of_others(name: str, groups: Sequence[Sequence[Path]], trials: Sequence[vczo
 def measure(
     converter: vczoo.Converter, bench: Bench, measures: vczoo.Measures, every: Iterator[Kind]
 ) -> list[dict[str, Any]]:
-    """A row for each kind: what came in, what a conversion of it is, and one into a voice enrolled from it."""
+    """One row per kind: the input itself, its conversion, and a conversion into a voice enrolled from it."""
     bench.enrolled(converter)
     material = MeasurementCache(bench.trials, bench.references, measures)
     rows = []
     for kind in every:
-        given, converted, enrolled = Tally(), Tally(), Tally()
+        as_given, converted, enrolled = Tally(), Tally(), Tally()
         for case in kind.cases:
             source = in_memory(case.source) if kind.in_memory else case.source
             if kind.speech:
-                judge(given, material, vczoo.Waveform.read(case.source), case.clean if kind.words else None)
-            made = attempt(converted, case.source, lambda c=case, s=source: converter.convert(s, c.voice))
-            if made is not None and kind.speech:
+                judge(as_given, material, vczoo.Waveform.read(case.source), case.clean if kind.words else None)
+            output = attempt(converted, case.source, lambda c=case, s=source: converter.convert(s, c.voice))
+            if output is not None and kind.speech:
                 target = material.centroid(case.voice)
-                judge(converted, material, made, case.clean if kind.words else None, target)
-            shown = [in_memory(path) for path in case.shown] if kind.in_memory else list(case.shown)
-            made = attempt(enrolled, case.said, lambda c=case, s=shown: as_guest(converter, s, c.said))
-            if made is not None and kind.speech:
+                judge(converted, material, output, case.clean if kind.words else None, target)
+            voice = [in_memory(path) for path in case.enroll] if kind.in_memory else list(case.enroll)
+            output = attempt(enrolled, case.said, lambda c=case, v=voice: as_guest(converter, v, c.said))
+            if output is not None and kind.speech:
                 like = np.stack([material.embedding(material.at_rate(path)) for path in case.like])
-                judge(enrolled, material, made, case.said, centroid(like))
-        row = {"input": kind.name, "given": given.plain(), "convert": converted.plain(), "enroll": enrolled.plain()}
+                judge(enrolled, material, output, case.said, centroid(like))
+        row = {"input": kind.name, "given": as_given.plain(), "convert": converted.plain(), "enroll": enrolled.plain()}
         rows.append(row)
         print("  ".join(text for text in text_of(row).values() if text), flush=True)
     return rows
@@ -161,49 +161,49 @@ def in_memory(path: Path) -> vczoo.Waveform:
     return vczoo.Waveform.of(torch.from_numpy(samples), rate_hz)
 
 
-def as_guest(converter: vczoo.Converter, shown: Sequence[Any], source: Path) -> vczoo.Waveform:
-    """Enrol, and convert clean speech into that voice."""
-    converter.enroll(GUEST, shown, overwrite=GUEST in converter.voices)
+def as_guest(converter: vczoo.Converter, recordings: Sequence[Any], source: Path) -> vczoo.Waveform:
+    """Enroll recordings as a voice and convert clean speech into it."""
+    converter.enroll(GUEST, recordings, overwrite=GUEST in converter.voices)
     return converter.convert(source, GUEST)
 
 
 def attempt(tally: Tally, source: Path, make: Callable[[], vczoo.Waveform]) -> vczoo.Waveform | None:
-    """Convert; a refusal that says why, a crash and a faulty waveform are told apart, and None is what they give."""
+    """Convert and note the outcome: ok, refused with a reason, crashed or faulty. Return None unless it is ok."""
     try:
-        made = make()
+        output = make()
     except vczoo.VczooError as error:
         tally.outcomes.append(f"refused: {re.sub(r'/[^:]*: ', '', str(error))[:100]}")
         return None
-    except Exception as error:  # what a crash is, whatever its kind
+    except Exception as error:  # any other exception counts as a crash
         tally.outcomes.append(f"CRASH: {type(error).__name__}: {error}"[:160])
         return None
-    tally.outcomes.append(fault_of(made, source) or "ok")
-    return made if tally.outcomes[-1] == "ok" else None
+    tally.outcomes.append(fault_of(output, source) or "ok")
+    return output if tally.outcomes[-1] == "ok" else None
 
 
-def fault_of(made: vczoo.Waveform, source: Path) -> str:
-    """What is wrong with a conversion as such; empty where nothing is."""
+def fault_of(output: vczoo.Waveform, source: Path) -> str:
+    """The fault of a conversion, whatever it sounds like; empty if it has none."""
     info = soundfile.info(source)
-    wanted = math.ceil(info.frames * made.sample_rate_hz / info.samplerate)
-    if not bool(torch.isfinite(made.samples).all()):
+    expected = math.ceil(info.frames * output.sample_rate_hz / info.samplerate)
+    if not bool(torch.isfinite(output.samples).all()):
         return "NOT FINITE"
-    if abs(made.samples.shape[1] - wanted) > 1:
-        return f"WRONG LENGTH: {made.samples.shape[1]} samples for {wanted}"
+    if abs(output.samples.shape[1] - expected) > 1:
+        return f"WRONG LENGTH: {output.samples.shape[1]} samples for {expected}"
     return ""
 
 
 def judge(
     tally: Tally, material: MeasurementCache, wave: vczoo.Waveform, clean: Path | None, target: Any = None
 ) -> None:
-    """Add what is measured of a recording: its words where the clean one is known, and whose voice it is."""
-    heard = wave.resample(RATE_HZ)
+    """Measure a recording: its similarity to `target` and, against the clean recording, its words."""
+    resampled = wave.resample(RATE_HZ)
     if target is not None:
-        tally.similarity.append(float(material.embedding(heard) @ target))
-    if opinion := material.opinion(heard):
+        tally.similarity.append(float(material.embedding(resampled) @ target))
+    if opinion := material.opinion(resampled):
         tally.dnsmos.append(opinion.overall)
     if clean is not None and material.measures.recognisers:
         said = material.transcript(0, material.at_rate(clean))
-        errors = count_errors(said, material.transcript(0, heard))
+        errors = count_errors(said, material.transcript(0, resampled))
         tally.wrong, tally.words = tally.wrong + errors.words, tally.words + errors.of_words
 
 
@@ -212,16 +212,16 @@ def mean(values: Sequence[float]) -> float | None:
 
 
 def text_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """A row as it is printed."""
+    """A row as printed."""
 
-    def said(value: float | None) -> str:
+    def shown(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 
-    given, converted, enrolled = row["given"], row["convert"], row["enroll"]
-    texts = {"input": row["input"], "WER before": said(given["wer"]), "DNSMOS before": said(given["dnsmos"])}
+    as_given, converted, enrolled = row["given"], row["convert"], row["enroll"]
+    texts = {"input": row["input"], "WER before": shown(as_given["wer"]), "DNSMOS before": shown(as_given["dnsmos"])}
     for title, short, own in (("converted", "conv.", converted), ("enrolled", "enr.", enrolled)):
         texts[title] = f"{own['converted']}/{own['of']}"
         titles = {"similarity": "similarity", "wer": "WER", "dnsmos": "DNSMOS"}
-        texts |= {f"{short} {shown}": said(own[name]) for name, shown in titles.items()}
+        texts |= {f"{short} {label}": shown(own[name]) for name, label in titles.items()}
     faults = sorted({*converted["faults"], *enrolled["faults"]})
     return {**texts, "faults": " | ".join(fault[:40] for fault in faults)}

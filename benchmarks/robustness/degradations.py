@@ -1,6 +1,6 @@
-"""Speech of 16 kHz in; the same as telephones, stereo recorders, noise, other throats and bad levels make of it, out.
+"""Degradations of speech at 16 kHz: telephones, stereo recorders, noise, other throats and bad levels.
 
-WORLD (Morise et al. 2016, pyworld) takes speech apart for the child and the whisper. Everything is seeded.
+WORLD (Morise et al. 2016, pyworld) analyzes and synthesizes the child and the whisper. Everything is seeded.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import vczoo
 RATE_HZ = 16000
 TELEPHONE_HZ, TELEPHONE_BAND_HZ = 8000, (300.0, 3400.0)
 STUDIO_HZ, STEREO_GAINS = 48000, (1.0, 0.3)
-NOISE_DB = 5.0  # speech over noise
-CHILD = 1.35  # pitch and formants, times
-CLIPPED_DB = 20.0  # over full scale
+NOISE_DB = 5.0  # speech above noise
+CHILD = 1.35  # factor for pitch and formants
+CLIPPED_DB = 20.0  # above full scale
 SHORT_SECONDS = 0.05
-# Of none of the languages that `base` learnt from: Finnish, written for this project.
+# Finnish, which is not among the languages in the training data of `base`; written for this project.
 FOREIGN_LANGUAGE = "fi"
 FOREIGN = (
     "Hyvää huomenta, minulla on punainen polkupyörä ja kaksi vanhaa kissaa.",
@@ -39,15 +39,15 @@ Samples = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Damage:
-    """What becomes of a recording.
+    """A degradation of a recording.
 
     Attributes:
-        make: (S,) at 16 kHz -> (S',) or (S', channels).
-        rate_hz: of what it makes.
-        other_voice: whether it no longer is its speaker's voice.
-        speech: whether there are words and a voice left to be measured.
-        subtype: how the file stores samples.
-        in_memory: whether it is given as a waveform, which no reader of files has looked at.
+        make: The function from samples to degraded ones: (S,) at 16 kHz -> (S',) or (S', channels).
+        rate_hz: The sample rate of its output.
+        other_voice: Whether the output is no longer the speaker's voice.
+        speech: Whether the output still has words and a voice to measure.
+        subtype: The sample format of the file.
+        in_memory: Whether vczoo gets it as a waveform, which the checks of the file reader have not seen.
     """
 
     make: Callable[[Samples], Samples]
@@ -58,7 +58,7 @@ class Damage:
     in_memory: bool = False
 
     def write(self, source: Path, out: Path) -> Path:
-        """The recording, damaged, as a file."""
+        """Write the degraded recording to a file and return its path."""
         out.parent.mkdir(parents=True, exist_ok=True)
         samples = vczoo.Waveform.read(source, RATE_HZ).samples[0].double().numpy()
         soundfile.write(out, self.make(samples).clip(-1, 1), self.rate_hz, subtype=self.subtype)
@@ -79,37 +79,37 @@ def stereo(samples: Samples) -> Samples:
     return resampled(samples, STUDIO_HZ)[:, None] * np.array(STEREO_GAINS)
 
 
-def in_noise(samples: Samples, colour: float) -> Samples:
-    """Under noise whose power falls with frequency to this power: 0 is white, 1 pink."""
+def in_noise(samples: Samples, color: float) -> Samples:
+    """With noise whose power falls with frequency to the power of `color`: 0 is white, 1 is pink."""
     spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(samples.size))
     hz = np.fft.rfftfreq(samples.size, 1 / RATE_HZ)
-    noise = np.fft.irfft(spectrum / np.maximum(hz, 20.0) ** (colour / 2), samples.size)
+    noise = np.fft.irfft(spectrum / np.maximum(hz, 20.0) ** (color / 2), samples.size)
     noise *= np.sqrt(np.mean(samples**2) / np.mean(noise**2)) * 10 ** (-NOISE_DB / 20)
     mixed = samples + noise
     return mixed / max(1.0, np.abs(mixed).max())
 
 
 def child(samples: Samples) -> Samples:
-    """Pitch and formants of a shorter throat, at the same tempo."""
+    """With pitch and formants of a shorter vocal tract, at the same tempo."""
     import pyworld
 
-    f0_hz, envelope, aperiodicity = analysed(samples)
+    f0_hz, envelope, aperiodicity = analyze(samples)
     bins = np.arange(envelope.shape[1]) / CHILD
     moved = np.stack([np.exp(np.interp(bins, np.arange(row.size), np.log(row))) for row in envelope])
-    made = pyworld.synthesize(f0_hz * CHILD, moved, aperiodicity, RATE_HZ)
-    return levelled(made[: samples.size], samples)
+    shifted = pyworld.synthesize(f0_hz * CHILD, moved, aperiodicity, RATE_HZ)
+    return leveled(shifted[: samples.size], samples)
 
 
 def whisper(samples: Samples) -> Samples:
-    """The same throat over noise, with no voicing."""
+    """With the same vocal tract excited by noise, and no voicing."""
     import pyworld
 
-    f0_hz, envelope, aperiodicity = analysed(samples)
-    made = pyworld.synthesize(np.zeros_like(f0_hz), envelope, np.ones_like(aperiodicity), RATE_HZ)
-    return levelled(made[: samples.size], samples)
+    f0_hz, envelope, aperiodicity = analyze(samples)
+    whispered = pyworld.synthesize(np.zeros_like(f0_hz), envelope, np.ones_like(aperiodicity), RATE_HZ)
+    return leveled(whispered[: samples.size], samples)
 
 
-def analysed(samples: Samples) -> tuple[Samples, Samples, Samples]:
+def analyze(samples: Samples) -> tuple[Samples, Samples, Samples]:
     """F0, spectral envelope and aperiodicity."""
     import pyworld
 
@@ -119,14 +119,14 @@ def analysed(samples: Samples) -> tuple[Samples, Samples, Samples]:
     return f0_hz, envelope, pyworld.d4c(samples, f0_hz, times, RATE_HZ)
 
 
-def levelled(samples: Samples, like: Samples) -> Samples:
-    """As loud as another."""
-    made = samples * np.sqrt(np.mean(like**2) / max(np.mean(samples**2), 1e-12))
-    return made / max(1.0, np.abs(made).max())
+def leveled(samples: Samples, like: Samples) -> Samples:
+    """With the RMS level of another recording, scaled down if it would clip."""
+    scaled = samples * np.sqrt(np.mean(like**2) / max(np.mean(samples**2), 1e-12))
+    return scaled / max(1.0, np.abs(scaled).max())
 
 
 def shortened(samples: Samples) -> Samples:
-    """From its loudest sample on."""
+    """`SHORT_SECONDS` of it, from its loudest sample on."""
     count = round(SHORT_SECONDS * RATE_HZ)
     begin = min(int(np.abs(samples).argmax()), samples.size - count)
     return samples[begin : begin + count]
@@ -155,47 +155,47 @@ DAMAGES: Mapping[str, Damage] = {
 
 
 def strings(digits: Path, folder: Path, speakers: int, each: int, words: int = 8) -> list[list[Path]]:
-    """Recorded telephone speech: takes of one speaker, one digit after another, `each` strings of each speaker."""
-    found = []
-    for who in sorted(path for path in digits.resolve().iterdir() if path.is_dir())[:speakers]:
-        takes = sorted(who.glob("*.wav"), key=lambda path: (int(path.stem.split("_")[2]), path.stem))
+    """Recorded telephone speech: strings of digits joined from takes of one speaker, `each` per speaker."""
+    by_speaker = []
+    for speaker in sorted(path for path in digits.resolve().iterdir() if path.is_dir())[:speakers]:
+        takes = sorted(speaker.glob("*.wav"), key=lambda path: (int(path.stem.split("_")[2]), path.stem))
         own = []
         for number in range(each):
             parts = []
             for path in [takes[(number * words + word) % len(takes)] for word in range(words)]:
                 samples, rate_hz = soundfile.read(path, dtype="float32")
                 parts += [samples, np.zeros(round(0.1 * rate_hz), np.float32)]
-            own.append(folder / who.name / f"{number}.wav")
+            own.append(folder / speaker.name / f"{number}.wav")
             own[-1].parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(own[-1], np.concatenate(parts), rate_hz, subtype="PCM_16")
-        found.append(own)
-    return found
+        by_speaker.append(own)
+    return by_speaker
 
 
 def spoken(folder: Path, speakers: int, each: int) -> list[list[Path]]:
-    """Synthetic speech in a language that nothing here was trained on.
+    """Synthetic speech in a language that no model here was trained on.
 
     Raises:
-        VczooError: the synthesiser is not installed.
+        VczooError: The speech synthesizer is not installed.
     """
     from vczoo.audio.espeak import SyntheticVoice, speak
 
     voices = ("f1", "m3", "f3", "m7")
-    found: list[list[Path]] = []
+    by_speaker: list[list[Path]] = []
     for variant in [voices[number % len(voices)] for number in range(speakers)]:
-        found.append([folder / variant / f"{number}.wav" for number in range(each)])
-        for number, path in enumerate(found[-1]):
+        by_speaker.append([folder / variant / f"{number}.wav" for number in range(each)])
+        for number, path in enumerate(by_speaker[-1]):
             wave = speak(FOREIGN[number % len(FOREIGN)], SyntheticVoice(f"{FOREIGN_LANGUAGE}+{variant}"))
             wave.resample(RATE_HZ).save(path, overwrite=True)
-    return found
+    return by_speaker
 
 
 def recorded(folder: Path, speakers: int, each: int) -> list[list[Path]]:
-    """Recordings of a folder, SPEAKER/*.flac or *.wav, or all of one speaker's without folders."""
-    wanted = {".wav", ".flac"}
+    """Recordings of a folder: SPEAKER/*.flac or *.wav; without subfolders, all count as one speaker's."""
+    suffixes = {".wav", ".flac"}
     groups: Sequence[Path] = sorted(path for path in folder.resolve().iterdir() if path.is_dir()) or [folder.resolve()]
-    found = [sorted(file for file in group.rglob("*") if file.suffix in wanted)[:each] for group in groups]
-    full = [own for own in found if len(own) == each]
+    by_speaker = [sorted(file for file in group.rglob("*") if file.suffix in suffixes)[:each] for group in groups]
+    full = [own for own in by_speaker if len(own) == each]
     if not full:
-        raise SystemExit(f"{folder}: nobody there has {each} recordings, SPEAKER/*.wav or *.flac")
+        raise SystemExit(f"{folder}: no speaker has {each} recordings, SPEAKER/*.wav or *.flac")
     return [full[number % len(full)] for number in range(speakers)]

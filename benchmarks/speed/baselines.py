@@ -1,9 +1,9 @@
-"""The usual ways to fine-tune VGG16: a plain loop, the `Trainer` of Hugging Face, fastai; images in, accuracy out.
+"""Baseline fine-tunes of VGG16: a plain loop, Hugging Face's `Trainer` and fastai, from images to accuracy.
 
 torchvision's VGG16 with `requires_grad=False` on the whole trunk, or on all but its last stage of convolutions, and a
 new classifier 25088-1024-512-speakers with ReLU and dropout; Adam at 1e-3, cross-entropy. The trunk runs in every
-epoch. One row has the head and the rate of vczoo's recipe instead, so that the cache alone is between them. The images
-are those that vczoo's VGG16 reads (`backbone.prepare`), and so are the trunk's weights.
+epoch. One row has the head and the rate of vczoo's recipe instead, so that the cache is the only difference. The images
+are those that vczoo's VGG16 reads (`backbone.prepare`), and the trunk's weights are the same too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PlainVGG(nn.Module):
         super().__init__()
         from torchvision.models import vgg16
 
-        with torch.device("meta"):  # its own classifier of 124 million parameters would be drawn for nothing
+        with torch.device("meta"):  # or its own classifier of 124 million parameters would be initialized for nothing
             self.features = vgg16(weights=None).features
         self.features.to_empty(device="cpu").load_state_dict(
             {name.removeprefix("features."): value for name, value in tensors.items() if name.startswith("features.")}
@@ -61,7 +61,7 @@ class Moments(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         columns = maps.flatten(1, 2)
-        deviation = (columns.var(2, correction=0) + 1e-5).sqrt()  # whose gradient is finite where all is the same
+        deviation = (columns.var(2, correction=0) + 1e-5).sqrt()  # the gradient stays finite where all values are equal
         return torch.cat([columns.mean(2), deviation], dim=1)
 
 
@@ -103,16 +103,16 @@ def make_image(path: Path, num_mels: int) -> Tensor:
 
 
 def read_images(manifest: Path, num_mels: int) -> dict[str, TensorDataset]:
-    """Each split's images and speaker indices, read and made once."""
+    """Images and speaker indices of each split, computed once."""
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     speakers = sorted({row["speaker"] for row in rows})
-    found = {}
+    datasets = {}
     for split in ("train", "validation", "test"):
         own = [row for row in rows if row["split"] == split]
         images = torch.stack([make_image(Path(row["path"]), num_mels) for row in own])
-        found[split] = TensorDataset(images, torch.tensor([speakers.index(row["speaker"]) for row in own]))
-    return found
+        datasets[split] = TensorDataset(images, torch.tensor([speakers.index(row["speaker"]) for row in own]))
+    return datasets
 
 
 def prepare(job: dict[str, Any]) -> tuple[PlainVGG, dict[str, TensorDataset]]:
@@ -137,7 +137,7 @@ def accuracy(model: nn.Module, data: TensorDataset, batch_size: int) -> float:
 
 
 def plain(job: dict[str, Any]) -> dict[str, Any]:
-    """The loop that everybody writes; validation after each epoch, as the others do it."""
+    """A plain training loop, with validation after each epoch, as the others have."""
     model, data = prepare(job)
     rate = OUR_RATES[job["kind"]] if job["baseline"] == "head" else LEARNING_RATE
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate)
@@ -155,7 +155,7 @@ def plain(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def trainer(job: dict[str, Any]) -> dict[str, Any]:
-    """Hugging Face's `Trainer` with its defaults, but for the rate and no weight decay."""
+    """Hugging Face's `Trainer` with its defaults, except for the rate and no weight decay."""
     from transformers import Trainer, TrainingArguments
 
     class ForTrainer(nn.Module):
@@ -194,7 +194,7 @@ def trainer(job: dict[str, Any]) -> dict[str, Any]:
         train_dataset=data["train"],
         eval_dataset=data["validation"],
         data_collator=collate,
-        compute_metrics=lambda found: {"accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())},
+        compute_metrics=lambda output: {"accuracy": float((output.predictions.argmax(1) == output.label_ids).mean())},
     )
     run.train()
     history = [line["eval_accuracy"] for line in run.state.log_history if "eval_accuracy" in line]
@@ -202,9 +202,9 @@ def trainer(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def fastai(job: dict[str, Any]) -> dict[str, Any]:
-    """fastai's `Learner.fine_tune` with its own Adam and its schedule: one epoch for the classifier, the rest for all.
+    """fastai's `Learner.fine_tune` with its own Adam and schedule: one epoch for the classifier, the rest for all.
 
-    "All" is what trains: what of the trunk stays frozen is in none of the groups that it frees.
+    "All" means the stages that train: the frozen part of the trunk is in none of the groups that it unfreezes.
     """
     from functools import partial
 
@@ -219,7 +219,7 @@ def fastai(job: dict[str, Any]) -> dict[str, Any]:
     history: list[float] = []
 
     class Validated(Callback):  # type: ignore[misc]
-        """Keeps each epoch's accuracy: the recorder forgets the first phase in the second."""
+        """Collect each epoch's accuracy, because the recorder drops the first phase in the second."""
 
         order = 60  # after the recorder
 

@@ -1,17 +1,17 @@
-"""What conversion costs: by length of the source, by minutes of reference, as a stream; and what its seams change.
+"""Conversion cost by length of the source and of the reference, and as a stream, and the effect of chunk seams.
 
     python -m benchmarks.speed.conversion                           # synthetic speech, the recipe demo-knn
     python -m benchmarks.speed.conversion --data VCTK --recipe whisper-tiny-decoder backbone.weights=FOLDER \\
         --minutes .2 1 10 60
 
-Sources are real speech of --data, or synthetic, repeated to each length. Every row is a process of its own, on one
-thread of the CPU, all rows one after the other in one run: wall and CPU seconds, and the peak of the process's memory,
-which is read from /proc: it runs on Linux alone.
+Sources are real speech from --data, or synthetic speech, repeated to each length. Every row is a process of its own, on
+one thread of the CPU, all rows one after another in one run: wall and CPU seconds, and the process's peak memory. That
+is read from /proc, so this runs on Linux only.
 
-source     `Converter.convert_file`, file to file, against the model on the whole recording where that is asked for
-reference  `vczoo.modules.nn.nearest_frames` against the plain similarity matrix; the exponents of growth are fitted
-stream     what a block takes to compute, beside the latency that the block's length and the lookahead make
-seams      a minute in short pieces against the whole: level and log-mel distance at the seams, and elsewhere at
+source     `Converter.convert_file`, file to file, and the model on the whole recording where --whole-minutes allows it
+reference  `vczoo.modules.nn.nearest_frames` and the plain similarity matrix; the exponents of growth are fitted
+stream     compute time of a block, and the latency that follows from the block's length and the lookahead
+seams      a minute in short chunks, compared with the whole: level and log-mel distance at the seams, and elsewhere at
            frames of the same level
 """
 
@@ -44,20 +44,20 @@ from vczoo.modules.nn.nearest_frames import nearest_frames
 
 RATE_HZ, K = 16000, 4
 VOICE = "target"
-SEAM_SECONDS = 0.05  # on either side of a seam: the fade and half a window of the mel
-LEVELS_DB = 3.0  # within which a frame elsewhere is of the same level
+SEAM_SECONDS = 0.05  # on each side of a seam: the fade and half a mel window
+LEVELS_DB = 3.0  # frames within this range count as the same level
 SMALL_SAMPLES = 256
-CLEAR = Path("/proc/self/clear_refs")  # where Linux takes the order to forget a process's peak
+CLEAR = Path("/proc/self/clear_refs")  # writing 5 to it resets the peak memory of the process
 Row = dict[str, Any]
 
 
-def forget_peak() -> None:
-    """Let the peak begin again at what is held now."""
+def reset_peak() -> None:
+    """Reset the process's peak memory to what it holds now."""
     CLEAR.write_text("5", encoding="utf-8")
 
 
 class Clock:
-    """Wall and CPU seconds of what stands in the context."""
+    """Wall and CPU seconds of a with block."""
 
     def __enter__(self) -> Clock:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
@@ -68,7 +68,7 @@ class Clock:
 
 
 def speech(data: Path | None) -> torch.Tensor:
-    """About a minute of the source speaker: (S,) at 16 kHz."""
+    """About a minute of the source speaker's speech: (S,) at 16 kHz."""
     if data is None:
         from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, speak
 
@@ -84,7 +84,7 @@ def recordings(data: Path) -> list[list[Path]]:
 
 
 def make_run(place: Path, arguments: argparse.Namespace) -> Path:
-    """A run with one voice, in a folder that every process loads."""
+    """Write a run with one voice, for every process to load, and return its folder."""
     converter = vczoo.load(arguments.recipe, arguments.overrides, device="cpu")
     if arguments.data is None:
         from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, speak
@@ -99,13 +99,13 @@ def convert(run: Path, source: Path, out: Path, whole: bool) -> Row:
     torch.set_num_threads(1)
     converter = vczoo.load(run, device="cpu")
     before = status_megabytes("VmRSS")
-    forget_peak()
+    reset_peak()
     with Clock() as clock:
         if whole:
             wave = vczoo.Waveform.read(source, converter.model.sample_rate_hz)
-            made = converter.model.convert(wave, converter.run.voices[VOICE].tensors)
-            made.save(out, overwrite=True)
-            seconds = made.seconds
+            output = converter.model.convert(wave, converter.run.voices[VOICE].tensors)
+            output.save(out, overwrite=True)
+            seconds = output.seconds
         else:
             seconds = converter.convert_file(source, out, VOICE, overwrite=True)
     return {
@@ -132,19 +132,19 @@ def search(plain: bool, frames: int, queries: int, channels: int) -> Row:
             torch.nn.functional.normalize(part.normal_(generator=generator), dim=1, out=part)
         return rows
 
-    reference, asked = unit_rows(frames), unit_rows(queries)
+    reference, query_rows = unit_rows(frames), unit_rows(queries)
     find: Callable[..., torch.Tensor] = matrix_frames if plain else nearest_frames
-    find(asked[:8], reference[:SMALL_SAMPLES], K)  # what is loaded on first use
+    find(query_rows[:8], reference[:SMALL_SAMPLES], K)  # so that lazy loading is not measured
     before = status_megabytes("VmRSS")
-    forget_peak()
+    reset_peak()
     with Clock() as clock:
-        found = find(asked, reference, K)
+        indices = find(query_rows, reference, K)
     return {
         "wall_seconds": clock.wall,
         "cpu_seconds": clock.cpu,
         "reference_megabytes": reference.numel() * 4 / 1e6,
         "extra_megabytes": status_megabytes("VmHWM") - before,
-        "found": hashlib.sha256(found.sort(dim=1).values.numpy().tobytes()).hexdigest(),
+        "indices_sha256": hashlib.sha256(indices.sort(dim=1).values.numpy().tobytes()).hexdigest(),
     }
 
 
@@ -159,25 +159,25 @@ def stream(run: Path, samples: torch.Tensor, block: float, lookahead: float, his
             fed.append(time.perf_counter())
             yield part
 
-    made = converter.stream(
+    output = converter.stream(
         microphone(), VOICE, block_seconds=block, lookahead_seconds=lookahead, history_seconds=history
     )
-    took, lengths = [], []
-    for one in made:
-        took.append(time.perf_counter() - fed[-1])  # from the last samples that it needed
-        lengths.append(len(one) / made.sample_rate_hz)
-    block = lengths[0]  # as it was made: what was asked for, rounded to whole frames
-    steady = sorted(took[len(took) // 4 :])  # history is full then
+    compute_seconds, lengths = [], []
+    for samples_out in output:
+        compute_seconds.append(time.perf_counter() - fed[-1])  # since the last samples that it needed
+        lengths.append(len(samples_out) / output.sample_rate_hz)
+    block = lengths[0]  # the requested length, rounded to whole frames
+    steady = sorted(compute_seconds[len(compute_seconds) // 4 :])  # after the history has filled up
     median, late = statistics.median(steady), steady[int(0.95 * (len(steady) - 1))]
     return {
         "block_seconds": block,
         "lookahead_seconds": lookahead,
         "history_seconds": history,
-        "latency_seconds": made.latency_seconds,
+        "latency_seconds": output.latency_seconds,
         "compute_median": median,
         "compute_95": late,
         "share_of_block": median / block,
-        "both_seconds": made.latency_seconds + late,
+        "both_seconds": output.latency_seconds + late,
     }
 
 
@@ -192,19 +192,20 @@ def seams(run: Path, samples: torch.Tensor, block: float, search_seconds: float)
     plan = plan_in_seconds(model, block=block, history=3.0, lookahead=3.0, search=search_seconds, fade=0.02, lag=0.005)
     shift = pitch_shift(voices, mean_log_hz(model.pitch(wave)))
     conversion = ChunkedConversion(model, voices, plan, shift=shift)
-    made = vczoo.Waveform.of(torch.cat([*conversion.push(wave.samples[0]), *conversion.finish()]), model.sample_rate_hz)
+    chunks = [*conversion.push(wave.samples[0]), *conversion.finish()]
+    chunked = vczoo.Waveform.of(torch.cat(chunks), model.sample_rate_hz)
     mel = vczoo.LogMel(vczoo.MelSpec())
-    ours, theirs = (mel(one.resample(RATE_HZ)).values[0] for one in (made, whole))
+    ours, theirs = (mel(output.resample(RATE_HZ)).values[0] for output in (chunked, whole))
     db = 20 / math.log(10)
     distance = (ours - theirs).abs().mean(dim=1) * db
     level = (ours.exp().square().sum(dim=1).log() - theirs.exp().square().sum(dim=1).log()) * db / 2
     loudness = theirs.exp().square().sum(dim=1).log() * db / 2
-    change = [(one[1:] - one[:-1]).abs().mean(dim=1) for one in (ours, theirs)]
+    change = [(frames[1:] - frames[:-1]).abs().mean(dim=1) for frames in (ours, theirs)]
     near = torch.zeros(len(ours), dtype=torch.bool)
     for seam in conversion.joiner.seams:
-        centre = (seam + plan.fade / 2) / model.sample_rate_hz
-        near[max(0, int((centre - SEAM_SECONDS) * 100)) : int((centre + SEAM_SECONDS) * 100) + 1] = True
-    # Each frame at a seam against frames elsewhere of its level: what is quiet differs more, in decibels.
+        center = (seam + plan.fade / 2) / model.sample_rate_hz
+        near[max(0, int((center - SEAM_SECONDS) * 100)) : int((center + SEAM_SECONDS) * 100) + 1] = True
+    # Compare each frame at a seam with frames elsewhere of its level: in decibels, quiet frames differ more.
     alike = torch.stack([((loudness - loudness[i]).abs() < LEVELS_DB) & ~near for i in near.nonzero().flatten()])
     weight = (alike / alike.sum(dim=1, keepdim=True).clamp(min=1)).mean(dim=0)
     pairs = near[1:] | near[:-1]
@@ -223,8 +224,8 @@ def seams(run: Path, samples: torch.Tensor, block: float, search_seconds: float)
     }
 
 
-def alone(function: Callable[..., Row], *arguments: object) -> Row:
-    """Call a function in a process of its own."""
+def in_own_process(function: Callable[..., Row], *arguments: object) -> Row:
+    """Call a function in a new process and return its row."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
@@ -241,16 +242,16 @@ def show(title: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
 
 
 def by_source(place: Path, run: Path, spoken: torch.Tensor, arguments: argparse.Namespace) -> list[Row]:
-    """Measure and print: by length of the source."""
+    """Measure and print the rows by length of the source."""
     rows: list[Row] = []
     for minutes in sorted(arguments.minutes):
         source, missing = place / "source.wav", round(minutes * 60 * RATE_HZ)
         with SoundWriter(source, RATE_HZ, overwrite=True) as file:
             while missing > file.written:
                 file.write(spoken[: missing - file.written].numpy())
-        for how in ("pieces", "whole") if minutes <= arguments.whole_minutes else ("pieces",):
-            row = {"how": how, **alone(convert, run, source, place / "made.wav", how == "whole")}
-            first = next((known for known in rows if known["how"] == how), row)
+        for how in ("chunks", "whole") if minutes <= arguments.whole_minutes else ("chunks",):
+            row = {"how": how, **in_own_process(convert, run, source, place / "converted.wav", how == "whole")}
+            first = next((shortest for shortest in rows if shortest["how"] == how), row)
             row["memory_ratio"] = row["peak_megabytes"] / first["peak_megabytes"]
             row["time_ratio"] = row["real_time_factor"] / first["real_time_factor"]
             rows.append(row)
@@ -261,15 +262,15 @@ def by_source(place: Path, run: Path, spoken: torch.Tensor, arguments: argparse.
 
 
 def by_reference(arguments: argparse.Namespace) -> list[Row]:
-    """Measure and print: by minutes of reference."""
+    """Measure and print the rows by minutes of reference."""
     rows: list[Row] = []
     for minutes in sorted(arguments.reference_minutes):
         sizes = (round(minutes * 6000), arguments.queries, arguments.channels)
-        ours = {"how": "nearest_frames", "minutes": minutes, **alone(search, False, *sizes)}
-        plain = {"how": "matrix", "minutes": minutes, **alone(search, True, *sizes)}
+        ours = {"how": "nearest_frames", "minutes": minutes, **in_own_process(search, False, *sizes)}
+        plain = {"how": "matrix", "minutes": minutes, **in_own_process(search, True, *sizes)}
         plain["time_ratio"] = plain["cpu_seconds"] / ours["cpu_seconds"]
         plain["memory_ratio"] = plain["extra_megabytes"] / max(1.0, ours["extra_megabytes"])
-        plain["same"] = plain["found"] == ours["found"]
+        plain["same"] = plain["indices_sha256"] == ours["indices_sha256"]
         rows += [ours | {"time_ratio": 1.0, "memory_ratio": 1.0, "same": True}, plain]
     columns = ["how", "minutes", "cpu_seconds", "time_ratio", "reference_megabytes", "extra_megabytes"]
     show("by minutes of reference; ratios are to nearest_frames", rows, [*columns, "memory_ratio", "same"])
@@ -277,47 +278,47 @@ def by_reference(arguments: argparse.Namespace) -> list[Row]:
 
 
 def growth(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Print and give the exponents by which time and memory of a search grow with minutes of reference."""
-    found: dict[str, float | None] = {}
+    """Print and return the exponents by which time and memory of a search grow with minutes of reference."""
+    exponents: dict[str, float | None] = {}
     for how in ("nearest_frames", "matrix"):
         own = [row for row in rows if row["how"] == how]
         for figure in ("cpu_seconds", "extra_megabytes"):
             grown = exponent([row["minutes"] for row in own], [row[figure] for row in own])
-            found[f"{how}.{figure}"] = grown
+            exponents[f"{how}.{figure}"] = grown
             if grown is not None:
                 print(f"{how}: {figure.replace('_', ' ')} grow with minutes to the power of {grown:.2f}")
-    return found
+    return exponents
 
 
 def as_stream(run: Path, minute: torch.Tensor, blocks: Sequence[float]) -> list[Row]:
-    """Measure and print: as a stream."""
-    rows = [alone(stream, run, minute, block, 0.25, 4.0) for block in blocks]
+    """Measure and print the rows of streams."""
+    rows = [in_own_process(stream, run, minute, block, 0.25, 4.0) for block in blocks]
     show("as a stream, seconds", rows, list(rows[0]) if rows else [])
     return rows
 
 
 def at_seams(run: Path, minute: torch.Tensor) -> list[Row]:
-    """Measure and print: seams against the whole."""
-    rows = [alone(seams, run, minute, *plan) for plan in ((4.0, 2.0), (4.0, 0.0), (1.0, 0.0))]
+    """Measure and print the rows of seams against the whole."""
+    rows = [in_own_process(seams, run, minute, *plan) for plan in ((4.0, 2.0), (4.0, 0.0), (1.0, 0.0))]
     show("seams against the whole", rows, list(rows[0]))
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("overrides", nargs="*", help="of the recipe: backbone.weights=FOLDER")
+    parser.add_argument("overrides", nargs="*", help="overrides for the recipe, like backbone.weights=FOLDER")
     parser.add_argument("--recipe", default="demo-knn", help="or a run's folder, ./RUN")
-    parser.add_argument("--data", type=Path, help="<speaker>/*.flac or *.wav; synthetic speech without")
-    parser.add_argument("--minutes", type=float, nargs="*", default=[1 / 6, 1, 10], help="of the sources")
-    parser.add_argument("--whole-minutes", type=float, default=1.0, help="up to which the whole is converted, too")
+    parser.add_argument("--data", type=Path, help="<speaker>/*.flac or *.wav; by default synthetic speech")
+    parser.add_argument("--minutes", type=float, nargs="*", default=[1 / 6, 1, 10], help="lengths of the sources")
+    parser.add_argument("--whole-minutes", type=float, default=1.0, help="also convert sources up to this length whole")
     parser.add_argument("--reference-minutes", type=float, nargs="*", default=[1, 10, 60])
-    parser.add_argument("--queries", type=int, default=3000, help="frames of the source: half a minute at 100 Hz")
-    parser.add_argument("--channels", type=int, default=384, help="of the frames that are searched")
-    parser.add_argument("--blocks", type=float, nargs="*", default=[0.25, 0.5, 1.0], help="seconds of streams' blocks")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/convert.json"))
+    parser.add_argument("--queries", type=int, default=3000, help="frames of the source, half a minute at 100 Hz")
+    parser.add_argument("--channels", type=int, default=384, help="channels of the frames that are searched")
+    parser.add_argument("--blocks", type=float, nargs="*", default=[0.25, 0.5, 1.0], help="seconds per streamed block")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/conversion.json"))
     arguments = parser.parse_args()
     if not os.access(CLEAR, os.W_OK):
-        parser.error(f"memory is read from /proc and its peak forgotten through {CLEAR}, which is not here: use Linux")
+        parser.error(f"memory is read from /proc and its peak reset through {CLEAR}, which is missing here: use Linux")
     results: dict[str, Any] = {"recipe": arguments.recipe, "torch": torch.__version__}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

@@ -1,4 +1,4 @@
-"""How long a fine-tune takes: vczoo with and without its cache of frozen stages, and the usual ways beside it.
+"""Fine-tuning time: vczoo with and without its cache of frozen stages, compared with the usual ways.
 
     python -m benchmarks.speed.finetune --data FSDD_FOLDER               # images of 80 mels and 64 columns
     python -m benchmarks.speed.finetune --data FSDD_FOLDER --size 224    # 224 x 224, recordings padded to 2.23 s
@@ -6,10 +6,10 @@
 
 VGG16 with the whole trunk frozen, and with its last stage trained. Every row is a process of its own, timed from its
 start to its test accuracy: imports, reading of audio, images, training, validation after each epoch, test. All rows
-share recordings, splits, images, weights of the trunk, epochs, batch size and threads. The usual ways flatten the
-trunk's map into a classifier 25088-1024-512-speakers; vczoo's head reads mean and deviation over time: a far cheaper
-layer, and part of the ratio, which is why one plain loop has that head too. Weights are random without
-`--weights FILE.safetensors` in torchvision's naming.
+share recordings, splits, images, trunk weights, epochs, batch size and threads. The usual ways flatten the trunk's map
+into a classifier 25088-1024-512-speakers; vczoo's head reads mean and deviation over time. That is a far cheaper layer
+and part of the ratio, so one plain loop has that head too. Weights are random without `--weights FILE.safetensors` in
+torchvision's naming.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NEEDS = {"trainer": "transformers", "fastai": "fastai"}
 CACHES = {"cold": "vczoo, cold cache", "warm": "vczoo, warm cache", "none": "vczoo, no cache"}
 SIZE = (80, 64)  # mels and columns
 EQUAL_POINTS = 1.0
-PROFILED_EPOCHS = 5  # a profile slows what it looks at
+PROFILED_EPOCHS = 5  # few, because a profiler slows the code down
 
 
 def child(job: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ def run(job: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def measure(job: Mapping[str, Any], baselines: Sequence[str], caches: Sequence[str]) -> list[dict[str, Any]]:
-    """All rows of one kind of fine-tune; the ratio is to the first."""
+    """All rows of one kind of fine-tune; ratios are to the first."""
     rows: list[dict[str, Any]] = []
 
     def add(name: str, **changes: Any) -> None:
@@ -67,16 +67,16 @@ def measure(job: Mapping[str, Any], baselines: Sequence[str], caches: Sequence[s
             print(f"{job['kind']:8} {BASELINES[baseline]:18} left out: {needed} is not installed", flush=True)
         else:
             add(BASELINES[baseline], work="baseline", baseline=baseline)
-    kept = str(Path(job["folder"], f"cache-{job['kind']}"))
+    cache_folder = str(Path(job["folder"], f"cache-{job['kind']}"))
     if "warm" in caches and "cold" not in caches:
-        run(job, work="ours", cache=kept)  # what fills it is no row
-    for cache in (cache for cache in CACHES if cache in caches):  # cold first, which fills it
-        add(CACHES[cache], work="ours", cache=None if cache == "none" else kept)
+        run(job, work="ours", cache=cache_folder)  # fills the cache and is not a row
+    for cache in (cache for cache in CACHES if cache in caches):  # cold first, because it fills the cache
+        add(CACHES[cache], work="ours", cache=None if cache == "none" else cache_folder)
     return rows
 
 
 def verdict(points: float) -> str:
-    """What a difference in accuracy to the plain loop means."""
+    """A word for a difference in accuracy to the plain loop, in percentage points."""
     if abs(points) <= EQUAL_POINTS:
         return "equal"
     return "better" if points > 0 else "worse"
@@ -90,16 +90,16 @@ def sentence(row: Mapping[str, Any]) -> str:
 
 
 def bounds(
-    rows: Sequence[dict[str, Any]], found: Mapping[str, Any], utterances: Mapping[str, int], epochs: int
+    rows: Sequence[dict[str, Any]], limits: Mapping[str, Any], utterances: Mapping[str, int], epochs: int
 ) -> list[dict[str, Any]]:
-    """For each row with a cache, the seconds that its layers would take at the machine's matrix rate."""
+    """The seconds that the layers of each row with a cache would take at the machine's matrix rate."""
     outcome = []
     for row in rows:
         cache = next((cache for cache, name in CACHES.items() if name == row["row"]), "none")
         if cache == "none":
             continue
-        flops = must_run(found["flops_an_image"], utterances, epochs, warm=cache == "warm")
-        bound = flops / found["flops_a_second"]
+        flops = must_run(limits["flops_an_image"], utterances, epochs, warm=cache == "warm")
+        bound = flops / limits["flops_a_second"]
         ratio = row["wall_seconds"] / bound
         outcome.append({"kind": row["kind"], "row": row["row"], "flops": flops, "bound_seconds": bound, "ratio": ratio})
     return outcome
@@ -107,18 +107,18 @@ def bounds(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required="--child" not in sys.argv)
+    parser.add_argument("--data", type=Path, required="--child" not in sys.argv, help="a folder of FSDD")
     parser.add_argument("--rows", nargs="*", default=list(KINDS), choices=KINDS)
     parser.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=list(BASELINES))
     parser.add_argument("--caches", nargs="*", default=list(CACHES), choices=list(CACHES))
     parser.add_argument("--size", type=int, help=f"mels and columns, a multiple of 32; else {SIZE[0]} x {SIZE[1]}")
-    parser.add_argument("--limit", type=int, help="utterances of a speaker, about")
+    parser.add_argument("--limit", type=int, help="utterances per speaker, about")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--weights", type=Path, help="VGG16 in torchvision's naming; by default random")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", nargs="*", default=[], help="of vczoo's recipe: training.learning_rate=0.002")
+    parser.add_argument("--set", nargs="*", default=[], help="overrides, like training.learning_rate=0.002")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/finetune.json"))
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -148,10 +148,10 @@ def main() -> None:
         print(f"{'trunk':8} {'':18} {'seconds':>9} {'ratio':>7} {'peak MB':>8} {'test':>6} {'valid.':>7} {'points':>7}")
         for kind in arguments.rows:
             rows = measure({**job, "kind": kind}, arguments.baselines, arguments.caches)
-            found = run(job, work="limits", kind=kind)
+            limits = run(job, work="limits", kind=kind)
             outcome["rows"] += rows
-            outcome["limits"] = {**outcome.get("limits", {}), kind: found}
-            outcome["bounds"] += bounds(rows, found, utterances, arguments.epochs)
+            outcome["limits"] = {**outcome.get("limits", {}), kind: limits}
+            outcome["bounds"] += bounds(rows, limits, utterances, arguments.epochs)
             if "warm" in arguments.caches:
                 cache = str(Path(folder, f"cache-{kind}"))
                 epochs = min(arguments.epochs, PROFILED_EPOCHS)
@@ -163,15 +163,16 @@ def main() -> None:
 
 def report(outcome: Mapping[str, Any]) -> None:
     """Print the bounds and the profiles."""
-    rates = ", ".join(f"{found['flops_a_second'] / 1e9:.0f}" for found in outcome["limits"].values())
+    rates = ", ".join(f"{limits['flops_a_second'] / 1e9:.0f}" for limits in outcome["limits"].values())
     print(f"\nLayers that must run, at the matrix rate measured here ({rates} GFLOP/s)")
     print(f"{'trunk':8} {'':18} {'TFLOP':>9} {'bound s':>9} {'measured over bound':>20}")
     for row in outcome["bounds"]:
         figures = f"{row['flops'] / 1e12:9.3f} {row['bound_seconds']:9.2f} {row['ratio']:20.1f}"
         print(f"{row['kind']:8} {row['row']:18} {figures}")
-    for kind, found in outcome["profiles"].items():
-        print(f"\nOwn seconds of a warm fine-tune under a profiler, {kind}, {found['epochs']} epochs, imports included")
-        for name, seconds in found["own_seconds"]:
+    for kind, profile in outcome["profiles"].items():
+        epochs = profile["epochs"]
+        print(f"\nOwn seconds of a warm fine-tune under a profiler, {kind}, {epochs} epochs, imports included")
+        for name, seconds in profile["own_seconds"]:
             print(f"{seconds:8.2f}  {name}")
 
 

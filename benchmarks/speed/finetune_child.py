@@ -1,7 +1,7 @@
-"""What a process of `benchmarks/speed/finetune.py` does: a job, a mapping of plain values, in; its figures out.
+"""Child processes of `speed/finetune.py`: one job each, from a mapping of plain values to its figures.
 
 A job has: kind (frozen or partial), manifest, folder, weights (a file), mels, columns, speakers, epochs, batch, seed,
-overrides (of vczoo's recipe), cache (a folder, or None for none), baseline (plain, trainer or fastai).
+overrides (of vczoo's recipe), cache (a folder, or None), baseline (plain, head, trainer or fastai).
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import Any
 
 from benchmarks.data.fsdd import HOP_SECONDS
 
-HERE = Path(__file__).resolve().parent
-
+RECIPES = Path(__file__).resolve().parent / "recipes"
 Job = Mapping[str, Any]
 
 
 def recipe_of(job: Job) -> Path:
-    return HERE / "recipes" / f"vgg16-{job['kind']}.yaml"
+    return RECIPES / f"vgg16-{job['kind']}.yaml"
 
 
 def overrides_of(job: Job) -> list[str]:
@@ -37,19 +36,19 @@ def overrides_of(job: Job) -> list[str]:
 
 
 def ours(job: Job) -> dict[str, Any]:
-    """A fine-tune by vczoo, on the CPU, as the others are."""
+    """A fine-tune with vczoo, on the CPU like the others."""
     import vczoo
 
     out = Path(tempfile.mkdtemp(dir=job["folder"])) / "run"
     cache = Path(job["cache"]) if job["cache"] else False
     recipe, overrides = recipe_of(job), overrides_of(job)
-    made = vczoo.finetune(recipe, job["manifest"], out, overrides, cache=cache, device="cpu", progress=False)
+    converter = vczoo.finetune(recipe, job["manifest"], out, overrides, cache=cache, device="cpu", progress=False)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return {
-        "test": made.metrics["test"]["speaker.accuracy"],
-        "validation": made.metrics["validation"]["speaker.accuracy"],
+        "test": converter.metrics["test"]["speaker.accuracy"],
+        "validation": converter.metrics["validation"]["speaker.accuracy"],
         "history": [line["validation"]["speaker.accuracy"] for line in lines],
-        "training_seconds": made.metrics["seconds"],
+        "training_seconds": converter.metrics["seconds"],
         "vczoo": vczoo.__version__,
     }
 
@@ -63,7 +62,7 @@ def baseline(job: Job) -> dict[str, Any]:
 
 
 def profile(job: Job) -> dict[str, Any]:
-    """Where the seconds of a fine-tune by vczoo go, imports among them."""
+    """Where the seconds of a fine-tune with vczoo go, including imports."""
     import cProfile
 
     from benchmarks.speed.roofline import own_times
@@ -74,7 +73,7 @@ def profile(job: Job) -> dict[str, Any]:
 
 
 def limits(job: Job) -> dict[str, Any]:
-    """FLOPs of an image, and FLOP/s of this machine."""
+    """FLOPs per image, and FLOP/s of this machine."""
     from benchmarks.speed.roofline import flops_an_image, matrix_rate
 
     overrides = [*overrides_of(job), "backbone.weights=random"]
@@ -83,7 +82,7 @@ def limits(job: Job) -> dict[str, Any]:
 
 
 def weights(job: Job) -> dict[str, Any]:
-    """Write random weights of the trunk that all rows start from."""
+    """Write the random trunk weights that all rows start from."""
     from safetensors.torch import save_file
 
     from benchmarks.speed.baselines import random_trunk
@@ -93,7 +92,7 @@ def weights(job: Job) -> dict[str, Any]:
 
 
 def imports(job: Job) -> dict[str, Any]:
-    """Import what the rows do, so that none of them is the first to read it from the disk."""
+    """Import what the rows import, so that none of them is the first to read it from disk."""
     import torchvision
 
     import vczoo.training.finetune

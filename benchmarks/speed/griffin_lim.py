@@ -1,11 +1,11 @@
-"""Griffin-Lim against torchaudio's, and what each of its parts buys: time on one thread, and three distances.
+"""Griffin-Lim compared with torchaudio's, part by part: CPU time on one thread, and three distances.
 
     python -m benchmarks.speed.griffin_lim --data ../shared/data/vctk-mini
 
-The mel of each recording goes through every variant, in turn, so that the machine's drift meets all of them.
-`convergence`: how far the spectrogram of what is made is from the magnitudes that were asked for (dB, lower is
-nearer); `mel`: mean distance of log-mels to the recording (nepers); `stft`: multi-resolution STFT distance. Ratios are
-to torchaudio's, with the iterations and momentum that this zoo had before.
+The mel of each recording goes through every variant, in turn, so that the machine's drift affects all of them.
+`convergence`: distance of the resulting spectrogram from the magnitudes asked for (dB, lower is closer); `mel`: mean
+distance of log-mels to the recording (nepers); `stft`: multi-resolution STFT distance. Ratios are to torchaudio's, with
+the iterations and momentum that vczoo used before.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def zero_phase(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
 
 
 def bin_advance(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
-    """Every bin a sinusoid of its centre frequency."""
+    """Phases of a sinusoid at the center frequency of each bin."""
     bins, frames = torch.arange(magnitudes.shape[1]).double(), torch.arange(len(magnitudes)).double()
     return ((frames[:, None] * bins * hop_length / fft_length).frac() * 2 * math.pi).float()
 
 
 def gradient_advance(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
-    """The phase's derivative in time from that of the log-magnitude in frequency, without PGHI's heap (Průša 2017)."""
+    """Phase derivative in time from the log-magnitude's derivative in frequency: PGHI without its heap (Průša 2017)."""
     logarithm, gamma = magnitudes.clamp(min=1e-5).log(), 0.25645 * fft_length**2
     slope = torch.zeros_like(logarithm)
     slope[:, 1:-1] = (logarithm[:, 2:] - logarithm[:, :-2]) / 2
@@ -73,7 +73,7 @@ def ours(mel: vczoo.Frames, vocoder: GriffinLim, start: Start | None = None) -> 
 
 
 def torchaudios(mel: vczoo.Frames, vocoder: GriffinLim, iterations: int) -> Tensor:
-    made: Tensor = griffinlim(
+    samples: Tensor = griffinlim(
         (mel.values.exp() @ vocoder.inverse).clamp(min=0).transpose(1, 2),
         window=vocoder.window,
         n_fft=vocoder.accepts.fft_length,
@@ -85,31 +85,31 @@ def torchaudios(mel: vczoo.Frames, vocoder: GriffinLim, iterations: int) -> Tens
         length=(mel.values.shape[1] - 1) * vocoder.accepts.hop_length,
         rand_init=False,
     )
-    return made
+    return samples
 
 
 def variants() -> dict[str, Callable[[vczoo.Frames], Tensor]]:
     plain = GriffinLim()
-    made: dict[str, Callable[[vczoo.Frames], Tensor]] = {
+    by_name: dict[str, Callable[[vczoo.Frames], Tensor]] = {
         BASELINE: partial(torchaudios, vocoder=plain, iterations=32),
         "torchaudio, 16 iterations": partial(torchaudios, vocoder=plain, iterations=16),
         "griffin-lim": partial(ours, vocoder=plain),
     }
     starts = {"zero phases": zero_phase, "bins": bin_advance, "gradient": gradient_advance}
     for name, start in starts.items():
-        made[f"16 iterations from {name}"] = partial(ours, vocoder=plain, start=start)
+        by_name[f"16 iterations from {name}"] = partial(ours, vocoder=plain, start=start)
     for iterations in (4, 8, 12, 32):
-        made[f"{iterations} iterations"] = partial(ours, vocoder=GriffinLim(iterations=iterations))
+        by_name[f"{iterations} iterations"] = partial(ours, vocoder=GriffinLim(iterations=iterations))
     for momentum in (0.0, 0.5, 0.99):
-        made[f"momentum {momentum}"] = partial(ours, vocoder=GriffinLim(momentum=momentum))
-    return made
+        by_name[f"momentum {momentum}"] = partial(ours, vocoder=GriffinLim(momentum=momentum))
+    return by_name
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/vctk-mini"), help="<speaker>/*.flac or *.wav")
-    parser.add_argument("--utterances", type=int, default=2, help="of each speaker, the last ones by name")
-    parser.add_argument("--batch", type=int, default=8, help="excerpts of 4 s in the batch of equal lengths")
+    parser.add_argument("--utterances", type=int, default=2, help="recordings per speaker, the last ones by name")
+    parser.add_argument("--batch", type=int, default=8, help="excerpts of 4 s per batch")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/griffin_lim.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -125,12 +125,12 @@ def main() -> None:
         for number, path in enumerate([paths[0], *paths]):
             wave = vczoo.Waveform.read(path, RATE_HZ)
             mel, length = log_mel(wave), wave.samples.shape[1]
-            asked = (mel.values.exp() @ plain.inverse).clamp(min=0)[0].T
+            target = (mel.values.exp() @ plain.inverse).clamp(min=0)[0].T
             for name, make in variants().items():
                 began = time.process_time()
                 samples = make(mel)
                 seconds = time.process_time() - began
-                got = torch.stft(
+                actual = torch.stft(
                     samples[0], 1024, 160, window=plain.window, pad_mode="constant", return_complex=True
                 ).abs()
                 copy = torch.nn.functional.pad(samples, (0, length - samples.shape[1]))
@@ -138,10 +138,10 @@ def main() -> None:
                     "variant": name,
                     "recording": str(path),
                     "cpu_per_second": seconds / wave.seconds,
-                    "convergence": 20 * math.log10(float((got - asked).norm() / asked.norm())),
+                    "convergence": 20 * math.log10(float((actual - target).norm() / target.norm())),
                     **{figure: float(of(copy, wave.samples)) for figure, of in distances.items()},
                 }
-                if number:  # the first time loads what is loaded on first use
+                if number:  # the first pass also pays for lazy loading
                     rows.append(row)
         excerpts = [wave.samples[0, :64000] for wave in (vczoo.Waveform.read(path, RATE_HZ) for path in paths)]
         excerpts = [excerpt for excerpt in excerpts if len(excerpt) == 64000] or excerpts[:1]

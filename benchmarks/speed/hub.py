@@ -1,13 +1,13 @@
-"""What is shared of a fine-tuned model, how fast it loads, and what its checks cost on the way to a Hub and back.
+"""Sharing cost: size of a shared model, its loading time, and the time of its checks when pushed and pulled.
 
     pip install ./plugins/vczoo-torchvision ./plugins/vczoo-transformers
-    python -m benchmarks.speed.hub                              # three tables; --only sizes | load | transfer
+    python -m benchmarks.speed.hub                        # three tables; --only sizes | load | transfer
 
-Loading is set against `torch`: torch.load (weights_only) of one file with all tensors of the model, building the same
-model with random values, and load_state_dict, which checks names and shapes and nothing else; and against that
-torch.load alone. Publishing and fetching are set against upload_folder and snapshot_download of the same files. The
-Hub is that of the tests, on this machine. Times are medians in one process after a warm-up, all sides in turn, files in
-the system's cache.
+Loading is compared with plain torch: torch.load (weights_only) of one file with all tensors of the model, building the
+same model with random values, and load_state_dict, which checks names and shapes and nothing else; and with that
+torch.load by itself. Publishing and fetching are compared with upload_folder and snapshot_download of the same files.
+The Hub is the one of the tests, on this machine. Times are medians in one process after a warm-up, with all sides in
+turn and the files in the system's cache.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.speed.hub_fixtures import TERMS, Speakers, speakers_on_a_hub
 MEGABYTE = 1_000_000
 RECIPES = ("vgg16-fullfreeze", "vgg16-partialfreeze", "resnet18-norms", "whisper-tiny-decoder", "demo")
 LOADED = ("vgg16-fullfreeze", "vgg16-partialfreeze", "whisper-tiny-decoder", "demo")
-WIDTHS = {20: 435, 200: 1610}  # of the demo's backbone, for a run of so many megabytes
+WIDTHS = {20: 435, 200: 1610}  # width of the demo's backbone for a run of this many megabytes
 RUN_FILES = ["vczoo.yaml", "*.safetensors", "metrics.json"]
 COMPARED = {
     "load": (("folder", "torch"), ("hub", "torch"), ("folder", "torch.load")),
@@ -37,7 +37,7 @@ COMPARED = {
 
 
 def sizes(speakers: Speakers) -> list[dict[str, Any]]:
-    """What is pushed of each recipe, against the whole model as one file, and the published file of its base."""
+    """Sizes of each recipe's pushed files, of the whole model as one file, and of its base's published file."""
     import torch
 
     import vczoo
@@ -64,7 +64,7 @@ def sizes(speakers: Speakers) -> list[dict[str, Any]]:
 
 
 def shares(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """What is pushed, as a share of the whole model's file, and of the base's published file with these heads."""
+    """The pushed files as a share of the whole model's file, and of the base's published file with these heads."""
     base = row["base"]
     return {
         "of_whole": row["pushed"] / row["whole"],
@@ -73,7 +73,7 @@ def shares(row: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def load(speakers: Speakers, repeats: int) -> list[dict[str, Any]]:
-    """Loading a run from its folder and from the Hub's cache, against the same tensors by torch alone."""
+    """Loading a run from its folder and from the Hub's cache, compared with the same tensors by plain torch."""
     import torch
 
     import vczoo
@@ -117,7 +117,7 @@ def by_torch(run: Any, file: Path) -> Callable[[], Any]:
 
 
 def transfer(speakers: Speakers, megabytes: Sequence[int], repeats: int) -> list[dict[str, Any]]:
-    """Publishing and fetching a run, against the client's own calls with the same files."""
+    """Publishing and fetching a run, compared with the client's own calls on the same files."""
     import vczoo
     from vczoo.hub.pull import pull
 
@@ -160,7 +160,7 @@ def transfers(converter: Any, name: str, files: Path) -> dict[str, Callable[[], 
 
 @contextlib.contextmanager
 def empty_cache() -> Iterator[None]:
-    """The Hub's client keeps its files in a folder that goes afterwards."""
+    """A temporary folder as the cache of the Hub's client."""
     from huggingface_hub import constants
 
     with tempfile.TemporaryDirectory() as place:
@@ -174,22 +174,22 @@ def empty_cache() -> Iterator[None]:
 def in_turn(
     calls: Mapping[str, Callable[[], Any]], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
-    """The median seconds of each call, one after the other in every round; the first round is left out."""
+    """The median seconds of each call. Every round runs all calls in turn; the first round is left out."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(repeats + 1):
         for name, call in calls.items():
             began = clock()
             with contextlib.redirect_stderr(io.StringIO()):
-                made = call()
+                result = call()
             ended = clock()
-            del made
+            del result
             if round_:
                 seconds[name].append(ended - began)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def lines(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A table."""
+    """The lines of a table."""
     if name == "sizes":
         yield f"{'MB':22}{'pushed':>8}{'heads':>8}{'whole':>8}{'share':>8}{'base':>8}{'share':>8}"
         for row in rows:
@@ -197,7 +197,7 @@ def lines(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             own = f"{row['pushed']:8.2f}{row['heads']:8.2f}{row['whole']:8.2f}{row['of_whole']:8.3f}"
             yield f"{row['recipe']:22}{own}{base}"
         return
-    yield f"{'':32}{'seconds':>16}{'beside':>28}{'ratio':>8}"
+    yield f"{'':32}{'seconds':>16}{'compared with':>28}{'ratio':>8}"
     for row in rows:
         title = f"{row.get('recipe', 'run')}, {row['megabytes']:.0f} MB"
         for mine, theirs in COMPARED[name]:
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, nargs="*", choices=list(WIDTHS), default=list(WIDTHS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/hub.json"))
     arguments = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, list[dict[str, Any]]] = {}
     with speakers_on_a_hub() as speakers:
         if {"sizes", "load"} & set(arguments.only):
             speakers.write_bases()
@@ -223,10 +223,10 @@ def main() -> None:
             "transfer": lambda: transfer(speakers, arguments.megabytes, arguments.repeats),
         }
         for name in arguments.only:
-            found[name] = work[name]()
-            print("\n" + "\n".join(lines(name, found[name])), flush=True)
+            results[name] = work[name]()
+            print("\n" + "\n".join(lines(name, results[name])), flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What `speed/hub.py` measures with: a Hub on this machine, bases of the published sizes, speakers as if fine-tuned.
+"""Fixtures of `speed/hub.py`: a Hub on this machine, base weights of the published sizes, and runs as if fine-tuned.
 
-In: a recipe's name; out: a run's folder, or its name on that Hub. Noise on what the recipe's freezing strategy lets
-train stands in for a fine-tune, random values for published weights: neither sizes nor times depend on values.
+A recipe's name gives the folder of a run, or the run's name on that Hub. Noise on the weights that the recipe's
+freezing strategy trains stands in for a fine-tune, and random values for published weights: neither sizes nor times
+depend on the values.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ ROOT = Path(__file__).resolve().parents[2]
 SPEAKERS, VOICES = 6, 2
 NOISE = 1e-3
 TERMS = {"license": "cc-by-4.0", "consent": "synthetic", "share_frames": True}
-# As torchvision publishes them: VGG16 was written before torch 1.6, and is no archive.
+# The formats that torchvision publishes: VGG16 was saved before torch 1.6, so it is not a zip archive.
 ARCHIVES = {"vgg16": False, "resnet18": True}
 TINY_EN = {"decoder_layers": 4, "decoder_attention_heads": 6, "decoder_ffn_dim": 1536, "vocab_size": 51864}
 
 
 @dataclass(frozen=True)
 class Speakers:
-    """Makes speakers, each once.
+    """Runs of speakers, each built once.
 
     Attributes:
-        folder: where runs, bases and caches lie.
+        folder: The folder of runs, bases and caches.
     """
 
     folder: Path
 
     def run(self, recipe: str, *overrides: str) -> Path:
-        """A run's folder: six speakers, two voices of two seconds each."""
+        """The folder of a run with six speakers and two voices of two seconds each."""
         import torch
 
         import vczoo
@@ -56,7 +57,7 @@ class Speakers:
         return converter.save(place)
 
     def published(self, recipe: str, *overrides: str) -> str:
-        """A run's name on the Hub."""
+        """Publish a run and return its name on the Hub."""
         import vczoo
 
         name = f"me/{'-'.join([recipe, *overrides]).replace('=', '-')}"
@@ -64,7 +65,7 @@ class Speakers:
         return name
 
     def write_bases(self) -> None:
-        """Random weights where torchvision and transformers look for the published ones, as large as these."""
+        """Write random weights where torchvision and transformers look for the published ones, of the same sizes."""
         import torch
         from huggingface_hub import HfApi
         from torchvision.models import get_model
@@ -87,7 +88,7 @@ class Speakers:
 
 
 def move(run: Any) -> None:
-    """Add noise to all of the backbone that the recipe's freezing strategy lets change by the last epoch."""
+    """Add noise to all backbone tensors that the recipe's freezing strategy trains by the last epoch."""
     import torch
 
     from vczoo.models.build import build_freezing
@@ -98,14 +99,14 @@ def move(run: Any) -> None:
     with torch.no_grad():
         for module in backbone.modules():
             free = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
-            # The statistics and the counter of a norm that trains move, too.
+            # A trained norm also changes its statistics and its counter.
             for tensor in (*free, *(module.buffers(recurse=False) if free else ())):
                 tensor.add_(NOISE * torch.rand(tensor.shape) if tensor.is_floating_point() else 1)
 
 
 @contextmanager
 def speakers_on_a_hub() -> Iterator[Speakers]:
-    """Speakers in a folder that goes afterwards, and the tests' Hub in a process of its own."""
+    """Speakers in a temporary folder, and the tests' Hub in a process of its own."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     from tests.support.hub.client import pointed_at
 
@@ -124,7 +125,7 @@ def speakers_on_a_hub() -> Iterator[Speakers]:
 
 
 def serve() -> None:
-    """Be the Hub until standard input ends."""
+    """Serve as the Hub until standard input ends."""
     from tests.support.hub.server import HubServer
 
     with HubServer() as server:

@@ -1,17 +1,17 @@
-"""A folder and a count in; so many plugin distributions in it, as an installer leaves them, out.
+"""Plugin distributions for a load test: any number of them, written to a folder as an installer would leave them.
 
     python -m benchmarks.speed.many_plugins /tmp/many 200
     PYTHONPATH=/tmp/many vczoo plugins
 
-Each registers five entries and a recipe. Put the folder on `sys.path` to have them.
+Each registers five entries and a recipe. Put the folder on `sys.path` to load them.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
-MODULE = '''"""Names and metadata alone."""
+MODULE = '''"""Names and metadata only."""
 
 from pathlib import Path
 
@@ -50,5 +50,13 @@ def write_plugins(folder: Path, count: int) -> None:
         (package / "recipes" / f"{name}-demo.yaml").write_text(f"extends: demo\nsummary: {name}\n")
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("count", type=int)
+    arguments = parser.parse_args()
+    write_plugins(arguments.folder, arguments.count)
+
+
 if __name__ == "__main__":
-    write_plugins(Path(sys.argv[1]), int(sys.argv[2]))
+    main()

@@ -1,11 +1,11 @@
-"""What pays in the loop: memory layout, torch.compile, threads and batch size, for two trunks at a recipe's images.
+"""Memory format, torch.compile, threads and batch size: time per image of two trunks, at the images of their recipes.
 
     python -m benchmarks.speed.memory_format
 
-Milliseconds an image of (a) the whole trunk in inference mode, as frozen stages run once, and (b) a training step of
-its last stage and a small head on what the stages before it gave. Each figure is the best of repeats that are dealt
-round all variants, so that the machine's drift meets all of them.
-Compile time is set against `--images` times `--epochs`.
+Milliseconds per image of (a) the whole trunk in inference mode, as frozen stages run once, and (b) a training step of
+its last stage and a small head on the output of the stages before it. Each figure is the best of several repeats, taken
+in turn over all variants, so that the machine's drift affects all of them. Compile time is compared with `--images`
+times `--epochs`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Variant:
 
 
 def variants(networks: list[str], batches: list[int], threads: list[int], compiled: bool) -> Iterator[Variant]:
-    """Every way at the first batch size; at the others only the layouts, uncompiled, with the first thread count."""
+    """All variants at the first batch size; at the others both layouts, not compiled, at the first thread count."""
     for network in networks:
         for task in TASKS:
             for last in (False, True):
@@ -49,7 +49,7 @@ def variants(networks: list[str], batches: list[int], threads: list[int], compil
 
 
 def prepared(variant: Variant, height: int, width: int) -> Callable[[], object]:
-    """One call is one batch."""
+    """A function that runs one batch."""
     import torch
     from torch import nn
 
@@ -100,23 +100,23 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=700)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/layouts.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/memory_format.json"))
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(max(arguments.threads))
     import torch
 
-    found = list(variants(arguments.networks, arguments.batches, arguments.threads, not arguments.no_compile))
+    all_variants = list(variants(arguments.networks, arguments.batches, arguments.threads, not arguments.no_compile))
     calls, first = {}, {}
-    for variant in found:
+    for variant in all_variants:
         torch.set_num_threads(variant.threads)
         calls[variant] = prepared(variant, arguments.height, arguments.width)
         began = time.perf_counter()
         calls[variant]()
         first[variant] = time.perf_counter() - began
         calls[variant]()
-    best = dict.fromkeys(found, float("inf"))
+    best = dict.fromkeys(all_variants, float("inf"))
     for _ in range(arguments.repeats):
-        for variant in found:
+        for variant in all_variants:
             torch.set_num_threads(variant.threads)
             began = time.perf_counter()
             calls[variant]()
@@ -127,7 +127,7 @@ def main() -> None:
         f"{'network':19}{'task':19}{'batch':>5}{'threads':>8} {'layout':14}{'mode':9}{'ms/image':>9}{'ratio':>7}"
         f"{'compile s':>10}{'pays after images':>18}"
     )
-    for variant in found:
+    for variant in all_variants:
         seconds = best[variant] / variant.batch
         plain = Variant(variant.network, variant.task, arguments.batches[0], arguments.threads[0], False, False)
         eager = Variant(**{**asdict(variant), "compiled": False})
@@ -147,7 +147,7 @@ def main() -> None:
         )
     total = arguments.images * arguments.epochs
     print(f"ratio: over contiguous, eager, first batch and thread count. A fine-tune is {total} images of training,")
-    print(f"{arguments.images} of frozen stages: to compile pays where the last column is below.")
+    print(f"{arguments.images} of frozen stages: compiling pays off where the last column is below that.")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 

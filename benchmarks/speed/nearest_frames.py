@@ -1,11 +1,11 @@
-"""Exact search of the k nearest frames: torch in chunks, as the kNN head does, and faiss, by size of the reference.
+"""Exact search of the k nearest frames: torch in chunks, as in the kNN head, and faiss, by size of the reference.
 
     pip install faiss-cpu
     python -m benchmarks.speed.nearest_frames
 
-Each row is a process of its own: CPU seconds of the search, the best of some repeats, and by how much the search
-raised the peak of the process's memory above what held queries and reference. faiss is measured without an index
-(`faiss.knn`) and with `IndexFlatIP`, which copies the reference. All must find the same frames.
+Each row is a process of its own: CPU seconds of the search, the best of several repeats, and how much the search raised
+the process's peak memory above that of the queries and the reference. faiss is measured without an index (`faiss.knn`)
+and with `IndexFlatIP`, which copies the reference. All must return the same frames.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def peak_megabytes() -> float:
 
 
 def unit_rows(count: int, channels: int, seed: int) -> np.ndarray:
-    """Rows of length 1 about a few hundred centres, as frames of speech lie about its phones."""
-    centres = np.random.default_rng(0).standard_normal((300, channels), dtype=np.float32)
+    """Rows of length 1 around a few hundred centers, as frames of speech cluster around phones."""
+    centers = np.random.default_rng(0).standard_normal((300, channels), dtype=np.float32)
     generator = np.random.default_rng(seed)
     rows = np.empty((count, channels), dtype=np.float32)
     for start in range(0, count, CHUNK_FRAMES):
         part = rows[start : start + CHUNK_FRAMES]
-        part[:] = centres[generator.integers(0, len(centres), len(part))]
+        part[:] = centers[generator.integers(0, len(centers), len(part))]
         part += 0.7 * generator.standard_normal(part.shape, dtype=np.float32)
         part /= np.linalg.norm(part, axis=1, keepdims=True)
     return rows
@@ -52,8 +52,8 @@ def searcher(method: str, queries: np.ndarray, reference: np.ndarray, threads: i
         from vczoo.modules.nn.nearest_frames import nearest_frames
 
         torch.set_num_threads(threads)
-        asked, known = torch.from_numpy(queries), torch.from_numpy(reference)
-        return lambda: nearest_frames(asked, known, K, CHUNK_FRAMES).numpy()
+        rows, reference_rows = torch.from_numpy(queries), torch.from_numpy(reference)
+        return lambda: nearest_frames(rows, reference_rows, K, CHUNK_FRAMES).numpy()
     import faiss
 
     faiss.omp_set_num_threads(threads)
@@ -63,8 +63,8 @@ def searcher(method: str, queries: np.ndarray, reference: np.ndarray, threads: i
     def search() -> np.ndarray:
         index = faiss.IndexFlatIP(reference.shape[1])
         index.add(reference)
-        found: np.ndarray = index.search(queries, K)[1]
-        return found
+        indices: np.ndarray = index.search(queries, K)[1]
+        return indices
 
     return search
 
@@ -73,12 +73,12 @@ def measure(method: str, size: int, arguments: argparse.Namespace) -> dict[str, 
     queries = unit_rows(arguments.queries, arguments.channels, seed=1)
     reference = unit_rows(size, arguments.channels, seed=2)
     search = searcher(method, queries, reference, arguments.threads)
-    searcher(method, queries[:8], reference[:64], arguments.threads)()  # what is loaded on first use
+    searcher(method, queries[:8], reference[:64], arguments.threads)()  # so that lazy loading is not timed
     before = peak_megabytes()
     times = []
     for _ in range(arguments.repeats):
         wall, cpu = time.perf_counter(), time.process_time()
-        found = search()
+        indices = search()
         times.append((time.process_time() - cpu, time.perf_counter() - wall))
     cpu, wall = min(times)
     return {
@@ -87,7 +87,7 @@ def measure(method: str, size: int, arguments: argparse.Namespace) -> dict[str, 
         "cpu_seconds": cpu,
         "wall_seconds": wall,
         "extra_megabytes": peak_megabytes() - before,
-        "found": hashlib.sha256(np.sort(found, axis=1).astype(np.int64).tobytes()).hexdigest(),
+        "indices_sha256": hashlib.sha256(np.sort(indices, axis=1).astype(np.int64).tobytes()).hexdigest(),
     }
 
 
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/search.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/nearest_frames.json"))
     arguments = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(arguments.threads)
@@ -111,9 +111,9 @@ def main() -> None:
         for method in METHODS:
             with context.Pool(1) as pool:
                 row = pool.apply(measure, (method, size, arguments))
-            first = next((known for known in rows if known["reference_frames"] == size), row)
+            first = next((earlier for earlier in rows if earlier["reference_frames"] == size), row)
             row["ratio_to_torch"] = row["cpu_seconds"] / first["cpu_seconds"]
-            row["same_frames"] = row["found"] == first["found"]
+            row["same_frames"] = row["indices_sha256"] == first["indices_sha256"]
             rows.append(row)
             print(
                 f"{size:9} {method:18} {row['cpu_seconds']:8.3f} {row['wall_seconds']:8.3f} "

@@ -1,7 +1,7 @@
-"""How fast it could be: a recipe in; the FLOPs of the layers that must run and this machine's matrix rate out.
+"""Roofline of a fine-tune: FLOPs of the layers that must run, and the matrix rate of this machine.
 
-Counted are convolutions and matrix products, an addition and a multiplication each (`torch.utils.flop_counter`); the
-optimizer, pools and norms are not. `benchmarks/speed/finetune.py` sets the outcome beside the seconds that it measured.
+Only convolutions and matrix products are counted, an addition and a multiplication each (`torch.utils.flop_counter`);
+the optimizer, pools and norms are not. `speed/finetune.py` prints the result next to the measured seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ REPEATS = 5
 
 
 def matrix_rate() -> float:
-    """FLOP/s of a product of square float32 matrices, the best of some, on the threads that torch has."""
+    """FLOP/s of a product of square float32 matrices: the best of several, on torch's threads."""
     import torch
 
     left, right = torch.randn(2, MATRIX, MATRIX)
@@ -29,7 +29,7 @@ def matrix_rate() -> float:
 
 
 def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, speakers: int) -> dict[str, int]:
-    """FLOPs for one image: `frozen` stages; what trains and the heads, `forward` alone and a whole `step`."""
+    """FLOPs per image: of the `frozen` stages, and of the trained ones and heads, `forward` only and a whole `step`."""
     import torch
     from torch import nn
 
@@ -53,8 +53,8 @@ def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, 
         return sum(head.loss(content, speaker).value for head in model.speaker_heads.values())
 
     with torch.no_grad():
-        found = {"frozen": counted(lambda: frozen(image)), "forward": counted(forward)}
-    return {**found, "step": counted(lambda: forward().backward())}
+        flops = {"frozen": counted(lambda: frozen(image)), "forward": counted(forward)}
+    return {**flops, "step": counted(lambda: forward().backward())}
 
 
 def counted(call: Callable[[], Any]) -> int:
@@ -67,18 +67,18 @@ def counted(call: Callable[[], Any]) -> int:
 
 
 def must_run(flops: Mapping[str, int], utterances: Mapping[str, int], epochs: int, *, warm: bool) -> int:
-    """FLOPs of a fine-tune: frozen stages once an utterance, or not at all; then training, validation and test."""
+    """FLOPs of a fine-tune: frozen stages once per utterance (not if warm), then training, validation and test."""
     frozen = 0 if warm else flops["frozen"] * sum(utterances.values())
     training = epochs * (utterances["train"] * flops["step"] + utterances["validation"] * flops["forward"])
     return frozen + training + utterances["test"] * flops["forward"]
 
 
 def own_times(profile: Any, count: int = 15) -> list[tuple[str, float]]:
-    """The entries of a `cProfile.Profile` that take most seconds themselves: name and seconds."""
+    """The entries of a `cProfile.Profile` with the most own time: name and seconds."""
     import pstats
 
-    found = []
+    entries = []
     for (file, line, name), (_, _, own, _, _) in pstats.Stats(profile).stats.items():
         place = f"{Path(file).parent.name}/{Path(file).name}:{line} " if line else ""
-        found.append((f"{place}{name}", own))
-    return sorted(found, key=lambda entry: -entry[1])[:count]
+        entries.append((f"{place}{name}", own))
+    return sorted(entries, key=lambda entry: -entry[1])[:count]

@@ -1,11 +1,12 @@
-"""How time and memory grow: with utterances, with speakers, with minutes of reference; and one process against two.
+"""Growth of time and memory with utterances, speakers and minutes of reference; and one process compared with two.
 
     python -m benchmarks.speed.scaling
     python -m benchmarks.speed.scaling --data REAL_RECORDINGS         # excerpts of real speech; else harmonic sounds
 
-Fine-tunes the recipe `demo`, and enrols and converts with `demo-knn`. Each point is a process of its own: seconds
-within the call, and by how much the call raised the process's peak memory. The exponent is the slope of a least-squares
-line through the logarithms: 1 is linear growth, below 1 a constant part still shows. What is said does not matter here.
+It fine-tunes the recipe `demo`, and enrolls and converts with `demo-knn`. Each point is a process of its own: the
+seconds of the call, and how much the call raised the process's peak memory. The exponent is the slope of a
+least-squares line through the logarithms: 1 is linear growth; below 1, a constant part still shows. The words in the
+recordings do not matter here.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from benchmarks.lib.child_process import child_environment, measured, peak_megab
 
 RATE_HZ = 16000
 UTTERANCE_SECONDS, REFERENCE_SECONDS, SOURCE_SECONDS = 2.0, 10.0, 5.0
-SPEAKERS = 4  # where it is the utterances that grow
+SPEAKERS = 4  # while utterances grow
 EPOCHS = 2
 OVERRIDES = [f"training.epochs={EPOCHS}", f"training.patience={EPOCHS}"]
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
-    """The b of value = a * size ** b, by least squares on the logarithms; None where there is none.
+    """The b of value = a * size ** b, by least squares on the logarithms; None if it is undefined.
 
     >>> round(exponent([1, 2, 4], [3, 12, 48]), 6)
     2.0
@@ -45,7 +46,7 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
 
 
 def sounds(data: Path | None, seconds: float) -> Iterator[Any]:
-    """Recordings of one length without end, each another: of real speech, or harmonics at a pitch that moves."""
+    """An endless series of different recordings of one length: real speech, or harmonics with a moving pitch."""
     import numpy as np
 
     length, random = round(seconds * RATE_HZ), np.random.default_rng(0)
@@ -67,14 +68,14 @@ def sounds(data: Path | None, seconds: float) -> Iterator[Any]:
 
 
 def write_folder(folder: Path, speakers: int, utterances: int, seconds: float, data: Path | None) -> Path:
-    """`utterances` recordings in all, dealt round to so many speakers: <folder>/<speaker>/<n>.wav."""
+    """Write `utterances` recordings, spread evenly over the speakers: <folder>/<speaker>/<n>.wav."""
     import soundfile
 
-    made = sounds(data, seconds)
+    recordings = sounds(data, seconds)
     for number in range(utterances):
         path = folder / f"speaker{number % speakers:03}" / f"{number:05}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, next(made), RATE_HZ, subtype="PCM_16")
+        soundfile.write(path, next(recordings), RATE_HZ, subtype="PCM_16")
     return folder
 
 
@@ -94,7 +95,7 @@ def train(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def convert(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Enrol job["folder"] as a voice of `demo-knn`, and convert one recording to it."""
+    """Enroll job["folder"] as a voice of `demo-knn`, and convert one recording to it."""
     import vczoo
 
     *references, source = sorted(Path(job["folder"]).glob("*/*.wav"))
@@ -107,7 +108,7 @@ def convert(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def timed(call: Callable[[], Any]) -> dict[str, float]:
-    """Seconds of a call and the megabytes by which it raised the peak of this process."""
+    """Seconds of a call, and the MB by which it raised this process's peak memory."""
     before = peak_megabytes()
     began = time.perf_counter()
     call()
@@ -119,14 +120,14 @@ WORK = {"train": train, "convert": convert}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, help="a folder of recordings; by default harmonic sounds")
     parser.add_argument("--utterances", type=int, nargs="*", default=[48, 96, 192, 384])
     parser.add_argument(
-        "--speakers", type=int, nargs="*", default=[2, 4, 8, 16], help="share the second of --utterances"
+        "--speakers", type=int, nargs="*", default=[2, 4, 8, 16], help="sharing the second number of --utterances"
     )
-    parser.add_argument("--minutes", type=float, nargs="*", default=[2, 4, 8, 16], help="of reference")
+    parser.add_argument("--minutes", type=float, nargs="*", default=[2, 4, 8, 16], help="minutes of reference")
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2])
-    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--threads", type=int, default=1, help="threads per process")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scaling.json"))
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -151,8 +152,8 @@ def main() -> None:
             ),
         }
         for what, (work, places) in grown.items():
-            found = {size: run(arguments.threads, work=work, folder=str(place)) for size, place in places.items()}
-            show_growth(what, found, outcome)
+            rows = {size: run(arguments.threads, work=work, folder=str(place)) for size, place in places.items()}
+            show_growth(what, rows, outcome)
         if arguments.processes:
             show_processes(recordings(SPEAKERS, fixed), arguments.processes, arguments.threads, outcome)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -163,28 +164,28 @@ def run(threads: int, **job: Any) -> dict[str, Any]:
     return measured([sys.executable, "-m", "benchmarks.speed.scaling", "--child", json.dumps(job)], threads)
 
 
-def show_growth(what: str, found: Mapping[float, Mapping[str, Any]], outcome: dict[str, Any]) -> None:
-    """Print a table of one growth, its exponents below, and note both."""
-    if not found:
+def show_growth(what: str, rows: Mapping[float, Mapping[str, Any]], outcome: dict[str, Any]) -> None:
+    """Print a table of one growth with its exponents below, and add both to the outcome."""
+    if not rows:
         return
-    calls = [name for name in next(iter(found.values())) if name != "wall_seconds"]
+    calls = [name for name in next(iter(rows.values())) if name != "wall_seconds"]
     print(f"\n{what:>22}" + "".join(f"{call + ' s':>16}{'MB':>9}" for call in calls))
-    for size, row in found.items():
+    for size, row in rows.items():
         figures = "".join(f"{row[call]['seconds']:16.2f}{row[call]['megabytes']:9.0f}" for call in calls)
         print(f"{size:22g}{figures}", flush=True)
         outcome["points"].append({"grows": what, "size": size, **row})
     line = ""
     for call in calls:
         for unit, width in (("seconds", 16), ("megabytes", 9)):
-            values = [row[call][unit] for row in found.values()]
-            fitted = exponent(list(found), values)
+            values = [row[call][unit] for row in rows.values()]
+            fitted = exponent(list(rows), values)
             outcome["exponents"].append({"grows": what, "call": call, "of": unit, "exponent": fitted})
             line += f"{'-' if fitted is None else f'{fitted:.2f}':>{width}}"
     print(f"{'exponent':>22}{line}", flush=True)
 
 
 def show_processes(place: Path, counts: Sequence[int], threads: int, outcome: dict[str, Any]) -> None:
-    """Print whole commands, from their start to the finished run, and the seconds of their training."""
+    """Print the seconds of whole commands, from start to finished run, and of their training."""
     print(f"\n{'processes':>22}{'command s':>16}{'ratio':>9}{'training s':>16}{'ratio':>9}   ({os.cpu_count()} cores)")
     rows: list[dict[str, Any]] = []
     for count in counts:

@@ -1,11 +1,11 @@
-"""How long it takes to answer: importing vczoo, listing and loading, beside bare Python and the libraries of others.
+"""Start-up time: importing vczoo, listing and loading, compared with bare Python and with other libraries.
 
     python -m benchmarks.speed.startup
 
-Whole processes, in turn, so that the machine's drift meets all of them; medians and ratios. `above Python` is what a
-command costs beyond `python -c pass`. Three checks: `import vczoo` within 60 ms above Python, `vczoo list` in at most a
-tenth of `import timm`, and, with 200 more plugins, in at most 3 s and without torch. Libraries that are not installed
-are left out and named.
+Whole processes, in turn, so that the machine's drift affects all of them; medians and ratios. `above Python` is the
+time of a command beyond that of `python -c pass`. Three targets are checked: `import vczoo` takes at most 60 ms above
+Python; `vczoo list` takes at most a tenth of `import timm`; and with 200 more plugins it takes at most 3 s and does not
+import torch. Libraries that are not installed are left out by name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BARE, IMPORT, LIST, PEER = "python -c pass", "import vczoo", "vczoo list", "impo
 IMPORT_SECONDS = 0.060
 LIST_SHARE = 0.1
 PLUGINS, PLUGINS_SECONDS = 200, 3.0
-MANY = f"vczoo list, {PLUGINS} plugins more"
+MANY = f"vczoo list, {PLUGINS} more plugins"
 LIBRARIES = ("torch", "torchvision", "timm", "transformers")
 
 
@@ -38,7 +38,7 @@ def python(code: str) -> list[str]:
 
 
 def list_many(folder: str) -> list[str]:
-    """List with the plugins of a folder; it fails where one is not listed, or torch is imported."""
+    """A command that lists with a folder's plugins, and fails if one is missing or torch is imported."""
     return python(
         f"import sys; sys.path.append({folder!r})\n"
         "from vczoo.cli.app import app\napp(['list'], standalone_mode=False)\n"
@@ -58,11 +58,11 @@ COMMANDS = {
 
 
 def measure(runs: int) -> dict[str, list[float]]:
-    """Seconds of every command that can run here, by name; the first round, which fills the file cache, is left out."""
-    absent = [f"import {library}" for library in LIBRARIES if importlib.util.find_spec(library) is None]
-    if absent:
-        print(f"left out, not installed: {', '.join(absent)}")
-    seconds: dict[str, list[float]] = {name: [] for name in (*COMMANDS, MANY) if name not in absent}
+    """Seconds of every command that can run here, by name, without the first round, which fills the file cache."""
+    missing = [f"import {library}" for library in LIBRARIES if importlib.util.find_spec(library) is None]
+    if missing:
+        print(f"left out, not installed: {', '.join(missing)}")
+    seconds: dict[str, list[float]] = {name: [] for name in (*COMMANDS, MANY) if name not in missing}
     environment = child_environment()
     with tempfile.TemporaryDirectory() as folder:
         write_plugins(Path(folder), PLUGINS)
@@ -77,13 +77,16 @@ def measure(runs: int) -> dict[str, list[float]]:
 
 
 def checks(medians: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """Each target with what was measured, as far as its commands ran."""
-    found = {f"{IMPORT} above {BARE}, seconds": (medians[IMPORT] - medians[BARE], IMPORT_SECONDS)}
+    """Each target with its measured value, if its commands ran."""
+    measured = {f"{IMPORT} above {BARE}, seconds": (medians[IMPORT] - medians[BARE], IMPORT_SECONDS)}
     if MANY in medians:
-        found[f"{MANY}, seconds"] = (medians[MANY], PLUGINS_SECONDS)
+        measured[f"{MANY}, seconds"] = (medians[MANY], PLUGINS_SECONDS)
     if PEER in medians:
-        found[f"{LIST} over {PEER}"] = (medians[LIST] / medians[PEER], LIST_SHARE)
-    return {name: {"measured": value, "at_most": most, "holds": value <= most} for name, (value, most) in found.items()}
+        measured[f"{LIST} over {PEER}"] = (medians[LIST] / medians[PEER], LIST_SHARE)
+    return {
+        name: {"measured": value, "at_most": limit, "holds": value <= limit}
+        for name, (value, limit) in measured.items()
+    }
 
 
 def main() -> None:
@@ -99,8 +102,8 @@ def main() -> None:
         share = f"{median / peer:18.4f}" if peer else ""
         print(f"{name:30}{median:10.3f}{median - medians[BARE]:14.3f}{share}")
     outcome = checks(medians)
-    for name, found in outcome.items():
-        print(f"{name}: {found['measured']:.3f}, at most {found['at_most']}: {'yes' if found['holds'] else 'NO'}")
+    for name, check in outcome.items():
+        print(f"{name}: {check['measured']:.3f}, at most {check['at_most']}: {'yes' if check['holds'] else 'NO'}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(
         json.dumps({"medians": medians, "checks": outcome, "seconds": seconds}, indent=2) + "\n", encoding="utf-8"
