@@ -1,4 +1,4 @@
-"""A recipe and measuring models in; which of them it has learnt from, out: such a model flatters what it measures."""
+"""Train/test leakage: measuring models that a recipe was trained with, or that share a family with one of its parts."""
 
 from __future__ import annotations
 
@@ -15,53 +15,57 @@ __all__ = ["leakage_notes", "shares_asr"]
 
 
 def leakage_notes(recipe: Recipe, measures: Measures) -> tuple[str, ...]:
-    """What must stand under a recipe's figures, for each measuring model that one of its parts is kin to.
+    """Notes on train/test leakage: one for each measuring model that shares its family with a part of the recipe.
 
-    Kin is a part whose name, options or model folder name the measuring model's family: Whisper's encoder as content
-    backbone is kin to Whisper as ASR, whatever its size.
+    A part shares the family if its name, its options or its model folder mention it: Whisper's encoder as content
+    backbone shares a family with Whisper as ASR, whatever their sizes. Print the notes under the recipe's figures.
+
+    Args:
+        recipe: Recipe of the model that is measured.
+        measures: Measuring models.
 
     Raises:
-        VczooError: a part of the recipe is the speaker model itself, so that similarity would measure what was
-            optimised. Another speaker model is to be named.
+        VczooError: A part of the recipe is the speaker model itself, so the similarity would measure what the recipe
+            was optimized for. Choose another speaker model.
     """
     notes = []
     speaker = measures.speaker
     for place, text in _words(recipe):
-        same = speaker.name.partition(":")[2].partition("@")[0] or speaker.family
-        if _plain(same) in _plain(text):
+        model_id = speaker.name.partition(":")[2].partition("@")[0] or speaker.family
+        if _plain(model_id) in _plain(text):
             raise VczooError(
-                f"recipe {recipe.name!r} uses {text!r} ({place}), and {speaker.name} would measure its similarity: it "
-                "would measure what was optimised. Name another speaker model, such as "
+                f"recipe {recipe.name!r} uses {text!r} ({place}), so {speaker.name} cannot measure its similarity: it "
+                "would measure what was optimized. Choose another speaker model, such as "
                 + ("xvector:microsoft/wavlm-base-plus-sv" if speaker.family == "resemblyzer" else "resemblyzer")
             )
-    if place := _kin(recipe, speaker.family):
+    if place := _related_part(recipe, speaker.family):
         notes.append(
-            f"its {place} and the speaker model {speaker.name} are both of the family {speaker.family}: its similarity "
-            "may be flattered"
+            f"its {place} and the speaker model {speaker.name} are both of the family {speaker.family}, so its "
+            "similarity may be too high"
         )
     for recogniser in measures.recognisers:
-        if place := _kin(recipe, recogniser.family):
-            others = [known.name for known in measures.recognisers if not _kin(recipe, known.family)]
-            beside = f"the rate of {', '.join(others)} stands beside it" if others else "no other ASR's rate is here"
+        if place := _related_part(recipe, recogniser.family):
+            others = [other.name for other in measures.recognisers if not _related_part(recipe, other.family)]
+            advice = f"compare the rate of {', '.join(others)}" if others else "no other ASR was used"
             notes.append(
-                f"its {place} is kin to the ASR {recogniser.name} ({recogniser.family}), whose word errors it may be "
-                f"flattered by; {beside}"
+                f"its {place} and the ASR {recogniser.name} are both of the family {recogniser.family}, so its word "
+                f"error rate may be too low; {advice}"
             )
     return tuple(notes)
 
 
 def shares_asr(recipe: Recipe, family: str) -> bool:
-    """Whether a part of a recipe is of an ASR's family."""
-    return bool(_kin(recipe, family))
+    """Return whether any part of the recipe is of this ASR's family."""
+    return bool(_related_part(recipe, family))
 
 
-def _kin(recipe: Recipe, family: str) -> str:
-    """The part that names a family, or nothing."""
+def _related_part(recipe: Recipe, family: str) -> str:
+    """Return the first part that mentions the family, or an empty string."""
     return next((place for place, text in _words(recipe) if _plain(family) in _plain(text)), "")
 
 
 def _words(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """(part, text) of every name and text option of a recipe, and the kind of network in a folder that it names."""
+    """Yield (part, text) for every part's name and text options, and for the model type of a folder they point to."""
     places = (("backbone", recipe.backbone), ("teacher", recipe.teacher), ("vocoder", recipe.vocoder))
     parts: list[tuple[str, Part | None]] = [*places]
     parts += [(f"head {name}", head) for name, head in recipe.heads.items()]
@@ -86,7 +90,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _model_type(text: str) -> str:
-    """What a folder in the layout of transformers says that its network is, or nothing."""
+    """Return the `model_type` of a folder in the layout of transformers, or an empty string."""
     try:
         config = json.loads((Path(text) / "config.json").read_text(encoding="utf-8"))
         return str(config.get("model_type", "")) if isinstance(config, dict) else ""

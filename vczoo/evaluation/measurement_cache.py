@@ -1,7 +1,7 @@
-"""A trial list, real speech and waveforms in; what the models hear in them out, each recording heard once.
+"""Recordings and the measuring models' cached outputs for them.
 
-A source stands in a trial list once for each target, and is its own transcript's reference: what a model gave for
-some samples is kept, by their content.
+A source occurs once per target in a trial list, and its own transcript is the reference for word errors. Outputs are
+therefore cached by the content of the samples, so that each model runs once per recording.
 """
 
 from __future__ import annotations
@@ -28,67 +28,67 @@ __all__ = ["RATE_HZ", "MeasurementCache"]
 
 T = TypeVar("T")
 
-RATE_HZ = 16000  # every measure reads this rate, so that no system gains by another
+RATE_HZ = 16000  # every measure reads this rate, so that no system benefits from a higher one
 
 
 class MeasurementCache:
-    """What is to be measured, and the ears that hear it.
+    """Recordings and the measuring models' cached outputs for them.
 
     Args:
-        trials: that will be measured.
-        references: real speech of the voices, and of source speakers if there is some.
-        measures: the models that measure.
+        trials: Trials to measure.
+        references: Real speech of the voices and, if available, of the source speakers.
+        measures: Measuring models.
     """
 
     def __init__(self, trials: Sequence[Trial], references: References, measures: Measures) -> None:
         self.trials, self.references, self.measures = tuple(trials), references, measures
-        # Caches of this object, not of its class: another evaluation has other models.
+        # These caches belong to the object, not to its class: another evaluation has other models.
         self.read: Callable[[Path], Waveform] = cache(Waveform.read)
         self.embeddings: Callable[[str], NDArray[np.float64]] = cache(self._embeddings)
-        self._heard: dict[tuple[str, bytes], Any] = {}
+        self._outputs: dict[tuple[str, bytes], Any] = {}
 
     @property
     def voices(self) -> tuple[str, ...]:
-        """The targets, sorted."""
+        """The target voices of the trials, sorted."""
         return tuple(sorted({trial.voice for trial in self.trials}))
 
     def at_rate(self, path: Path) -> Waveform:
-        """A recording at the rate of the measures: (1, S).
+        """Read a recording at the rate of the measures: (1, S).
 
         Raises:
-            AudioError: it cannot be read.
+            AudioError: The recording cannot be read.
         """
         return self.read(path).resample(RATE_HZ)
 
     def centroid(self, speaker: str) -> NDArray[np.float64]:
-        """(E,), the mean embedding of a speaker's real recordings, of length 1."""
+        """Return the normalized mean embedding (E,) of a speaker's real recordings."""
         return centroid(self.embeddings(speaker))
 
     def embedding(self, wave: Waveform) -> NDArray[np.float64]:
-        """(1, S) -> (E,), of length 1."""
+        """Return the speaker embedding (E,), of length 1, of a waveform (1, S)."""
         return self._once("speaker", wave, lambda: self.measures.speaker.embed([wave])[0])
 
     def contour(self, wave: Waveform) -> NDArray[np.float64]:
-        """(1, S) -> (T,) F0 in Hz."""
+        """Return the F0 contour (T,) in Hz of a waveform (1, S)."""
         return self._once("contour", wave, lambda: f0_contour(wave))
 
     def opinion(self, wave: Waveform) -> Opinion | None:
-        """(1, S) -> what listeners would say; None where that is not measured."""
+        """Estimate the mean opinion scores of a waveform (1, S); None if naturalness is not measured."""
         rater = self.measures.rater
         return self._once("opinion", wave, lambda: rater.rate(wave)) if rater else None
 
     def transcript(self, recogniser: int, wave: Waveform) -> str:
-        """(1, S) -> what one of the recognisers hears."""
+        """Transcribe a waveform (1, S) with one of the recognizers, given by index."""
         return self._once(f"asr {recogniser}", wave, lambda: self.measures.recognisers[recogniser].transcribe(wave))
 
     def errors(self, recogniser: int, wave: Waveform, trials: Sequence[Trial]) -> dict[str, Any]:
-        """What a recogniser hears, and how wrong that is against what each trial's source says."""
-        heard = self.transcript(recogniser, wave)
-        said = [trial.text or self.transcript(recogniser, self.at_rate(trial.source)) for trial in trials]
-        counts: list[Errors] = [count_errors(text, heard) for text in said]
+        """Transcribe a waveform and count its errors against the text, or the transcript, of each trial's source."""
+        hypothesis = self.transcript(recogniser, wave)
+        references = [trial.text or self.transcript(recogniser, self.at_rate(trial.source)) for trial in trials]
+        counts: list[Errors] = [count_errors(reference, hypothesis) for reference in references]
         return {
-            "said": said[0],
-            "heard": heard,
+            "said": references[0],
+            "heard": hypothesis,
             "word_errors": sum(count.words for count in counts),
             "words": sum(count.of_words for count in counts),
             "character_errors": sum(count.characters for count in counts),
@@ -96,37 +96,38 @@ class MeasurementCache:
         }
 
     def held_out(self) -> dict[Path, tuple[Trial, ...]]:
-        """Real speech of the targets that no system was shown, with the trials that each serves.
+        """Return the real recordings of the targets that no system was trained on, with the trials they belong to.
 
-        The parallel recordings of the trials come first; then what the references hold out.
+        The trials' parallel recordings come first, followed by the held-out recordings of the references.
         """
-        serves: dict[Path, tuple[Trial, ...]] = {}
+        trials_of: dict[Path, tuple[Trial, ...]] = {}
         for trial in self.trials:
             if trial.parallel:
-                serves[trial.parallel] = (*serves.get(trial.parallel, ()), trial)
+                trials_of[trial.parallel] = (*trials_of.get(trial.parallel, ()), trial)
         for voice in self.voices:
-            own = tuple(trial for trial in self.trials if trial.voice == voice)
+            of_voice = tuple(trial for trial in self.trials if trial.voice == voice)
             for path in self.references.held_out.get(voice, ()):
-                serves.setdefault(path, own)
-        return serves
+                trials_of.setdefault(path, of_voice)
+        return trials_of
 
     def spoken(self) -> str:
-        """What words are counted against, for the table."""
-        given, own = sum(bool(trial.text) for trial in self.trials), "the ASR's own transcript of the source"
-        if given == len(self.trials):
+        """Describe the reference of the word errors, for the table's notes."""
+        num_texts, by_asr = sum(bool(trial.text) for trial in self.trials), "the ASR's own transcript of the source"
+        if num_texts == len(self.trials):
             return "transcripts"
-        return f"transcripts ({given} trials) and {own} ({len(self.trials) - given})" if given else own
+        others = len(self.trials) - num_texts
+        return f"transcripts ({num_texts} trials) and {by_asr} ({others})" if num_texts else by_asr
 
     def _embeddings(self, speaker: str) -> NDArray[np.float64]:
-        """(N, E) of a speaker's matching set, or without one of his or her sources in the trials."""
+        """Embed a speaker's matching set or, if there is none, the speaker's sources in the trials: (N, E)."""
         sources = sorted({trial.source for trial in self.trials if trial.source_speaker == speaker})
         paths = self.references.matching.get(speaker) or sources
         return np.stack([self.embedding(self.at_rate(path)) for path in paths])
 
-    def _once(self, what: str, wave: Waveform, hear: Callable[[], T]) -> T:
+    def _once(self, measure: str, wave: Waveform, compute: Callable[[], T]) -> T:
         samples = wave.samples.detach().cpu().contiguous().numpy()
-        key = (f"{what} {wave.sample_rate_hz}", hashlib.sha256(samples.data).digest())
-        if key not in self._heard:
-            self._heard[key] = hear()
-        heard: T = self._heard[key]
-        return heard
+        key = (f"{measure} {wave.sample_rate_hz}", hashlib.sha256(samples.data).digest())
+        if key not in self._outputs:
+            self._outputs[key] = compute()
+        output: T = self._outputs[key]
+        return output

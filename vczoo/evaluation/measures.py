@@ -1,4 +1,4 @@
-"""Names of measuring models in, the loaded models in one bundle out."""
+"""Measuring models of an evaluation (speaker model, speech recognizers, naturalness), loaded by name."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ DEFAULT_ASR = "faster-whisper:tiny.en"
 
 
 class Rater(Protocol):
-    """Guesses what listeners would say."""
+    """A model that estimates listeners' mean opinion scores."""
 
     name: str
 
     def rate(self, wave: Waveform) -> Opinion:
-        """(1, S) of any rate."""
+        """Estimate the scores of a waveform (1, S) of any rate."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """The models that measure.
+    """The measuring models of an evaluation.
 
     Attributes:
-        speaker: of similarity and verification.
-        recognisers: of word and character errors; the first is the main one.
-        rater: of naturalness; None to go without.
+        speaker: Speaker model, for similarity and verification.
+        recognisers: Speech recognizers, for word and character error rates; the first is the main one.
+        rater: Naturalness model; None to skip naturalness.
     """
 
     speaker: SpeakerModel
@@ -44,7 +44,10 @@ class Measures:
     def __post_init__(self) -> None:
         names = [recogniser.name for recogniser in self.recognisers]
         if len(set(names)) < len(names):
-            raise VczooError(f"two ASRs are both called {names}; their rates could not be told apart. Rename a folder")
+            raise VczooError(
+                f"several ASRs have the same name: {', '.join(names)}; their rates would have the same name. "
+                "Rename a folder"
+            )
 
 
 def load_measures(
@@ -57,15 +60,16 @@ def load_measures(
     """Load measuring models by name.
 
     Args:
-        speaker: `resemblyzer` or `xvector:<Hub id or folder>`.
-        asr: `faster-whisper:<size or folder>`, `transformers:<Hub id or folder>`, `pocketsphinx`; the main one first.
-        naturalness: whether DNSMOS is measured.
-        device: where they compute.
+        speaker: Name of the speaker model: `resemblyzer` or `xvector:<Hub id or folder>`.
+        asr: Names of the speech recognizers, the main one first: `faster-whisper:<size or folder>`,
+            `transformers:<Hub id or folder>` or `pocketsphinx`.
+        naturalness: Whether to measure DNSMOS.
+        device: Device that the models run on, such as `cpu` or `cuda`.
 
     Raises:
-        UnknownNameError: no such model; the nearest names.
-        PluginError: a library is not installed; which extra to install.
-        WeightsError: weights cannot be had.
+        UnknownNameError: There is no model of that name; the message lists the nearest names.
+        PluginError: A library is not installed; the message names the extra to install.
+        WeightsError: Weights are unavailable.
     """
     return Measures(
         load_speaker_model(speaker, device),

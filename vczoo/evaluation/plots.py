@@ -1,4 +1,4 @@
-"""Scores and waveforms in; pictures of them out: similarity before and after, pitch contours, mels side by side."""
+"""Plots of an evaluation: speaker similarity before and after, F0 contours, and mel spectrograms."""
 
 from __future__ import annotations
 
@@ -22,46 +22,62 @@ TICKS_HZ = (60, 80, 100, 125, 150, 200, 250, 300, 400, 500, 600)
 
 
 def plot_similarity(scores: Sequence[Scores], path: Path) -> Path:
-    """Cosine to the target over cosine to the source: a point a recording, a large one for the mean of a system.
+    """Plot the cosine to the target against the cosine to the source.
 
-    A conversion moves a point from the lower right to the upper left.
+    Each recording is a point, and each system's mean is a large point. A conversion moves a point from the lower right
+    to the upper left.
+
+    Args:
+        scores: Scores of the systems to compare.
+        path: Image file to write.
+
+    Returns:
+        The file that was written.
 
     Raises:
         PluginError: matplotlib is not installed.
     """
     figure, axes = one_axes(6.4, 5.2)
-    systems = iter([BLUE, ORANGE, PURPLE, INK, "#a33b54", "#5f8f8f"] * 8)
-    for index, one in enumerate(scores):
-        colour = {"floor": GREY, "ceiling": GREEN}.get(one.role) or next(systems)
+    colors = iter([BLUE, ORANGE, PURPLE, INK, "#a33b54", "#5f8f8f"] * 8)
+    for index, system in enumerate(scores):
+        color = {"floor": GREY, "ceiling": GREEN}.get(system.role) or next(colors)
         marker = MARKERS[index % len(MARKERS)]
-        x = [row["similarity_to_source"] for row in one.trials]
-        y = [row["similarity_to_target"] for row in one.trials]
-        axes.scatter(x, y, s=14, color=colour, alpha=0.3, linewidths=0, marker=marker)
+        x = [row["similarity_to_source"] for row in system.trials]
+        y = [row["similarity_to_target"] for row in system.trials]
+        axes.scatter(x, y, s=14, color=color, alpha=0.3, linewidths=0, marker=marker)
         axes.scatter(
-            [np.mean(x)], [np.mean(y)], s=90, color=colour, edgecolors="white", linewidths=1.2, marker=marker, zorder=3
+            [np.mean(x)], [np.mean(y)], s=90, color=color, edgecolors="white", linewidths=1.2, marker=marker, zorder=3
         )
-        axes.plot([], [], marker, color=colour, label=one.system)
+        axes.plot([], [], marker, color=color, label=system.system)
     edges = [*axes.get_xlim(), *axes.get_ylim()]
     low, high = min(edges), min(1.0, max(edges) + 0.02)
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="cosine to the source speaker")
     axes.set(ylabel="cosine to the target", aspect="equal")
-    set_title(axes, "Speaker similarity: large, the mean; above the line, nearer to the target")
+    set_title(axes, "Speaker similarity (large: mean; above the line: closer to the target)")
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
     return save(figure, path)
 
 
 def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
-    """F0 over time of each waveform (1, S), on a scale on which equal steps are equal intervals.
+    """Plot F0 over time of each waveform, on a logarithmic scale, on which equal steps are equal intervals.
+
+    Args:
+        waves: Waveforms (1, S) by their label in the legend.
+        path: Image file to write.
+        title: Title of the plot.
+
+    Returns:
+        The file that was written.
 
     Raises:
         PluginError: matplotlib is not installed.
     """
     figure, axes = one_axes(8.0, 3.2)
-    for (label, wave), colour in zip(waves.items(), [GREY, BLUE, GREEN, ORANGE], strict=False):
+    for (label, wave), color in zip(waves.items(), [GREY, BLUE, GREEN, ORANGE], strict=False):
         f0_hz = f0_contour(wave)
         axes.plot(
-            np.arange(f0_hz.size) * HOP_SECONDS, np.where(f0_hz > 0, f0_hz, np.nan), color=colour, lw=1.6, label=label
+            np.arange(f0_hz.size) * HOP_SECONDS, np.where(f0_hz > 0, f0_hz, np.nan), color=color, lw=1.6, label=label
         )
     axes.set_yscale("log")
     low, high = axes.get_ylim()
@@ -75,13 +91,21 @@ def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path
 
 
 def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
-    """The log-mel spectrogram of each waveform (1, S) under the next, on one scale of time and of loudness.
+    """Plot the log-mel spectrograms of waveforms below each other, with the same time and loudness scales.
+
+    Args:
+        waves: Waveforms (1, S) by their title.
+        path: Image file to write.
+        title: Title of the whole figure.
+
+    Returns:
+        The file that was written.
 
     Raises:
         PluginError: matplotlib is not installed.
     """
     spec = MelSpec()
-    # In dB of the loudest of all; what is 80 dB below it is as dark as silence.
+    # In dB relative to the loudest value of all; anything 80 dB below it is drawn as silence.
     mels = {
         label: LogMel(spec)(wave.resample(spec.sample_rate_hz)).values[0].T.numpy() * 20 / np.log(10)
         for label, wave in waves.items()

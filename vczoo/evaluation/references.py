@@ -1,4 +1,4 @@
-"""Real recordings of the speakers of a trial list, by what they serve for: a manifest or folder in, paths out."""
+"""Real recordings of the speakers in a trial list, split into a matching set and held-out recordings."""
 
 from __future__ import annotations
 
@@ -19,41 +19,42 @@ __all__ = ["References", "place_manifest", "read_references"]
 
 @dataclass(frozen=True)
 class References:
-    """What is known of each speaker's real voice.
+    """Real recordings of each speaker, as paths by speaker name.
 
     Attributes:
-        matching: recordings that a system was, or will be, shown: its fine-tuning or matching set (the splits train
-            and validation). The centroid of similarity is made of them, and no source may be among them.
-        held_out: recordings that it was not shown (the split test): the ceiling.
+        matching: Recordings that a system is fine-tuned on or enrolls voices from (the splits train and validation).
+            Their mean embedding is the target of similarity, and no source may be among them.
+        held_out: Recordings that the system never sees (the split test). They score as the ceiling.
     """
 
     matching: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     held_out: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def merge(self, other: References) -> References:
-        """These, and of speakers that they do not know, the others'."""
+        """Add the recordings of speakers that only `other` has."""
         return References({**other.matching, **self.matching}, {**other.held_out, **self.held_out})
 
     def only(self, speakers: Iterable[str]) -> References:
-        """Those of some speakers."""
-        wanted = set(speakers)
+        """Return only the recordings of these speakers."""
+        names = set(speakers)
         return References(
-            {name: paths for name, paths in self.matching.items() if name in wanted},
-            {name: paths for name, paths in self.held_out.items() if name in wanted},
+            {name: paths for name, paths in self.matching.items() if name in names},
+            {name: paths for name, paths in self.held_out.items() if name in names},
         )
 
 
 def read_references(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> References:
-    """Read a manifest (.csv or .jsonl: path, speaker, split) or a folder SPEAKER/*.wav.
+    """Read references from a manifest (.csv or .jsonl: path, speaker, split) or a folder SPEAKER/*.wav.
 
-    A recording without a split serves for matching, so that all of a folder does. None is opened.
+    Recordings without a split belong to the matching set, so all recordings of a folder do. No recording is opened.
 
     Args:
-        path: of the manifest or folder.
-        root: what the manifest's paths are relative to; None for the manifest itself.
+        path: Path of the manifest or folder.
+        root: Folder that the manifest's paths are relative to; None for the manifest's own folder.
 
     Raises:
-        CorpusError: it is absent, has faults, or lists files that are not there: all of them, with lines.
+        CorpusError: The manifest or folder is missing, is malformed, or lists files that do not exist. The message
+            lists every problem with its line.
     """
     path = Path(os.path.abspath(path))
     if root is None or path.is_dir():
@@ -63,26 +64,31 @@ def read_references(path: str | os.PathLike[str], root: str | os.PathLike[str] |
 
 
 def place_manifest(manifest: str | os.PathLike[str], root: str | os.PathLike[str], out: Path) -> Path:
-    """Write a .csv manifest again with absolute paths: a frozen one is kept apart from the recordings that it lists.
+    """Copy a .csv manifest with absolute paths, for a published manifest that is stored apart from its recordings.
 
     Args:
-        manifest: whose paths are relative to `root`.
-        root: where the recordings are.
-        out: the file to make, which `finetune` and `read_references` take.
+        manifest: Manifest whose paths are relative to `root`.
+        root: Folder of the recordings.
+        out: File to write. `finetune` and `read_references` accept it.
+
+    Returns:
+        The file that was written, `out`.
 
     Raises:
-        CorpusError: it cannot be read, is no .csv, or has no column path.
+        CorpusError: The manifest cannot be read, is not a .csv file, or has no column path.
     """
     manifest, root = Path(manifest), Path(os.path.abspath(root))
     if manifest.suffix.lower() != ".csv":
-        raise CorpusError(f"{manifest}: a manifest with a root is a .csv file; write its paths out, or convert it")
+        raise CorpusError(
+            f"{manifest}: only a .csv manifest can have a root; convert it to .csv, or write absolute paths in it"
+        )
     try:
         reader = csv.DictReader(io.StringIO(manifest.read_text(encoding="utf-8-sig"), newline=""))
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{manifest}: cannot be read ({error})") from error
     names = list(reader.fieldnames or ())
     if "path" not in names:
-        raise CorpusError(f"{manifest}: no column path, got {', '.join(names) or 'nothing'}")
+        raise CorpusError(f"{manifest}: no column path, got {', '.join(names) or 'nothing'}; add it to the header")
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""Scores of systems in; a table for people and `metrics.json` out."""
+"""Evaluation report: the scores of systems as a table and as `metrics.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRICS = "metrics.json"
 FORMAT = 1
 Role = Literal["floor", "ceiling", "system"]
 
-# Figure, its name in a table, and which way is better: ↑ more, ↓ less.
+# Name of the figure and its title in a table. ↑: higher is better; ↓: lower is better.
 _COLUMNS = (
     ("similarity_to_target", "to target ↑"),
     ("similarity_to_source", "to source ↓"),
@@ -36,17 +36,18 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Scores:
-    """How a system did.
+    """The scores of one system.
 
     Attributes:
-        system: its name.
-        role: floor (unconverted), ceiling (what a part of a system, or no conversion at all, would reach) or system.
-        figures: by name, with intervals: similarity_to_target, similarity_to_source, nearer_to_target, eer, wer, cer
-            (and `wer:<ASR>`, `cer:<ASR>` of further ones), f0_correlation, f0_rmse_semitones, mcd_db,
-            dnsmos_overall, dnsmos_signal, dnsmos_background, real_time_factor. What does not apply is absent.
-        trials: the same, recording by recording.
-        finetune_seconds: what adapting it to the targets took; 0 for no adaptation, None where it is not known.
-        notes: what a reader must know of these figures.
+        system: Name of the system.
+        role: floor (the unconverted sources), ceiling (what one part of a system, or real speech, would reach) or
+            system.
+        figures: Figures by name, with intervals: similarity_to_target, similarity_to_source, nearer_to_target, eer,
+            wer, cer (and `wer:<ASR>`, `cer:<ASR>` of further recognizers), f0_correlation, f0_rmse_semitones, mcd_db,
+            dnsmos_overall, dnsmos_signal, dnsmos_background, real_time_factor. Figures that do not apply are absent.
+        trials: The same figures for each recording.
+        finetune_seconds: Seconds that adapting the system to the targets took; 0 for no adaptation, None if unknown.
+        notes: Sentences that a reader of these figures must know.
     """
 
     system: str
@@ -59,13 +60,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class Report:
-    """Systems that were scored on one trial list, in the order of the table.
+    """The scores of several systems on one trial list.
 
     Attributes:
-        scores: of floors, ceilings and systems.
-        setup: trial list, measuring models, seed, versions: what the figures depend on.
-        notes: what a reader of the whole table must know.
-        folder: where it was written with its plots; None where it was not.
+        scores: Scores of floors, ceilings and systems, in the order of the table.
+        setup: Everything that the figures depend on: trial list, measuring models, seed, versions.
+        notes: Sentences that a reader of the whole table must know.
+        folder: Folder that the report and its plots were written to; None if they were not written.
     """
 
     scores: tuple[Scores, ...]
@@ -74,19 +75,20 @@ class Report:
     folder: Path | None = None
 
     def rows(self, by: Literal["system", "measure"] = "system") -> list[dict[str, str]]:
-        """The table as rows of text, each figure with half its interval; a figure that does not apply is empty.
+        """Return the table as rows of text: each figure with half its interval; figures that do not apply are empty.
 
         Args:
-            by: system, a row each and a column a measure, for many; measure, the other way round, for a few.
+            by: What a row is. `system` gives one row per system and one column per measure, for many systems;
+                `measure` is the transposed table, for a few.
         """
         columns = [(name, title) for name, title in self._columns() if any(name in s.figures for s in self.scores)]
         rows = []
         for scores in self.scores:
             row = {"system": scores.system + "*" * bool(scores.notes)}
             row |= {title: _cell(scores.figures.get(name)) for name, title in columns}
-            if any(one.finetune_seconds is not None for one in self.scores):
-                known = scores.finetune_seconds
-                row["fine-tune s"] = "" if known is None else f"{known:.0f}"
+            if any(other.finetune_seconds is not None for other in self.scores):
+                seconds = scores.finetune_seconds
+                row["fine-tune s"] = "" if seconds is None else f"{seconds:.0f}"
             rows.append(row)
         if by == "system":
             return rows
@@ -95,11 +97,11 @@ class Report:
         ]
 
     def footnotes(self) -> list[str]:
-        """What belongs under the table, a line each."""
+        """Return the lines to print under the table: the report's notes and those of each system."""
         return [*self.notes, *(f"* {scores.system}: {note}" for scores in self.scores for note in scores.notes)]
 
     def to_plain(self) -> dict[str, Any]:
-        """The content of metrics.json: all but the folder."""
+        """Return the content of metrics.json: everything but the folder."""
         return {
             "format": FORMAT,
             "setup": dict(self.setup),
@@ -111,19 +113,19 @@ class Report:
         }
 
     def write(self, folder: Path) -> Path:
-        """Write metrics.json into a folder; return its path.
+        """Write metrics.json into a folder and return its path.
 
         Raises:
-            RunError: the disk refuses.
+            RunError: The file cannot be written.
         """
         try:
             write_text(folder / METRICS, json.dumps(_finite(self.to_plain()), indent=2, ensure_ascii=False) + "\n")
         except OSError as error:
-            raise RunError(f"{folder}: the figures cannot be written ({error}); choose another folder") from error
+            raise RunError(f"{folder}: {METRICS} cannot be written ({error}); choose another folder") from error
         return folder / METRICS
 
     def _columns(self) -> Sequence[tuple[str, str]]:
-        """The columns there can be: the rates of further recognisers stand beside those of the first."""
+        """Return all possible columns: the rates of further recognizers follow those of the first."""
         further = sorted({name for scores in self.scores for name in scores.figures if ":" in name})
         titles = [(name, f"{name[:3].upper()} {name.partition(':')[2]} ↓") for name in further]
         return (*_COLUMNS[:5], *sorted(titles, key=lambda pair: (pair[0][4:], pair[0][0] != "w")), *_COLUMNS[5:])
@@ -134,7 +136,7 @@ def _cell(value: Figure | None) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN; a figure that is none becomes null."""
+    """Replace NaN and infinity, which JSON lacks, by None."""
     change: Callable[[Any], Any] = _finite
     if isinstance(value, dict):
         return {key: change(item) for key, item in value.items()}

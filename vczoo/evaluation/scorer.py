@@ -1,11 +1,11 @@
-"""Trials, real speech and measuring models in; named systems' waveforms in; their scores out.
+"""Scoring of voice conversion systems on a trial list.
 
     evaluation = Evaluation(trials, references, load_measures())
-    made = evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
-    report = Report((evaluation.floor(), evaluation.score("mine", made)))
+    conversion = evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
+    report = Report((evaluation.floor(), evaluation.score("mine", conversion)))
 
-Measuring models are loaded once, and what does not depend on a system is measured once. Nothing here knows recipes
-or runs: a system is any function of a trial.
+Measuring models are loaded once, and whatever does not depend on a system is measured once. This module knows nothing
+of recipes or runs: a system is any function of a trial.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vczoo.evaluation.trials import Trial
 
 __all__ = ["FEWEST_FOR_EER", "Conversion", "Evaluation"]
 
-FEWEST_FOR_EER = 3  # real recordings of a target; fewer make no distribution of genuine pairs
+FEWEST_FOR_EER = 3  # real recordings of a target; fewer give no distribution of genuine pairs
 _MEANS = (
     "similarity_to_target",
     "similarity_to_source",
@@ -47,11 +47,11 @@ _MEANS = (
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a system made of the trials.
+    """The converted waveforms of one system.
 
     Attributes:
-        waves: (1, S) each, one a trial, of any rate.
-        seconds: that each took to compute; empty where it was not measured.
+        waves: Waveforms (1, S) of any rate, one per trial.
+        seconds: Seconds that each conversion took to compute; empty if this was not measured.
     """
 
     waves: tuple[Waveform, ...]
@@ -60,24 +60,24 @@ class Conversion:
 
 @dataclass(frozen=True)
 class _Item:
-    """A recording to score, and the trials that it stands for: one, or for real speech all that it serves."""
+    """A recording to score, and the trials that it belongs to: one, or several for real speech."""
 
     wave: Waveform
     trials: tuple[Trial, ...]
     seconds: float | None = None
-    says_the_same: bool = True
-    made: bool = True
+    same_text: bool = True  # as the trials' source
+    converted: bool = True
 
 
 class Evaluation:
-    """Scores systems on one trial list.
+    """Scores voice conversion systems on one trial list.
 
     Args:
-        trials: from `read_trials`, checked; at least one.
-        references: real speech of every voice in them; of source speakers, too, if there is some.
-        measures: the models that measure.
-        seed: of the bootstraps.
-        say: called with a line before each long step.
+        trials: Trials, at least one, as `read_trials` returns them.
+        references: Real speech of every voice in the trials and, if available, of the source speakers.
+        measures: Measuring models, from `load_measures`.
+        seed: Seed of the bootstrap resampling.
+        say: Function that is called with a status line before each long step.
     """
 
     def __init__(
@@ -94,21 +94,33 @@ class Evaluation:
 
     @property
     def sources(self) -> tuple[Waveform, ...]:
-        """The source of each trial, (1, S) at its own rate.
+        """The source waveform (1, S) of each trial, at its own rate.
 
         Raises:
-            AudioError: one cannot be read.
+            AudioError: A source cannot be read.
         """
         return tuple(self.material.read(trial.source) for trial in self.trials)
 
     def convert(self, make: Callable[[Trial, Waveform], Waveform]) -> Conversion:
-        """Make every trial's conversion, timed; the first is made twice, since a first call also loads."""
+        """Convert every trial and measure the time of each.
+
+        The first trial is converted twice, because a first call also loads and warms up.
+
+        Args:
+            make: Function that converts the source waveform (1, S) of a trial into the trial's voice.
+
+        Returns:
+            The converted waveforms, on the CPU, with their times.
+
+        Raises:
+            AudioError: A source cannot be read.
+        """
         make(self.trials[0], self.sources[0])
         waves, seconds = [], []
         for trial, source in zip(self.trials, self.sources, strict=True):
-            began = time.perf_counter()
+            start = time.perf_counter()
             waves.append(make(trial, source).to("cpu"))
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.perf_counter() - start)
         return Conversion(tuple(waves), tuple(seconds))
 
     def score(
@@ -120,14 +132,14 @@ class Evaluation:
         finetune_seconds: float | None = None,
         notes: Sequence[str] = (),
     ) -> Scores:
-        """Score what a system made of the trials.
+        """Score a system's conversions of the trials.
 
         Args:
-            system: its name in the table.
-            made: a waveform a trial, in their order.
-            role: of the row.
-            finetune_seconds: what adapting it to the targets took.
-            notes: that belong under the table.
+            system: Name of the system in the table.
+            made: Converted waveforms, one per trial, in the order of the trials.
+            role: Role of the system: floor, ceiling or system.
+            finetune_seconds: Seconds that adapting the system to the targets took; None if unknown.
+            notes: Sentences to print under the table.
         """
         seconds = made.seconds or (None,) * len(made.waves)
         items = [
@@ -136,17 +148,17 @@ class Evaluation:
         return self._score(system, role, items, finetune_seconds, notes)
 
     def floor(self) -> Scores:
-        """Score the sources as they are: what a system that does nothing gets."""
+        """Score the unconverted sources: the result of a system that does nothing."""
         return self.score("unconverted source", Conversion(self.sources), role="floor")
 
     def real_target(self) -> Scores | None:
-        """Score real speech of the targets that no system was shown; None where there is none.
+        """Score real speech of the targets that no system was trained on; None if there is none.
 
-        A parallel recording says what a source says and has word errors; what the references hold out has none.
+        Parallel recordings have the text of a source, so their word errors count; held-out references get none.
         """
         parallel = {trial.parallel for trial in self.trials}
         items = [
-            _Item(self.material.read(path), trials, says_the_same=path in parallel, made=False)
+            _Item(self.material.read(path), trials, same_text=path in parallel, converted=False)
             for path, trials in self.material.held_out().items()
         ]
         return self._score("real target", "ceiling", items, None, ()) if items else None
@@ -160,21 +172,21 @@ class Evaluation:
         figures = {name: self._figure([row[name] for row in rows if name in row]) for name in _MEANS}
         figures["eer"] = self._equal_error_rate(items, embeddings)
         for number, recogniser in enumerate(self.measures.recognisers):
-            heard = [row["asr"][recogniser.name] for row in rows if "asr" in row]
+            counts = [row["asr"][recogniser.name] for row in rows if "asr" in row]
             suffix = f":{recogniser.name}" if number else ""
-            for rate, wrong, of in (("wer", "word_errors", "words"), ("cer", "character_errors", "characters")):
-                figures[rate + suffix] = self._figure([one[wrong] for one in heard], [one[of] for one in heard])
+            for rate, errors, size in (("wer", "word_errors", "words"), ("cer", "character_errors", "characters")):
+                figures[rate + suffix] = self._figure([row[errors] for row in counts], [row[size] for row in counts])
         timed = [row for row in rows if "compute_seconds" in row]
-        spent, lasted = [row["compute_seconds"] for row in timed], [row["seconds"] for row in timed]
-        figures["real_time_factor"] = self._figure(spent, lasted)
-        known = {name: value for name, value in figures.items() if value is not None}
-        return Scores(system, role, known, tuple(rows), finetune_seconds, tuple(notes))
+        compute_seconds, seconds = [row["compute_seconds"] for row in timed], [row["seconds"] for row in timed]
+        figures["real_time_factor"] = self._figure(compute_seconds, seconds)
+        measured = {name: value for name, value in figures.items() if value is not None}
+        return Scores(system, role, measured, tuple(rows), finetune_seconds, tuple(notes))
 
     def _figure(self, amounts: Sequence[float], sizes: Sequence[float] | None = None) -> Figure | None:
         return figure(amounts, sizes, seed=self.seed)
 
     def _row(self, item: _Item, embedding: NDArray[np.float64]) -> Mapping[str, Any]:
-        """What is measured of one recording; what does not apply to it is absent."""
+        """Measure one recording; measures that do not apply to it are absent."""
         first, wave, material = item.trials[0], item.wave.resample(RATE_HZ), self.material
         to_target = float(embedding @ material.centroid(first.voice))
         to_source = float(np.mean([embedding @ material.centroid(trial.source_speaker) for trial in item.trials]))
@@ -189,12 +201,12 @@ class Evaluation:
         }
         if item.seconds is not None:
             row["compute_seconds"] = item.seconds
-        if item.says_the_same and self.measures.recognisers:
+        if item.same_text and self.measures.recognisers:
             row["asr"] = {
                 recogniser.name: material.errors(number, wave, item.trials)
                 for number, recogniser in enumerate(self.measures.recognisers)
             }
-        if item.made:
+        if item.converted:
             contours = compare_contours(material.contour(material.at_rate(first.source)), material.contour(wave))
             row |= {f"f0_{name}": value for name, value in vars(contours).items()} if contours else {}
             if first.parallel:
@@ -204,12 +216,12 @@ class Evaluation:
         return row
 
     def _equal_error_rate(self, items: Sequence[_Item], embeddings: NDArray[np.float64]) -> Figure | None:
-        """Each target's rate, averaged: pairs of real recordings against pairs of a conversion and a real one."""
+        """Average the targets' EERs: pairs of two real recordings against pairs of a conversion and a real one."""
         scores, genuine = [], []
         for voice in self.material.voices:
-            own = [index for index, item in enumerate(items) if item.trials[0].voice == voice]
+            of_voice = [index for index, item in enumerate(items) if item.trials[0].voice == voice]
             real = self.material.embeddings(voice)
-            if own and len(real) >= FEWEST_FOR_EER:
-                scores.append(embeddings[own] @ real.T)
+            if of_voice and len(real) >= FEWEST_FOR_EER:
+                scores.append(embeddings[of_voice] @ real.T)
                 genuine.append(genuine_scores(real))
         return stratified(scores, lambda i, rows: equal_error_rate(genuine[i], rows.ravel()), seed=self.seed)

@@ -1,12 +1,14 @@
-"""A trial list in, checked trials out: what is to be converted into whose voice. Every fault in one report.
+"""Trial lists: which recording to convert into which voice, read from a .csv file and checked.
 
-A trial list is a .csv file with a header and the columns
+A trial list has a header and the columns
 
 source           path of the recording to convert
-source_speaker   who speaks in it
-voice            whose voice it shall have
-text             what is said in it, if it is known
-parallel         path of the target saying the same sentence, if there is one
+source_speaker   name of its speaker
+voice            name of the voice to convert it into
+text             transcript of the recording; optional
+parallel         path of a recording of the target saying the same sentence; optional
+
+All faults of a list are reported together.
 """
 
 from __future__ import annotations
@@ -28,19 +30,19 @@ __all__ = ["Trial", "read_trials"]
 
 REQUIRED = ("source", "source_speaker", "voice")
 COLUMNS = (*REQUIRED, "text", "parallel")
-SHOWN = 25  # faults of one report; the rest are counted
+SHOWN = 25  # most faults that an error message lists; the rest are only counted
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One conversion to make.
+    """One conversion to make: a recording and a target voice.
 
     Attributes:
-        source: absolute path of the recording to convert.
-        source_speaker: who speaks in it.
-        voice: whose voice it shall have.
-        text: what is said in it; empty where it is not known.
-        parallel: absolute path of the target saying the same sentence, if there is one.
+        source: Absolute path of the recording to convert.
+        source_speaker: Name of the speaker of the recording.
+        voice: Name of the voice to convert it into.
+        text: Transcript of the recording; empty if it is unknown.
+        parallel: Absolute path of a recording of the target saying the same sentence; None if there is none.
     """
 
     source: Path
@@ -51,7 +53,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """For files: `<speaker>-<recording>-as-<voice>`."""
+        """Name of the trial, for file names: `<speaker>-<recording>-as-<voice>`."""
         return f"{self.source_speaker}-{self.source.stem}-as-{self.voice}"
 
 
@@ -66,24 +68,29 @@ def read_trials(
     """Read a trial list and check all of it.
 
     Args:
-        path: of the .csv file.
-        root: what its paths are relative to; None for its own folder.
-        references: real speech of the voices; each voice needs some. A source that is in a matching set is refused:
-            converting what a system was shown flatters it. Copies under other names are found, too.
-        shown: further recordings that the system was shown, its training data.
-        voices: those that the system has; None where it takes any.
+        path: Path of the .csv file.
+        root: Folder that the paths in it are relative to; None for the folder of the file.
+        references: Real speech of the voices; every voice needs some. A source that is in a matching set is an error,
+            because a system scores too well on recordings that it was trained on. Copies under other names are
+            detected, too.
+        shown: Further recordings that the system was trained on.
+        voices: Names of the voices that the system has; None if it accepts any.
+
+    Returns:
+        The trials, in the order of the list.
 
     Raises:
-        CorpusError: missing columns or files, duplicated pairs, unknown voices, voices without references, sources and
-            parallel recordings that the system was shown: all together, with line numbers.
+        CorpusError: The list has faults: missing columns or files, duplicate pairs, unknown voices, voices without
+            references, or sources and parallel recordings that the system was trained on. The message lists all of
+            them with line numbers.
     """
     path = Path(os.path.abspath(path))
     folder = Path(os.path.abspath(root)) if root is not None else path.parent
     faults: list[str] = []
     trials: list[tuple[int, Trial]] = []
     for line, row in _rows(path, faults):
-        trial, wrong = _trial(row, folder)
-        faults += [f"line {line}: {fault}" for fault in wrong]
+        trial, row_faults = _trial(row, folder)
+        faults += [f"line {line}: {fault}" for fault in row_faults]
         if trial:
             trials.append((line, trial))
     faults += _duplicates(trials)
@@ -91,9 +98,9 @@ def read_trials(
         faults += _unknown(trials, voices)
     if references is not None:
         faults += _without_references(trials, references, voices)
-        faults += _flattering(trials, [references, *([shown] if shown else [])])
+        faults += _seen_in_training(trials, [references, *([shown] if shown else [])])
     if not trials and not faults:
-        faults.append("no trial: a header alone, or nothing")
+        faults.append("no trials: the file is empty or has only a header")
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
@@ -103,7 +110,7 @@ def read_trials(
 
 def _rows(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark first
+        text = path.read_bytes().decode("utf-8-sig")  # spreadsheets write a byte order mark first
     except UnicodeDecodeError as error:
         raise CorpusError(f"trial list {path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
     except OSError as error:
@@ -114,12 +121,12 @@ def _rows(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str, str]]]
         missing = [name for name in REQUIRED if name not in names]
         unknown = [f"{name!r}{nearest(name, COLUMNS)}" for name in names if name not in COLUMNS]
         if missing:
-            faults.append(f"no column {', '.join(missing)}; it has {', '.join(names) or 'nothing'}")
+            faults.append(f"no column {', '.join(missing)}; the header is: {', '.join(names) or '(empty)'}")
         if unknown:
             faults.append(f"no such column: {' '.join(unknown)} Columns: {', '.join(COLUMNS)}")
         for row in reader:
             if None in row:
-                faults.append(f"line {reader.line_num}: more fields than columns; quote text that has a comma")
+                faults.append(f"line {reader.line_num}: more fields than columns; quote text that contains a comma")
             elif not missing:
                 yield reader.line_num, {name: (value or "").strip() for name, value in row.items()}
     except csv.Error as error:
@@ -130,7 +137,7 @@ def _trial(row: dict[str, str], folder: Path) -> tuple[Trial | None, list[str]]:
     faults = [f"no {name}" for name in REQUIRED if not row[name]]
     paths = {name: Path(os.path.abspath(folder / row[name])) for name in ("source", "parallel") if row.get(name)}
     faults += [
-        f"{name}: no such file: {file}; check the path, or give the folder that it is relative to"
+        f"{name}: no such file: {file}; check the path, or give the folder that it is relative to as root"
         for name, file in paths.items()
         if not file.is_file()
     ]
@@ -141,25 +148,25 @@ def _trial(row: dict[str, str], folder: Path) -> tuple[Trial | None, list[str]]:
 
 
 def _duplicates(trials: Sequence[tuple[int, Trial]]) -> list[str]:
-    first: dict[tuple[Path, str], int] = {}
+    first_line: dict[tuple[Path, str], int] = {}
     faults = []
     for line, trial in trials:
-        before = first.setdefault((trial.source.resolve(), trial.voice), line)
-        if before != line:
+        first = first_line.setdefault((trial.source.resolve(), trial.voice), line)
+        if first != line:
             faults.append(
-                f"line {line}: {trial.source.name} into {trial.voice!r} is in line {before} already; "
-                "it would count twice: remove one"
+                f"line {line}: {trial.source.name} into {trial.voice!r} is already in line {first} and would count "
+                "twice; remove one"
             )
     return faults
 
 
 def _unknown(trials: Sequence[tuple[int, Trial]], voices: Collection[str]) -> list[str]:
-    wanted: dict[str, int] = {}
+    line_of_voice: dict[str, int] = {}
     for line, trial in trials:
-        wanted.setdefault(trial.voice, line)
+        line_of_voice.setdefault(trial.voice, line)
     return [
         f"line {line}: no voice is called {voice!r}{nearest(voice, voices)} Voices: {', '.join(list(voices)[:12])}"
-        for voice, line in wanted.items()
+        for voice, line in line_of_voice.items()
         if voice not in voices
     ]
 
@@ -167,22 +174,25 @@ def _unknown(trials: Sequence[tuple[int, Trial]], voices: Collection[str]) -> li
 def _without_references(
     trials: Sequence[tuple[int, Trial]], references: References, voices: Collection[str] | None
 ) -> list[str]:
-    wanted: dict[str, int] = {}
+    line_of_voice: dict[str, int] = {}
     for line, trial in trials:
         if voices is None or trial.voice in voices:
-            wanted.setdefault(trial.voice, line)
+            line_of_voice.setdefault(trial.voice, line)
     return [
-        f"line {line}: no real recording of {voice!r} to compare with{nearest(voice, references.matching)} Give "
-        "references, a manifest or a folder SPEAKER/*.wav, that have some"
-        for voice, line in wanted.items()
+        f"line {line}: no real recording of {voice!r} to compare with{nearest(voice, references.matching)} Add some "
+        "to the references (a manifest or a folder SPEAKER/*.wav)"
+        for voice, line in line_of_voice.items()
         if not references.matching.get(voice)
     ]
 
 
-def _flattering(trials: Sequence[tuple[int, Trial]], shown: Sequence[References]) -> list[str]:
-    """Trials whose recordings the system was shown, found by path and by content."""
+def _seen_in_training(trials: Sequence[tuple[int, Trial]], shown: Sequence[References]) -> list[str]:
+    """Faults of trials whose recordings, by path or by content, are in a matching or training set."""
     speaker_of = {
-        file.resolve(): speaker for known in shown for speaker, files in known.matching.items() for file in files
+        file.resolve(): speaker
+        for references in shown
+        for speaker, files in references.matching.items()
+        for file in files
     }
     by_size: dict[int, list[Path]] = {}
     for file in speaker_of:
@@ -196,20 +206,21 @@ def _flattering(trials: Sequence[tuple[int, Trial]], shown: Sequence[References]
                 hashes[file] = hashlib.file_digest(stream, "sha256").digest()
         return hashes[file]
 
-    def found(file: Path) -> Path | None:
-        """The recording of the system's that a file is, or is a copy of."""
+    def training_file(file: Path) -> Path | None:
+        """Return the training recording that `file` is, or is a copy of."""
         if file in speaker_of:
             return file
-        return next((known for known in by_size.get(file.stat().st_size, []) if content(known) == content(file)), None)
+        same_size = by_size.get(file.stat().st_size, [])
+        return next((candidate for candidate in same_size if content(candidate) == content(file)), None)
 
     faults = []
     for line, trial in trials:
         for role, recording in (("source", trial.source), ("parallel", trial.parallel)):
-            if recording and (known := found(recording.resolve())):
-                copy = "" if known == recording.resolve() else f", as {known}"
-                whose = f"the matching or training set of {speaker_of[known]!r}{copy}"
+            if recording and (match := training_file(recording.resolve())):
+                copy = "" if match == recording.resolve() else f", as {match}"
                 faults.append(
-                    f"line {line}: {role} {recording.name} is in {whose}: it would flatter. Take a recording that no "
-                    "system was shown"
+                    f"line {line}: {role} {recording.name} is in the matching or training set of "
+                    f"{speaker_of[match]!r}{copy}, so its scores would be too good; choose a recording that the system "
+                    "was not trained on"
                 )
     return faults

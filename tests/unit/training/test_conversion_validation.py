@@ -194,6 +194,6 @@ def test_a_recipe_is_not_judged_by_a_model_that_it_uses(
         name = family = "mel-conv"  # the demo's backbone
 
     told = [*small, "training.criterion=similarity"]
-    with pytest.raises(VczooError, match="it would measure what was optimised"):
+    with pytest.raises(VczooError, match="it would measure what was optimized"):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", told, progress=False, measures=Measures(Ear()))
     assert not (tmp_path / "run").exists()
