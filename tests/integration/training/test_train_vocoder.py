@@ -316,7 +316,7 @@ def test_weights_that_leave_nothing_to_learn_from() -> None:
         ({"mel_weight": 0, "stft_weight": 0}, "nothing trains before the discriminators join"),
         (
             {"mel_weight": 0, "stft_weight": 0, "adversarial_weight": 0, "feature_weight": 0, "adversarial_from": 0},
-            "every weight is 0",
+            "every loss weight is 0",
         ),
     ):
         with pytest.raises(RecipeError, match=message):
