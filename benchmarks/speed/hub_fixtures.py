@@ -72,7 +72,7 @@ class Speakers:
         from transformers import WhisperConfig, WhisperModel
 
         from vczoo_torchvision import weights_of
-        from vczoo_torchvision.adapter import cached
+        from vczoo_torchvision.weights import cached
         from vczoo_transformers import models
 
         torch.manual_seed(0)

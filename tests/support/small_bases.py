@@ -74,7 +74,7 @@ class Bases:
         from torchvision.models import get_model
 
         from vczoo_torchvision import weights_of
-        from vczoo_torchvision.adapter import HEADS, cached
+        from vczoo_torchvision.weights import HEADS, cached
 
         self.patch.setenv("TORCH_HOME", str(self.folder / "torch"))
         with torch.device("meta"):
@@ -100,7 +100,8 @@ class Bases:
         from torchaudio import pipelines
         from torchaudio.models import wav2vec2_model, wavlm_model
 
-        from vczoo_torchaudio import BUNDLES, adapter, weights_of
+        from vczoo_torchaudio import BUNDLES, build, weights_of
+        from vczoo_torchaudio.weights import cached
 
         self.patch.setenv("TORCH_HOME", str(self.folder / "torch"))
         bundle = getattr(pipelines, BUNDLES[model])
@@ -110,8 +111,8 @@ class Bases:
         outline = (wavlm_model if bundle._model_type == "WavLM" else wav2vec2_model)(**params).state_dict()
         # The list knows the checksum of the published file.
         weights = replace(weights_of(model)[0], sha256="")
-        self.patch.setattr(adapter, "weights_of", lambda _: (weights,))
-        return self._in_cache(adapter.cached(weights), outline, overrides)
+        self.patch.setattr(build, "weights_of", lambda _: (weights,))
+        return self._in_cache(cached(weights), outline, overrides)
 
     def whisper(self, model: str, *overrides: str) -> Base:
         """In the repository on the Hub of a listed Whisper; the network is narrower than the published one."""
@@ -142,14 +143,14 @@ class Bases:
         No option is needed: the recipe names it.
         """
         pytest.importorskip("vczoo_vocos")
-        from vczoo_vocos import adapter
+        from vczoo_vocos import build
 
-        outline = adapter.build_published(weights="random").state_dict()
+        outline = build.build_published(weights="random").state_dict()
         torch.save(drawn(outline, 7), self.folder / "vocos.bin")
         content = (self.folder / "vocos.bin").read_bytes()
-        commit = self.hub.put(adapter.MEL_24KHZ.source, {"pytorch_model.bin": content})
-        registered = replace(adapter.MEL_24KHZ, sha256=hashlib.sha256(content).hexdigest(), revision=commit)
-        self.patch.setattr(adapter, "MEL_24KHZ", registered)
+        commit = self.hub.put(build.MEL_24KHZ.source, {"pytorch_model.bin": content})
+        registered = replace(build.MEL_24KHZ, sha256=hashlib.sha256(content).hexdigest(), revision=commit)
+        self.patch.setattr(build, "MEL_24KHZ", registered)
         return ()
 
     def _in_cache(self, path: Path, outline: Mapping[str, Tensor], overrides: tuple[str, ...]) -> Base:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import vczoo
 from vczoo_timm import models
-from vczoo_timm.adapter import build
+from vczoo_timm.build import build
 from vczoo_timm.network import create, cut
 
 FAMILIES = {  # model: stages

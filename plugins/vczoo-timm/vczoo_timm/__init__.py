@@ -13,7 +13,7 @@ __all__ = ["generated_with", "models", "vczoo_entries", "weights_of"]
 
 vczoo_api = "1"
 
-BYTES_PER_PARAMETER = 4  # almost all of timm's files are float32; their true sizes are known on the Hub alone
+BYTES_PER_PARAMETER = 4  # almost all of timm's files are float32; only the Hub knows their exact sizes
 
 
 @cache
@@ -22,37 +22,37 @@ def _file() -> dict[str, Any]:
 
 
 def generated_with() -> str:
-    """The version of timm that `models.json` was written with."""
+    """The version of timm that `models.json` was generated with."""
     return str(_file()["timm"])
 
 
 def models() -> dict[str, dict[str, Any]]:
-    """Each model's line of `models.json`: its staging, stages, parameters, settings and weights."""
+    """Each model's entry in `models.json`: its staging, stages, parameters, settings and weights."""
     return _file()["models"]  # type: ignore[no-any-return]
 
 
 def weights_of(model: str) -> tuple[vczoo.Weights, ...]:
     """The registered weights of a model, timm's default first."""
     line = models()[model]
-    found = []
+    registered = []
     for tag, terms in line["weights"].items():
-        licence, repository = terms if isinstance(terms, list) else (terms, f"timm/{model}.{tag}")
-        found.append(vczoo.Weights(tag, repository, licence, line["parameters"] * BYTES_PER_PARAMETER))
-    return tuple(found)
+        license_id, repository = terms if isinstance(terms, list) else (terms, f"timm/{model}.{tag}")
+        registered.append(vczoo.Weights(tag, repository, license_id, line["parameters"] * BYTES_PER_PARAMETER))
+    return tuple(registered)
 
 
 @vczoo.hookimpl
 def vczoo_entries() -> list[vczoo.Entry]:
-    """A backbone for each model that runs on a log-mel image."""
+    """One backbone for each model that runs on a log-mel image."""
     entries = []
     for model, line in models().items():
         coarse = "time_stride" in line
-        note = ", 320 ms a frame" if coarse else ""
+        note = ", 320 ms per frame" if coarse else ""
         entries.append(
             vczoo.Entry(
                 name=f"timm/{model}",
                 kind="backbone",
-                factory="vczoo_timm.adapter:" + ("build_coarse" if coarse else "build"),
+                factory="vczoo_timm.build:" + ("build_coarse" if coarse else "build"),
                 summary=f"timm's {model} on log-mels, {line['stages']} stages{note}",
                 licence="Apache-2.0",
                 source="https://github.com/huggingface/pytorch-image-models",

@@ -1,9 +1,9 @@
-"""Write `models.json`: which of timm's models run on a log-mel image, how they are cut, and their weights.
+"""Writes `models.json`: which of timm's models run on a log-mel image, how they are cut, and their weights.
 
     python -m vczoo_timm.generate [--processes 2] [--only PATTERN]
 
-Each model is built on torch's meta device, so that no weights are made, and is run in the adapter on images of
-80 mels and two widths. Those that fail are left out; the reason goes to standard error.
+Each model is built on torch's meta device, so no weights are made, and runs as a backbone on images of 80 mels and two
+widths. Models that fail are left out, with the reason on standard error.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import timm
 import torch
 
 from vczoo import ContractError, VisionBackbone
-from vczoo_timm.checkpoint import config_of
 from vczoo_timm.network import create, cut, staging_of
+from vczoo_timm.weights import config_of
 
 __all__ = ["describe", "main"]
 
@@ -40,32 +40,32 @@ SPDX = {
 }
 
 
-def licence(name: str | None) -> str:
-    """An SPDX identifier for a licence in timm's words."""
+def license_id(name: str | None) -> str:
+    """The SPDX identifier of a license in timm's notation."""
     if not name or name == "unknown":
         return "unknown"
     return SPDX.get(name, f"LicenseRef-{name}")
 
 
 def weights(model: str) -> dict[str, Any]:
-    """A model's tags on the Hub, the default first: the licence, and the repository where it is not timm/MODEL.TAG."""
+    """A model's tags on the Hub, the default first: the license, and the repository if it is not timm/MODEL.TAG."""
     default = config_of(model).tag
     tags = [name.partition(".")[2] for name in timm.list_pretrained(model + ".*")]
-    found: dict[str, Any] = {}
+    terms: dict[str, Any] = {}
     for tag in sorted(tags, key=lambda tag: tag != default):
         cfg = config_of(f"{model}.{tag}")
-        if cfg.hf_hub_id:  # the others are pickles at an address
+        if cfg.hf_hub_id:  # the others are pickles on a web server
             usual = cfg.hf_hub_id == f"timm/{model}.{tag}"
-            found[tag] = licence(cfg.license) if usual else [licence(cfg.license), cfg.hf_hub_id]
-    return found
+            terms[tag] = license_id(cfg.license) if usual else [license_id(cfg.license), cfg.hf_hub_id]
+    return terms
 
 
 def probe(model: str, staging: str, settings: dict[str, bool], row_multiple: int, time_stride: int) -> int:
-    """Build and run a model in the adapter; give the number of its stages.
+    """Build a model, run it as a backbone, and return the number of its stages.
 
     Raises:
-        ContractError: the width of its map does not follow that of the image.
-        Exception: whatever timm raises where it cannot.
+        ContractError: The width of its feature map does not follow that of the image.
+        Exception: timm cannot build or run the model; the type is timm's.
     """
     with torch.device("meta"), torch.no_grad():
         network = create(model, staging, settings)
@@ -77,7 +77,7 @@ def probe(model: str, staging: str, settings: dict[str, bool], row_multiple: int
             version = activation._version
             after = module(activation)
             if activation._version != version:
-                raise ContractError(f"stage {name} writes into its input, which may be a cached file")
+                raise ContractError(f"stage {name} writes into its input, which may be a cached activation")
             activation = after
     columns = OTHER_WIDTH * backbone.mel_spec.hop_length // backbone.spec.hop_length
     if activation.shape[3] != columns:
@@ -86,9 +86,9 @@ def probe(model: str, staging: str, settings: dict[str, bool], row_multiple: int
 
 
 def describe(model: str) -> tuple[str, dict[str, Any] | str]:
-    """A model's line of the file, or why it is left out."""
+    """A model's name, with its entry for the file or the reason why it is left out."""
     if model.startswith(FAULTY):
-        return model, "it looks up positions that images of another size do not have, which shapes alone do not show"
+        return model, "it reads positions that images of another size do not have, which shapes do not show"
     try:
         with torch.device("meta"):
             features = timm.create_model(model, features_only=True)
@@ -123,11 +123,11 @@ def main(arguments: list[str] | None = None) -> None:
     lines: dict[str, dict[str, Any]] = {}
     names = timm.list_models(options.only)
     with multiprocessing.get_context("spawn").Pool(options.processes, maxtasksperchild=20) as pool:
-        for model, found in pool.imap(describe, names, chunksize=10):
-            if isinstance(found, str):
-                sys.stderr.write(f"{model}: left out: {found}\n")
+        for model, result in pool.imap(describe, names, chunksize=10):
+            if isinstance(result, str):
+                sys.stderr.write(f"{model}: left out: {result}\n")
             else:
-                lines[model] = found
+                lines[model] = result
     body = ",\n".join(f"{json.dumps(name)}: {json.dumps(line)}" for name, line in lines.items())
     options.out.write_text(f'{{"timm": {json.dumps(timm.__version__)}, "models": {{\n{body}\n}}}}\n', "utf-8")
     sys.stderr.write(f"{len(lines)} of {len(names)} models written to {options.out.name}\n")

@@ -1,10 +1,10 @@
-"""A timm model's name in, its network out: modules to be run one by one, image in and feature map out.
+"""timm networks cut into stages that run one after the other, from an image to a feature map.
 
-Four stagings, chosen once per model by `vczoo_timm.generate`:
+There are four stagings; `vczoo_timm.generate` chooses one for each model:
 
-- layers: timm's `FeatureListNet`, cut after each layer that it returns;
-- blocks: EfficientNet and MobileNetV3, the stem and then each group of blocks;
-- tokens: VisionTransformer and Eva, the embedding and then four groups of blocks;
+- layers: timm's `FeatureListNet`, cut after each layer whose output it returns;
+- blocks: EfficientNet and MobileNetV3, cut into the stem and each group of blocks;
+- tokens: VisionTransformer and Eva, cut into the embedding and four groups of blocks;
 - trunk: anything else that timm's `features_only` can run, as one stage.
 """
 
@@ -19,12 +19,12 @@ from timm.models import FeatureDictNet
 from torch import Tensor, nn
 
 from vczoo import Stage
-from vczoo_timm.tokens import choose_stages, cut_tokens
+from vczoo_timm.vision_transformer import choose_stages, cut_tokens
 
 __all__ = ["STAGINGS", "create", "cut", "staging_of"]
 
 STAGINGS = ("layers", "blocks", "tokens", "trunk")
-IMAGE_WIDTH = 128  # mel frames of the probe; a multiple of every network's stride in time
+IMAGE_WIDTH = 128  # mel frames of the probe, a multiple of every network's stride in time
 TOKEN_MODELS = ("VisionTransformer", "VisionTransformerDistilled", "Eva")
 
 
@@ -41,14 +41,14 @@ class PadRows(nn.Module):
 
 
 class Trunk(nn.Module):
-    """A whole `features_only` network; its last feature map is what it gives."""
+    """A whole `features_only` network that returns its last feature map."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, F, T) -> the last feature map, in the network's own layout."""
+        """(B, 3, F, T) -> the last feature map, in the layout of the network."""
         features: list[Tensor] = self.network(image)
         return features[-1]
 
@@ -70,7 +70,7 @@ class First(nn.Module):
 
 
 def staging_of(network: nn.Module) -> str:
-    """The staging of a network that `timm.create_model(…, features_only=True)` gave."""
+    """The staging of a network that `timm.create_model(…, features_only=True)` returned."""
     if isinstance(network, FeatureDictNet):
         return "layers"
     if type(network).__name__ in ("EfficientNetFeatures", "MobileNetV3Features"):
@@ -80,11 +80,12 @@ def staging_of(network: nn.Module) -> str:
 
 
 def create(model: str, staging: str, settings: Mapping[str, Any]) -> nn.Module:
-    """Build a timm network with random weights, its classifier left out.
+    """Build a timm network with random weights and without a classifier.
 
     Args:
-        model: timm's name, without a tag.
-        settings: what timm must be told so that the network reads images of any width.
+        model: The name that timm gives the model, without a tag.
+        staging: One of `STAGINGS`.
+        settings: Arguments for timm that let the network read images of any width.
     """
     if staging == "tokens":
         # The whole model, since features_only would drop the final norm.
@@ -102,12 +103,14 @@ def cut(
     out_stage: int | None = None,
     row_multiple: int = 1,
 ) -> tuple[Stage, ...]:
-    """Cut a network into stages, each an activation to the next; parameters past `out_stage` are let go.
+    """Cut a network into stages that pass one activation on. Parameters after `out_stage` are dropped.
 
     Args:
-        num_mels: height of the image.
-        row_multiple: what the height is padded to a multiple of; only where the network cannot run otherwise.
-        out_stage: how many stages are kept, from the input on; None keeps all.
+        network: A network from `create`.
+        staging: One of `STAGINGS`.
+        num_mels: The height of the image.
+        out_stage: The number of stages to keep, counted from the input; None keeps all.
+        row_multiple: The height is padded to a multiple of this, for networks that cannot run otherwise.
 
     Raises:
         ContractError: out_stage is out of range.
@@ -121,15 +124,15 @@ def cut(
     if row_multiple > 1:
         stages[0] = Stage(stages[0].name, nn.Sequential(PadRows(row_multiple), stages[0].module))
     stages = _merge(stages, network, num_mels)
-    kept = stages[: choose_stages(len(stages), out_stage)]
+    stages = stages[: choose_stages(len(stages), out_stage)]
     if str(getattr(network, "output_fmt", "")).endswith("NHWC"):
-        name, module = kept[-1]
-        kept[-1] = Stage(name, nn.Sequential(module, ChannelsFirst()))
-    return tuple(kept)
+        name, module = stages[-1]
+        stages[-1] = Stage(name, nn.Sequential(module, ChannelsFirst()))
+    return tuple(stages)
 
 
 def _layers(network: Any) -> list[Stage]:
-    """A FeatureListNet's modules, in order, cut after each one that it returns."""
+    """The modules of a FeatureListNet, in order, cut after each one whose output it returns."""
     stages: list[Stage] = []
     modules: list[nn.Module] = []
     for name, module in network.named_children():
@@ -141,7 +144,7 @@ def _layers(network: Any) -> list[Stage]:
 
 
 def _blocks(network: Any) -> list[Stage]:
-    """EfficientNet's and MobileNetV3's stem and groups of blocks, up to the last that features_only returns."""
+    """The stem and groups of blocks of EfficientNet or MobileNetV3, up to the last that features_only returns."""
     stem = [network.conv_stem, network.bn1]
     if hasattr(network, "act1"):
         stem.append(network.act1)
@@ -155,20 +158,20 @@ def _blocks(network: Any) -> list[Stage]:
 
 @torch.no_grad()
 def _merge(parts: list[Stage], network: nn.Module, num_mels: int) -> list[Stage]:
-    """Join a part that gives several tensors to the next: between stages there is one activation."""
+    """Join parts that return several tensors to the next part, so that stages pass one tensor on."""
     training = network.training
     network.eval()
     stages: list[Stage] = []
-    waiting: list[nn.Module] = []
+    pending: list[nn.Module] = []
     device = next(network.parameters()).device
     activation: Any = torch.zeros(1, 3, num_mels, IMAGE_WIDTH, device=device)
     for name, module in parts:
-        waiting.append(module)
+        pending.append(module)
         activation = module(activation)
         if isinstance(activation, Tensor):
-            stages.append(Stage(name, waiting[0] if len(waiting) == 1 else nn.Sequential(*waiting)))
-            waiting = []
-    if waiting:
-        stages.append(Stage(parts[-1].name, nn.Sequential(*waiting, First())))
+            stages.append(Stage(name, pending[0] if len(pending) == 1 else nn.Sequential(*pending)))
+            pending = []
+    if pending:
+        stages.append(Stage(parts[-1].name, nn.Sequential(*pending, First())))
     network.train(training)
     return stages

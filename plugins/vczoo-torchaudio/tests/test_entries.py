@@ -8,7 +8,7 @@ from torchaudio.models import wavlm_model
 from vczoo import Entry
 from vczoo.testing import conformance_tests
 from vczoo_torchaudio import BUNDLES, generate, layers_of, vczoo_entries, weights_of
-from vczoo_torchaudio.adapter import build
+from vczoo_torchaudio.build import build
 
 ENTRIES = {entry.name: entry for entry in vczoo_entries()}
 

@@ -13,7 +13,7 @@ __all__ = ["BUNDLES", "layers_of", "vczoo_entries", "weights_of"]
 
 vczoo_api = "1"
 
-# Each model with torchaudio's bundle that is its default; `generate` adds those of the same architecture.
+# Each model and its default bundle. `generate` adds the other bundles of the same architecture.
 BUNDLES = {
     "wavlm-base": "WAVLM_BASE",
     "wavlm-base-plus": "WAVLM_BASE_PLUS",
@@ -35,7 +35,7 @@ XLSR53_PAPER = "2006.13979"
 
 @cache
 def _table() -> dict[str, Any]:
-    """What `generate` found of each model."""
+    """The layers and weights of each model, as written by `generate`."""
     table: dict[str, Any] = json.loads(Path(__file__).with_name("bundles.json").read_text(encoding="utf-8"))
     return table
 
@@ -46,19 +46,19 @@ def weights_of(model: str) -> tuple[vczoo.Weights, ...]:
 
 
 def layers_of(model: str) -> int:
-    """How many transformer layers a model has."""
+    """The number of transformer layers of a model."""
     return int(_table()[model]["layers"])
 
 
 @vczoo.hookimpl
 def vczoo_entries() -> list[vczoo.Entry]:
-    """A backbone for each architecture."""
+    """One backbone for each architecture."""
     return [
         vczoo.Entry(
             name=f"torchaudio/{model}",
             kind="backbone",
-            factory="vczoo_torchaudio.adapter:build",
-            summary=f"torchaudio's {BUNDLES[model]} on waveforms, {layers_of(model)} layers, 20 ms a frame",
+            factory="vczoo_torchaudio.build:build",
+            summary=f"torchaudio's {BUNDLES[model]} on waveforms, {layers_of(model)} layers, 20 ms per frame",
             licence="BSD-2-Clause",
             paper="arXiv:" + (XLSR53_PAPER if model.endswith("xlsr53") else PAPERS[model.partition("-")[0]]),
             source="https://docs.pytorch.org/audio",

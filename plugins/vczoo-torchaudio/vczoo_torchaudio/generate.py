@@ -20,8 +20,8 @@ __all__ = ["main", "table"]
 
 SERVER = "https://download.pytorch.org/torchaudio/models/"
 BYTES_PER_PARAMETER = 4
-LICENCES = {"MIT License": "MIT", "CC BY-NC 4.0": "CC-BY-NC-4.0"}  # as torchaudio's documentation calls them
-# torchaudio publishes no checksums. This one is recorded by a public project that hashed the file it was given.
+LICENSES = {"MIT License": "MIT", "CC BY-NC 4.0": "CC-BY-NC-4.0"}  # as torchaudio's documentation calls them
+# torchaudio publishes no checksums. This one comes from a public project that hashed the file it downloaded.
 CHECKSUMS = {"WAVLM_BASE_PLUS": "136a3e720c04f2c77bf7a4dc6a3868b14d5a2c145a988114b733cb1a8428be98"}
 # Fine-tuned for speech recognition, of the same architecture and input as the model that they are weights of.
 TUNED = {
@@ -51,11 +51,11 @@ def _weights(name: str) -> dict[str, Any]:
     bundle = getattr(pipelines, name)
     with torch.device("meta"):
         network = (wavlm_model if bundle._model_type == "WavLM" else wav2vec2_model)(**bundle._params)
-    stated = re.search("under (" + "|".join(LICENCES) + ")", re.sub(r"\s+", " ", bundle.__doc__))
+    stated = re.search("under (" + "|".join(LICENSES) + ")", re.sub(r"\s+", " ", bundle.__doc__))
     return {
         "name": name,
         "source": SERVER + bundle._path,
-        "licence": LICENCES[stated[1]] if stated else "unknown",
+        "licence": LICENSES[stated[1]] if stated else "unknown",
         "size_bytes": BYTES_PER_PARAMETER * sum(tensor.numel() for tensor in network.parameters()),
         "sha256": CHECKSUMS.get(name, ""),
     }
@@ -64,9 +64,9 @@ def _weights(name: str) -> dict[str, Any]:
 def main() -> None:
     """Write the file."""
     lines = []
-    for model, found in table().items():
-        weights = ",\n    ".join(json.dumps(line) for line in found["weights"])
-        lines.append(f'{json.dumps(model)}: {{"layers": {found["layers"]}, "weights": [\n    {weights}]}}')
+    for model, line in table().items():
+        weights = ",\n    ".join(json.dumps(entry) for entry in line["weights"])
+        lines.append(f'{json.dumps(model)}: {{"layers": {line["layers"]}, "weights": [\n    {weights}]}}')
     Path(__file__).with_name("bundles.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 
 

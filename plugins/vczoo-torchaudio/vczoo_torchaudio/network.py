@@ -1,10 +1,10 @@
-"""`SpeechBackbone`: waveform in, the frames of one transformer layer out. WavLM, HuBERT and wav2vec 2.0 share it.
+"""`SpeechBackbone`: WavLM, HuBERT or wav2vec 2.0, read after one of its transformer layers.
 
-A frame reads 400 samples and the next one stands 320 later. With 200 samples of silence before a recording and 199
-after it, frame t is centred on sample 320 t, as centred mel frames are, and S samples have S / 320 frames, rounded up.
+A frame covers 400 samples, and frames are 320 samples apart. The recording is padded with 200 zeros before and 199
+after, so frame t is centered on sample 320 t, like a centered mel frame, and S samples give ceil(S / 320) frames.
 
-A recording of more than half a minute is run in windows, since attention costs the square of what it sees. Windows
-overlap by twice the context; what stands nearer than the context to a window's inner edge is dropped.
+Recordings longer than 30 s run in windows, because the cost of attention grows with the square of the length. Windows
+overlap by twice the context, and frames closer than the context to an inner edge of a window are dropped.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ RECEPTIVE_FIELD = 400  # samples that one frame of the convolutions reads
 PADDING = (RECEPTIVE_FIELD // 2, RECEPTIVE_FIELD // 2 - 1)  # before and after
 WINDOW_FRAMES = 30 * SAMPLE_RATE_HZ // HOP_LENGTH
 CONTEXT_FRAMES = 2 * SAMPLE_RATE_HZ // HOP_LENGTH
-FRAMES_AT_ONCE = 2 * WINDOW_FRAMES  # bounds memory, however long a recording is
+FRAMES_AT_ONCE = 2 * WINDOW_FRAMES  # limits memory, however long the recording is
 
 
 class SpeechBackbone(Backbone):
     """The first layers of a WavLM, HuBERT or wav2vec 2.0 model (torchaudio; arXiv:2110.13900, 2106.07447, 2006.11477).
 
     Args:
-        model: torchaudio's `Wav2Vec2Model`, cut after the layer that is read.
-        stage_layers: transformer layers to a stage; the convolutions, with all that stands before the first layer,
-            are one stage by themselves.
-        normalise: whether the model was trained on waveforms of mean 0 and deviation 1.
-        window_frames, context_frames: of a window, and of what is dropped at each of its inner edges.
+        model: A torchaudio `Wav2Vec2Model`, cut after the layer whose output is returned.
+        stage_layers: The number of transformer layers per stage. The convolutions and everything else before the
+            first layer are a stage of their own.
+        normalise: Whether the model was trained on waveforms with mean 0 and standard deviation 1.
+        window_frames: The length of a window, in frames.
+        context_frames: The number of frames dropped at each inner edge of a window.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class SpeechBackbone(Backbone):
         return tuple(Stage(name, module) for name, module in self.trunk.items())
 
     def prepare(self, wave: Waveform) -> Tensor:
-        """(B, S) -> (B, S + 399), or (B * windows, samples of a window), the windows of an item side by side."""
+        """(B, S) -> (B, S + 399), or (B * windows, samples of a window), the windows of an item next to each other."""
         length = int(wave.lengths.max())
         samples = wave.samples[:, :length]
         if self.normalise:
@@ -86,14 +87,14 @@ class SpeechBackbone(Backbone):
         starts = window_starts(count, self.window_frames, self.context_frames)
         windows = activation.view(len(lengths), len(starts), *activation.shape[1:])
         bounds = window_bounds(starts, self.window_frames, count)
-        kept = [
+        parts = [
             windows[:, index, bounds[index] - start : bounds[index + 1] - start] for index, start in enumerate(starts)
         ]
-        return Frames(torch.cat(kept, dim=1), lengths)
+        return Frames(torch.cat(parts, dim=1), lengths)
 
 
 def window_starts(num_frames: int, window_frames: int, context_frames: int) -> list[int]:
-    """The first frame of each window: they overlap by twice the context, and the last one ends with the recording."""
+    """The first frame of each window. Windows overlap by twice the context; the last ends with the recording."""
     if num_frames <= window_frames:
         return [0]
     last = num_frames - window_frames
@@ -101,7 +102,7 @@ def window_starts(num_frames: int, window_frames: int, context_frames: int) -> l
 
 
 def window_bounds(starts: list[int], window_frames: int, num_frames: int) -> list[int]:
-    """Where one window takes over from the one before, in the middle of their overlap, from 0 to `num_frames`."""
+    """The frames at which one window hands over to the next, in the middle of their overlap, from 0 to `num_frames`."""
     seams = [(before + window_frames + start) // 2 for before, start in pairwise(starts)]
     return [0, *seams, num_frames]
 
@@ -115,7 +116,7 @@ class Features(nn.Module):
         self.extractor = model.feature_extractor
         self.projection = model.encoder.feature_projection
         self.position = transformer.pos_conv_embed
-        # Where this norm stands after the last layer instead, torchaudio's `extract_features` leaves it out.
+        # In models that have this norm after the last layer, torchaudio's `extract_features` leaves it out.
         self.norm = transformer.layer_norm if transformer.layer_norm_first else nn.Identity()
         self.dropout = transformer.dropout
 
@@ -133,15 +134,15 @@ class Layers(nn.Module):
     """Some of the transformer layers: (R, T, C) -> (R, T, C). No layer is dropped in training.
 
     Args:
-        layers: the layers.
-        first: the attention of the model's first layer. WavLM's holds the embedding of relative positions that every
-            layer uses; it belongs to that layer's stage and is only referred to here.
+        layers: The transformer layers.
+        first: The attention of the model's first layer. In WavLM it holds the embedding of relative positions that
+            every layer uses. It belongs to that layer's stage; this module only refers to it.
     """
 
     def __init__(self, layers: list[nn.Module], first: Any) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self._first = (first,)  # in a tuple, so that it is not a child of this module
+        self._first = (first,)  # in a tuple, so that torch does not register it as a child of this module
 
     def forward(self, frames: Tensor) -> Tensor:
         """(R, T, C) -> (R, T, C)."""
@@ -158,7 +159,7 @@ class Layers(nn.Module):
 
 
 def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor, num_frames: int) -> Tensor:
-    """Run a function on so many rows at a time as memory bears."""
+    """Apply a function to the rows in parts of at most `FRAMES_AT_ONCE` frames, to limit memory."""
     at_once = max(1, FRAMES_AT_ONCE // max(1, num_frames))
     if rows.shape[0] <= at_once:
         return function(rows)

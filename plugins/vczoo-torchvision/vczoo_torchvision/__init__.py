@@ -17,19 +17,21 @@ MODELS = (
     *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")),
     *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
 )
-# torchvision publishes its weights under its own licence, except those that it took over from amdegroot/ssd.pytorch,
-# for which it states none.
-LICENCE = "BSD-3-Clause"
+# torchvision publishes its weights under its own license, except those that it took from amdegroot/ssd.pytorch,
+# for which it states no license.
+LICENSE = "BSD-3-Clause"
 FOREIGN = ("IMAGENET1K_FEATURES",)
 
 
 @cache
 def _table() -> dict[str, tuple[vczoo.Weights, ...]]:
-    """The weights of each model, from `weights.json`."""
-    lines = json.loads(Path(__file__).with_name("weights.json").read_text(encoding="utf-8"))
+    """The weights of each model, read from `weights.json`."""
+    table = json.loads(Path(__file__).with_name("weights.json").read_text(encoding="utf-8"))
     return {
-        model: tuple(vczoo.Weights(licence="unknown" if line["name"] in FOREIGN else LICENCE, **line) for line in found)
-        for model, found in lines.items()
+        model: tuple(
+            vczoo.Weights(licence="unknown" if line["name"] in FOREIGN else LICENSE, **line) for line in entries
+        )
+        for model, entries in table.items()
     }
 
 
@@ -40,12 +42,12 @@ def weights_of(model: str) -> tuple[vczoo.Weights, ...]:
 
 @vczoo.hookimpl
 def vczoo_entries() -> list[vczoo.Entry]:
-    """A backbone for each VGG and ResNet."""
+    """One backbone for each VGG and ResNet."""
     return [
         vczoo.Entry(
             name=f"torchvision/{model}",
             kind="backbone",
-            factory="vczoo_torchvision.adapter:build",
+            factory="vczoo_torchvision.build:build",
             summary=f"torchvision's {model} on log-mels, 5 stages",
             licence="BSD-3-Clause",
             paper="arXiv:" + PAPERS[model.rstrip("_bn0123456789")],

@@ -20,10 +20,10 @@ BYTES_PER_MEBIBYTE = 1024 * 1024  # the unit of torchvision's `_file_size`, whic
 
 def table() -> dict[str, list[dict[str, Any]]]:
     """Each model's weights, torchvision's default first."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    weights_by_model: dict[str, list[dict[str, Any]]] = {}
     for model in MODELS:
         registered = get_model_weights(model)
-        found[model] = [
+        weights_by_model[model] = [
             {
                 "name": weights.name,
                 "source": weights.url,
@@ -32,12 +32,12 @@ def table() -> dict[str, list[dict[str, Any]]]:
             }
             for weights in sorted(registered, key=lambda weights: weights != registered.DEFAULT)
         ]
-    return found
+    return weights_by_model
 
 
 def main() -> None:
     """Write the file."""
-    body = ",\n".join(f"{json.dumps(model)}: {json.dumps(found)}" for model, found in table().items())
+    body = ",\n".join(f"{json.dumps(model)}: {json.dumps(lines)}" for model, lines in table().items())
     Path(__file__).with_name("weights.json").write_text("{\n" + body + "\n}\n", "utf-8")
 
 

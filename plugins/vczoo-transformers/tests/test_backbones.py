@@ -11,8 +11,8 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor, 
 
 import vczoo
 from vczoo.testing import check_backbone
-from vczoo_transformers.adapter import build, build_auto
-from vczoo_transformers.windows import Windows
+from vczoo_transformers.build import build, build_auto
+from vczoo_transformers.windowing import Windows
 
 Small = Callable[[str], tuple[Any, Path]]
 TINY_EN = Path(__file__).resolve().parents[4] / "shared" / "models" / "whisper-tiny.en"
@@ -138,7 +138,7 @@ def test_frame_t_is_centred_on_sample_320_t(small: Small, name: str) -> None:
 
 @pytest.mark.parametrize(("num_mels", "seconds"), [(80, 30), (128, 30)])
 def test_whisper_mel_is_that_of_its_feature_extractor(num_mels: int, seconds: int) -> None:
-    from vczoo_transformers.whisper import WhisperMel
+    from vczoo_transformers.backbones.whisper import WhisperMel
 
     samples = 0.1 * torch.randn(2, seconds * 16000)
     extractor = WhisperFeatureExtractor(feature_size=num_mels)

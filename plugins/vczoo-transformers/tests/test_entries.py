@@ -7,7 +7,7 @@ from vczoo import Entry
 from vczoo.testing import conformance_tests
 from vczoo_transformers import VOCODERS, models, vczoo_entries
 from vczoo_transformers.families import family_of
-from vczoo_transformers.folder import make_config
+from vczoo_transformers.pretrained_folder import make_config
 
 TRAINED_ALONE = {"whisper"}  # what is published of it has a decoder, which is most of its size
 

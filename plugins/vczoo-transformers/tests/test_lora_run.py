@@ -117,7 +117,7 @@ def test_a_run_without_its_adapted_stage_is_refused(recipe: Path, voices: Path, 
     stored = tensors_of(tmp_path / "run")
     lost = next(name for name in stored if name.startswith("backbone.layer2."))
     save_file({name: value for name, value in stored.items() if name != lost}, tmp_path / "run" / "model.safetensors")
-    with pytest.raises(vczoo.VczooError, match=r"holds \d+ tensors, vczoo.yaml says \d+"):
+    with pytest.raises(vczoo.VczooError, match=r"holds \d+ tensors, but vczoo.yaml says \d+"):
         vczoo.load(tmp_path / "run")
 
 

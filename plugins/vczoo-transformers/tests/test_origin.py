@@ -16,7 +16,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig, UnivNetConfig, 
 
 import vczoo
 from vczoo_transformers import VOCODERS, models
-from vczoo_transformers.adapter import build, build_auto
+from vczoo_transformers.build import build, build_auto
 from vczoo_transformers.vocoders import build_hifigan, build_univnet
 
 Small = Callable[[str], tuple[Any, Path]]

@@ -116,6 +116,6 @@ def test_the_folder_of_another_vocoder(tmp_path: Path) -> None:
 
 def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("vczoo_transformers.hub.try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr("vczoo_transformers.weights_files.try_to_load_from_cache", lambda *_, **__: None)
     with pytest.raises(vczoo.WeightsError, match=r"51 MB, microsoft/speecht5_hifigan .*HF_HUB_OFFLINE is set"):
         build_hifigan()

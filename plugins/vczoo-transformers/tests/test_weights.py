@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import vczoo
-from vczoo_transformers import hub
-from vczoo_transformers.adapter import build, build_auto
-from vczoo_transformers.checkpoint import Checkpoint, load_checkpoint
+from vczoo_transformers import weights_files
+from vczoo_transformers.build import build, build_auto
+from vczoo_transformers.weights import Checkpoint, load_checkpoint
 
 Small = Callable[[str], tuple[Any, Path]]
 PROJECTION = "trunk.features.projection.projection.weight"
@@ -77,7 +77,7 @@ def test_shards_are_read(folder: Path) -> None:
     found = build_auto(str(folder)).state_dict()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     (folder / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(vczoo.WeightsError, match=r"names model-00002-of-00002\.safetensors, which is not there"):
+    with pytest.raises(vczoo.WeightsError, match=r"names model-00002-of-00002\.safetensors, which is missing"):
         build_auto(str(folder))
 
 
@@ -119,9 +119,9 @@ def test_a_folder_without_configuration(folder: Path) -> None:
     [
         ("{", "not a JSON file"),
         ("[]", "holds a list"),
-        ("{}", "names no model_type"),
-        ('{"model_type": "wav2vec3"}', "knows no model_type 'wav2vec3'"),
-        ('{"model_type": "bert"}', "is a bert, which is no audio encoder .* whisper, wav2vec2-bert, wav2vec2"),
+        ("{}", "has no model_type"),
+        ('{"model_type": "wav2vec3"}', "does not know the model_type 'wav2vec3'"),
+        ('{"model_type": "bert"}', "is a bert, which is not an audio encoder .* whisper, wav2vec2-bert, wav2vec2"),
         ('{"model_type": "wav2vec2", "hidden_size": "wide"}', "not a configuration of a wav2vec2"),
     ],
 )
@@ -173,7 +173,7 @@ def test_unknown_weights_list_the_known() -> None:
 
 @pytest.mark.parametrize("model", ["absent", "./absent", "a/b/c", "a/b@"])
 def test_neither_folder_nor_repository(model: str) -> None:
-    with pytest.raises(vczoo.VczooError, match=r"neither a folder that is there nor .* owner/name\[@revision\]"):
+    with pytest.raises(vczoo.VczooError, match=r"neither an existing folder nor .* owner/name\[@revision\]"):
         build_auto(model)
 
 
@@ -211,9 +211,9 @@ class FakeHub:
 def fake_hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     fake = FakeHub(folder, tmp_path / "cache")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(hub, "HfApi", lambda: fake)
+    monkeypatch.setattr(weights_files, "HfApi", lambda: fake)
     for name in ("snapshot_download", "try_to_load_from_cache"):
-        monkeypatch.setattr(hub, name, getattr(fake, name))
+        monkeypatch.setattr(weights_files, name, getattr(fake, name))
     return fake
 
 
@@ -264,7 +264,7 @@ class Code:
 
 def test_code_in_a_pickle_does_not_run(fake_hub: FakeHub, folder: Path, tmp_path: Path) -> None:
     as_pickle(folder, {"encoder": Code(tmp_path / "ran")})
-    with pytest.raises(vczoo.WeightsError, match="not a file of tensors alone"):
+    with pytest.raises(vczoo.WeightsError, match="holds only tensors"):
         build_auto("owner/name")
     assert not (tmp_path / "ran").exists()
 
@@ -288,10 +288,10 @@ def test_a_pickle_without_a_checksum_is_not_opened(
     path.unlink()
     path.write_bytes(content)  # a file system without links
     said = SimpleNamespace(etag=hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda _: said)
+    monkeypatch.setattr(weights_files, "get_hf_file_metadata", lambda _: said)
     assert build_auto("owner/name").spec.channels == 16
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(vczoo.WeightsError, match="its checksum is not known"):
+    with pytest.raises(vczoo.WeightsError, match="its checksum is unknown"):
         build_auto("owner/name")
 
 
@@ -299,7 +299,7 @@ def test_a_pickle_that_holds_something_else(tmp_path: Path) -> None:
     path = tmp_path / "pytorch_model.bin"
     torch.save({"model": {"weight": torch.zeros(1)}}, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(vczoo.WeightsError, match="a mapping of names to tensors was expected"):
+    with pytest.raises(vczoo.WeightsError, match="expected a mapping of names to tensors"):
         load_checkpoint(
             torch.nn.Linear(1, 1), Checkpoint("it", vczoo.Origin.of_path(path), (path,), digest), landmark="weight"
         )
@@ -325,7 +325,7 @@ def test_a_refused_download_is_one_clear_error(fake_hub: FakeHub, monkeypatch: p
         raise ConnectionError("no route")
 
     monkeypatch.setattr(fake_hub, "model_info", refuse)
-    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    monkeypatch.setattr(weights_files, "snapshot_download", refuse)
     with pytest.raises(vczoo.WeightsError, match=r"cannot be downloaded \(no route\)"):
         build("wavlm-base")
     with pytest.raises(vczoo.WeightsError, match=r"cannot be downloaded \(no route\)"):

@@ -54,24 +54,24 @@ VOCODERS: dict[str, dict[str, Any]] = {
 
 @cache
 def models() -> dict[str, dict[str, Any]]:
-    """Each listed encoder's line of `models.json`: repository, licence, size, paper and configuration."""
+    """Each listed encoder's entry in `models.json`: repository, license, size, paper and configuration."""
     return json.loads(Path(__file__).with_name("models.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def weights_of(model: str) -> tuple[vczoo.Weights, ...]:
-    """The registered weights of a listed model. Revisions are not pinned: the list is made offline."""
+    """The registered weights of a listed model. Revisions are not pinned, because the list was made offline."""
     line = (models() | VOCODERS)[model]
     return (vczoo.Weights("hub", line["source"], line["licence"], line["size_bytes"]),)
 
 
 @vczoo.hookimpl
 def vczoo_entries() -> list[vczoo.Entry]:
-    """A backbone for each listed encoder, one for any other, and the vocoders."""
+    """A backbone for each listed encoder, one for any other encoder, the vocoders, and LoRA."""
     entries = [
         vczoo.Entry(
             name=f"transformers/{model}",
             kind="backbone",
-            factory="vczoo_transformers.adapter:build",
+            factory="vczoo_transformers.build:build",
             summary=f"{line['source']}, an audio encoder of transformers",
             licence="Apache-2.0",
             paper=line["paper"],
@@ -86,7 +86,7 @@ def vczoo_entries() -> list[vczoo.Entry]:
         vczoo.Entry(
             name="transformers/auto",
             kind="backbone",
-            factory="vczoo_transformers.adapter:build_auto",
+            factory="vczoo_transformers.build:build_auto",
             summary="a Whisper, wav2vec 2.0, HuBERT, WavLM, data2vec, UniSpeech or w2v-BERT from a folder or the Hub",
             licence="Apache-2.0",
             source=SOURCE,
@@ -111,7 +111,7 @@ def vczoo_entries() -> list[vczoo.Entry]:
             name="transformers/lora",
             kind="freezing",
             factory="vczoo_transformers.lora:Lora",
-            summary="adapters of low rank (peft) in the linear layers of any backbone; all else is frozen",
+            summary="low-rank adapters (peft) in the linear layers of any backbone; everything else is frozen",
             licence="Apache-2.0",
             paper="arXiv:2106.09685",
             source="https://github.com/huggingface/peft",

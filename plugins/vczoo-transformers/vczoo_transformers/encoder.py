@@ -1,4 +1,4 @@
-"""`EncoderBackbone`: a transformer over audio, in stages: what makes its first input, then groups of its layers."""
+"""`EncoderBackbone`: a transformer encoder of audio, cut into a feature stage and groups of layers."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vczoo import Backbone, ContractError, Frames, FrameSpec, Stage
-from vczoo_transformers.windows import Windows, by_rows
+from vczoo_transformers.windowing import Windows, by_rows
 
 __all__ = ["SAMPLE_RATE_HZ", "WINDOW_SECONDS", "EncoderBackbone", "Group", "check_layer", "grouped"]
 
-SAMPLE_RATE_HZ = 16000  # of every encoder here
-WINDOW_SECONDS = 30  # what Whisper reads at once; the others were trained on less, and read as much
-CONTEXT_SHARE = 15  # a window's part that is context at each of its cuts: 2 s of 30
+SAMPLE_RATE_HZ = 16000  # of every encoder in this package
+WINDOW_SECONDS = 30  # the length of Whisper's input; the others were trained on shorter recordings
+CONTEXT_SHARE = 15  # the context at each cut is this fraction of a window: 2 s of 30 s
 
 
 class EncoderBackbone(Backbone):
-    """What the encoders share; each family says how a waveform becomes the input of its first stage.
+    """The base class of the encoders. Each family defines `prepare`, which makes the input of the first stage.
 
     Args:
-        features: the first stage: what `prepare` gives -> (B, T, C).
-        groups: the layers up to the one that is read, in stages, (B, T, C) -> (B, T, C).
-        hop_length: samples from one frame to the next.
-        channels: width of a frame.
-        window_frames: frames that are read at once.
+        features: The first stage: output of `prepare` -> (B, T, C).
+        groups: The layers up to the one whose output is returned, in stages: (B, T, C) -> (B, T, C).
+        hop_length: The number of samples from one frame to the next.
+        channels: The number of channels of a frame.
+        window_frames: The number of frames in a window.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class EncoderBackbone(Backbone):
         return tuple(Stage(name, module) for name, module in self.trunk.items())
 
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
-        """(B * windows, T, C) -> (B, T', C). All items are of one length: nothing else shares a batch."""
+        """(B * windows, T, C) -> (B, T', C). All items have the same length, because a batch holds only such items."""
         count = int(lengths.max())
         return Frames(self.windows.join(activation, count)[:, :count], lengths)
 
 
 class Group(nn.Module):
-    """Some layers of a transformer, one after the other: (B, T, C) -> (B, T, C)."""
+    """Consecutive layers of a transformer: (B, T, C) -> (B, T, C)."""
 
     def __init__(self, layers: Sequence[nn.Module], last: nn.Module | None = None) -> None:
         super().__init__()
@@ -54,48 +54,48 @@ class Group(nn.Module):
         self.last = last
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Run the layers, and what stands after the model's last one."""
+        """Run the layers, and the norm after the model's last layer."""
         return by_rows(self.run, frames, frames.shape[1])
 
     def run(self, frames: Tensor) -> Tensor:
-        """As `forward`, all rows at once."""
+        """Like `forward`, but with all rows at once."""
         for layer in self.layers:
             frames = self.step(layer, frames)
         return self.last(frames) if self.last is not None else frames
 
     def step(self, layer: nn.Module, frames: Tensor) -> Tensor:
-        """Run one layer, whose first output are its frames."""
-        made = layer(frames, None)
-        return made[0] if isinstance(made, tuple) else made  # type: ignore[no-any-return]
+        """Run one layer and return its frames, which are its first output."""
+        output = layer(frames, None)
+        return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
 
 
 def grouped(num_layers: int, size: int) -> list[tuple[str, range]]:
-    """The stages of so many layers, `size` in each: their names, which count from 1, and the layers, from 0.
+    """Group layers into stages of `size` layers: their names, which count from 1, and their layers, from 0.
 
     Raises:
         ContractError: size is below 1.
     """
     if size < 1:
-        raise ContractError(f"stage_layers is how many layers make a stage, 1 or more; got {size}")
-    found = []
+        raise ContractError(f"stage_layers is the number of layers per stage, 1 or more; got {size}")
+    stages = []
     for first in range(0, num_layers, size):
         layers = range(first, min(first + size, num_layers))
         name = f"layer{first + 1}" if len(layers) == 1 else f"layers{first + 1}-{layers.stop}"
-        found.append((name, layers))
-    return found
+        stages.append((name, layers))
+    return stages
 
 
 def check_layer(name: str, layer: int | None, num_layers: int) -> int:
-    """The layer that is read; None is the last.
+    """The number of the layer whose output is returned; None means the last.
 
     Raises:
-        ContractError: the model has no such layer.
+        ContractError: The model has no such layer.
     """
     if layer is None:
         return num_layers
     if not 0 <= layer <= num_layers:
         raise ContractError(
-            f"{name} has {num_layers} layers: layer is 0 (what enters the first) to {num_layers} (after the last), "
+            f"{name} has {num_layers} layers: layer is 0 (the input of the first) to {num_layers} (after the last), "
             f"got {layer}"
         )
     return layer

@@ -1,4 +1,4 @@
-"""The families of encoders: a configuration in; how its encoder and its backbone are made out."""
+"""Families of encoders: how to build, load and cut each model type of transformers."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from vczoo import ContractError
-from vczoo_transformers.conformer import ConformerBackbone
+from vczoo_transformers.backbones.w2v_bert import ConformerBackbone
+from vczoo_transformers.backbones.wav2vec2 import WaveBackbone, wave_encoder
+from vczoo_transformers.backbones.whisper import WhisperBackbone, whisper_encoder
 from vczoo_transformers.encoder import EncoderBackbone
-from vczoo_transformers.wave import WaveBackbone, wave_encoder
-from vczoo_transformers.whisper import WhisperBackbone, whisper_encoder
 
 __all__ = ["Family", "family_of"]
 
 
 @dataclass(frozen=True)
 class Family:
-    """Encoders that are made, loaded and cut alike.
+    """Encoders that are built, loaded and cut in the same way.
 
     Attributes:
-        layers_field: what their configuration calls the number of layers.
-        landmark: a tensor that each of them has, by whose name theirs are found in a checkpoint.
-        make: the encoder with random weights and so many layers.
-        wrap: the backbone of an encoder, given `stage_layers`, whether the model's last layer is read, and whether
-            its waveforms are normalised.
+        layers_field: The configuration's field for the number of layers.
+        landmark: The name of a tensor that every encoder of the family has; it locates the encoder in a checkpoint.
+        make: Builds an encoder with random weights from a configuration and a number of layers.
+        wrap: Makes a backbone from an encoder, `stage_layers`, whether the model's last layer is read, and whether its
+            waveforms are normalized.
     """
 
     layers_field: str
@@ -67,11 +67,11 @@ def family_of(where: str, config: PreTrainedConfig) -> Family:
     """The family of a configuration.
 
     Raises:
-        ContractError: it is no audio encoder, or one that cannot be cut into stages yet.
+        ContractError: It is not an audio encoder, or vczoo cannot cut it into stages yet.
     """
     if config.model_type not in FAMILIES:
         raise ContractError(
-            f"{where} is a {config.model_type}, which is no audio encoder that can be read layer by layer; "
-            f"these are: {', '.join(FAMILIES)}"
+            f"{where} is a {config.model_type}, which is not an audio encoder that vczoo can read layer by layer; "
+            f"supported are: {', '.join(FAMILIES)}"
         )
     return FAMILIES[config.model_type]

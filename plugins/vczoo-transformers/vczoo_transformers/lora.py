@@ -1,7 +1,7 @@
-"""LoRA as a freezing strategy, through peft: a backbone in; the same one with adapters in its linear layers out.
+"""LoRA as a freezing strategy: low-rank adapters (peft) in the linear layers of a backbone.
 
-`prepare` puts them in before training, `finish` adds what they learnt to the weights and takes them out again: what
-is stored of a run is a backbone like any other, and needs no peft. Source: arXiv:2106.09685.
+`prepare` adds the adapters before training. `finish` merges them into the weights and removes them, so a saved run is
+an ordinary backbone and needs no peft. Source: arXiv:2106.09685.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from vczoo import Backbone, ContractError, Freezing, Waveform
 
 __all__ = ["Lora"]
 
-ADAPTER = "vczoo"  # what peft calls ours
-PROBE_SECONDS = 0.5  # of noise, which tells the linear layers that a backbone runs
+ADAPTER = "vczoo"  # the name of our adapters in peft
+PROBE_SECONDS = 0.5  # of noise, run to find the linear layers that a backbone calls
 
 
 class Lora(Freezing):
-    """Everything is frozen but adapters of low rank beside linear layers; any backbone that has such layers.
+    """Freezes everything except low-rank adapters, for any backbone with linear layers.
 
-    Layers whose weights a network reads without running them (WavLM's attention does) get none: theirs would learn
-    nothing.
+    Some networks, such as WavLM's attention, read the weights of a linear layer without calling it. Such layers get no
+    adapter, because it would learn nothing.
 
     Args:
-        rank: of an adapter: it has rank * (inputs + outputs) parameters.
-        alpha: what an adapter's output is multiplied by, times the rank.
-        targets: last parts of the names of the linear layers that get adapters, [q_proj, v_proj] say; none names all.
-        trainable_stages: how many stages, from the last backwards, get adapters; None is all.
+        rank: The rank of an adapter, which has rank * (inputs + outputs) parameters.
+        alpha: The scale of the adapters: their output is multiplied by alpha / rank.
+        targets: The last parts of the names of the linear layers that get adapters, such as [q_proj, v_proj]; if
+            empty, all linear layers do.
+        trainable_stages: The number of stages that get adapters, counted from the last; None means all.
 
     Raises:
         ContractError: rank, alpha or trainable_stages is out of range.
@@ -50,53 +51,53 @@ class Lora(Freezing):
         if alpha < 1:
             raise ContractError(f"alpha is 1 or more, got {alpha}")
         if trainable_stages is not None and trainable_stages < 1:
-            raise ContractError(f"trainable_stages is 1 or more, or not given, got {trainable_stages}")
+            raise ContractError(f"trainable_stages is 1 or more, or is left out; got {trainable_stages}")
         self.rank, self.alpha = rank, alpha
         self.targets, self.trainable_stages = tuple(targets), trainable_stages
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """1 for the stages that may have adapters, 0 for those before them."""
+        """1 for the stages that may have adapters, 0 for the stages before them."""
         free = num_stages if self.trainable_stages is None else min(self.trainable_stages, num_stages)
         return (0.0,) * (num_stages - free) + (1.0,) * free
 
     def trains(self, module: nn.Module) -> bool:
-        """Whether this is a part of an adapter."""
+        """Whether the module is a part of an adapter."""
         return bool(getattr(module, "is_adapter", False))
 
     def prepare(self, backbone: Backbone) -> None:
-        """Put adapters in; what the backbone gives does not change, since an adapter's second matrix starts at 0.
+        """Add the adapters. The output of the backbone does not change, because their second matrices start at 0.
 
-        Torch's global random state decides what the first one starts at.
+        The first matrices are drawn from torch's global random state.
 
         Raises:
-            ContractError: there is no linear layer to adapt, or none of a name in `targets`.
+            ContractError: There is no linear layer to adapt, or none with a name in `targets`.
         """
         run = _linears_that_run(backbone)
         stages = backbone.stages()
-        found: set[str] = set()
+        adapted: set[str] = set()
         for stage, multiplier in zip(stages, self.multipliers(len(stages), 0), strict=True):
             names = [
                 name
                 for name, module in stage.module.named_modules()
-                if multiplier and name and id(module) in run and self._wants(name)
+                if multiplier and name and id(module) in run and self._is_target(name)
             ]
             if not names:
                 continue
-            found |= {name.rpartition(".")[2] for name in names}
+            adapted |= {name.rpartition(".")[2] for name in names}
             config = LoraConfig(
                 r=self.rank,
                 lora_alpha=self.alpha,
                 target_modules="|".join(re.escape(name) for name in names),
             )
             inject_adapter_in_model(config, stage.module, adapter_name=ADAPTER)
-        if missing := sorted(set(self.targets) - found):
+        if missing := sorted(set(self.targets) - adapted):
             raise ContractError(
-                f"no linear layer called {', '.join(missing)} runs in the stages that are to train; "
+                f"no linear layer called {', '.join(missing)} runs in the stages to train; "
                 f"these do: {', '.join(sorted(_names(backbone, run)))}"
             )
-        if not found:
+        if not adapted:
             raise ContractError(
-                "LoRA adapts linear layers, and the stages that are to train run none; use partial or another strategy"
+                "LoRA adapts linear layers, but the stages to train run none; use partial or another strategy"
             )
         for _, _, layer in _adapted(backbone):
             for part in (layer.lora_A, layer.lora_B, layer.lora_dropout):
@@ -104,10 +105,10 @@ class Lora(Freezing):
                     module.is_adapter = True  # type: ignore[assignment]
 
     def finish(self, backbone: Backbone) -> None:
-        """Add what the adapters learnt to the weights, and take them out.
+        """Merge the adapters into the weights and remove them.
 
         Raises:
-            ContractError: an adapter holds NaN or infinity.
+            ContractError: An adapter holds NaN or infinity.
         """
         for parent, name, layer in list(_adapted(backbone)):
             try:
@@ -116,16 +117,16 @@ class Lora(Freezing):
                 raise ContractError(f"the adapter of {name} holds NaN or infinity: training diverged") from error
             setattr(parent, name, layer.get_base_layer())
         for stage in backbone.stages():
-            if hasattr(stage.module, "peft_config"):  # else peft would take the next adapters for a second set
+            if hasattr(stage.module, "peft_config"):  # otherwise peft would add the next adapters as a second set
                 del stage.module.peft_config
-        backbone.hold(())  # what was held in eval mode is no longer there
+        backbone.hold(())  # the modules held in eval mode no longer exist
 
-    def _wants(self, name: str) -> bool:
+    def _is_target(self, name: str) -> bool:
         return not self.targets or name.rpartition(".")[2] in self.targets
 
 
 def _linears_that_run(backbone: Backbone) -> set[int]:
-    """The linear layers, by identity, that are called when the backbone runs."""
+    """The ids of the linear layers that are called when the backbone runs."""
     run: set[int] = set()
     linears = [module for module in backbone.modules() if isinstance(module, nn.Linear)]
     hooks = [module.register_forward_hook(lambda module, *_: run.add(id(module))) for module in linears]
@@ -145,7 +146,7 @@ def _linears_that_run(backbone: Backbone) -> set[int]:
 
 
 def _adapted(backbone: Backbone) -> Iterator[tuple[nn.Module, str, LoraLayer]]:
-    """Each adapted layer, its name in the module that holds it, and that module."""
+    """Each adapted layer, with its parent module and its name there."""
     for stage in backbone.stages():
         for parent in stage.module.modules():
             for name, child in parent.named_children():

@@ -1,4 +1,4 @@
-"""Log-mel Frames in, waveforms out: transformers' HiFi-GAN of SpeechT5, and UnivNet."""
+"""Vocoders of transformers: SpeechT5's HiFi-GAN, and UnivNet."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from transformers import PreTrainedModel, SpeechT5HifiGan, UnivNetModel
 
 from vczoo import Frames, MelSpec, Origin, Vocoder, Waveform
 from vczoo_transformers import VOCODERS, weights_of
-from vczoo_transformers.checkpoint import load_checkpoint
-from vczoo_transformers.folder import make_config
-from vczoo_transformers.hub import locate
+from vczoo_transformers.pretrained_folder import make_config
+from vczoo_transformers.weights import load_checkpoint
+from vczoo_transformers.weights_files import locate
 
 __all__ = ["HifiGanVocoder", "UnivNetVocoder", "build_hifigan", "build_univnet"]
 
 LANDMARK = "conv_pre.weight"
-UNIVNET_RATE_HZ = 24000  # its configuration does not say; UnivNetFeatureExtractor does
+UNIVNET_RATE_HZ = 24000  # not in its configuration; from UnivNetFeatureExtractor
 NOISE_SEED = 0
-END_FRAMES = 10  # of silence after the end, where UnivNet otherwise makes a noise; as its authors do
+END_FRAMES = 10  # of silence after the end, as UnivNet's authors do; without it, UnivNet makes a noise there
 
 
 class _MelVocoder(Vocoder):
-    """A network over whole recordings; those of one length run as one batch, since its convolutions pad."""
+    """A vocoder for whole recordings. Recordings of one length run as a batch, because the convolutions pad."""
 
     accepts: MelSpec
 
@@ -43,8 +43,9 @@ class _MelVocoder(Vocoder):
         samples = frames.values.new_zeros(len(frames), int(frames.lengths.max()) * hop)
         for count in sorted(set(frames.lengths.tolist())):
             rows = torch.nonzero(frames.lengths == count).flatten()
-            made = self.speak(frames.values[rows, :count])
-            samples = samples.index_copy(0, rows, nn.functional.pad(made, (0, samples.shape[1] - made.shape[1])))
+            waveforms = self.speak(frames.values[rows, :count])
+            padded = nn.functional.pad(waveforms, (0, samples.shape[1] - waveforms.shape[1]))
+            samples = samples.index_copy(0, rows, padded)
         return Waveform(samples, self.accepts.sample_rate_hz, frames.lengths * hop)
 
 
@@ -75,7 +76,7 @@ class HifiGanVocoder(_MelVocoder):
 
 
 class UnivNetVocoder(_MelVocoder):
-    """UnivNet, which shapes noise by the mel; the same noise each time. Source: arXiv:2106.07889."""
+    """UnivNet, which shapes noise by the mel. The noise has a fixed seed. Source: arXiv:2106.07889."""
 
     def __init__(self, network: UnivNetModel) -> None:
         config: Any = network.config
@@ -109,16 +110,16 @@ class UnivNetVocoder(_MelVocoder):
 def build_hifigan(weights: str = "pretrained") -> HifiGanVocoder:
     """Build SpeechT5's HiFi-GAN.
 
-    Its repository may hold a pytorch_model.bin alone, which is checked against its checksum and then read with
+    If its repository holds only a pytorch_model.bin, that file is checked against its checksum and then read with
     `weights_only`.
 
     Args:
-        weights: pretrained, or pretrained@COMMIT of the repository; random; a folder in transformers' layout; or a
-            .safetensors file in its naming.
+        weights: `pretrained`; `pretrained@COMMIT` of the repository; `random`; a folder in transformers' layout; or a
+            .safetensors file with transformers' tensor names.
 
     Raises:
-        ContractError: the folder is of another model.
-        WeightsError: the weights cannot be had, or do not fit.
+        ContractError: The folder holds another model.
+        WeightsError: The weights are unavailable or do not fit.
     """
     network, origin = _network("speecht5-hifigan", SpeechT5HifiGan, weights)
     vocoder = HifiGanVocoder(network)
@@ -127,9 +128,9 @@ def build_hifigan(weights: str = "pretrained") -> HifiGanVocoder:
 
 
 def build_univnet(weights: str = "pretrained") -> UnivNetVocoder:
-    """Build UnivNet-c32, trained on 24 kHz.
+    """Build UnivNet-c32, trained on 24 kHz speech.
 
-    Args, Raises: as `build_hifigan`.
+    The argument and the errors are those of `build_hifigan`.
     """
     network, origin = _network("univnet", UnivNetModel, weights)
     vocoder = UnivNetVocoder(network)

@@ -8,7 +8,7 @@ import torchaudio
 from torch import Tensor
 
 import vczoo
-from vczoo_vocos.adapter import build_published, build_small
+from vczoo_vocos.build import build_published, build_small
 from vczoo_vocos.network import Vocos
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import vczoo
-from vczoo_vocos import MEL_24KHZ, adapter
-from vczoo_vocos.adapter import build_published, build_small
+from vczoo_vocos import MEL_24KHZ, build, weights
+from vczoo_vocos.build import build_published, build_small
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +37,8 @@ def published() -> dict[str, Tensor]:
 def pin(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Take this file for the published one."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    weights = vczoo.Weights("mel-24khz", MEL_24KHZ.source, "MIT", 1, digest, MEL_24KHZ.revision)
-    monkeypatch.setattr(adapter, "MEL_24KHZ", weights)
+    registered = vczoo.Weights("mel-24khz", MEL_24KHZ.source, "MIT", 1, digest, MEL_24KHZ.revision)
+    monkeypatch.setattr(build, "MEL_24KHZ", registered)
 
 
 def same(vocoder: Any, tensors: dict[str, Tensor]) -> bool:
@@ -72,7 +72,7 @@ def test_a_copy_of_the_published_pickle(
 def test_any_other_pickle_is_not_opened(tmp_path: Path, published: dict[str, Tensor]) -> None:
     path = tmp_path / "pytorch_model.bin"
     torch.save(published, path)
-    with pytest.raises(vczoo.WeightsError, match=r"SHA-256 is [0-9a-f]{64}, expected 97ec976a.*safetensors alone"):
+    with pytest.raises(vczoo.WeightsError, match=r"SHA-256 is [0-9a-f]{64}, expected 97ec976a.*only from .safetensors"):
         build_published(weights=str(path))
 
 
@@ -133,8 +133,8 @@ def test_random_weights_are_drawn_as_vocos_draws_them() -> None:
 @pytest.fixture
 def hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty cache of the Hub."""
-    look_up = partial(adapter.try_to_load_from_cache, cache_dir=tmp_path / "hub")
-    monkeypatch.setattr(adapter, "try_to_load_from_cache", look_up)
+    look_up = partial(weights.try_to_load_from_cache, cache_dir=tmp_path / "hub")
+    monkeypatch.setattr(weights, "try_to_load_from_cache", look_up)
     return tmp_path / "hub"
 
 
@@ -154,7 +154,7 @@ def test_a_refused_download_is_one_clear_error(
         raise OSError("no route to host")
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(adapter, "hf_hub_download", refuse)
+    monkeypatch.setattr(weights, "hf_hub_download", refuse)
     with pytest.raises(vczoo.WeightsError, match="no route to host"):
         build_published()
     assert asked == [((MEL_24KHZ.source, "pytorch_model.bin"), {"revision": MEL_24KHZ.revision})]

@@ -10,7 +10,7 @@ __all__ = ["MEL_24KHZ", "vczoo_entries"]
 
 vczoo_api = "1"
 
-# The repository holds a pickle alone. Its revision and checksum are recorded alike by many public projects.
+# The repository holds only a pickle. Many public projects record this same revision and checksum.
 MEL_24KHZ = vczoo.Weights(
     name="mel-24khz",
     source="charactr/vocos-mel-24khz",
@@ -23,11 +23,11 @@ MEL_24KHZ = vczoo.Weights(
 
 @vczoo.hookimpl
 def vczoo_entries() -> list[vczoo.Entry]:
-    """The published vocoder, and one to be trained."""
+    """The published vocoder, and a small one to train."""
     published = vczoo.Entry(
         name="vocos/mel-24khz",
         kind="vocoder",
-        factory="vczoo_vocos.adapter:build_published",
+        factory="vczoo_vocos.build:build_published",
         summary="Vocos as published: 100 mels, 24 kHz, 13.5 M parameters",
         licence="MIT",
         paper="arXiv:2306.00814",
@@ -37,8 +37,8 @@ def vczoo_entries() -> list[vczoo.Entry]:
     small = replace(
         published,
         name="vocos/small-16khz",
-        factory="vczoo_vocos.adapter:build_small",
-        summary="a small Vocos to be trained, on the zoo's own mels at 16 kHz",
+        factory="vczoo_vocos.build:build_small",
+        summary="a small Vocos to train, on vczoo's own mels at 16 kHz",
         weights=(),
     )
     return [published, small]

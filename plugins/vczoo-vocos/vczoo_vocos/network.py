@@ -1,7 +1,7 @@
-"""`Vocos`: log-mel frames in, a waveform out, through one inverse Fourier transform.
+"""The Vocos vocoder: ConvNeXt blocks predict a spectrum from a log-mel, and an inverse STFT makes the waveform.
 
-A stack of ConvNeXt blocks at the mel's own rate gives magnitude and phase of every frame's spectrum. Architecture
-and names of tensors are those of the `vocos` library (Siuzdak, arXiv:2306.00814; MIT licence), whose files load.
+The blocks run at the frame rate of the mel and predict the magnitude and phase of each frame. The architecture and the
+names of the tensors are those of the `vocos` library (Siuzdak, arXiv:2306.00814; MIT license), whose files load.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from vczoo import ContractError, Frames, MelSpec, Vocoder, Waveform
 
 __all__ = ["Vocos"]
 
-LARGEST_MAGNITUDE = 100.0  # the exponential of an untrained or badly trained network may be anything
+LARGEST_MAGNITUDE = 100.0  # the exponential of an untrained or badly trained network can be any size
 NORM_EPSILON = 1e-6
 MOST_BLOCKS = 256
 
 
 class Vocos(Vocoder):
-    """Vocos with a spectrum head and centred frames.
+    """Vocos with a magnitude-and-phase head and centered frames.
 
     Args:
-        accepts: the mel that it reads.
-        width: channels between the blocks.
-        hidden: channels inside a block.
-        blocks: how many.
+        accepts: The mel that it reads.
+        width: The number of channels between the blocks.
+        hidden: The number of channels inside a block.
+        blocks: The number of blocks, at most 256.
 
     Raises:
-        ContractError: a size is below 1, blocks above 256, or the windows of the mel do not overlap by half.
+        ContractError: A size is below 1, blocks is above 256, or the windows of the mel overlap by less than half.
     """
 
     window: Tensor
@@ -52,7 +52,7 @@ class Vocos(Vocoder):
     def forward(self, frames: Frames) -> Waveform:
         """(B, T, num_mels) -> (B, (T - 1) * hop_length).
 
-        Items of different lengths run one by one: a convolution would hear what stands past an item's end.
+        Items of different lengths run one by one, because a convolution would read the padding past an item's end.
         """
         counts = frames.lengths.tolist()
         rate = self.accepts.sample_rate_hz
@@ -63,7 +63,7 @@ class Vocos(Vocoder):
     def _decode(self, mel: Tensor) -> Tensor:
         values: Tensor = self.head["out"](self.backbone(mel))
         log_magnitude, phase = values.transpose(1, 2).float().chunk(2, dim=1)
-        if mel.shape[1] == 1:  # a frame stands between samples: one alone holds none
+        if mel.shape[1] == 1:  # samples lie between centered frames, so one frame has none
             return log_magnitude.new_zeros(mel.shape[0], 0)
         spectrum = torch.polar(log_magnitude.exp().clamp(max=LARGEST_MAGNITUDE), phase)
         fft, hop = self.accepts.fft_length, self.accepts.hop_length
@@ -98,8 +98,9 @@ class Block(nn.Module):
     """A ConvNeXt block in time (arXiv:2201.03545): (B, T, width) -> (B, T, width).
 
     Args:
-        width, hidden: channels outside and inside.
-        scale: what the block's output is multiplied by at first.
+        width: The number of channels outside the block.
+        hidden: The number of channels inside the block.
+        scale: The initial factor of the block's output.
     """
 
     def __init__(self, width: int, hidden: int, scale: float) -> None:

@@ -247,10 +247,10 @@ def test_a_base_from_a_file_is_published_whole_or_not_at_all(
 def test_a_vocoder_from_a_file_is_published_with_the_run(
     hub: HubServer, elsewhere: Callable[[], None], voices_folder: Path, tmp_path: Path
 ) -> None:
-    adapter = pytest.importorskip("vczoo_vocos.adapter")
+    build_small = pytest.importorskip("vczoo_vocos.build").build_small
     secret = tmp_path / "secret" / "vocoder.safetensors"
     secret.parent.mkdir()
-    outline = adapter.build_small(width=8, blocks=1).state_dict()
+    outline = build_small(width=8, blocks=1).state_dict()
     save_file(drawn(outline, 5), secret)
     vocos = ("vocoder.use=vocos/small-16khz", "vocoder.width=8", "vocoder.blocks=1", f"vocoder.weights={secret}")
     base = Base(("backbone.width=16", *SPEAKER, *DECODER, *EPOCH, *vocos))

@@ -1,4 +1,4 @@
-"""Files of tensors in transformers' naming in; a strictly loaded module out. Only what the module has is read."""
+"""Checkpoints with transformers' tensor names, loaded strictly. Only the tensors that the module has are read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vczoo import Origin, WeightsError, load_strictly
 
 __all__ = ["Checkpoint", "load_checkpoint"]
 
-# What stands beside an encoder in a checkpoint of it: masks and quantisers of pretraining, heads, adapters.
-BESIDE = (
+# Tensors next to an encoder in its checkpoint: masks and quantizers of pretraining, heads, adapters.
+IGNORED = (
     "masked_spec_embed",
     "quantizer.",
     "project_q.",
@@ -36,7 +36,7 @@ BESIDE = (
     "intermediate_ffn.",
 )
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
-# torch's weight norm under its older names, which published checkpoints have, and under those of the module.
+# Published checkpoints have the older names of torch's weight norm; the modules have the newer ones.
 OLD_NORM = {
     ".weight_g": ".parametrizations.weight.original0",
     ".weight_v": ".parametrizations.weight.original1",
@@ -45,13 +45,13 @@ OLD_NORM = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the tensors of a model are.
+    """The files that hold the tensors of a model.
 
     Attributes:
-        where: what to call them in an error.
-        origin: where they came from.
-        files: of safetensors, one or shards; or one pytorch_model.bin.
-        sha256: of that pytorch_model.bin; empty for safetensors.
+        where: The name of the source, for error messages.
+        origin: Where the files came from.
+        files: One safetensors file or its shards; or one pytorch_model.bin.
+        sha256: The checksum of that pytorch_model.bin; empty for safetensors.
     """
 
     where: str
@@ -61,18 +61,18 @@ class Checkpoint:
 
 
 def load_checkpoint(module: nn.Module, checkpoint: Checkpoint, *, landmark: str, num_layers: int = 0) -> None:
-    """Load a checkpoint into a module, which may be a part of what was saved.
+    """Load a checkpoint into a module, which may be a part of the saved model.
 
-    A pytorch_model.bin is checked against its checksum, then read with `weights_only`, which runs no code of it.
+    A pytorch_model.bin is checked against its checksum and then read with `weights_only`, which runs no code from it.
 
     Args:
-        module: transformers' module.
-        checkpoint: of it, or of a model that it is a part of.
-        landmark: the name of a tensor of the module that tells what stands before its names in the checkpoint.
-        num_layers: of the module; those after them are let go.
+        module: A module of transformers.
+        checkpoint: A checkpoint of the module, or of a model that contains it.
+        landmark: The name of a tensor of the module. It shows which prefix the names have in the checkpoint.
+        num_layers: The number of layers of the module. Later layers in the checkpoint are ignored.
 
     Raises:
-        WeightsError: a file is damaged; a tensor is missing, not expected, of another shape, or holds NaN.
+        WeightsError: A file is damaged; or a tensor is missing, unexpected, has another shape, or holds NaN.
     """
     where = checkpoint.where
     with ExitStack() as stack:
@@ -87,8 +87,10 @@ def load_checkpoint(module: nn.Module, checkpoint: Checkpoint, *, landmark: str,
                 raise WeightsError(f"{path}: not a safetensors file ({error}); download or export it again") from error
             opened |= dict.fromkeys(file.keys(), file)
         sources = _sources(opened, module, landmark, num_layers, where)
-        found = {name: opened[source] for name, source in sources.items()}
-        tensors = {name: at if isinstance(at, Tensor) else at.get_tensor(sources[name]) for name, at in found.items()}
+        tensors = {
+            name: opened[source] if isinstance(opened[source], Tensor) else opened[source].get_tensor(source)
+            for name, source in sources.items()
+        }
         broken = [name for name, value in tensors.items() if value.is_floating_point() and not _finite(value)]
         if broken:
             raise WeightsError(f"{where}: NaN or infinity in {', '.join(broken[:5])}; the file is damaged")
@@ -102,22 +104,22 @@ def _finite(value: Tensor) -> bool:
 
 def _read_pickle(path: Path, sha256: str) -> dict[str, Tensor]:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise WeightsError(f"{path}: its SHA-256 is {found}, expected {sha256}; delete it and download it again")
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != sha256:
+        raise WeightsError(f"{path}: its SHA-256 is {actual}, expected {sha256}; delete it and download it again")
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise WeightsError(f"{path}: not a file of tensors alone ({error})") from error
+        raise WeightsError(f"{path}: not a file that holds only tensors ({error})") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise WeightsError(f"{path}: a mapping of names to tensors was expected, got a {type(tensors).__name__}")
+        raise WeightsError(f"{path}: expected a mapping of names to tensors, got a {type(tensors).__name__}")
     return tensors
 
 
 def _sources(
     names: Mapping[str, object], module: nn.Module, landmark: str, num_layers: int, where: str
 ) -> dict[str, str]:
-    """What is to be loaded, by the module's names; what is known to stand beside an encoder is left out."""
+    """The names in the checkpoint of the tensors to load, by the module's names, without those in `IGNORED`."""
     prefixes = sorted((name.removesuffix(landmark) for name in names if name.endswith(landmark)), key=len)
     if not prefixes:
         raise WeightsError(f"{where}: no tensor is called …{landmark}; is it from another model?")
@@ -127,7 +129,7 @@ def _sources(
         for source in names
         if source.startswith(prefixes[0])
         for name in [_own_name(source.removeprefix(prefixes[0]))]
-        if name in own or not (name.startswith(BESIDE) or _layer(name) >= num_layers)
+        if name in own or not (name.startswith(IGNORED) or _layer(name) >= num_layers)
     }
 
 
@@ -140,5 +142,5 @@ def _own_name(name: str) -> str:
 
 def _layer(name: str) -> int:
     """The number of the layer that a tensor belongs to, or -1."""
-    found = LAYER.search(name)
-    return int(found[1]) if found else -1
+    match = LAYER.search(name)
+    return int(match[1]) if match else -1

@@ -1,7 +1,7 @@
-"""Vision transformers in stages: the embedding, then four groups of blocks; tokens (B, N, C) flow between them.
+"""Vision transformers cut into stages: the embedding, then four groups of blocks, with tokens (B, N, C) in between.
 
-Patches overlap where `time_stride` is smaller than a patch: the embedding's kernel is kept and its stride in time
-shortened. Position embeddings are interpolated to the image at hand (timm's `dynamic_img_size`).
+If `time_stride` is smaller than a patch, patches overlap: the kernel of the embedding stays and its stride in time is
+reduced. Position embeddings are interpolated to the size of the image (timm's `dynamic_img_size`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUPS = 4
 
 
 class Embed(nn.Module):
-    """Image -> tokens: what stands before the blocks of timm's model, which gave its blocks, norm and head away."""
+    """Image to tokens: a timm model without its blocks, norm and head."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Embed(nn.Module):
         if type(embed) is not PatchEmbed:
             tokens: Tensor = embed(image)
             return tokens
-        # PatchEmbed.forward refuses an image that is no multiple of the patch; the highest band is repeated instead.
+        # PatchEmbed.forward refuses an image that is not a multiple of the patch, so the highest band is repeated.
         missing = -image.shape[2] % self.patch_rows
         if missing:
             image = nn.functional.pad(image, (0, 0, 0, missing), mode="replicate")
@@ -52,10 +52,10 @@ class Blocks(nn.Module):
     """Some of the blocks: (B, N, C) -> (B, N, C).
 
     Args:
-        blocks: the blocks.
-        rope: rotary position embedding that each block is given, or None; it has no parameters.
-        rows: rows of patches.
-        num_prefix: tokens before the patches.
+        blocks: The blocks.
+        rope: The rotary position embedding passed to each block, without parameters; or None.
+        rows: The number of rows of patches.
+        num_prefix: The number of tokens before the patches.
     """
 
     def __init__(self, blocks: list[nn.Module], rope: Any, rows: int, num_prefix: int) -> None:
@@ -85,13 +85,13 @@ class TokenMap(nn.Module):
         self.rows, self.num_prefix = rows, num_prefix
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Lay patches out as a map."""
+        """Arrange the patches as a feature map."""
         patches = tokens[:, self.num_prefix :]
         return patches.reshape(len(tokens), self.rows, -1, tokens.shape[2]).permute(0, 3, 1, 2)
 
 
 def choose_stages(num_stages: int, out_stage: int | None) -> int:
-    """How many stages are kept.
+    """The number of stages to keep.
 
     Raises:
         ContractError: out_stage is not between 1 and the number of stages.
@@ -99,21 +99,26 @@ def choose_stages(num_stages: int, out_stage: int | None) -> int:
     if out_stage is None:
         return num_stages
     if not 1 <= out_stage <= num_stages:
-        raise ContractError(
-            f"out_stage is how many of the {num_stages} stages are kept, 1 to {num_stages}; got {out_stage}"
-        )
+        raise ContractError(f"out_stage is the number of stages to keep, 1 to {num_stages}; got {out_stage}")
     return out_stage
 
 
 def cut_tokens(model: Any, *, num_mels: int, out_stage: int | None) -> tuple[Stage, ...]:
-    """Take a VisionTransformer or Eva apart; the final norm goes with the last group, the head goes.
+    """Cut a VisionTransformer or Eva into stages. The final norm joins the last group, and the head is dropped.
+
+    Args:
+        model: The timm model, which this takes apart.
+        num_mels: The height of the image.
+        out_stage: The number of stages to keep; None keeps all.
 
     Raises:
         ContractError: out_stage is out of range, or a part's parameters serve several stages.
     """
     rope = getattr(model, "rope", None)
     if rope is not None and any(True for _ in rope.parameters()):
-        raise ContractError("the rotary embedding has parameters, so that no stage could own them")
+        raise ContractError(
+            "the rotary embedding has parameters that every stage would share; vczoo cannot cut such a model"
+        )
     blocks, norm, num_prefix = list(model.blocks), model.norm, model.num_prefix_tokens
     for name in ("blocks", "norm", "rope", "fc_norm", "head", "head_dist", "attn_pool"):
         if hasattr(model, name):
@@ -130,15 +135,16 @@ def cut_tokens(model: Any, *, num_mels: int, out_stage: int | None) -> tuple[Sta
         stop = start + size + (index < rest)
         stages.append(Stage(f"blocks{index + 1}", Blocks(blocks[start:stop], rope, rows, num_prefix)))
         start = stop
-    kept: list[Stage] = stages[: choose_stages(len(stages), out_stage)]
-    name, last = kept[-1]
-    tail = [norm] if len(kept) == len(stages) else []
-    kept[-1] = Stage(name, nn.Sequential(last, *tail, TokenMap(rows, num_prefix)))
-    return tuple(kept)
+    count = choose_stages(len(stages), out_stage)
+    tail = [norm] if count == len(stages) else []
+    stages = stages[:count]
+    name, last = stages[-1]
+    stages[-1] = Stage(name, nn.Sequential(last, *tail, TokenMap(rows, num_prefix)))
+    return tuple(stages)
 
 
 class _NoRope(nn.Module):
-    """Stands in the embedding for the rotary embedding, which the blocks compute."""
+    """Replaces the rotary embedding in the embedding stage; the blocks compute it."""
 
     def get_embed(self, shape: list[int] | None = None) -> None:
-        """Nothing."""
+        """Return None."""

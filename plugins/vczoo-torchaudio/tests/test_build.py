@@ -13,7 +13,7 @@ from torchaudio.models import wav2vec2_model, wavlm_model
 
 import vczoo
 from vczoo_torchaudio import weights_of
-from vczoo_torchaudio.adapter import build
+from vczoo_torchaudio.build import build
 
 
 @pytest.fixture(autouse=True)

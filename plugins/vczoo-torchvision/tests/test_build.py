@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 import vczoo
-from vczoo_torchvision.adapter import build, headless
+from vczoo_torchvision.build import build, headless
 
 SMALL = ("vgg11", "vgg11_bn", "resnet18", "resnet50")
 
@@ -176,7 +176,7 @@ def test_a_file_of_weights(tmp_path: Path, whole: bool) -> None:
 
 
 def test_an_address_has_no_commits() -> None:
-    with pytest.raises(vczoo.WeightsError, match=r"resnet18-f37072fd\.pth is no repository of the Hugging Face Hub"):
+    with pytest.raises(vczoo.WeightsError, match=r"resnet18-f37072fd\.pth is not a repository on the Hugging Face Hub"):
         build("resnet18", weights=f"pretrained@{'0' * 40}")
 
 

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 import vczoo
 from vczoo_timm import models
-from vczoo_timm.adapter import build, build_coarse
+from vczoo_timm.build import build, build_coarse
 
 LAZY = {torch.empty, torch.rand, torch.randn, torch.normal, torch.Tensor.new_empty}
 LAZY |= {torch.empty_like, torch.rand_like, torch.randn_like}
@@ -69,5 +69,5 @@ def test_an_outline_is_a_real_network_but_for_its_weights(model: str) -> None:
 
 
 def test_an_outline_that_cannot_read_the_image_says_so() -> None:
-    with Outline(), pytest.raises(vczoo.ContractError, match="time_stride 2 is out of this network's reach"):
+    with Outline(), pytest.raises(vczoo.ContractError, match="this network cannot keep to time_stride 2"):
         build("swin_s3_tiny_224", weights="random")

@@ -1,7 +1,7 @@
-"""A timm network without memory for its parameters: how it is built, what of it is real, and how it is run.
+"""Building and running a timm network on the meta device, where its parameters take no memory.
 
-Whoever checks the shapes of a run builds its model while a torch function mode puts what is empty or random on the meta
-device: parameters are outlines then. What no weights define, a table of frequencies say, is to be real.
+vczoo checks the shapes of a run by building its model under a torch function mode that puts empty and random tensors on
+the meta device. Buffers that no weights file defines, such as a table of frequencies, must still hold real values.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-__all__ = ["on_meta", "outlined", "settle"]
+__all__ = ["compute_buffers", "init_on_meta", "run_on_meta"]
 
-Place = tuple[nn.Module, str, Tensor]  # a module, and a tensor of its own by its name
+Place = tuple[nn.Module, str, Tensor]  # a module, the name of a tensor in it, and that tensor
 
 
-def outlined() -> AbstractContextManager[object]:
-    """Where memory is not to be taken, put all of a new network on the meta device, since timm computes with it."""
+def init_on_meta() -> AbstractContextManager[object]:
+    """Put all of a new network on the meta device if empty tensors go there; timm computes with parts of it."""
     return torch.device("meta") if torch.empty(0).is_meta else nullcontext()
 
 
-def settle(network: nn.Module) -> None:
-    """Compute the buffers of an outline that no weights define.
+def compute_buffers(network: nn.Module) -> None:
+    """Compute the buffers of a network on the meta device that no weights file defines.
 
-    timm makes them empty and fills them in then, which on the meta device does nothing; it has a method to do it anew.
+    timm creates them empty and then fills them, which does nothing on the meta device. It has a method that repeats it.
     """
     for module in network.modules():
         own = module._non_persistent_buffers_set
@@ -34,18 +34,18 @@ def settle(network: nn.Module) -> None:
         for name, buffer in empty:
             setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
         if empty:
-            # Some compute on the device of a parameter; one number, repeated, is as good as a real one.
+            # Some buffers are computed on the device of a parameter. One number, expanded, is enough for that.
             with _replaced(
-                _parameters(module), lambda outline: torch.zeros((), dtype=outline.dtype).expand(outline.shape)
+                _parameters(module), lambda parameter: torch.zeros((), dtype=parameter.dtype).expand(parameter.shape)
             ):
                 module.init_non_persistent_buffers()  # type: ignore[operator]
 
 
 @contextmanager
-def on_meta(network: nn.Module) -> Iterator[None]:
-    """Let an outline be run: all of its buffers are on the meta device until the end.
+def run_on_meta(network: nn.Module) -> Iterator[None]:
+    """Move the buffers of a network on the meta device there, so that it can run, and restore them at the end.
 
-    A network that is real is left as it is.
+    A network with real parameters is not changed.
     """
     if not any(parameter.is_meta for parameter in network.parameters()):
         yield
@@ -61,7 +61,7 @@ def _parameters(network: nn.Module) -> list[Place]:
 
 @contextmanager
 def _replaced(places: Sequence[Place], other: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Put other tensors in place of these, and these back at the end, wherever their modules are by then."""
+    """Replace tensors of modules, and restore them at the end."""
     for module, name, tensor in places:
         stand_in = other(tensor)
         setattr(module, name, nn.Parameter(stand_in) if isinstance(tensor, nn.Parameter) else stand_in)

@@ -1,4 +1,4 @@
-"""wav2vec 2.0 and its kin (HuBERT, WavLM, data2vec, UniSpeech) as backbones: a waveform in, frames of 20 ms out.
+"""wav2vec 2.0, HuBERT, WavLM, data2vec and UniSpeech as backbones with frames of 20 ms.
 
 Sources: arXiv:2006.11477, 2106.07447, 2110.13900, 2202.03555.
 """
@@ -15,7 +15,7 @@ from transformers import AutoModel
 
 from vczoo import Stage, Waveform
 from vczoo_transformers.encoder import SAMPLE_RATE_HZ, WINDOW_SECONDS, EncoderBackbone, Group, grouped
-from vczoo_transformers.windows import by_rows
+from vczoo_transformers.windowing import by_rows
 
 __all__ = ["BiasedGroup", "WaveBackbone", "wave_encoder"]
 
@@ -25,16 +25,16 @@ VARIANCE_FLOOR = 1e-7  # transformers' Wav2Vec2FeatureExtractor
 class WaveBackbone(EncoderBackbone):
     """Convolutions over the waveform, then transformer layers up to one of them.
 
-    The convolutions pad nothing: they would make 49 frames of a second, the first centred on sample 200, and none of
-    24 ms. So the waveform gets zeros on both sides, and frame t is centred on sample t * 320.
+    The convolutions do not pad. They would make 49 frames of one second, the first centered on sample 200, and no frame
+    of 24 ms. So the waveform is padded with zeros on both sides, and frame t is centered on sample t * 320.
 
     Args:
-        model: transformers' model, made with as many layers as are read.
-        stage_layers: layers in a stage.
-        last: whether the last layer of the whole model is read; models that normalise before each layer have one
-            more norm after it.
-        normalise: whether the model reads waveforms of mean 0 and variance 1.
-        window_seconds: how much is read at once.
+        model: A model of transformers, built with only the layers that are used.
+        stage_layers: The number of layers per stage.
+        last: Whether the last layer of the whole model is used. Models that normalize before each layer have one more
+            norm after it.
+        normalise: Whether the model expects waveforms with mean 0 and variance 1.
+        window_seconds: The length of a window.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class WaveBackbone(EncoderBackbone):
         self.reach = reach(config.conv_kernel, config.conv_stride)
 
     def prepare(self, wave: Waveform) -> Tensor:
-        """(B, S) -> (B * windows, S'), S' being all that the windows' frames read."""
+        """(B, S) -> (B * windows, S'), where S' is the number of samples that the frames of a window cover."""
         samples, hop = wave.samples, self.spec.hop_length
         count = self.num_frames(samples.shape[1])
         if self.normalise:
@@ -78,12 +78,12 @@ class WaveBackbone(EncoderBackbone):
 
 
 class WaveFeatures(nn.Module):
-    """Convolutions, projection and convolved positions: (B, S) -> what enters the first layer, (B, T, C)."""
+    """Convolutions, projection and convolved positions: (B, S) -> the input of the first layer, (B, T, C)."""
 
     def __init__(self, model: Any, norm: nn.Module | None) -> None:
         super().__init__()
         self.convolutions, self.projection = model.feature_extractor, model.feature_projection
-        # It would ask for a gradient of the waveform, for the sake of checkpointing, which is not in use here.
+        # transformers would ask for a gradient of the waveform, for gradient checkpointing, which is not used here.
         self.convolutions._requires_grad = False
         self.positions, self.norm, self.dropout = model.encoder.pos_conv_embed, norm, model.encoder.dropout
         self.hop_length = math.prod(model.config.conv_stride)
@@ -93,7 +93,7 @@ class WaveFeatures(nn.Module):
         return by_rows(self.run, samples, samples.shape[1] // self.hop_length)
 
     def run(self, samples: Tensor) -> Tensor:
-        """As `forward`, all rows at once."""
+        """Like `forward`, but with all rows at once."""
         projected = self.projection(self.convolutions(samples).transpose(1, 2))
         frames: Tensor = projected[0] if isinstance(projected, tuple) else projected
         frames = frames + self.positions(frames)
@@ -101,19 +101,20 @@ class WaveFeatures(nn.Module):
 
 
 class BiasedGroup(Group):
-    """Layers of WavLM: all of them add the position bias that the first layer's embedding gives, each gated anew.
+    """Layers of WavLM. Each adds the position bias from the first layer's embedding, with a gate of its own.
 
     Args:
-        layers, last: as `Group`.
-        first: the attention of the model's first layer, which another stage may own.
+        layers: As in `Group`.
+        last: As in `Group`.
+        first: The attention of the model's first layer, which may belong to another stage.
     """
 
     def __init__(self, layers: Sequence[nn.Module], last: nn.Module | None, first: Any) -> None:
         super().__init__(layers, last)
-        self._first = (first,)  # in a tuple, so that torch does not take it for a part of this stage
+        self._first = (first,)  # in a tuple, so that torch does not register it as a part of this stage
 
     def run(self, frames: Tensor) -> Tensor:
-        """As `forward`, all rows at once."""
+        """Like `forward`, but with all rows at once."""
         rows, length = frames.shape[:2]
         bias = self._first[0].compute_bias(length, length)
         bias = bias.expand(rows, -1, -1, -1).reshape(-1, length, length)
@@ -123,7 +124,7 @@ class BiasedGroup(Group):
 
 
 def wave_encoder(config: Any, num_layers: int) -> nn.Module:
-    """The model with random weights, its first `num_layers` layers alone, without mask and adapter."""
+    """The model with random weights and only its first `num_layers` layers, without masking and adapter."""
     config.num_hidden_layers = num_layers
     config.mask_time_prob = config.mask_feature_prob = 0.0
     config.add_adapter = False
@@ -133,7 +134,7 @@ def wave_encoder(config: Any, num_layers: int) -> nn.Module:
 
 
 def reach(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """Samples that one frame reads."""
+    """The number of samples that one frame covers."""
     samples = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         samples = (samples - 1) * stride + kernel

@@ -1,4 +1,4 @@
-"""A model's name, or where it is, and a recipe's options in; an `EncoderBackbone` out."""
+"""Builds an `EncoderBackbone` from a model's name, folder or repository and a recipe's options."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import Any
 
 from vczoo import Origin, WeightsError
 from vczoo_transformers import models, weights_of
-from vczoo_transformers.checkpoint import Checkpoint, load_checkpoint
 from vczoo_transformers.encoder import EncoderBackbone, check_layer
 from vczoo_transformers.families import family_of
-from vczoo_transformers.folder import CONFIG, PREPROCESSOR, make_config, read_config, tensor_files, wants_normalised
-from vczoo_transformers.hub import fetch, fetch_config, fetched, locate, parse_repository
+from vczoo_transformers.pretrained_folder import (
+    CONFIG,
+    PREPROCESSOR,
+    expects_normalized,
+    make_config,
+    read_config,
+    tensor_files,
+)
+from vczoo_transformers.weights import Checkpoint, load_checkpoint
+from vczoo_transformers.weights_files import checkpoint_of, fetch, fetch_config, locate, parse_repository
 
 __all__ = ["build", "build_auto"]
 
@@ -24,17 +31,17 @@ def build(
     """Build a listed encoder as a backbone.
 
     Args:
-        model: a name of `models.json`.
-        weights: pretrained, or pretrained@COMMIT of the repository; random; a folder in transformers' layout; or a
-            .safetensors file in its naming.
-        layer: the hidden layer that is read: 0 is what enters the first transformer layer, n what leaves the n-th;
-            None the last. Layers after it are neither made nor loaded.
-        stage_layers: transformer layers in a stage.
+        model: A name in `models.json`.
+        weights: `pretrained`; `pretrained@COMMIT` of the repository; `random`; a folder in transformers' layout; or a
+            .safetensors file with transformers' tensor names.
+        layer: The transformer layer whose output is returned, from 1; 0 is the input of the first layer, and None is
+            the last layer. Later layers are neither built nor loaded.
+        stage_layers: The number of transformer layers per stage.
 
     Raises:
-        ContractError: the model has no such layer, or the folder is of another model.
-        VczooError: the folder has no configuration.
-        WeightsError: the weights cannot be had, or do not fit.
+        ContractError: The model has no such layer, or the folder holds another model.
+        VczooError: The folder has no configuration.
+        WeightsError: The weights are unavailable or do not fit.
     """
     name, line = f"transformers/{model}", models()[model]
     checkpoint = locate(name, weights, weights_of(model), line["config"])
@@ -44,22 +51,24 @@ def build(
 def build_auto(
     model: str, *, weights: str = "pretrained", layer: int | None = None, stage_layers: int = 2
 ) -> EncoderBackbone:
-    """Build any encoder of the families that are known, from wherever it is.
+    """Build any encoder of the supported families, from a folder or the Hub.
 
     Args:
-        model: a folder in transformers' layout, or a repository of the Hub, owner/name[@revision]. Its
-            configuration is read, from the Hub too, even when weights are random: it tells what the model is.
-        weights: pretrained, those beside the configuration; or random.
-        layer, stage_layers: as `build`.
+        model: A folder in transformers' layout, or a repository on the Hub, owner/name[@revision]. Its
+            configuration is always read, from the Hub if need be, because it says what the model is.
+        weights: `pretrained` (the weights next to the configuration) or `random`.
+        layer: As in `build`.
+        stage_layers: As in `build`.
 
     Raises:
-        ContractError: the model is no audio encoder, or has no such layer.
-        VczooError: the folder has no configuration.
-        WeightsError: as `build`.
+        ContractError: The model is not an audio encoder, or has no such layer.
+        VczooError: The folder has no configuration.
+        WeightsError: As in `build`.
     """
     if weights not in {"pretrained", "random"}:
         raise WeightsError(
-            f"transformers/auto: weights are {weights!r}, expected pretrained or random; model says where they are"
+            f"transformers/auto: weights are {weights!r}, expected pretrained or random; "
+            "set model to the folder or repository to load them from"
         )
     checkpoint = None
     if Path(model).is_dir():
@@ -68,22 +77,22 @@ def build_auto(
             files = tensor_files(folder)
             checkpoint = Checkpoint(model, Origin.of_path(model, files + _settings(folder)), files)
     else:
-        known = parse_repository(model)
-        folder = (fetch if weights == "pretrained" else fetch_config)("transformers/auto", known)
+        repository = parse_repository(model)
+        folder = (fetch if weights == "pretrained" else fetch_config)("transformers/auto", repository)
         if weights == "pretrained":
-            checkpoint = fetched(folder, known)
-            origin = Origin.registered(known, checkpoint.files + _settings(folder))
+            checkpoint = checkpoint_of(folder, repository)
+            origin = Origin.registered(repository, checkpoint.files + _settings(folder))
             pins = {"model": f"{origin.source}@{origin.revision}"} if origin.revision else {}
             checkpoint = replace(checkpoint, origin=replace(origin, pins=pins))
     values = read_config(folder)
-    normalise = wants_normalised(folder)
+    normalise = expects_normalized(folder)
     if normalise is None:
-        normalise = values.get("feat_extract_norm") == "layer"  # as those that were published are
+        normalise = values.get("feat_extract_norm") == "layer"  # true of the published models
     return _make(model, values, checkpoint, layer, stage_layers, normalise)
 
 
 def _settings(folder: Path) -> tuple[Path, ...]:
-    """What beside the tensors decides what an encoder is that only its folder knows."""
+    """The files next to the tensors that define an encoder of a folder."""
     return tuple(folder / name for name in (CONFIG, PREPROCESSOR) if (folder / name).is_file())
 
 

@@ -1,4 +1,4 @@
-"""Whisper's encoder as a backbone: a waveform's log-mel in, frames of 20 ms out. Source: arXiv:2212.04356."""
+"""Whisper's encoder as a backbone with frames of 20 ms. Source: arXiv:2212.04356."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from vczoo import Stage, Waveform
 from vczoo_transformers.encoder import SAMPLE_RATE_HZ, EncoderBackbone, Group, grouped
-from vczoo_transformers.windows import by_rows
+from vczoo_transformers.windowing import by_rows
 
 __all__ = ["WhisperBackbone", "WhisperMel"]
 
 FFT_LENGTH, MEL_HOP = 400, 160
-MEL_FRAMES = 2  # to one frame of the encoder: the stride of its second convolution
+MEL_FRAMES = 2  # per frame of the encoder: the stride of its second convolution
 POWER_FLOOR = 1e-10
-RANGE_DECADES = 8  # below the loudest band of the recording nothing is told apart
+RANGE_DECADES = 8  # quieter bands are clamped to this far below the loudest band of the recording
 
 
 class WhisperBackbone(EncoderBackbone):
-    """The encoder up to a layer, on recordings as long as they are: they are not filled up to 30 s.
+    """The encoder up to one of its layers. Recordings are not padded to 30 s.
 
-    Frame t is centred on sample t * 320. Recordings of more than 30 s are read in windows.
+    Frame t is centered on sample t * 320. Recordings longer than 30 s are read in windows.
 
     Args:
-        encoder: transformers' encoder, made with as many layers as are read.
-        stage_layers: layers in a stage.
-        normed: whether the last layer of the whole model is read, after which its layer norm stands.
+        encoder: A Whisper encoder of transformers, built with only the layers that are used.
+        stage_layers: The number of layers per stage.
+        normed: Whether the last layer of the whole model is used, which a layer norm follows.
     """
 
     def __init__(self, encoder: WhisperEncoder, *, stage_layers: int, normed: bool) -> None:
@@ -63,7 +63,7 @@ class WhisperBackbone(EncoderBackbone):
 class WhisperMel(nn.Module):
     """Whisper's log-mel: log10 of Slaney's mel powers, clamped to 8 decades below the loudest, scaled.
 
-    Source: transformers' WhisperFeatureExtractor, whose figures it gives for the same samples.
+    Equal to transformers' WhisperFeatureExtractor for the same samples.
     """
 
     window: Tensor
@@ -78,7 +78,7 @@ class WhisperMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
-        """(B, S), a multiple of 160 samples -> (B, num_mels, S // 160)."""
+        """(B, S), where S is a multiple of 160 samples -> (B, num_mels, S // 160)."""
         with torch.autocast(samples.device.type, enabled=False):
             spectrum = torch.stft(
                 samples.float(), FFT_LENGTH, MEL_HOP, window=self.window, pad_mode="reflect", return_complex=True
@@ -90,9 +90,9 @@ class WhisperMel(nn.Module):
 
 
 class WhisperFeatures(nn.Module):
-    """Two convolutions and the positions: the log-mel (B, num_mels, 2 T) -> what enters the first layer, (B, T, C).
+    """Two convolutions and the positions: the log-mel (B, num_mels, 2 T) -> the input of the first layer, (B, T, C).
 
-    The positions are sinusoids that Whisper never trained: a buffer.
+    The positions are fixed sinusoids, kept as a buffer.
     """
 
     positions: Tensor
@@ -108,12 +108,12 @@ class WhisperFeatures(nn.Module):
         return by_rows(self.run, mel, mel.shape[2] // MEL_FRAMES)
 
     def run(self, mel: Tensor) -> Tensor:
-        """As `forward`, all rows at once."""
+        """Like `forward`, but with all rows at once."""
         frames = nn.functional.gelu(self.conv2(nn.functional.gelu(self.conv1(mel)))).transpose(1, 2)
         return self.dropout(frames + self.positions[: frames.shape[1]])  # type: ignore[no-any-return]
 
 
 def whisper_encoder(config: WhisperConfig, num_layers: int) -> WhisperEncoder:
-    """The encoder with random weights, its first `num_layers` layers alone."""
+    """The encoder with random weights and only its first `num_layers` layers."""
     config.encoder_layers = num_layers
     return WhisperEncoder(config)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vczoo_transformers.windows import FRAMES_AT_ONCE, Windows, by_rows
+from vczoo_transformers.windowing import FRAMES_AT_ONCE, Windows, by_rows
 
 WINDOWS = Windows(frames=10, context=2)
 

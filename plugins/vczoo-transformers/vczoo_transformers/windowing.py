@@ -1,6 +1,6 @@
-"""Long recordings in windows: (B, time) in, (B * windows, window) out; and the frames of the windows, joined, back.
+"""Cutting long recordings into windows of equal length, and joining the frames of the windows.
 
-A transformer's attention grows with the square of its input, and Whisper's positions end at 30 s.
+The cost of attention grows with the square of the length, and Whisper's positions end at 30 s.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch import Tensor
 
 __all__ = ["Windows", "by_rows"]
 
-FRAMES_AT_ONCE = 3000  # a minute: what bounds the memory of a long recording when nothing is to be learnt from it
+FRAMES_AT_ONCE = 3000  # one minute; limits the memory of a long recording when no gradient is needed
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How a recording is cut.
+    """The way recordings are cut into windows.
 
-    Windows are of one length, so that they make a batch; the last one ends where the recording ends.
+    All windows have the same length, so they form a batch. The last one ends with the recording.
 
     Attributes:
-        frames: of a window; a recording of no more frames is not cut.
-        context: frames at a cut that are read but not kept.
+        frames: The number of frames in a window. A recording with no more frames is not cut.
+        context: The number of frames at each cut that are computed but dropped.
     """
 
     frames: int
@@ -39,13 +39,13 @@ class Windows:
         return [*range(0, count - self.frames, step), count - self.frames]
 
     def cut(self, values: Tensor, count: int, *, per_frame: int = 1, beyond: int = 0) -> Tensor:
-        """Cut the last axis: (B, …, S) -> (B * windows, …, S'), the windows of an item side by side.
+        """Cut the last axis: (B, …, S) -> (B * windows, …, S'), the windows of an item next to each other.
 
         Args:
-            values: what `count` frames are made of.
-            count: frames of the recording.
-            per_frame: steps of the axis from one frame to the next.
-            beyond: steps that a frame reads past the next frame's first.
+            values: The input of `count` frames.
+            count: The number of frames of the recording.
+            per_frame: The number of steps of the last axis from one frame to the next.
+            beyond: The number of steps that a frame covers beyond `per_frame`.
         """
         starts = self.starts(count)
         if len(starts) == 1:
@@ -56,9 +56,9 @@ class Windows:
         ).flatten(0, 1)
 
     def join(self, frames: Tensor, count: int) -> Tensor:
-        """Undo `cut` on what was made of it: (B * windows, T, C) -> (B, at least `count` frames, C).
+        """Join the frames of windows made by `cut`: (B * windows, T, C) -> (B, at least `count` frames, C).
 
-        At a cut, each window gives way to the next in the middle of what they share.
+        Each window hands over to the next in the middle of their overlap.
         """
         starts = self.starts(count)
         if len(starts) == 1:
@@ -76,10 +76,12 @@ class Windows:
 
 
 def by_rows(function: Callable[[Tensor], Tensor], values: Tensor, frames: int) -> Tensor:
-    """Apply a function to a batch, some rows at a time where no gradient is wanted: it does not mix rows.
+    """Apply a function to a batch in parts of some rows, to limit memory. With gradients, apply it to the whole batch.
 
     Args:
-        frames: of a row.
+        function: A function that computes each row by itself.
+        values: The batch.
+        frames: The number of frames of a row.
     """
     rows = max(1, FRAMES_AT_ONCE // max(1, frames))
     if torch.is_grad_enabled() or values.shape[0] <= rows:

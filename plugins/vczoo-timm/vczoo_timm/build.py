@@ -1,4 +1,4 @@
-"""A timm model's name and a recipe's options in, a `VisionBackbone` out."""
+"""Builds a `VisionBackbone` from a timm model's name and a recipe's options."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vczoo import (
     read_tensors,
 )
 from vczoo_timm import models, weights_of
-from vczoo_timm.checkpoint import config_of, fetch, load_checkpoint
+from vczoo_timm.meta_init import compute_buffers, init_on_meta, run_on_meta
 from vczoo_timm.network import create, cut
-from vczoo_timm.outline import on_meta, outlined, settle
+from vczoo_timm.weights import config_of, fetch, load_checkpoint
 
 __all__ = ["build", "build_coarse"]
 
@@ -29,16 +29,17 @@ def build(
     """Build a timm model as a backbone.
 
     Args:
-        model: timm's name, without a tag.
-        weights: pretrained (timm's default), one of timm's tags, either with @COMMIT of its repository, random, or
-            a path to a .safetensors file in timm's naming, with or without its classifier.
-        out_stage: how many stages are kept, counted from the input; None keeps all.
-        time_stride: mel frames (10 ms) to one frame; 1, 2, 4, 8, 16 or 32.
-        num_mels: bands of the mel, the image's height.
+        model: The name that timm gives the model, without a tag.
+        weights: `pretrained` (timm's default) or one of timm's tags, each optionally followed by @COMMIT of its
+            repository; `random`; or the path of a .safetensors file with timm's tensor names, with or without the
+            classifier.
+        out_stage: The number of stages to keep, counted from the input; None keeps all.
+        time_stride: Mel frames (10 ms each) per output frame: 1, 2, 4, 8, 16 or 32.
+        num_mels: The number of mel bands, which is the height of the image.
 
     Raises:
-        ContractError: an option is out of this network's range.
-        WeightsError: no such weights, or they cannot be had, or they do not fit.
+        ContractError: An option is out of range for this network.
+        WeightsError: The weights do not exist, are unavailable, or do not fit the network.
     """
     name, line = f"timm/{model}", models()[model]
     tag, origin = "", None
@@ -49,13 +50,13 @@ def build(
         file = fetch(name, chosen)
         tag, weights = chosen.name, str(file)
         tensors, origin = read_tensors(file), Origin.registered(chosen, [file])
-    with outlined():
+    with init_on_meta():
         network = create(model, line["staging"], line.get("settings", {}))
-    settle(network)
+    compute_buffers(network)
     if weights != "random":
         load_checkpoint(network, model, tensors, where=weights)
     try:
-        with on_meta(network):
+        with run_on_meta(network):
             stages = cut(
                 network,
                 line["staging"],
@@ -63,9 +64,9 @@ def build(
                 out_stage=out_stage,
                 row_multiple=line.get("row_multiple", 1),
             )
-    except (RuntimeError, AssertionError) as error:  # what timm raises for an image that a model cannot read
+    except (RuntimeError, AssertionError) as error:  # timm raises these for an image that a model cannot read
         raise ContractError(f"{name} cannot read an image of {num_mels} mels ({error})") from error
-    # A file does not say how its images were normalised: then it is as for the model's default weights.
+    # A file does not say how its images were normalized, so the normalization of the default weights is used.
     trained = config_of(f"{model}.{tag}" if tag else model)
     backbone = VisionBackbone(
         stages, time_stride=time_stride, num_mels=num_mels, mean=trained.mean, deviation=trained.std
@@ -82,5 +83,5 @@ def build_coarse(
     time_stride: int = 32,
     num_mels: int = 80,
 ) -> VisionBackbone:
-    """As `build`, for models that shrink time by more than convolutions and pools: 320 ms a frame by default."""
+    """Like `build`, for models whose stride in time cannot be reduced: 320 ms per frame by default."""
     return build(model, weights=weights, out_stage=out_stage, time_stride=time_stride, num_mels=num_mels)

@@ -1,4 +1,4 @@
-"""w2v-BERT 2.0 as a backbone: Kaldi's log-mels in, frames of 20 ms out. Sources: arXiv:2108.06209, 2312.05187."""
+"""w2v-BERT 2.0 as a backbone: frames of 20 ms from Kaldi's log-mels. Sources: arXiv:2108.06209, 2312.05187."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ __all__ = ["ConformerBackbone", "kaldi_mel"]
 FRAME_LENGTH, MEL_HOP = 400, 160
 LOWEST_HZ = 20.0
 PCM_SCALE = 32768.0  # Kaldi reads 16-bit integers
-STACKED = 2  # mel frames in a frame
+STACKED = 2  # mel frames per frame
 VARIANCE_FLOOR = 1e-7
 
 
 class ConformerBackbone(EncoderBackbone):
-    """A projection of stacked log-mels, then conformer layers up to one of them. Frame t is centred on sample t * 320.
+    """A projection of stacked log-mels, then conformer layers up to one of them. Frame t is centered on sample t * 320.
 
     Args:
-        model: transformers' Wav2Vec2BertModel, made with as many layers as are read.
-        stage_layers: layers in a stage.
+        model: A Wav2Vec2BertModel of transformers, built with only the layers that are used.
+        stage_layers: The number of layers per stage.
+        window_seconds: The length of a window.
 
     Raises:
-        ContractError: its input is not 80 log-mels, stacked by two.
+        ContractError: The model's input is not made of stacked pairs of mel frames.
     """
 
     def __init__(self, model: Any, *, stage_layers: int, window_seconds: float = WINDOW_SECONDS) -> None:
@@ -37,7 +38,8 @@ class ConformerBackbone(EncoderBackbone):
         self.num_mels, rest = divmod(config.feature_projection_input_dim, STACKED)
         if rest:
             raise ContractError(
-                f"a w2v-BERT stacks {STACKED} mel frames, got {config.feature_projection_input_dim} values"
+                f"a w2v-BERT stacks {STACKED} mel frames, so feature_projection_input_dim is even; "
+                f"got {config.feature_projection_input_dim}"
             )
         stages = [
             Stage(name, PositionedGroup([layers[i] for i in indices], copy.deepcopy(model.encoder.embed_positions)))
@@ -64,29 +66,29 @@ class ConformerBackbone(EncoderBackbone):
 
 
 class ConformerFeatures(nn.Module):
-    """Norm and projection: (B, 2 * num_mels, T) -> what enters the first layer, (B, T, C)."""
+    """Norm and projection: (B, 2 * num_mels, T) -> the input of the first layer, (B, T, C)."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.projection, self.dropout = model.feature_projection, model.encoder.dropout
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Project."""
+        """Normalize and project."""
         return self.dropout(self.projection(mel.transpose(1, 2))[0])  # type: ignore[no-any-return]
 
 
 class PositionedGroup(Group):
-    """Conformer layers, given positions that are computed: what does it has no parameters, and every stage a copy."""
+    """Conformer layers with relative positions. Each stage has a copy of the module that computes them."""
 
     def __init__(self, layers: list[nn.Module], positions: nn.Module | None) -> None:
         super().__init__(layers)
         self.positions = positions
 
     def run(self, frames: Tensor) -> Tensor:
-        """As `forward`, all rows at once."""
+        """Like `forward`, but with all rows at once."""
         positions = None
         if self.positions is not None:
-            # transformers keeps what it computes there; kept from inference mode, it could not be trained with.
+            # transformers caches the positions. Cached in inference mode, they could not be used in training.
             with torch.inference_mode(False), torch.no_grad():
                 positions = self.positions(frames)
         for layer in self.layers:
@@ -97,7 +99,7 @@ class PositionedGroup(Group):
 def kaldi_mel(samples: Tensor, num_mels: int) -> Tensor:
     """Kaldi's log-mels, each band of each item with mean 0 and variance 1: (B, S) -> (B, T, num_mels).
 
-    Source: transformers' SeamlessM4TFeatureExtractor, whose figures it gives; computed by torchaudio.
+    Equal to transformers' SeamlessM4TFeatureExtractor, but computed by torchaudio.
     """
     with torch.autocast(samples.device.type, enabled=False):
         mels = [

@@ -1,4 +1,4 @@
-"""The option `weights`, or a Hub repository, in; where its files are on this machine out."""
+"""Finding and fetching files of weights: from a folder, from the Hub's cache, or from the Hub."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from vczoo import (
     offline,
     unavailable,
 )
-from vczoo_transformers.checkpoint import Checkpoint
-from vczoo_transformers.folder import (
+from vczoo_transformers.pretrained_folder import (
     CONFIG,
     INDEX,
     PICKLE,
@@ -40,29 +39,33 @@ from vczoo_transformers.folder import (
     read_config,
     tensor_files,
 )
+from vczoo_transformers.weights import Checkpoint
 
-__all__ = ["fetch", "fetch_config", "fetched", "locate", "parse_repository"]
+__all__ = ["checkpoint_of", "fetch", "fetch_config", "locate", "parse_repository"]
 
 REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def locate(
-    name: str, weights: str, known: tuple[Weights, ...], values: Mapping[str, Any], part: str = "backbone"
+    name: str, weights: str, registered: tuple[Weights, ...], values: Mapping[str, Any], part: str = "backbone"
 ) -> Checkpoint | None:
-    """Where the weights of a listed model are, fetched where they are not here; None for random ones.
+    """Find the weights of a listed model, and download them if need be.
 
     Args:
-        name: of the entry.
-        weights: the option: pretrained or a registered name, either with @COMMIT; random; a folder; a .safetensors
-            file.
-        known: what is registered.
-        values: the configuration that the entry is known by, which a folder must agree with.
-        part: where in a recipe the entry stands.
+        name: The name of the entry.
+        weights: The option: `pretrained` or a registered name, each optionally with @COMMIT; `random`; a folder; or a
+            .safetensors file.
+        registered: The weights that the entry registers.
+        values: The configuration of the entry, which a folder must match.
+        part: The section of the recipe that names the entry.
+
+    Returns:
+        The checkpoint, or None for random weights.
 
     Raises:
-        ContractError: the folder is of another model.
-        WeightsError: there are no such weights, or they cannot be had.
+        ContractError: The folder holds another model.
+        WeightsError: The weights do not exist or are unavailable.
     """
     if weights == "random":
         return None
@@ -77,17 +80,17 @@ def locate(
         _check_same(name, values, folder)
         files = tensor_files(folder)
         return Checkpoint(weights, Origin.of_path(weights, files), files)
-    chosen = choose_weights(name, weights, known)
+    chosen = choose_weights(name, weights, registered)
     folder = fetch(name, chosen, part)
     _check_same(name, values, folder)
-    return fetched(folder, chosen)
+    return checkpoint_of(folder, chosen)
 
 
-def fetched(folder: Path, weights: Weights) -> Checkpoint:
-    """What `fetch` brought: safetensors, or a pytorch_model.bin with its checksum.
+def checkpoint_of(folder: Path, weights: Weights) -> Checkpoint:
+    """The checkpoint in a fetched folder: safetensors, or a pytorch_model.bin with its checksum.
 
     Raises:
-        WeightsError: the checksum is not known here.
+        WeightsError: The checksum is unknown.
     """
     try:
         files, sha256 = tensor_files(folder), ""
@@ -99,29 +102,31 @@ def fetched(folder: Path, weights: Weights) -> Checkpoint:
 
 
 def parse_repository(model: str) -> Weights:
-    """`owner/name` or `owner/name@revision` as weights that nothing else is known of.
+    """Parse `owner/name` or `owner/name@revision`.
 
     Raises:
-        VczooError: it is neither.
+        VczooError: It is neither.
     """
     if not REPOSITORY.fullmatch(model):
         raise VczooError(
-            f"{model}: neither a folder that is there nor a repository of the Hugging Face Hub, owner/name[@revision]"
+            f"{model}: neither an existing folder nor a repository on the Hugging Face Hub, owner/name[@revision]"
         )
     repository, _, revision = model.partition("@")
     return Weights(name="pretrained", source=repository, revision=revision)
 
 
 def fetch(entry_name: str, weights: Weights, part: str = "backbone") -> Path:
-    """The folder of a repository's weights, out of the cache or from the Hub.
+    """The folder with the weights of a repository, downloaded from the Hub if it is not cached.
 
-    Of safetensors and a pytorch_model.bin only the first is asked for.
+    If a repository holds safetensors and a pytorch_model.bin, only the safetensors are downloaded.
 
     Args:
-        part: where in a recipe the entry stands.
+        entry_name: The name of the entry, for messages.
+        weights: The repository and its revision.
+        part: The section of the recipe that names the entry.
 
     Raises:
-        WeightsError: they are not in the cache, and offline or the Hub does not give them.
+        WeightsError: The weights are not in the cache, and the download is impossible (offline) or fails.
     """
     cached = _cached(weights)
     if cached is not None:
@@ -138,22 +143,22 @@ def fetch(entry_name: str, weights: Weights, part: str = "backbone") -> Path:
         return Path(
             snapshot_download(
                 weights.source,
-                # One commit for all files; by the name that was asked for, so that the cache knows it, too.
+                # One commit for all files. Asking by the requested name lets the cache record that name, too.
                 revision=weights.revision or "main",
                 allow_patterns=[CONFIG, PREPROCESSOR, *names],
             )
         )
     except WeightsError:
         raise
-    except Exception as error:  # the Hub's client raises its own, its transport's and the system's errors
+    except Exception as error:  # the client raises its own errors, those of its transport and those of the system
         raise unavailable(entry_name, weights, error, part) from error
 
 
 def fetch_config(entry_name: str, weights: Weights) -> Path:
-    """The folder of a repository's config.json, some kilobytes, which tell what the model is.
+    """The folder with a repository's config.json, which says what the model is, without the weights.
 
     Raises:
-        WeightsError: as `fetch`.
+        WeightsError: As in `fetch`.
     """
     cached = try_to_load_from_cache(weights.source, CONFIG, revision=weights.revision or None)
     if isinstance(cached, str):
@@ -171,25 +176,25 @@ def fetch_config(entry_name: str, weights: Weights) -> Path:
 
 
 def checksum(path: Path, weights: Weights) -> str:
-    """The SHA-256 that a downloaded pytorch_model.bin must have: the registered one, or what the Hub says.
+    """The SHA-256 that a downloaded pytorch_model.bin must have: the registered one, or the one that the Hub reports.
 
     Raises:
-        WeightsError: neither is known here.
+        WeightsError: Neither is known.
     """
     if weights.sha256:
         return weights.sha256
-    # The Hub's cache names what a link in a snapshot leads to by the checksum that the Hub gave.
+    # A link in a snapshot of the Hub's cache leads to a file named after the checksum that the Hub reported.
     if SHA256.fullmatch(path.resolve().name):
         return path.resolve().name
     if not offline():
-        found = get_hf_file_metadata(hf_hub_url(weights.source, PICKLE, revision=path.parent.name)).etag or ""
-        if SHA256.fullmatch(found):
-            return found
-    raise WeightsError(f"{path}: its checksum is not known; connect to the network once, or bring a {WEIGHTS}")
+        reported = get_hf_file_metadata(hf_hub_url(weights.source, PICKLE, revision=path.parent.name)).etag or ""
+        if SHA256.fullmatch(reported):
+            return reported
+    raise WeightsError(f"{path}: its checksum is unknown; connect to the network once, or provide a {WEIGHTS}")
 
 
 def _cached(weights: Weights) -> Path | None:
-    """The folder in the cache that holds a config and all of its weights."""
+    """The folder in the cache that holds the configuration and all weights, or None."""
     config = try_to_load_from_cache(weights.source, CONFIG, revision=weights.revision or None)
     if not isinstance(config, str):
         return None
@@ -202,7 +207,7 @@ def _cached(weights: Weights) -> Path | None:
 
 
 def _of_weights(names: dict[str, int]) -> list[str]:
-    """The files of a repository that hold its weights, safetensors if it has them."""
+    """The files of a repository that hold its weights, preferring safetensors."""
     if WEIGHTS in names:
         return [WEIGHTS]
     if INDEX in names:
@@ -211,14 +216,14 @@ def _of_weights(names: dict[str, int]) -> list[str]:
 
 
 def _check_same(name: str, values: Mapping[str, Any], folder: Path) -> None:
-    """Shapes do not tell all: heads, say. So the folder must state what the entry is known by."""
-    found, wanted = make_config(str(folder), read_config(folder)), make_config(name, values)
+    """Check that a folder's configuration has the entry's values. Shapes do not show all of them, such as heads."""
+    actual, expected = make_config(str(folder), read_config(folder)), make_config(name, values)
     faults = [
-        f"{field} is {getattr(found, field, None)!r}, expected {getattr(wanted, field)!r}"
+        f"{field} is {getattr(actual, field, None)!r}, expected {getattr(expected, field)!r}"
         for field in values
-        if json.dumps(getattr(found, field, None)) != json.dumps(getattr(wanted, field))
+        if json.dumps(getattr(actual, field, None)) != json.dumps(getattr(expected, field))
     ]
     if faults:
         raise ContractError(
-            f"{folder} is not {name}: {'; '.join(faults)}. Any other encoder goes by transformers/auto, model: FOLDER"
+            f"{folder} is not {name}: {'; '.join(faults)}. For any other encoder, use transformers/auto, model: FOLDER"
         )

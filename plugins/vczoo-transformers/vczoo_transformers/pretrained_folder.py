@@ -1,6 +1,6 @@
-"""A folder in transformers' layout: its config.json as a transformers config, and where its tensors are.
+"""Pretrained folders in transformers' layout: reading the configuration and finding the tensors.
 
-config.json, model.safetensors (or shards with their index), and preprocessor_config.json where there is one.
+Such a folder holds config.json, model.safetensors (or shards and their index), and possibly preprocessor_config.json.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ __all__ = [
     "PICKLE",
     "PREPROCESSOR",
     "WEIGHTS",
+    "expects_normalized",
     "make_config",
     "read_config",
     "read_json",
     "tensor_files",
-    "wants_normalised",
 ]
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
-FORMER_KINDS = {"hifigan": "speecht5_hifigan"}  # what published configurations call it
+FORMER_KINDS = {"hifigan": "speecht5_hifigan"}  # the name in published configurations
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The values of a folder's config.json.
 
     Raises:
-        VczooError: there is no such file, or it is no model's configuration.
+        VczooError: The file does not exist, or is not the configuration of a model.
     """
     if not (folder / CONFIG).is_file():
         raise VczooError(
@@ -46,15 +46,15 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     values = read_json(folder / CONFIG)
     if not isinstance(values.get("model_type"), str):
-        raise VczooError(f"{folder / CONFIG}: it names no model_type; a transformers model's {CONFIG} was expected")
+        raise VczooError(f"{folder / CONFIG}: it has no model_type; expected the {CONFIG} of a transformers model")
     return values
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds one object.
+    """Read a JSON file that holds one object.
 
     Raises:
-        VczooError: it is not that.
+        VczooError: It is not such a file.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -66,14 +66,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def make_config(where: str, values: Mapping[str, Any]) -> PreTrainedConfig:
-    """transformers' own configuration of these values; no code of a repository is run.
+    """Make transformers' own configuration from these values, without running code from a repository.
 
     Raises:
-        ContractError: the values are not what this model type takes.
+        ContractError: The model type does not accept these values.
     """
     kind = FORMER_KINDS.get(values["model_type"], values["model_type"])
     if kind not in CONFIG_MAPPING:
-        raise ContractError(f"{where}: the installed transformers knows no model_type {kind!r}; a newer one may")
+        raise ContractError(
+            f"{where}: the installed transformers does not know the model_type {kind!r}; a newer version may"
+        )
     try:
         return CONFIG_MAPPING[kind].from_dict(dict(values) | {"model_type": kind})
     except (StrictDataclassError, TypeError, ValueError) as error:
@@ -81,10 +83,10 @@ def make_config(where: str, values: Mapping[str, Any]) -> PreTrainedConfig:
 
 
 def tensor_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a folder, all of them there.
+    """The safetensors files of a folder.
 
     Raises:
-        WeightsError: there are none, or a shard is missing.
+        WeightsError: There are none, or a shard is missing.
     """
     if (folder / WEIGHTS).is_file():
         return (folder / WEIGHTS,)
@@ -92,20 +94,20 @@ def tensor_files(folder: Path) -> tuple[Path, ...]:
         names = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
         missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
         if missing or not names:
-            raise WeightsError(f"{folder}: {INDEX} names {', '.join(missing) or 'no shard'}, which is not there")
+            raise WeightsError(f"{folder}: {INDEX} names {', '.join(missing) or 'no shard'}, which is missing")
         return tuple(folder / name for name in names)
     pickles = sorted(path.name for path in folder.glob("*") if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".h5"})
     if pickles:
         raise WeightsError(
-            f"{folder}: {', '.join(pickles)} may run code when it is opened, and there is no {WEIGHTS}; convert it: "
+            f"{folder}: {', '.join(pickles)} may run code when it is opened, and there is no {WEIGHTS}. Convert it: "
             "model.save_pretrained(FOLDER) of the installed transformers writes safetensors"
         )
     raise WeightsError(f"{folder}: {WEIGHTS} is missing")
 
 
-def wants_normalised(folder: Path) -> bool | None:
-    """Whether the model's waveforms have mean 0 and variance 1; None where the folder does not say."""
+def expects_normalized(folder: Path) -> bool | None:
+    """Whether the model expects waveforms with mean 0 and variance 1; None if the folder does not say."""
     if not (folder / PREPROCESSOR).is_file():
         return None
-    found = read_json(folder / PREPROCESSOR).get("do_normalize")
-    return bool(found) if found is not None else None
+    normalize = read_json(folder / PREPROCESSOR).get("do_normalize")
+    return None if normalize is None else bool(normalize)

@@ -1,4 +1,4 @@
-"""timm's weights: a Hub repository in, a safetensors file out; its tensors in, a strictly loaded network out."""
+"""timm's weights: fetched from their Hub repository and loaded strictly into a network."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vczoo import Weights, announce_download, load_strictly, offline, unavailabl
 
 __all__ = ["config_of", "fetch", "load_checkpoint"]
 
-FILE = "model.safetensors"  # timm's repositories hold a pickle beside it, which is never asked for
+FILE = "model.safetensors"  # timm's repositories also hold a pickle, which is never downloaded
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "pretrained_filter_fn", "_filter_torchvision_pretrained")
-WRAPPERS = ("model", "body")  # what features_only calls the model inside it
-# SigLIP's files keep the attention pool even for the variants that pool without it.
+WRAPPERS = ("model", "body")  # the names that features_only gives the model inside it
+# SigLIP's files hold an attention pool even for the variants that do not use it.
 NEVER_USED = ("attn_pool.",)
 
 
 def fetch(entry_name: str, weights: Weights) -> Path:
-    """The file of registered weights, from the Hub's cache or the Hub, at their revision where they have one.
+    """The path of the file of registered weights, at their revision if they have one, downloaded if it is not cached.
 
     Raises:
-        WeightsError: it is not in the cache, and offline or the Hub does not give it.
+        WeightsError: The file is not in the cache, and the download is impossible (offline) or fails.
     """
     revision = weights.revision or None
     cached = try_to_load_from_cache(weights.source, FILE, revision=revision)
@@ -38,45 +38,51 @@ def fetch(entry_name: str, weights: Weights) -> Path:
     announce_download(entry_name, weights)
     try:
         return Path(hf_hub_download(weights.source, FILE, revision=revision))
-    except Exception as error:  # the Hub's client raises its own, its transport's and the system's errors
+    except Exception as error:  # the client raises its own errors, those of its transport and those of the system
         raise unavailable(entry_name, weights, error) from error
 
 
 def config_of(name: str) -> PretrainedCfg:
-    """What timm records of MODEL or MODEL.TAG: repository, licence, normalisation."""
+    """timm's record of MODEL or MODEL.TAG: repository, license and normalization."""
     config = timm.get_pretrained_cfg(name)
     return config if config is not None else PretrainedCfg()
 
 
 def load_checkpoint(network: nn.Module, model: str, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Load a checkpoint in timm's naming, of the whole model or without its head, into a network.
+    """Load a checkpoint with timm's tensor names, of the whole model or without its head, into a network.
 
-    What the whole model has and the network has not (classifier, last convolution) is let go; BatchNorm's
-    counters may be missing; anything else must fit.
+    Tensors that only the whole model has (the classifier, the last convolution) are ignored, and the counters of
+    BatchNorm may be missing. Everything else must fit.
+
+    Args:
+        network: A network from `vczoo_timm.network.create`.
+        model: The name that timm gives the model.
+        tensors: Tensors by timm's names.
+        where: The name of the source, for error messages.
 
     Raises:
-        WeightsError: a tensor is missing, not expected, or of another shape.
+        WeightsError: A tensor is missing, unexpected, or has another shape.
     """
     with torch.device("meta"):
         whole = timm.create_model(model)
     names = whole.state_dict().keys()
-    theirs = {name: whole_name(name, names) for name in network.state_dict()}
-    needed = {name for name in theirs.values() if not name.endswith("num_batches_tracked")}
+    timm_names = {name: whole_name(name, names) for name in network.state_dict()}
+    needed = {name for name in timm_names.values() if not name.endswith("num_batches_tracked")}
     if not (needed <= tensors.keys() <= names):
         tensors = _filtered(dict(tensors), model, whole)
-    taken = set(theirs.values())
-    renamed = {name: tensors[their] for name, their in theirs.items() if their in tensors}
+    loaded = set(timm_names.values())
+    renamed = {name: tensors[timm_name] for name, timm_name in timm_names.items() if timm_name in tensors}
     load_strictly(
         network,
-        renamed | {name: tensor for name, tensor in tensors.items() if name not in taken},
+        renamed | {name: tensor for name, tensor in tensors.items() if name not in loaded},
         where=where,
-        unused=(*(names - taken), *NEVER_USED),
+        unused=(*(names - loaded), *NEVER_USED),
         may_miss=("num_batches_tracked",),
     )
 
 
 def whole_name(name: str, names: Collection[str]) -> str:
-    """What the whole model calls a tensor that `features_only` may have renamed: `stages_0.x` was `stages.0.x`."""
+    """The whole model's name of a tensor that `features_only` may have renamed (`stages_0.x` was `stages.0.x`)."""
     first, _, rest = name.partition(".")
     wrapped = [rest] if first in WRAPPERS else []
     flattened = [f"{first[:at]}.{first[at + 1 :]}.{rest}" for at, letter in enumerate(first) if letter == "_"]
@@ -84,15 +90,15 @@ def whole_name(name: str, names: Collection[str]) -> str:
 
 
 def _filtered(tensors: dict[str, Tensor], model: str, whole: nn.Module) -> Mapping[str, Tensor]:
-    """The tensors after the architecture's own filter, which knows the names of other releases."""
+    """Apply the architecture's own filter in timm, which translates the names of other releases."""
     module = sys.modules[timm.model_entrypoint(model).__module__]
     convert = next((getattr(module, name) for name in FILTERS if hasattr(module, name)), None)
     if convert is None:
         return tensors
-    for arguments in ((tensors, whole), (tensors,)):  # some filters take the tensors alone
+    for arguments in ((tensors, whole), (tensors,)):  # some filters take only the tensors
         try:
-            found: Mapping[str, Tensor] = convert(*arguments)
-        except Exception:  # not a checkpoint that the filter knows: what does not fit is named by the caller
+            renamed: Mapping[str, Tensor] = convert(*arguments)
+        except Exception:  # the filter does not know this checkpoint; the caller reports the tensors that do not fit
             continue
-        return found
+        return renamed
     return tensors

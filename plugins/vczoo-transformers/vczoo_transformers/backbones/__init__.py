@@ -1,0 +1,1 @@
+"""Encoders of transformers as backbones, one module per family."""
