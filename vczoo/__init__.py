@@ -190,8 +190,6 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
-        if today := importlib.import_module("vczoo.io.deprecation").name_of_today("vczoo", name):
-            return __getattr__(today)
         raise AttributeError(f"module 'vczoo' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"vczoo.{_MODULE_OF[name]}"), name)
     globals()[name] = value

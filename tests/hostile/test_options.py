@@ -61,11 +61,14 @@ def decoder(**sizes: int) -> ConvDecoder:
         (lambda: MelSpec(hop_length=3), r"makes 5333 frames per second \(expected 1 to 4000\)"),
         (lambda: FrameSpec(16000, 16001, 1), "makes 0.9999 frames per second"),
         (lambda: FrameSpec(16000, 320, 2**20 + 1), "channels must be at most 1048576"),
-        (lambda: GriffinLim(iterations=10_001), "iterations is 1 to 10000"),
-        (lambda: MelConv(blocks=257), "blocks is at most 256"),
-        (lambda: decoder(blocks=257), "blocks and fine_blocks are at most 256, got 257 and 1"),
-        (lambda: decoder(fine_blocks=257), "blocks and fine_blocks are at most 256, got 1 and 257"),
-        (lambda: SpeakerClassifier(frames=FRAMES, num_speakers=2, hidden=[1] * 65), "hidden has at most 64 widths"),
+        (lambda: GriffinLim(iterations=10_001), "iterations must be 1 to 10000"),
+        (lambda: MelConv(blocks=257), "blocks must be at most 256"),
+        (lambda: decoder(blocks=257), "blocks and fine_blocks must be at most 256, got 257 and 1"),
+        (lambda: decoder(fine_blocks=257), "blocks and fine_blocks must be at most 256, got 1 and 257"),
+        (
+            lambda: SpeakerClassifier(frames=FRAMES, num_speakers=2, hidden=[1] * 65),
+            "hidden must have at most 64 widths",
+        ),
     ],
 )
 def test_ranges(make: Callable[[], object], message: str) -> None:
@@ -79,7 +82,7 @@ def test_ranges(make: Callable[[], object], message: str) -> None:
         (lambda: nn.Linear(10**12, 10**12), "a tensor of impossible size"),
         (lambda: nn.Linear(2**63, 1), "a tensor of impossible size"),
         (lambda: torch.zeros(10**30), "a tensor of impossible size"),
-        (lambda: torch.zeros(2**26 + 1), "constants of 67108865 values, at most 67108864"),
+        (lambda: torch.zeros(2**26 + 1), "constants of 67108865 values, but at most 67108864"),
         (lambda: [nn.BatchNorm1d(3 * 10**7) for _ in range(2)], "constants of 900000"),
     ],
 )
@@ -97,7 +100,7 @@ def recipe(**options: Any) -> Recipe:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (10**12, "the number 1000000000000, at most 1000000000 is taken from elsewhere"),
+        (10**12, "contains the number 1000000000000; the limit for shared runs is 1000000000"),
         (-(10**12), "the number -1000000000000"),
         (float("nan"), "the number nan"),
         ([[1], {"a": float("inf")}], "the number inf"),
@@ -130,7 +133,7 @@ def test_what_a_factory_raises_names_the_part(error: Exception) -> None:
         raise error
 
     entry = Entry("example/x", "backbone", "a:b", "x", "MIT")
-    with pytest.raises(ContractError, match=rf"backbone 'example/x' cannot be made .*{type(error).__name__}.*plugin"):
+    with pytest.raises(ContractError, match=rf"backbone 'example/x' cannot be built .*{type(error).__name__}.*plugin"):
         CheckedPart(entry, factory, {}).make({})
 
 

@@ -50,7 +50,7 @@ def change(hub: HubServer, old: str, new: str) -> None:
         ("weights: random", "weights: ../../../x.safetensors", "may be a path"),
         ("  width: 16", "  width: 1000000000000", "the number 1000000000000"),
         ("  width: 16", "  width: 600000", "its tensors take"),
-        ("  blocks: 1", "  blocks: 1000000", "blocks is at most 256"),
+        ("  blocks: 1", "  blocks: 1000000", "blocks must be at most 256"),
         ("- alice", "- ../../alice", "printable text without '/'"),
         ("files:\n", "files:\n  ../../x: " + "0" * 64 + "\n", "files.../../x"),
         ("format: 2", "a: &a [1]\nb: [*a, *a]\nformat: 2", "an alias"),

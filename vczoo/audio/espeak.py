@@ -1,8 +1,8 @@
-"""Text and a synthetic voice in, speech out: recordings for the demo where nobody has recorded any.
+"""Speech synthesis with espeak-ng: recordings for the demo, so that it needs no data.
 
-The speech is espeak-ng's, through the C interface of the library inside PyPI's `espeakng_loader`. espeak-ng is
-GPL-3.0-or-later, vczoo is Apache-2.0: the library is an extra (`vczoo[demo]`), it is loaded inside functions of
-this file alone, and no other part of the core needs this file. What it says is not under its licence.
+It calls the C interface of the library inside PyPI's `espeakng_loader`. espeak-ng is GPL-3.0-or-later and vczoo is
+Apache-2.0. Therefore the library is an extra (`vczoo[demo]`), only functions of this file load it, and no other part
+of the core needs this file. The license does not cover the speech that espeak-ng produces.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from vczoo.io.text import nearest
 __all__ = ["SENTENCES", "SYNTHETIC_VOICES", "SyntheticVoice", "speak", "write_corpus"]
 
 CORPUS_RATE_HZ = 16000
-VOLUME = 80  # of 100, at which its louder voices clip
+VOLUME = 80  # at 100, the maximum, the louder voices clip
 
 # From espeak-ng's speak_lib.h.
 AUDIO_OUTPUT_SYNCHRONOUS = 2  # the callback runs in the calling thread, before espeak_Synth returns
-INITIALIZE_DONT_EXIT = 0x8000  # report a failure; by default the library ends the process
+INITIALIZE_DONT_EXIT = 0x8000  # report a failure instead of ending the process, the default
 CHARS_UTF8 = 1
 POSITION_CHARACTER = 1
 PARAMETER_RATE, PARAMETER_VOLUME, PARAMETER_PITCH, PARAMETER_RANGE = 1, 2, 3, 4
@@ -40,13 +40,13 @@ _lock = threading.Lock()  # the library keeps voice, parameters and callback in 
 
 @dataclass(frozen=True)
 class SyntheticVoice:
-    """A way in which espeak-ng speaks.
+    """A voice of espeak-ng with its settings.
 
     Attributes:
-        language: espeak-ng's voice, and after a plus the variant of it: "en-us+f2".
-        pitch: 0 to 99; 50 is the variant's own.
-        words_per_minute: 80 to 450.
-        pitch_range: 0 (monotone) to 99; 50 is the variant's own.
+        language: Name of the espeak-ng voice, optionally with a plus and a variant: "en-us+f2".
+        pitch: Pitch, 0 to 99. 50 is the variant's own.
+        words_per_minute: Speaking rate, 80 to 450.
+        pitch_range: Range of the pitch, 0 (monotone) to 99. 50 is the variant's own.
     """
 
     language: str
@@ -59,7 +59,7 @@ class SyntheticVoice:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise VczooError(f"{name} of a synthetic voice is {low} to {high}, got {value!r}")
+                raise VczooError(f"{name} of a synthetic voice must be {low} to {high}, got {value!r}")
 
 
 SYNTHETIC_VOICES: Mapping[str, SyntheticVoice] = MappingProxyType(
@@ -75,7 +75,7 @@ SYNTHETIC_VOICES: Mapping[str, SyntheticVoice] = MappingProxyType(
     }
 )
 
-# Written for this project: every English phoneme occurs many times over.
+# Written for this project. Every English phoneme occurs many times.
 SENTENCES: tuple[str, ...] = (
     "The yellow boat drifted slowly past the old stone bridge.",
     "She folded the letter twice and hid it under a book.",
@@ -117,14 +117,18 @@ SENTENCES: tuple[str, ...] = (
 
 
 def speak(text: str, voice: SyntheticVoice) -> Waveform:
-    """Say a text: (1, S) at espeak-ng's rate, 22,050 Hz. From any thread; one speaks at a time.
+    """Synthesize a text: (1, S) at espeak-ng's rate, 22,050 Hz.
 
-    The same text and voice give the same speech, its duration equal to within 30 ms. Samples differ
-    from call to call: the library's flutter and breath noise go on where the call before left them, and its
-    restart does not reset them.
+    It can be called from any thread, but only one call runs at a time. Calls with the same text and voice return the
+    same speech, with durations equal to within 30 ms. The samples differ from call to call, because the library's
+    flutter and breath noise continue from the previous call, and restarting the library does not reset them.
+
+    Args:
+        text: The text to speak, in the language of the voice.
+        voice: The voice that speaks it.
 
     Raises:
-        VczooError: the extra is not installed, the library has no such voice, or there is nothing to say.
+        VczooError: The extra is not installed, espeak-ng has no such voice, or the text contains nothing to speak.
     """
     with _lock:
         engine = _engine()
@@ -132,12 +136,19 @@ def speak(text: str, voice: SyntheticVoice) -> Waveform:
 
 
 def write_corpus(folder: Path, voices: Iterable[str], sentences: Sequence[str]) -> Path:
-    """Write `<folder>/<voice>/<nn>.wav`, 16 kHz, every voice of `SYNTHETIC_VOICES` that is named saying every
-    sentence; return the folder, which `read_corpus` reads.
+    """Write a corpus of synthetic speech, `<folder>/<voice>/<nn>.wav` at 16 kHz, for `read_corpus`.
+
+    Args:
+        folder: A folder that is empty or does not exist yet.
+        voices: Names from `SYNTHETIC_VOICES`. Each voice speaks every sentence.
+        sentences: The sentences, in English.
+
+    Returns:
+        The folder.
 
     Raises:
-        VczooError: the folder holds files already, the extra is not installed, or the disk refuses.
-        UnknownNameError: there is no synthetic voice of a name.
+        VczooError: The folder already contains files, the extra is not installed, or the disk cannot be written.
+        UnknownNameError: There is no synthetic voice of that name.
     """
     names = list(voices)
     for name in names:
@@ -146,7 +157,7 @@ def write_corpus(folder: Path, voices: Iterable[str], sentences: Sequence[str]) 
                 f"no synthetic voice {name!r}, there are {', '.join(SYNTHETIC_VOICES)}{nearest(name, SYNTHETIC_VOICES)}"
             )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise VczooError(f"{folder} holds files already; name a new folder, or remove it first")
+        raise VczooError(f"{folder} already contains files; choose another folder, or remove it first")
     for name in names:
         for number, sentence in enumerate(sentences, start=1):
             wave = speak(sentence, SYNTHETIC_VOICES[name]).resample(CORPUS_RATE_HZ)
@@ -155,7 +166,7 @@ def write_corpus(folder: Path, voices: Iterable[str], sentences: Sequence[str]) 
 
 
 class _Engine:
-    """The loaded library. There is one a process, and `_lock` is held while it is used."""
+    """The loaded library. A process has only one, which callers use while they hold `_lock`."""
 
     def __init__(self, library: Path, data: Path) -> None:
         try:
@@ -164,7 +175,7 @@ class _Engine:
             raise VczooError(f"{library}: espeak-ng cannot be loaded ({error}); {_INSTALL}") from error
         self.data = data
         self.chunks: list[bytes] = []
-        # The library calls it for as long as the process lives: collected, it would crash there.
+        # The library calls it as long as the process lives. If it were garbage-collected, the process would crash.
         signature = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
         self.callback = signature(self._take)
         self.library.espeak_Synth.argtypes = [
@@ -182,21 +193,21 @@ class _Engine:
         )
         if self.rate_hz <= 0:
             raise VczooError(
-                f"espeak-ng cannot read its data in {data} ({len(str(data))} characters; the library reads at "
-                f"most about 150); {_INSTALL}"
+                f"espeak-ng cannot read its data in {data} (the path has {len(str(data))} characters; the library "
+                f"supports about 150); {_INSTALL}"
             )
         self.library.espeak_SetSynthCallback(self.callback)
 
     def _take(self, samples: int | None, count: int, _: Any) -> int:
         if samples and count > 0:
             self.chunks.append(ctypes.string_at(samples, 2 * count))
-        return 0  # go on
+        return 0  # continue
 
     def speak(self, text: str, voice: SyntheticVoice) -> Waveform:
         variant = voice.language.partition("+")[2]
-        # The library passes over a variant that it does not have without a word.
-        known = not variant or (self.data / "voices" / "!v" / variant).is_file()
-        if not known or self.library.espeak_SetVoiceByName(voice.language.encode()) != 0:
+        # The library silently ignores a variant that it does not have.
+        has_variant = not variant or (self.data / "voices" / "!v" / variant).is_file()
+        if not has_variant or self.library.espeak_SetVoiceByName(voice.language.encode()) != 0:
             raise VczooError(f"espeak-ng has no voice {voice.language!r}; try 'en-us+f2' or 'en-us+m3'")
         parameters = {
             PARAMETER_RATE: voice.words_per_minute,
@@ -212,7 +223,9 @@ class _Engine:
         pcm = np.frombuffer(b"".join(self.chunks), dtype=np.int16)
         self.chunks.clear()
         if failed or not pcm.any():
-            raise VczooError(f"espeak-ng says nothing to {text[:60]!r}; give it words in {voice.language!r}")
+            raise VczooError(
+                f"espeak-ng produced no sound for {text[:60]!r}; give words in the language of {voice.language!r}"
+            )
         return Waveform.of(torch.from_numpy(pcm.astype(np.float32) / 32768), self.rate_hz)
 
 

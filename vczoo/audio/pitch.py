@@ -1,8 +1,8 @@
-"""Waveform in, pitch Frames out: F0 and voicing at the rate of the acoustic frames (WORLD's DIO and StoneMask).
+"""Pitch tracking: F0 and voicing of a waveform at the rate of the acoustic frames (WORLD's DIO and StoneMask).
 
-DIO looks for the fundamental itself. A telephone does not carry it, and under the hum of the mains it is not seen: DIO
-then follows a harmonic, the hum, or nothing. What is above 300 Hz beats with the fundamental all the same. So DIO hears
-the envelope of that, too, and where the two contradict each other the envelope is believed.
+DIO searches for the fundamental itself. A telephone does not transmit it, and mains hum masks it; DIO then follows a
+harmonic, the hum, or nothing. But the envelope of the signal above 300 Hz still beats at the fundamental frequency. So
+DIO also runs on that envelope, and if the two results contradict each other, the envelope's is used.
 """
 
 from __future__ import annotations
@@ -31,25 +31,29 @@ __all__ = [
     "shift_pitch",
 ]
 
-TRACKER = "DIO, and DIO of the envelope"  # kept with contours; another name wherever they would be others
+TRACKER = "DIO, and DIO of the envelope"  # part of the cache key of contours; change it when they change
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
-CARRIED_HZ = 300.0  # from there on by telephones; hum is below
-FLAT = 1e-3  # deviation of an envelope that does not beat, to that of the signal
-CONTRADICTION = float(np.log(1.35))  # of log-F0: less than the next harmonic is away
-AGREED = 0.25  # share of the frames that are voiced in both; where more agree, DIO is right
-MORE_VOICED = 1.5  # times as many frames
-FEWEST_FRAMES = 5  # to tell
+CARRIED_HZ = 300.0  # lowest frequency that telephones transmit; hum is below it
+FLAT = 1e-3  # an envelope that deviates less than this, relative to the signal, does not beat
+CONTRADICTION = float(np.log(1.35))  # difference of log-F0; less than the distance to the next harmonic
+AGREED = 0.25  # share of the frames voiced in both; if at least this share agrees, DIO is right
+MORE_VOICED = 1.5  # the envelope is used if it has this many times as many voiced frames
+FEWEST_FRAMES = 5  # fewest frames for a comparison
 PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
 PITCH_SCALE = 0.5  # one unit is half an e-fold: a voice's contour then spans about -1 to 1
 
 
 def pitch_frames(wave: Waveform, spec: MelSpec | FrameSpec) -> Frames:
-    """(B, S) -> (B, spec.num_frames(S), 2): scaled log-F0, 0 where unvoiced, and voicing, 0 or 1.
+    """Track the pitch of a waveform: (B, S) -> (B, spec.num_frames(S), 2).
 
-    The frames stand where those of `spec` do; the waveform may have another rate.
+    The channels are scaled log-F0 (0 in unvoiced frames) and voicing (0 or 1).
 
-    Source: WORLD (Morise et al. 2016) through pyworld; DIO runs at 100 times real time on one core and Harvest
-    at 4 times, for more errors of voicing.
+    Source: WORLD (Morise et al. 2016) through pyworld. DIO runs at 100 times real time on one core. Harvest runs at 4
+    times real time and makes more voicing errors.
+
+    Args:
+        wave: The recordings (B, S), at any sample rate.
+        spec: Format of the frames with which the pitch frames are aligned.
     """
     hop_seconds = spec.hop_length / spec.sample_rate_hz
     items = []
@@ -67,7 +71,7 @@ def pitch_frames(wave: Waveform, spec: MelSpec | FrameSpec) -> Frames:
 
 
 def _track(samples: NDArray[np.float64], rate_hz: int, period_ms: float) -> NDArray[np.float64]:
-    """(S,) -> (T,) F0 in Hz, 0 where unvoiced."""
+    """Track F0: samples (S,) -> (T,) in Hz, 0 where unvoiced."""
     import pyworld
 
     def rough(signal: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -76,7 +80,8 @@ def _track(samples: NDArray[np.float64], rate_hz: int, period_ms: float) -> NDAr
 
     spectrum = np.fft.rfft(samples)
     spectrum[: math.ceil(CARRIED_HZ * samples.size / rate_hz)] = 0.0
-    envelope = np.abs(np.fft.ifft(spectrum, samples.size))  # of the analytic signal, so that a pure tone has a flat one
+    # Half a spectrum is that of the analytic signal, so that the envelope of a pure tone is flat.
+    envelope = np.abs(np.fft.ifft(spectrum, samples.size))
     envelope -= envelope.mean()
     f0_hz, times = rough(samples)
     if envelope.std() > FLAT * samples.std():
@@ -86,38 +91,40 @@ def _track(samples: NDArray[np.float64], rate_hz: int, period_ms: float) -> NDAr
         apart = np.quantile(ratios, AGREED) if both.sum() >= FEWEST_FRAMES else 0.0
         if apart > CONTRADICTION or (beats_hz > 0).sum() > MORE_VOICED * (f0_hz > 0).sum() + FEWEST_FRAMES:
             samples, f0_hz = envelope, beats_hz
-    found: NDArray[np.float64] = pyworld.stonemask(samples, f0_hz, times, rate_hz)
-    return found
+    refined_hz: NDArray[np.float64] = pyworld.stonemask(samples, f0_hz, times, rate_hz)
+    return refined_hz
 
 
 def mean_log_hz(pitch: Frames) -> Tensor:
-    """Mean natural log of F0 in Hz over all voiced frames of a batch: (1,); NaN where nothing is voiced."""
+    """Mean natural log of F0 in Hz over all voiced frames of a batch: (1,). It is NaN if no frame is voiced."""
     voiced = (pitch.values[..., 1:] > 0) & pitch.mask()
     return pitch.values[..., :1][voiced].mean().reshape(1) * PITCH_SCALE + PITCH_CENTRE_LOG_HZ
 
 
 def log_ratio(semitones: float) -> float:
-    """The logarithm of the ratio that F0 is multiplied by to move it so far.
+    """Convert semitones to the natural logarithm of a frequency ratio.
 
     Raises:
-        ContractError: it is NaN or infinite.
+        ContractError: `semitones` is NaN or infinite.
     """
     if not math.isfinite(semitones):
-        raise ContractError(f"semitones is a number, 12 for an octave up and -12 for one down; got {semitones}")
+        raise ContractError(
+            f"semitones must be a finite number (12 is an octave up, -12 an octave down), got {semitones}"
+        )
     return semitones / 12 * math.log(2)
 
 
 def pitch_shift(voices: Sequence[tuple[Mapping[str, Tensor], float]], mean: Tensor | float) -> float:
-    """The logarithm of the ratio that moves a mean log-F0 to that of a voice; NaN where either has no pitch.
+    """Log frequency ratio that moves the mean F0 of a recording to that of a voice. It is NaN if either has no pitch.
 
     Args:
-        voices: tensors of each voice, `pitch` among them, with its share.
-        mean: the recording's mean log-Hz.
+        voices: Each voice's tensors, including `pitch`, with the voice's share of the mix.
+        mean: Mean natural log of the recording's F0 in Hz.
     """
     return sum(share * float(voice["pitch"]) for voice, share in voices) - float(mean)
 
 
 def shift_pitch(pitch: Frames, log_ratio: Tensor | float) -> Frames:
-    """Multiply F0 by exp(log_ratio) where there is one."""
+    """Multiply F0 by exp(log_ratio) in the voiced frames."""
     log_f0, voiced = pitch.values[..., :1], pitch.values[..., 1:]
     return pitch.with_values(torch.cat([log_f0 + voiced * (log_ratio / PITCH_SCALE), voiced], dim=2))

@@ -1,10 +1,10 @@
-"""`Mark`: what a converted file says of itself, that it is synthetic and what made it; one line of text in, or out.
+"""Provenance mark of converted recordings: a line of text that says that a file is synthetic, and what made it.
 
     synthetic speech (vczoo 0.1.0; recipe demo; run 3fa9c0; voice alice)
     synthetic speech (vczoo 0.1.0; recipe "my recipe"; voice alice:0.7, "B;ob":0.3)
 
-A name that is not letters, digits and `_.+@/-` alone stands in quotes, with JSON's escapes for quotes, backslashes
-and all that is not printable.
+A name with other characters than letters, digits and `_.+@/-` is quoted. Quotes, backslashes and unprintable
+characters in it are escaped as in JSON.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from importlib import metadata
 __all__ = ["Mark"]
 
 LONGEST_READ = 16_000  # characters
-LONGEST_NAME = 180  # bytes as it is written; libsndfile reads no comment of a WAV beyond 2,047
-MOST_VOICES = 6  # of a mix that are written by name
-REST = "…"  # stands for what was cut off: a name's end, or the other voices
-REPLACEMENT = "\ufffd"  # what bytes that are not UTF-8 are read as; in a name it is escaped
+LONGEST_NAME = 180  # bytes with quotes and escapes; libsndfile reads at most 2,047 bytes of a WAV's comment
+MOST_VOICES = 6  # voices of a mix that are written by name
+REST = "…"  # replaces what was cut off: the end of a name, or the other voices
+REPLACEMENT = "\ufffd"  # character that bytes outside UTF-8 are read as; in a name it is escaped
 
 _BARE = r"[\w.+@/-]+"
 _NAME = rf'(?:{_BARE}|"(?:[^"\\]|\\.)*")'
@@ -33,13 +33,15 @@ _LINE = re.compile(rf"synthetic speech \((vczoo {_NAME}(?:{_FIELD})*)\)")
 
 @dataclass(frozen=True)
 class Mark:
-    """That a recording is synthetic speech, and what made it. It is a statement and no proof: anybody can remove it.
+    """Statement that a recording is synthetic speech, and what made it.
+
+    It is not proof: anybody can remove it.
 
     Attributes:
-        recipe: name of the recipe.
-        shares: of each voice; a single one has 1.
-        run: what identifies the run; empty where there is none, as of a recipe with enrolled voices.
-        vczoo: version that made it.
+        recipe: Name of the recipe.
+        shares: Share of each voice in the mix, by name. A single voice has share 1.
+        run: Identifier of the run. Empty if there is no run, as for a recipe with enrolled voices.
+        vczoo: Version of vczoo that made the recording.
     """
 
     recipe: str
@@ -52,29 +54,32 @@ class Mark:
 
     @property
     def voice(self) -> str:
-        """The voice, or the mix as `convert` takes it: alice:0.7,bob:0.3."""
+        """The voice, or the mix in the form that `convert` accepts: alice:0.7,bob:0.3."""
         if list(self.shares.values()) == [1.0]:
             return next(iter(self.shares))
         return ",".join(f"{name}:{float(share)!r}" for name, share in self.shares.items())
 
     def line(self, *, ascii_only: bool = False) -> str:
-        """One line of printable text, of less than 2,000 bytes: a long name is cut, of a mix the largest shares stay.
+        """Format the mark as one line of printable text of less than 2,000 bytes.
+
+        Long names are cut. Of a mix of many voices, only those with the largest shares are named.
 
         Args:
-            ascii_only: whether other characters are escaped, for a format that cannot say how it is encoded.
+            ascii_only: Whether to escape characters outside ASCII, for file formats that do not state their encoding.
         """
         fields = {"vczoo": self.vczoo, "recipe": self.recipe, "run": self.run}
-        told = [f"{word} {_written(value, ascii_only)}" for word, value in fields.items() if value]
+        entries = [f"{word} {_written(value, ascii_only)}" for word, value in fields.items() if value]
         if list(self.shares.values()) == [1.0]:
-            told.append(f"voice {_written(self.voice, ascii_only)}")
+            entries.append(f"voice {_written(self.voice, ascii_only)}")
         elif self.shares:
             mix = _largest(self.shares).items()
-            told.append("voice " + ", ".join(f"{_written(name, ascii_only)}:{float(share)!r}" for name, share in mix))
-        return f"synthetic speech ({'; '.join(told)})"
+            voices = (f"{_written(name, ascii_only)}:{float(share)!r}" for name, share in mix)
+            entries.append("voice " + ", ".join(voices))
+        return f"synthetic speech ({'; '.join(entries)})"
 
     @classmethod
     def parse(cls, text: str) -> Mark | None:
-        """Read a line back; None for any other text. Fields that a later vczoo adds are passed over."""
+        """Parse such a line; return None for any other text. Fields that a later version of vczoo adds are ignored."""
         line = _LINE.fullmatch(text) if len(text) <= LONGEST_READ and text.isprintable() else None
         if not line or REPLACEMENT in text:
             return None
@@ -89,13 +94,13 @@ class Mark:
 
 
 def _written(name: str, ascii_only: bool) -> str:
-    """A name as it stands in a line, cut to a bounded number of bytes."""
+    """Format a name for the line, cut to at most `LONGEST_NAME` bytes."""
     whole = _escaped(name, ascii_only)
     if len(whole.encode()) <= LONGEST_NAME:
         return whole
-    kept = LONGEST_NAME
-    while len((whole := _escaped(name[:kept] + REST, ascii_only)).encode()) > LONGEST_NAME:
-        kept -= 1
+    length = LONGEST_NAME
+    while len((whole := _escaped(name[:length] + REST, ascii_only)).encode()) > LONGEST_NAME:
+        length -= 1
     return whole
 
 
@@ -115,30 +120,30 @@ def _escape(character: str, ascii_only: bool) -> str:
 
 
 def _largest(shares: Mapping[str, float]) -> dict[str, float]:
-    """The shares, or the largest of many and the sum of the others under "…"."""
+    """Return the shares; if they are many, the largest, with the sum of the others under "…"."""
     if len(shares) <= MOST_VOICES:
         return dict(shares)
-    kept = sorted(shares, key=lambda name: -shares[name])[: MOST_VOICES - 1]
-    rest = sum(share for name, share in shares.items() if name not in kept)
-    return {name: shares[name] for name in kept} | {REST: float(f"{rest:.4g}")}
+    largest = sorted(shares, key=lambda name: -shares[name])[: MOST_VOICES - 1]
+    rest = sum(share for name, share in shares.items() if name not in largest)
+    return {name: shares[name] for name in largest} | {REST: float(f"{rest:.4g}")}
 
 
 def _read_name(text: str) -> str:
-    """What was written.
+    """Unquote one name.
 
     Raises:
-        ValueError: it is several, or an escape is none of JSON's.
+        ValueError: The text is not exactly one name, or contains an escape that JSON does not have.
     """
     if not re.fullmatch(_NAME, text):
-        raise ValueError("several names")
+        raise ValueError(f"not a single name: {text!r}")
     return str(json.loads(text)) if text.startswith('"') else text
 
 
 def _read_shares(text: str) -> dict[str, float]:
-    """Each voice's share.
+    """Parse the share of each voice.
 
     Raises:
-        ValueError: an escape or a number is none, or a name stands twice.
+        ValueError: An escape or a number is invalid, or a name occurs twice.
     """
     if not text:
         return {}
@@ -147,5 +152,5 @@ def _read_shares(text: str) -> dict[str, float]:
     pairs = [part.rpartition(":") for part in re.findall(_SHARE, text)]
     shares = {_read_name(name): float(share) for name, _, share in pairs}
     if len(shares) < len(pairs) or not all(0 < share < math.inf for share in shares.values()):
-        raise ValueError("a name stands twice, or a share is no share")
+        raise ValueError("a name occurs twice, or a share is not a positive, finite number")
     return shares

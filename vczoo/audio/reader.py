@@ -1,6 +1,6 @@
-"""A sound file in, blocks of mono samples out, and the mark that it carries.
+"""Block-wise reading of sound files as mono samples, and of their provenance mark.
 
-Formats are those of libsndfile (WAV, FLAC, OGG, MP3), any rate and channel count; channels are averaged.
+It reads the formats of libsndfile (WAV, FLAC, OGG, MP3) at any sample rate and channel count; channels are averaged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vczoo.errors import AudioError
 __all__ = ["AUDIO_SUFFIXES", "BLOCK_SAMPLES", "Samples", "SoundReader", "read_mark"]
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-SHORTEST_SECONDS = 0.02  # one analysis window of speech; less holds no frame of anything
+SHORTEST_SECONDS = 0.02  # one analysis window of speech
 SILENCE_PEAK = 1e-4  # -80 dBFS: below the noise floor of any recording
 BLOCK_SAMPLES = 65536
 
@@ -27,28 +27,29 @@ Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
 class SoundReader:
-    """A recording that is read from its beginning each time it is iterated over. Nothing is opened before.
+    """Reader of one recording. Each iteration over it reads the file from its beginning, in blocks.
 
     Attributes:
-        path: of the file.
-        sample_rate_hz: samples a second.
-        promised: samples by the file's header, which MP3 and a pipe's WAV only estimate.
-        mark: what its comment says of synthetic speech; None where it says nothing of it.
+        path: The sound file.
+        sample_rate_hz: Sample rate in Hz.
+        promised: Number of samples according to the file's header. MP3 headers, and those of a WAV written to a pipe,
+            only estimate it.
+        mark: Provenance mark in the file's comment, or None.
 
     Raises:
-        AudioError: the file is absent, is not audio or its container is truncated.
+        AudioError: The file is missing, is not audio, or its container is truncated.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if self.path.is_dir():
-            raise AudioError(f"{self.path}: a folder; a recording was expected")
+            raise AudioError(f"{self.path}: a folder, but a recording was expected; give a sound file")
         try:
             size = self.path.stat().st_size
         except OSError as error:
             raise AudioError(f"{self.path}: no such file ({error.strerror}); check the path") from error
         if size == 0:
-            raise AudioError(f"{self.path}: the file is empty (0 bytes)")
+            raise AudioError(f"{self.path}: the file is empty (0 bytes); record or export it again")
         try:
             if promised := _truncation(self.path, size):
                 raise AudioError(f"{self.path}: truncated, {promised}; copy or export it again")
@@ -60,15 +61,15 @@ class SoundReader:
 
     @property
     def seconds(self) -> float:
-        """What the header promises."""
+        """Duration in seconds according to the header."""
         return self.promised / self.sample_rate_hz
 
     def __iter__(self) -> Iterator[Samples]:
-        """Blocks of (S,) float32 in [-1, 1]; when a block is given, every sample before it was a number.
+        """Yield blocks (S,), float32 in [-1, 1].
 
         Raises:
-            AudioError: the file is truncated, is shorter than 20 ms, holds NaN or infinity, or is silent throughout;
-                told at the end, but for NaN, where it is met.
+            AudioError: The file is truncated, is shorter than 20 ms, contains NaN or infinity, or is silent
+                throughout. NaN and infinity raise before their block is yielded; the other faults raise at the end.
         """
         count, peak = 0, 0.0
         blocks = self._decoded()
@@ -85,13 +86,13 @@ class SoundReader:
         if count < SHORTEST_SECONDS * self.sample_rate_hz:
             raise AudioError(
                 f"{self.path}: {count} samples at {self.sample_rate_hz} Hz, shorter than "
-                f"{SHORTEST_SECONDS * 1000:g} ms; it holds no speech"
+                f"{SHORTEST_SECONDS * 1000:g} ms; use a longer recording"
             )
         if peak < SILENCE_PEAK:
             raise AudioError(f"{self.path}: silent throughout (peak below -80 dBFS); check the recording")
 
     def _decoded(self) -> Iterator[Samples]:
-        """Blocks as the file has them, averaged to mono; the last one is short or empty."""
+        """Yield the file's blocks, averaged to mono and unchecked. The last one is short or empty."""
         count = 0
         try:
             with self._open() as file:
@@ -110,31 +111,35 @@ class SoundReader:
             )
 
     def _open(self) -> soundfile.SoundFile:
-        # As bytes, since soundfile cannot encode a name that is not UTF-8; Windows has no such names.
+        # As bytes, because soundfile cannot encode names that are not UTF-8. Windows has no such names.
         return soundfile.SoundFile(self.path if os.name == "nt" else os.fsencode(self.path))
 
     def _not_audio(self, error: Exception) -> AudioError:
         return AudioError(
-            f"{self.path}: not audio that libsndfile can read ({error}); WAV, FLAC, OGG and MP3 can be read"
+            f"{self.path}: not audio that libsndfile can read ({error}); convert it to WAV, FLAC, OGG or MP3"
         )
 
 
 def read_mark(path: str | os.PathLike[str]) -> Mark | None:
-    """Read what a sound file says of itself; torch is not loaded for it.
+    """Read the provenance mark of a sound file. This does not import torch.
+
+    Args:
+        path: A sound file.
 
     Returns:
-        The mark that a conversion by vczoo carries. None proves nothing: a mark is easily lost or removed.
+        The mark that vczoo writes into converted recordings, or None. None proves nothing, because a mark is easily
+        lost or removed.
 
     Raises:
-        AudioError: the file is absent, is not audio or its container is truncated.
+        AudioError: The file is missing, is not audio, or its container is truncated.
     """
     return SoundReader(path).mark
 
 
 def _truncation(path: Path, size: int) -> str:
-    """What a WAV or OGG container promises and the file does not hold, or nothing.
+    """Describe what is missing from a truncated WAV or OGG container; return "" if nothing is.
 
-    libsndfile reads what is there and says nothing, so the containers are looked at here.
+    libsndfile reads truncated files without an error, so the containers are checked here.
     """
     with path.open("rb") as file:
         head = file.read(12)
@@ -143,9 +148,10 @@ def _truncation(path: Path, size: int) -> str:
             while len(header := file.read(8)) == 8:
                 name, length = struct.unpack("<4sI", header)
                 if name == b"data":
-                    there = size - position - 8
-                    streamed = length in (0, 0xFFFFFFFF)  # a pipe's header: the length was not known
-                    return "" if streamed or there >= length else f"{there} of {length} bytes of sound are there"
+                    available = size - position - 8
+                    streamed = length in (0, 0xFFFFFFFF)  # written to a pipe: the length was unknown
+                    complete = streamed or available >= length
+                    return "" if complete else f"only {available} of {length} bytes of sound are present"
                 position += 8 + length + length % 2
                 file.seek(position)
         elif head[:4] == b"OggS":
@@ -154,7 +160,7 @@ def _truncation(path: Path, size: int) -> str:
             page = tail[max(0, tail.rfind(b"OggS")) :]
             body = sum(page[27 : 27 + page[26]]) if len(page) > 26 else 0
             if len(page) < 27 or len(page) < 27 + page[26] + body:
-                return "its last page is cut"
+                return "its last page is incomplete"
             if not page[5] & 4:
                 return "its last page is not marked as the end of the stream"
     return ""

@@ -1,4 +1,4 @@
-"""Blocks of mono samples in, a whole sound file or none out, in a format of libsndfile."""
+"""Block-wise writing of mono sound files in the formats of libsndfile. A file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from vczoo.io.files import file_above, write_beside
 
 __all__ = ["SoundWriter"]
 
-LARGEST_WAV = 2**32 - 4096  # bytes of sound: a WAV's lengths are of 32 bits
+LARGEST_WAV = 2**32 - 4096  # bytes of sound, since a WAV stores lengths in 32 bits
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 
 
 class SoundWriter:
-    """A mono file, 16-bit, in the format of its suffix, that is written block by block. Use it as a context.
+    """Context manager that writes a 16-bit mono sound file, block by block.
 
-    The file appears whole at the context's end, or not at all where the context ends with an error.
+    The complete file appears when the context ends. If it ends with an error, no file is left.
 
     Args:
-        path: of the file.
-        sample_rate_hz: samples a second.
-        overwrite: whether a file that is there is replaced.
-        mark: what the file's own metadata says: a WAV's RIFF INFO, a FLAC's or OGG's Vorbis comment, an MP3's ID3.
+        path: The file to write. Its suffix chooses the format.
+        sample_rate_hz: Sample rate in Hz.
+        overwrite: Whether to replace an existing file.
+        mark: Provenance mark to write into the file's metadata (RIFF INFO of WAV, Vorbis comment of FLAC and OGG, ID3
+            of MP3), or None.
 
     Raises:
-        AudioError: the suffix is not a known format, the path exists and `overwrite` is false, it would lie in a file,
-            or the disk refuses.
+        AudioError: The suffix is not a known format, the path exists and `overwrite` is false, one of its parent
+            folders is a file, or the disk cannot be written.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class SoundWriter:
         file_format = _FORMATS.get(self.path.suffix.lower())
         if file_format is None:
             suffix = self.path.suffix or "a file without suffix"
-            raise AudioError(f"{self.path}: cannot write {suffix}; use {AUDIO_SUFFIXES}")
+            raise AudioError(f"{self.path}: cannot write {suffix}; use one of {', '.join(AUDIO_SUFFIXES)}")
         self.format = file_format
         if self.path.exists() and not overwrite:
-            raise self._refused(FileExistsError())
+            raise self._write_error(FileExistsError())
         if above := file_above(self.path):
-            raise AudioError(f"{self.path}: cannot be made, since {above} is a file and no folder; choose another name")
+            raise AudioError(
+                f"{self.path}: cannot be written, because {above} is a file, not a folder; choose another path"
+            )
 
     def __enter__(self) -> Self:
         self._open = ExitStack()
@@ -61,32 +64,32 @@ class SoundWriter:
             self._open.callback(self._sink.close)
             self._file = soundfile.SoundFile(self._sink, "w", self.sample_rate_hz, 1, format=self.format)
             self._open.callback(self._file.close)
-            if self.mark:  # before the samples: FLAC, OGG and MP3 take none after them
-                # libsndfile writes ID3 without its flag of UTF-8, so that other programs would read Latin-1 there.
+            if self.mark:  # before the samples, because FLAC, OGG and MP3 accept no metadata after them
+                # libsndfile writes ID3 without its UTF-8 flag, so other programs would read it as Latin-1.
                 self._file.comment = self.mark.line(ascii_only=self.format == "MP3")
                 self._file.software = f"vczoo {self.mark.vczoo}"
         except (OSError, soundfile.SoundFileError) as error:
             self._open.__exit__(type(error), error, error.__traceback__)
-            raise self._refused(error) from error
+            raise self._write_error(error) from error
         return self
 
     def write(self, samples: Samples) -> None:
-        """Append samples; those outside of [-1, 1] are clipped.
+        """Append samples (S,). Values outside [-1, 1] are clipped.
 
         Raises:
-            AudioError: the disk refuses, or a WAV would be larger than a WAV can be.
+            AudioError: The disk cannot be written, or a WAV file would become larger than 4 GiB.
         """
         self.written += samples.size
         if self.format == "WAV" and 2 * self.written > LARGEST_WAV:
             raise AudioError(f"{self.path}: a WAV file holds at most 4 GiB; write .flac, .ogg or .mp3")
         samples = np.clip(samples, -1.0, 1.0)
         try:
-            # In blocks: libsndfile's Vorbis encoder overflows the stack on a minute at once.
+            # In blocks, because libsndfile's Vorbis encoder overflows the stack on a minute of audio at once.
             for start in range(0, len(samples), BLOCK_SAMPLES):
                 self._file.write(samples[start : start + BLOCK_SAMPLES])
             self._sink.check()
         except (OSError, soundfile.SoundFileError) as error:
-            raise self._refused(error) from error
+            raise self._write_error(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -99,21 +102,21 @@ class SoundWriter:
                 self._file.close()
                 self._sink.close()
                 self._sink.check()
-            except BaseException as refused:
-                self._open.__exit__(type(refused), refused, refused.__traceback__)
+            except BaseException as failure:
+                self._open.__exit__(type(failure), failure, failure.__traceback__)
                 raise
             self._open.close()
-        except (OSError, soundfile.SoundFileError) as refused:
-            raise self._refused(refused) from refused
+        except (OSError, soundfile.SoundFileError) as failure:
+            raise self._write_error(failure) from failure
 
-    def _refused(self, error: Exception) -> AudioError:
-        if isinstance(error, FileExistsError) and self.path.exists():  # else it is about a folder above
-            return AudioError(f"{self.path} exists; choose another name, or overwrite it on purpose")
+    def _write_error(self, error: Exception) -> AudioError:
+        if isinstance(error, FileExistsError) and self.path.exists():  # otherwise a parent folder is meant
+            return AudioError(f"{self.path} exists; choose another name, or set overwrite")
         return AudioError(f"{self.path}: cannot be written ({error}); nothing was left behind")
 
 
 class _Sink:
-    """What libsndfile writes to: it does not tell when its last block meets a full disk, so this remembers."""
+    """File object for libsndfile that records write errors, since libsndfile reports none for its last block."""
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("wb+")
@@ -133,7 +136,7 @@ class _Sink:
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
             return self.file.seek(offset, whence)
-        except OSError as error:  # what was buffered is written first
+        except OSError as error:  # seeking flushes the buffer first
             self.error = self.error or error
             return 0
 

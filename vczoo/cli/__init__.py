@@ -1,1 +1,1 @@
-"""The command line: one file for each group of commands."""
+"""Command-line interface, with one module per group of commands."""

@@ -1,4 +1,7 @@
-"""The command line: each command calls one function and prints what it gives."""
+"""Entry point of the command line, and the commands on recipes.
+
+Each command calls one function of the library and prints the result.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,18 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(
-    pattern: Annotated[str, typer.Argument(help="Names to show, as in a shell: 'vgg16*'.")] = "*",
-    parts: Annotated[str, typer.Option(help="Show parts: backbone, freezing, head, vocoder, watermark or all.")] = "",
+    pattern: Annotated[str, typer.Argument(help="Shell pattern of the names to show: 'vgg16*'.")] = "*",
+    parts: Annotated[
+        str, typer.Option(help="Show parts of a kind: backbone, freezing, head, vocoder, watermark or all.")
+    ] = "",
 ) -> None:
-    """List recipes, or with --parts what recipes are made of."""
+    """List recipes or, with --parts, the parts that recipes are made of."""
     rows = part_rows(parts, pattern) if parts else recipe_rows(pattern)
     if not rows and parts and pattern == "*":
-        raise VczooError(f"no {parts} is installed; `vczoo plugins` lists the plugins")
+        raise VczooError(f"no {parts} is installed; run `vczoo plugins` to list the plugins")
     if not rows:
-        raise VczooError(f"nothing is called {pattern!r}; `vczoo list{f' --parts {parts}' if parts else ''}` lists all")
+        command = f"vczoo list --parts {parts}" if parts else "vczoo list"
+        raise VczooError(f"no {'part' if parts else 'recipe'} matches {pattern!r}; run `{command}` to list all")
     print_table(rows)
 
 
@@ -44,41 +50,41 @@ def show(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run.")],
     overrides: Overrides = None,
 ) -> None:
-    """Show a recipe, resolved: everything that it extends merged into it. Of a run, its figures too."""
+    """Show a recipe with everything that it extends merged into it, or the configuration and metrics of a run."""
     from vczoo.conversion.load import read_name
     from vczoo.models.recipe import read_recipe
 
-    kind, place = read_name(as_run(name))
+    kind, location = read_name(as_run(name))
     if kind == "hub":
-        raise VczooError(f"{place} is a speaker on the Hub; `vczoo info {place}` shows what it is")
+        raise VczooError(f"{location} is a published run on the Hub; use `vczoo info {location}` to show it")
     if kind == "run":
         from vczoo.runs.run_folder import describe_run
 
-        print_line(describe_run(Path(place)))
+        print_line(describe_run(Path(location)))
     else:
-        print_line(read_recipe(place, overrides or ()).to_yaml())
+        print_line(read_recipe(location, overrides or ()).to_yaml())
 
 
 @app.command()
 def copy(
-    name: Annotated[str, typer.Argument(help="A recipe.")],
-    file: Annotated[Path, typer.Argument(help="The .yaml file to make.")],
+    name: Annotated[str, typer.Argument(help="The recipe to extend.")],
+    file: Annotated[Path, typer.Argument(help="The .yaml file to create.")],
 ) -> None:
-    """Make a recipe file that extends a recipe, to edit."""
+    """Create a recipe file that extends a recipe, for you to edit."""
     from vczoo.io.files import write_beside
     from vczoo.registry.zoo import the_zoo
 
     recipe = the_zoo().recipe(name)
     if file.suffix not in {".yaml", ".yml"}:
-        raise VczooError(f"{file}: a recipe file ends in .yaml, as in {file}.yaml")
-    text = f"extends: {name}\n\n# What differs goes here. `vczoo show {name}` shows all there is; {name} itself says:\n"
+        raise VczooError(f"{file}: the name of a recipe file must end in .yaml; use {file}.yaml")
+    text = f"extends: {name}\n\n# Put your changes here. `vczoo show {name}` shows every setting. The file of {name}:\n"
     text += "".join(f"#   {line}".rstrip() + "\n" for line in recipe.read().splitlines())
     try:
-        with write_beside(file, overwrite=False) as beside:
-            beside.write_text(text, encoding="utf-8")
+        with write_beside(file, overwrite=False) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except FileExistsError as error:
-        raise VczooError(f"{file} exists; choose another name") from error
-    print_line(f"{file}: edit it, then `vczoo check {file}` and `vczoo train {file} --data … --out …`")
+        raise VczooError(f"{file} already exists; choose another name") from error
+    print_line(f"{file}: edit it, then run `vczoo check {file}` and `vczoo train {file} --data … --out …`")
 
 
 @app.command()
@@ -86,26 +92,27 @@ def check(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file.")],
     overrides: Overrides = None,
 ) -> None:
-    """Check a recipe down to the contracts between its parts; nothing is downloaded."""
+    """Check a recipe, including whether its parts fit together. Downloads nothing."""
     from vczoo.models.build import checked_recipe
 
     recipe = checked_recipe(name, overrides or ())
-    print_line(f"{recipe.name}: no fault found")
+    print_line(f"{recipe.name}: no problems found")
 
 
 @app.command()
 def demo(
     recordings: Annotated[
-        list[Path] | None, typer.Argument(help="Recordings of one person who agrees; a synthetic voice without.")
+        list[Path] | None,
+        typer.Argument(help="Recordings of one consenting person. Without any, a synthetic voice is used."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("vczoo-demo"),
+    out: Annotated[Path, typer.Option(help="The folder to create.")] = Path("vczoo-demo"),
 ) -> None:
-    """Hear the model inside the package: a sentence in the voice of recordings, offline. Takes one to two minutes."""
+    """Try the bundled model: convert a sentence to the voice of some recordings, offline. Takes one to two minutes."""
     from vczoo.cli.demo import run_demo
 
     rows, files = run_demo(out, recordings or ())
     print_table(rows)
-    print_line("(similarity: cosine of speaker embeddings to the voice's, -1 to 1)")
+    print_line("(similarity: cosine between speaker embeddings, -1 to 1)")
     for file in files:
         print_line(str(file))
 
@@ -118,7 +125,7 @@ app.add_typer(plugin_kit.app, name="plugin")
 
 
 def main() -> NoReturn:
-    """Run the command line; a caller's mistake becomes one message and exit status 1."""
+    """Run the command line. A user's mistake is printed as one message, and the exit status is 1."""
     status = 0
     try:
         with warnings.catch_warnings():
@@ -127,8 +134,8 @@ def main() -> NoReturn:
     except VczooError as error:
         print_line(f"error: {error}", to_stderr=True)
         status = 1
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     if launched():
         leave(status)
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""The commands that use a run's voices: each calls one function and prints what it gives."""
+"""Commands that convert recordings, manage voices and evaluate runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vczoo.io.files import is_folder_with
 
 __all__ = ["COMMANDS"]
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or owner/name[@revision] on the Hub.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
 
 
 def convert(
@@ -22,35 +22,38 @@ def convert(
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="A recording (WAV, FLAC, OGG or MP3), or a folder of them.")
     ],
-    voice: Annotated[str, typer.Option(help="Whose voice, or a mix: alice:0.7,bob:0.3.")],
-    out: Annotated[Path, typer.Option(help="The file to make; from a folder, the folder.")],
+    voice: Annotated[str, typer.Option(help="Target voice, or a mix of voices: alice:0.7,bob:0.3.")],
+    out: Annotated[Path, typer.Option(help="Output file, or output folder if SOURCE is a folder.")],
     semitones: Annotated[
-        str, typer.Option(help="Semitones to move pitch by, or auto: to the voice's mean.", metavar="SEMITONES|auto")
+        str,
+        typer.Option(
+            help="Pitch shift in semitones; auto shifts to the mean pitch of the voice.", metavar="SEMITONES|auto"
+        ),
     ] = "auto",
-    jobs: Annotated[int, typer.Option(help="From a folder: processes at a time.")] = 1,
-    suffix: Annotated[str, typer.Option(help="From a folder: .wav, .flac, .ogg, .mp3, or keep: as it was.")] = ".wav",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out names if it exists.")] = False,
+    jobs: Annotated[int, typer.Option(help="Number of parallel processes, for a folder.")] = 1,
+    suffix: Annotated[str, typer.Option(help="Output format for a folder: .wav, .flac, .ogg, .mp3, or keep.")] = ".wav",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")] = False,
     mark: Annotated[
-        bool, typer.Option(help="Say in each file's metadata that it is synthetic; `vczoo provenance` reads it.")
+        bool, typer.Option(help="Mark each file as synthetic in its metadata; `vczoo provenance` reads the mark.")
     ] = True,
-    watermark: Annotated[str, typer.Option(metavar="NAME", help="Embed this plugin's inaudible watermark, too.")] = "",
+    watermark: Annotated[str, typer.Option(metavar="NAME", help="Also embed this plugin's inaudible watermark.")] = "",
 ) -> None:
-    """Say in a voice what a recording says, or every recording below a folder.
+    """Convert a recording, or every recording in a folder and its subfolders, to a voice.
 
-    Each file is marked as synthetic in its metadata, with recipe, run and voice; --no-mark leaves that out.
+    Each output file is marked as synthetic in its metadata, with the recipe, run and voice; --no-mark turns that off.
     """
     if source.is_file() and out.exists() and not overwrite:
-        raise VczooError(f"{out} exists; choose another --out, or give --overwrite")
+        raise VczooError(f"{out} already exists; choose another --out, or pass --overwrite")
     try:
         shift = None if semitones == "auto" else float(semitones)
     except ValueError:
-        raise VczooError(f"--semitones is a number or auto, got {semitones!r}") from None
-    told = ", marked as synthetic" * mark + f", with the watermark {watermark}" * bool(watermark)
+        raise VczooError(f"--semitones must be a number or auto, got {semitones!r}") from None
+    markings = ", marked as synthetic" * mark + f", with the watermark {watermark}" * bool(watermark)
     try:
         if source.is_dir():
             from vczoo.conversion.folder import convert_folder
 
-            made = convert_folder(
+            conversions = convert_folder(
                 _load(run),
                 source,
                 out,
@@ -62,8 +65,8 @@ def convert(
                 mark=mark,
                 watermark=watermark,
             )
-            seconds = sum(one.seconds for one in made)
-            print_line(f"{out}: {len(made)} recordings, {seconds:.1f} s in the voice of {voice}{told}")
+            seconds = sum(conversion.seconds for conversion in conversions)
+            print_line(f"{out}: {len(conversions)} recordings, {seconds:.1f} s in the voice of {voice}{markings}")
             return
         from vczoo.audio.reader import SoundReader
         from vczoo.io.progress import FileBar
@@ -80,20 +83,20 @@ def convert(
                 watermark=watermark,
                 watch=bar.reach,
             )
-        print_line(f"{out}: {seconds:.1f} s in the voice of {voice}{told}")
+        print_line(f"{out}: {seconds:.1f} s in the voice of {voice}{markings}")
     except KeyboardInterrupt:
-        print_line("interrupted; what was finished stays, and no half file was left", to_stderr=True)
+        print_line("interrupted; finished files are kept, and no incomplete file was left", to_stderr=True)
         raise typer.Exit(130) from None
 
 
 def provenance(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files (WAV, FLAC, OGG or MP3).")],
-    watermark: Annotated[str, typer.Option(metavar="NAME", help="Look for this plugin's watermark, too.")] = "",
+    watermark: Annotated[str, typer.Option(metavar="NAME", help="Also look for this plugin's watermark.")] = "",
 ) -> None:
-    """Say whether files are marked as synthetic, and what made them.
+    """Show whether files are marked as synthetic, and which model made them.
 
-    Exit status: 0 if every file has a mark (or the watermark, with 0.5 or more), 1 if one has none, 2 if one cannot be
-    read.
+    Exit status: 0 if every file has a mark (or the watermark, with probability 0.5 or more), 1 if a file has none, 2 if
+    a file cannot be read.
     """
     from vczoo.audio.reader import read_mark
     from vczoo.errors import AudioError
@@ -107,7 +110,9 @@ def provenance(
             print_line(f"error: {error}", to_stderr=True)
             status = 2
             continue
-        print_line(f"{file}: {mark or 'no mark of vczoo, which proves nothing: marks are easily lost and removed'}")
+        print_line(
+            f"{file}: {mark or 'no mark from vczoo; this proves nothing, since marks are easily lost or removed'}"
+        )
         if detect:
             print_line(f"{file}: watermark {watermark} with probability {probability:.3f}")
         status = max(status, int(mark is None and probability < 0.5))
@@ -117,13 +122,17 @@ def provenance(
 def enroll(
     run: RunName,
     name: Annotated[str, typer.Argument(metavar="VOICE", help="Name of the new voice.")],
-    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of it.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it is there.")] = False,
-    out: Annotated[Path | None, typer.Option(help="A new folder for the run with that voice; else it is RUN.")] = None,
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of the new voice.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it already exists.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the run with the added voice. Default: change RUN itself.")
+    ] = None,
 ) -> None:
-    """Add a voice to a run from recordings of it, with no training."""
+    """Add a voice to a run from recordings of it, without training."""
     if out is None and not is_folder_with(Path(run), "vczoo.yaml"):
-        raise VczooError(f"{run} is no run's folder, to which a voice could be added; --out names a new one")
+        raise VczooError(
+            f"{run} is not a local run folder, so it cannot be changed; use --out to save the run to a new folder"
+        )
     converter = _load(run)
     converter.enroll(name, recordings, overwrite=overwrite)
     converter.save(out or run, overwrite=out is None)
@@ -131,17 +140,20 @@ def enroll(
 
 
 def identify(
-    run: RunName, recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="Who speaks in it?")]
+    run: RunName,
+    recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording of the speaker to identify.")],
 ) -> None:
-    """Compare a recording with each voice: cosine of the speaker embeddings, the nearest first."""
+    """Compare a recording with each voice, by the cosine of their speaker embeddings. Lists the nearest voice first."""
     scores = _load(run).identify(recording)
     print_table([{"voice": name, "cosine": f"{score:.3f}"} for name, score in scores.items()])
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a recipe.")],
-    trials: Annotated[Path, typer.Option(help="A .csv file: source, source_speaker, voice; if known text, parallel.")],
-    root: Annotated[Path | None, typer.Option(help="The folder that the paths in --trials are relative to.")] = None,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a recipe.")],
+    trials: Annotated[
+        Path, typer.Option(help="A .csv file with columns source, source_speaker, voice; optionally text, parallel.")
+    ],
+    root: Annotated[Path | None, typer.Option(help="Folder that the paths in --trials are relative to.")] = None,
     references: Annotated[
         Path | None, typer.Option(help="Real speech of the voices: a manifest or a folder SPEAKER/*.wav.")
     ] = None,
@@ -149,14 +161,16 @@ def evaluate(
         list[str] | None, typer.Option(help="faster-whisper:SIZE, transformers:ID, pocketsphinx; repeatable.")
     ] = None,
     speaker: Annotated[str, typer.Option(help="resemblyzer or xvector:ID.")] = "resemblyzer",
-    naturalness: Annotated[bool, typer.Option(help="Measure DNSMOS, too.")] = True,
+    naturalness: Annotated[bool, typer.Option(help="Also measure DNSMOS.")] = True,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for metrics.json and plots; RUN/evaluation if not given.")
+        Path | None, typer.Option(help="Folder for metrics.json and plots. Default: RUN/evaluation.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the conversions as WAV files there.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation there.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the conversions as WAV files in that folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier evaluation in that folder.")
+    ] = False,
 ) -> None:
-    """Convert a list of trials and measure what comes out, beside the unconverted sources and real speech."""
+    """Convert a list of trials, and measure the conversions, the unconverted sources and real speech."""
     from vczoo.conversion.evaluate import evaluate as measure
 
     report = measure(
@@ -195,7 +209,7 @@ def _load(run: str) -> Any:
 
 
 def _detector(name: str) -> Callable[[Path], float]:
-    """The probability of a watermark by file; it is loaded once."""
+    """Load a watermark, and return a function from a file to the probability that it carries the watermark."""
     from vczoo.audio.waveform import Waveform
     from vczoo.conversion.watermark import detect_watermark, load_watermark
 

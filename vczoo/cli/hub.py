@@ -1,4 +1,4 @@
-"""The commands that share and fetch speakers: each calls one function and prints what it gives."""
+"""Commands that publish runs on the Hugging Face Hub, and find and download published runs."""
 
 from __future__ import annotations
 
@@ -13,36 +13,48 @@ from vczoo.errors import VczooError
 
 __all__ = ["COMMANDS"]
 
-Name = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A speaker on the Hub, owner/name[@revision].")]
+Name = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A published run on the Hub, owner/name[@revision].")]
 
 
 def push(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder.")],
-    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository; it is made where there is none.")],
-    licence: Annotated[str, typer.Option("--license", help="Identifier of the Hub: cc-by-4.0, mit, apache-2.0 …")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")],
+    name: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="The repository, which is created if it does not exist.")
+    ],
+    licence: Annotated[
+        str, typer.Option("--license", help="License identifier of the Hub: cc-by-4.0, mit, apache-2.0, …")
+    ],
     consent: Annotated[
         str,
-        typer.Option(help="own-voice, written-consent, public-dataset:NAME or synthetic: by what right it is shared."),
+        typer.Option(
+            help="Your right to share the voices: own-voice, written-consent, public-dataset:NAME or synthetic."
+        ),
     ],
-    private: Annotated[bool, typer.Option("--private", help="Only its owner sees it.")] = False,
-    tag: Annotated[str, typer.Option(help="Name this version, as in v1.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    tag: Annotated[str, typer.Option(help="Tag for this version, such as v1.")] = "",
     whole: Annotated[
-        bool, typer.Option("--whole", help="Publish the base's tensors, too: nobody needs the base to load it.")
+        bool,
+        typer.Option(
+            "--whole", help="Also publish the tensors of the base, so that loading does not download the base."
+        ),
     ] = False,
-    language: Annotated[list[str] | None, typer.Option(help="Code of a language it speaks: en; repeatable.")] = None,
-    data_license: Annotated[str, typer.Option(help="Licence of the recordings, where it is known.")] = "",
+    language: Annotated[
+        list[str] | None, typer.Option(help="Language code of the voices, such as en; repeatable.")
+    ] = None,
+    data_license: Annotated[str, typer.Option(help="License of the recordings, if known.")] = "",
     sample: Annotated[
-        list[Path] | None, typer.Option(help="A recording to convert into its voices, for the card; repeatable.")
+        list[Path] | None,
+        typer.Option(help="A recording to convert to the voices, as a sample on the model card; repeatable."),
     ] = None,
     share_frames: Annotated[
-        bool, typer.Option("--share-frames", help="Publish voices that hold their recordings frame by frame (kNN).")
+        bool, typer.Option("--share-frames", help="Allow voices that contain their recordings frame by frame (kNN).")
     ] = False,
-    message: Annotated[str, typer.Option(help="Of the commit.")] = "",
+    message: Annotated[str, typer.Option(help="Commit message.")] = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Make and check everything, show it, and send nothing.")
+        bool, typer.Option("--dry-run", help="Prepare, check and show everything, but upload nothing.")
     ] = False,
 ) -> None:
-    """Publish a run on the Hugging Face Hub, in one commit. Its recordings stay here."""
+    """Publish a run on the Hugging Face Hub, in one commit. Recordings are never uploaded."""
     from vczoo.conversion.load import load
 
     published = load(as_run(run)).push_to_hub(
@@ -60,21 +72,21 @@ def push(
         dry_run=dry_run,
     )
     rows = [{"file": path, "bytes": f"{size:,}"} for path, size in published.files.items()]
-    print_table([*rows, {"file": "together", "bytes": f"{sum(published.files.values()):,}"}])
+    print_table([*rows, {"file": "total", "bytes": f"{sum(published.files.values()):,}"}])
     for path in published.removed:
         print_line(f"removed: {path}")
     if dry_run:
-        print_line(f"a dry run: nothing was sent to {published.url}")
+        print_line(f"dry run: nothing was uploaded to {published.url}")
         return
     print_line(f"{published.url} (commit {published.commit[:12]})")
-    print_line(f"hear it with: vczoo convert {published.name} SOURCE.wav --voice VOICE --out OUT.wav")
+    print_line(f"try it with: vczoo convert {published.name} SOURCE.wav --voice VOICE --out OUT.wav")
 
 
 def pull(
     name: Name,
-    out: Annotated[Path | None, typer.Option(help="A folder to copy the run to; else it stays in the cache.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to copy the run to. Default: keep it in the cache.")] = None,
 ) -> None:
-    """Download a speaker; what is in the cache is not downloaded again."""
+    """Download a published run. Files in the cache are not downloaded again."""
     from vczoo.hub.pull import pull as fetch
 
     pulled = fetch(name, out)
@@ -82,23 +94,23 @@ def pull(
 
 
 def search(
-    words: Annotated[list[str] | None, typer.Argument(help="Words of a name.")] = None,
-    base: Annotated[str, typer.Option(help="Part of the name of a backbone or base repository: wavlm.")] = "",
-    language: Annotated[str, typer.Option(help="Code of a language: ko.")] = "",
-    author: Annotated[str, typer.Option(help="Owner.")] = "",
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 30,
+    words: Annotated[list[str] | None, typer.Argument(help="Words in the name.")] = None,
+    base: Annotated[str, typer.Option(help="Part of the name of a backbone or base repository, such as wavlm.")] = "",
+    language: Annotated[str, typer.Option(help="Language code, such as ko.")] = "",
+    author: Annotated[str, typer.Option(help="Owner of the repository.")] = "",
+    limit: Annotated[int, typer.Option(help="Maximum number of results.")] = 30,
 ) -> None:
-    """Find speakers on the Hub, the most downloaded first."""
-    from vczoo.hub.search import search as find
+    """Find published runs on the Hub, the most downloaded first."""
+    from vczoo.hub.search import search as search_hub
 
-    found = find(" ".join(words or ()), base=base, language=language, author=author, limit=limit)
-    if not found:
-        raise VczooError("no speaker on the Hub is like that; try fewer words, or leave out an option")
-    print_table([speaker.row() for speaker in found])
+    runs = search_hub(" ".join(words or ()), base=base, language=language, author=author, limit=limit)
+    if not runs:
+        raise VczooError("no published run matches; try fewer words, or leave out an option")
+    print_table([run.row() for run in runs])
 
 
 def info(name: Name) -> None:
-    """Show what a speaker is, without downloading its weights."""
+    """Describe a published run, without downloading its weights."""
     from vczoo.hub.search import describe_speaker
     from vczoo.io.plain_yaml import dump_plain
 
@@ -106,14 +118,16 @@ def info(name: Name) -> None:
 
 
 def verify(
-    target: Annotated[str, typer.Argument(metavar="RUN|OWNER/NAME", help="A run's folder, or a speaker on the Hub.")],
+    target: Annotated[
+        str, typer.Argument(metavar="RUN|OWNER/NAME", help="A run folder, or a published run on the Hub.")
+    ],
 ) -> None:
-    """Check a run's checksums, its pretrained base and its tensors. Exit status 1 where something fails."""
-    from vczoo.hub.verify import verify as check
+    """Check the checksums of a run, its pretrained base and its tensors. Exit status: 1 if a check fails."""
+    from vczoo.hub.verify import verify as verify_run
 
-    checks = check(as_run(target))
-    print_table([{"check": one.what, "state": one.state, "detail": one.detail} for one in checks])
-    if any(one.state == "failed" for one in checks):
+    checks = verify_run(as_run(target))
+    print_table([{"check": check.what, "state": check.state, "detail": check.detail} for check in checks])
+    if any(check.state == "failed" for check in checks):
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""A command of this program in; the same command run by several processes that train together, out."""
+"""Launcher for distributed training: runs a vczoo command in several processes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from vczoo.errors import VczooError
 
 __all__ = ["launch", "launched", "leads", "leave"]
 
-HANDED_ON = (signal.SIGINT, signal.SIGTERM)
+FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
 def launched() -> bool:
-    """Whether a launcher (torchrun, `accelerate launch`) has started this process."""
+    """Whether a launcher (torchrun, `accelerate launch`) started this process."""
     return "LOCAL_RANK" in os.environ
 
 
 def leads() -> bool:
-    """Whether this process is the first of its team, or alone."""
+    """Whether this is the main process: the one with rank 0, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def leave(status: int) -> NoReturn:
-    """End a process of a team at once: while Python ends, a thread of gloo's aborts it now and then."""
+    """End a distributed process at once. During a normal exit of Python, a thread of gloo sometimes aborts it."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -37,11 +37,17 @@ def leave(status: int) -> NoReturn:
 def launch(arguments: Sequence[str], processes: int, device: str | None) -> int:
     """Run `python -m vczoo ARGUMENTS` in several processes on this machine, and return the exit status.
 
-    They meet through torchrun; on CPUs they share the cores among them. For several machines `accelerate launch -m
-    vczoo ARGUMENTS` does the same with a configuration of its own. Ctrl-C is handed on to all of them and waited for.
+    torchrun starts the processes. On CPUs they divide the cores among themselves. For several machines, use `accelerate
+    launch -m vczoo ARGUMENTS`, which has its own configuration. SIGINT (Ctrl-C) and SIGTERM are forwarded to all
+    processes, and the call returns when these have ended.
+
+    Args:
+        arguments: Command-line arguments of vczoo, without the program's name.
+        processes: Number of processes.
+        device: Device from the command line, such as cpu or cuda; None uses GPUs if there are any.
 
     Raises:
-        VczooError: there are GPUs, but fewer than processes.
+        VczooError: There are GPUs, but fewer than processes.
     """
     import torch
 
@@ -50,23 +56,25 @@ def launch(arguments: Sequence[str], processes: int, device: str | None) -> int:
         environment["ACCELERATE_USE_CPU"] = "true"
     elif processes > torch.cuda.device_count():
         raise VczooError(
-            f"{processes} processes need a GPU each, and there are {torch.cuda.device_count()}; take fewer "
+            f"each of {processes} processes needs a GPU, but there are only {torch.cuda.device_count()}; use fewer "
             "--processes, or --device cpu"
         )
     environment.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // processes)))
     torchrun = [sys.executable, "-m", "vczoo.cli.launch", "--standalone", f"--nproc-per-node={processes}"]
-    # In a session of its own: torchrun hands a signal on to its processes, and must not get the terminal's as well.
-    started = subprocess.Popen([*torchrun, "-m", "vczoo", *arguments], env=environment, start_new_session=True)
-    before = {number: signal.signal(number, lambda got, _: started.send_signal(got)) for number in HANDED_ON}
+    # In its own session: torchrun forwards signals to its processes, so it must not also get the terminal's.
+    process = subprocess.Popen([*torchrun, "-m", "vczoo", *arguments], env=environment, start_new_session=True)
+    handlers = {
+        number: signal.signal(number, lambda received, _: process.send_signal(received)) for number in FORWARDED
+    }
     try:
-        return started.wait()
+        return process.wait()
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def _torchrun() -> int:
-    """Be torchrun, but leave it to the processes to tell what was wrong, unless they could not."""
+    """Run torchrun. Errors are printed by the processes themselves, or here if a process died before it could."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
@@ -74,18 +82,20 @@ def _torchrun() -> int:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         main(sys.argv[1:])
-    except SignalException as stopped:
-        return 128 + int(stopped.sigval)
+    except SignalException as error:
+        return 128 + int(error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode not in (1, 2, 128 + signal.SIGINT):
-            sys.stderr.write(f"error: process {rank} of the team ended with {failure.exitcode}; is memory short?\n")
+            sys.stderr.write(
+                f"error: process {rank} ended with status {failure.exitcode}; it may have run out of memory\n"
+            )
         return failure.exitcode if failure.exitcode > 0 else 1
     return 0
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

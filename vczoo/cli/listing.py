@@ -1,4 +1,7 @@
-"""What the zoo holds, as rows of text for people and plain values for programs. Imports no torch."""
+"""Tables of recipes, parts and plugins.
+
+The functions return rows of text to print, or plain values for JSON. This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -19,37 +22,45 @@ __all__ = ["part_rows", "plugin_facts", "plugin_row", "recipe_rows"]
 
 
 def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
-    """A row a recipe: name, what it is made of, licence, whose it is, and what plugins it needs beside its own."""
+    """One row per recipe: name, parts, license, distribution, and the other plugins that it needs.
+
+    Args:
+        pattern: Shell pattern of recipe names.
+    """
     zoo = the_zoo()
     tell_faults(zoo.plugins)
     rows = []
     for file in zoo.recipes(pattern):
         try:
             values = resolve(file.name)
-            made, licence = _made_of(values), str(values.get("licence", "Apache-2.0"))
+            parts, licence = _parts_of(values), str(values.get("licence", "Apache-2.0"))
             needs = ", ".join(
                 f"{name} ({need.word})" if need.word else name
                 for name, need in needed(values).items()
                 if name != file.distribution
             )
         except VczooError as error:  # one broken recipe must not hide the others
-            made, licence, needs = f"broken: {error}", "?", ""
+            parts, licence, needs = f"broken: {error}", "?", ""
         rows.append(
-            {"recipe": file.name, "made of": made, "licence": licence, "from": file.distribution, "needs": needs}
+            {"recipe": file.name, "made of": parts, "licence": licence, "from": file.distribution, "needs": needs}
         )
     return rows
 
 
 def part_rows(kind: str, pattern: str = "*") -> list[dict[str, str]]:
-    """A row a part of one kind, or of "all": name, kind, summary, its weights, licence, where it comes from.
+    """One row per part: name, kind, summary, weights, license and distribution.
+
+    Args:
+        kind: Kind of parts to list, or "all".
+        pattern: Shell pattern of part names.
 
     Raises:
-        VczooError: there is no such kind.
+        VczooError: There is no such kind.
     """
     kinds = get_args(Kind)
     if kind != "all" and kind not in kinds:
         valid = (*kinds, "all")
-        raise VczooError(f"{kind!r} is no kind of part{nearest(kind, valid)} Kinds: {', '.join(valid)}")
+        raise VczooError(f"{kind!r} is not a kind of part{nearest(kind, valid)} Kinds: {', '.join(valid)}")
     zoo = the_zoo()
     tell_faults(zoo.plugins)
     return [
@@ -67,7 +78,7 @@ def part_rows(kind: str, pattern: str = "*") -> list[dict[str, str]]:
 
 
 def plugin_facts(zoo: Zoo) -> list[dict[str, Any]]:
-    """Plain values on each plugin, for programs: provenance, what it registers, state and reasons."""
+    """Plain values for each plugin: where it comes from, what it registers, its state and the reasons for that."""
     rows = []
     for plugin in zoo.plugins:
         offer = plugin.offer
@@ -92,7 +103,7 @@ def plugin_facts(zoo: Zoo) -> list[dict[str, Any]]:
 
 
 def plugin_row(facts: dict[str, Any]) -> dict[str, str]:
-    """The same of one plugin for people."""
+    """The facts of one plugin, from `plugin_facts`, as a row of text."""
     return {
         "plugin": facts["name"],
         "distribution": facts["distribution"],
@@ -110,7 +121,7 @@ def _remarks(offer: Offer | None) -> tuple[str, ...]:
     return offer.remarks if offer else ()
 
 
-def _made_of(values: dict[str, Any]) -> str:
+def _parts_of(values: dict[str, Any]) -> str:
     heads = values.get("heads")
     uses = [
         _use(values.get("backbone")),

@@ -1,4 +1,4 @@
-"""`vczoo plugin new` and `vczoo plugin check`: what plugins' authors run. Words in; a folder, or a table, out."""
+"""Commands for plugin authors: `vczoo plugin new` and `vczoo plugin check`."""
 
 from __future__ import annotations
 
@@ -17,68 +17,73 @@ from vczoo.testing.plugin_kit.source import find_plugin
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make a plugin, and check that it keeps its promises.", no_args_is_help=True)
+app = typer.Typer(help="Create a plugin, and check that it conforms to vczoo's interfaces.", no_args_is_help=True)
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Of the plugin: example makes vczoo-example.")],
-    kind: Annotated[str, typer.Option(help=f"What it provides: {', '.join(KINDS)}.")],
-    out: Annotated[Path | None, typer.Option(help="The folder to make; by default ./vczoo-NAME.")] = None,
-    author: Annotated[str, typer.Option(help="For the licence; by default git's user.name.")] = "",
+    name: Annotated[str, typer.Argument(help="Name of the plugin; example creates vczoo-example.")],
+    kind: Annotated[str, typer.Option(help=f"What the plugin provides: {', '.join(KINDS)}.")],
+    out: Annotated[Path | None, typer.Option(help="The folder to create. Default: ./vczoo-NAME.")] = None,
+    author: Annotated[str, typer.Option(help="Author named in the license. Default: user.name of git.")] = "",
 ) -> None:
-    """Write a plugin that works at once: a part, its registration, tests, README, CI and licence."""
+    """Create a working plugin: a part, its registration, tests, README, CI and license."""
     folder = new_plugin(name, kind, out, author=author)
-    print_line(f"{folder}: `vczoo plugin check {folder}` checks it, `pip install -e {folder}` installs it")
+    print_line(f"{folder}: check it with `vczoo plugin check {folder}`, install it with `pip install -e {folder}`")
 
 
 @app.command()
 def check(
-    where: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A plugin's folder, or an installed one.")] = ".",
-    entry: Annotated[str, typer.Option(help="Names of entries, as in a shell: 'example/*'.")] = "*",
-    everything: Annotated[bool, typer.Option("--all", help="All entries, where there are more than 40.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    where: Annotated[
+        str, typer.Argument(metavar="PATH|NAME", help="Folder of a plugin, or name of an installed one.")
+    ] = ".",
+    entry: Annotated[str, typer.Option(help="Shell pattern of the entries to check: 'example/*'.")] = "*",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Check all entries, even if there are more than 40.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Check every entry of a plugin; exit status 1 where a promise is broken."""
+    """Run the conformance checks on every entry of a plugin. Exit status: 1 if a check fails."""
     report = check_plugin(find_plugin(where), entry, everything=everything)
     if as_json:
         print_line(json.dumps(asdict(report), indent=1, ensure_ascii=False))
     else:
         _print(report)
     if faults := report.all_faults:
-        few = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise VczooError(f"{report.distribution} {report.version} has {few}:\n" + "\n".join(f"  - {x}" for x in faults))
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        raise VczooError(f"{report.distribution} {report.version} has {count}:\n{lines}")
 
 
 def _print(report: PluginReport) -> None:
     if report.checked:
-        print_table([_row(one) for one in report.checked])
-    count = sum(len(one.results) for one in report.checked)
-    seconds = sum(result["seconds"] for one in report.checked for result in one.results)
+        print_table([_row(subject) for subject in report.checked])
+    count = sum(len(subject.results) for subject in report.checked)
+    seconds = sum(result["seconds"] for subject in report.checked for result in subject.results)
     print_line(
         f"{report.distribution} {report.version}: {count} checks of {len(report.checked)} entries, {seconds:.1f} s"
     )
     if report.registered > len(report.checked):
-        print_line(f"(a sample: {report.registered} entries are registered; --all checks all, --entry chooses)")
-    for one in report.checked:
-        for result in one.results:
+        print_line(f"(a sample of {report.registered} registered entries; use --all to check all, --entry to choose)")
+    for subject in report.checked:
+        for result in subject.results:
             if result["outcome"] == "skipped":
-                print_line(f"({one.name}, {result['name']} skipped: {result['detail']})")
+                print_line(f"({subject.name}, {result['name']} skipped: {result['detail']})")
 
 
-def _row(one: Checked) -> dict[str, str]:
-    """How many checks, how long they took, which one took longest, and which found a fault."""
-    slowest = max(one.results, key=lambda result: result["seconds"], default={"name": "", "seconds": 0.0})
+def _row(subject: Checked) -> dict[str, str]:
+    """A table row: which checks passed, were skipped or failed, their total time, and the slowest check."""
+    slowest = max(subject.results, key=lambda result: result["seconds"], default={"name": "", "seconds": 0.0})
     outcomes = {
-        outcome: [result["name"] for result in one.results if result["outcome"] == outcome]
+        outcome: [result["name"] for result in subject.results if result["outcome"] == outcome]
         for outcome in ("passed", "skipped", "failed")
     }
     return {
-        "entry": one.name,
-        "kind": one.kind,
-        "passed": f"{len(outcomes['passed'])} of {len(one.results)}",
+        "entry": subject.name,
+        "kind": subject.kind,
+        "passed": f"{len(outcomes['passed'])} of {len(subject.results)}",
         "skipped": " ".join(outcomes["skipped"]),
         "FAULT": " ".join(outcomes["failed"]),
-        "seconds": f"{sum(result['seconds'] for result in one.results):.2f}",
-        "the slowest": f"{slowest['name']} {slowest['seconds']:.2f}",
+        "seconds": f"{sum(result['seconds'] for result in subject.results):.2f}",
+        "slowest": f"{slowest['name']} {slowest['seconds']:.2f}",
     }

@@ -1,4 +1,4 @@
-"""The commands on plugins: each calls one function and prints what it gives. Uninstalling imports no plugin."""
+"""Commands that list, install and uninstall plugins. Uninstalling does not import any plugin."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vczoo.cli.terminal import print_line, print_table
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List the plugins, install and uninstall them.", rich_markup_mode=None, add_completion=False)
+app = typer.Typer(help="List, install and uninstall plugins.", rich_markup_mode=None, add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
 def plugins(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for programs.")] = False,
 ) -> None:
-    """List the plugins: where they come from, whether they load, and why not. Installs and uninstalls them."""
+    """List the plugins, with their origin and state. The subcommands install and uninstall them."""
     if context.invoked_subcommand:
         return
     from vczoo.cli.listing import plugin_facts, plugin_row
@@ -27,34 +27,36 @@ def plugins(
     from vczoo.registry.validation import require_whole
     from vczoo.registry.zoo import Zoo
 
-    zoo = Zoo()  # not the process's, which `VCZOO_STRICT` may refuse: this command says what is wrong with it
+    zoo = Zoo()  # not `the_zoo()`, which may raise under `VCZOO_STRICT`: this command shows the faults
     facts = plugin_facts(zoo)
     if as_json:
         print_line(json.dumps(facts, indent=2))
     else:
-        print_table([plugin_row(one) for one in facts])
+        print_table([plugin_row(plugin) for plugin in facts])
     if is_strict():
         require_whole(zoo.plugins)
 
 
 @app.command()
 def install(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="timm, a distribution, a folder or a wheel.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Short name such as timm, a distribution, a folder or a wheel.")
+    ],
 ) -> None:
-    """Install a plugin for the Python that runs vczoo; says where first."""
-    from vczoo.registry.installer import install as run
+    """Install a plugin into the Python environment that runs vczoo, after printing which one that is."""
+    from vczoo.registry.installer import install as install_plugin
 
-    for plugin in run(name, print_line):
+    for plugin in install_plugin(name, print_line):
         state = f"broken: {plugin.fault}" if plugin.fault else "installed"
         print_line(f"{plugin.name} ({plugin.distribution} {plugin.version}): {state}")
-    print_line("`vczoo plugins` says whether it loads")
+    print_line("run `vczoo plugins` to see whether it loads")
 
 
 @app.command()
 def uninstall(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name, or its distribution's.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a plugin or of its distribution.")],
 ) -> None:
-    """Uninstall a plugin, broken ones too; what is no plugin is refused."""
-    from vczoo.registry.installer import uninstall as run
+    """Uninstall a plugin, even a broken one. Refuses distributions that are not plugins."""
+    from vczoo.registry.installer import uninstall as uninstall_plugin
 
-    print_line(f"{run(name, print_line)}: uninstalled")
+    print_line(f"{uninstall_plugin(name, print_line)}: uninstalled")

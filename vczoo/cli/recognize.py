@@ -1,4 +1,4 @@
-"""The commands that say what is in recordings: each calls one function and prints what it gives."""
+"""Commands that transcribe and classify recordings."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from vczoo.cli.terminal import as_run, print_line
 
 __all__ = ["COMMANDS"]
 
-SHOWN = 5  # labels of a recording; --json gives all
+SHOWN = 5  # labels per recording; --json prints all
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or owner/name[@revision] on the Hub.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings (WAV, FLAC, OGG or MP3).")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 
 
 def transcribe(run: RunName, files: Files, json: AsJson = False) -> None:
-    """Write down what is said in recordings, by a run with a text head.
+    """Transcribe recordings with a run that has a text head.
 
-    Exit status: 1 if a recording cannot be read; the others are written down all the same.
+    Exit status: 1 if a recording cannot be read; the others are still transcribed.
     """
     from vczoo.conversion.load import load
 
@@ -33,9 +33,9 @@ def transcribe(run: RunName, files: Files, json: AsJson = False) -> None:
 
 
 def classify(run: RunName, files: Files, json: AsJson = False) -> None:
-    """Say which label recordings have (emotion, language ...), by a run with a label head.
+    """Classify recordings (emotion, language, …) with a run that has a label head.
 
-    Exit status: 1 if a recording cannot be read; the others are classified all the same.
+    Exit status: 1 if a recording cannot be read; the others are still classified.
     """
     from vczoo.conversion.load import load
 
@@ -47,24 +47,28 @@ def classify(run: RunName, files: Files, json: AsJson = False) -> None:
 COMMANDS: dict[str, Callable[..., None]] = {"transcribe": transcribe, "classify": classify}
 
 
-def _each(files: list[Path], ask: Callable[[Path], Any], tell: Callable[[Any], str], name: str, json: bool) -> None:
+def _each(
+    files: list[Path], predict: Callable[[Path], Any], describe: Callable[[Any], str], key: str, json: bool
+) -> None:
     from vczoo.errors import AudioError
 
     status = 0
     for file in files:
         try:
-            found = ask(file)
+            result = predict(file)
         except AudioError as error:
             print_line(f"error: {error}", to_stderr=True)
             status = 1
             continue
         print_line(
-            as_json.dumps({"file": str(file), name: found}, ensure_ascii=False) if json else f"{file}: {tell(found)}"
+            as_json.dumps({"file": str(file), key: result}, ensure_ascii=False)
+            if json
+            else f"{file}: {describe(result)}"
         )
     if status:
         raise typer.Exit(status)
 
 
-def _likeliest(shares: dict[str, float]) -> str:
-    told = [f"{label} {share:.3f}" for label, share in list(shares.items())[:SHOWN]]
-    return ", ".join(told) + (f" and {len(shares) - SHOWN} more" if len(shares) > SHOWN else "")
+def _likeliest(probabilities: dict[str, float]) -> str:
+    shown = [f"{label} {probability:.3f}" for label, probability in list(probabilities.items())[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(probabilities) - SHOWN} more" if len(probabilities) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""The command that compares: a recipe and a grid off a command line in; lines while it runs, and the table, out."""
+"""The sweep command, which trains a recipe for every combination of some settings and compares the results."""
 
 from __future__ import annotations
 
@@ -19,41 +19,49 @@ def sweep(
         list[str] | None,
         typer.Argument(
             metavar="RECIPE [NAME=V1,V2]... [KEY=VALUE]...",
-            help="A recipe or its .yaml file; more of the grid; settings of all cells: training.epochs=3",
+            help="A recipe or its .yaml file; more axes of the grid; settings of all cells: training.epochs=3",
             show_default=False,
         ),
     ] = None,
     grid: Annotated[
         list[str] | None,
-        typer.Option(help="What is varied: NAME=V1,V2, a setting of the recipe, minutes, seed or recipe; repeatable."),
+        typer.Option(
+            help="Axis to vary: NAME=V1,V2. NAME is a setting of the recipe, minutes, seed or recipe; repeatable."
+        ),
     ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to make, or to go on in.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to create, or to resume.")] = None,
     measure: Annotated[
-        list[str] | None, typer.Option(help="accuracy, similarity, …: figures to show.", show_default="all")
+        list[str] | None, typer.Option(help="Metrics to show: accuracy, similarity, …", show_default="all")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells that are trained at a time.", show_default="1")] = None,
-    ray: Annotated[bool, typer.Option("--ray", help="Train on Ray's cluster, each cell as a task.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Number of cells trained in parallel.", show_default="1")
+    ] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Train on a Ray cluster, each cell as a task.")] = False,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for what frozen stages give; the user's cache if not given.")
+        Path | None, typer.Option(help="Cache folder for the output of frozen stages. Default: the user's cache.")
     ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run frozen stages again in every epoch.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; GPUs where there are some.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the cells, train none.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Cache nothing; run the frozen stages in every epoch.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: GPUs if there are any.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and show the cells, but train nothing.")
+    ] = False,
 ) -> None:
-    """Train a recipe for every combination of some settings, and compare: one table, and plots.
+    """Train a recipe for every combination of some settings, and compare the results in a table and plots.
 
-    The same command goes on with what is missing, failed or was interrupted; another grid adds cells.
+    Run the same command again to train cells that are missing, failed or interrupted. Another grid adds cells.
     """
     from vczoo.training.sweeps.plan import plan_sweep
     from vczoo.training.sweeps.state import read_state
-    from vczoo.training.sweeps.sweep import sweep as sweep_it
+    from vczoo.training.sweeps.sweep import sweep as run_sweep
 
-    recipe, axes, overrides = _told_apart(words or (), grid or ())
+    recipe, axes, overrides = _split_words(words or (), grid or ())
     if not data or not out:
-        raise VczooError("sweep needs --data (recordings) and --out (a folder to make)")
+        raise VczooError("sweep needs --data (recordings) and --out (a folder to create)")
     measures = [name.strip() for text in measure for name in text.split(",")] if measure else None
     if dry_run:
         plan, state = plan_sweep(recipe, data, out, axes, overrides, measures=measures), read_state(out)
@@ -61,7 +69,7 @@ def sweep(
         print_table(plan.rows(state))
         return
     try:
-        found = sweep_it(
+        result = run_sweep(
             recipe,
             data,
             out,
@@ -75,27 +83,27 @@ def sweep(
             say=print_line,
         )
     except KeyboardInterrupt:
-        print_line(f"interrupted; the same command goes on from {out}", to_stderr=True)
+        print_line(f"interrupted; run the same command again to continue from {out}", to_stderr=True)
         raise typer.Exit(130) from None
-    print_table(found.brief())
-    for note in found.notes:
+    print_table(result.brief())
+    for note in result.notes:
         print_line(note)
-    print_line(f"{out}: table.csv, table.md, sweep.json, {len(found.plots) // 2} plots (PNG and SVG), runs in cells/")
-    if found.failed:
-        count = f"{len(found.failed)} of {len(found.table.rows)} cells"
-        print_line(f"error: {count} failed; the same command tries them again", to_stderr=True)
+    print_line(f"{out}: table.csv, table.md, sweep.json, {len(result.plots) // 2} plots (PNG and SVG), runs in cells/")
+    if result.failed:
+        count = f"{len(result.failed)} of {len(result.table.rows)} cells"
+        print_line(f"error: {count} failed; run the same command again to retry them", to_stderr=True)
         raise typer.Exit(1)
 
 
-def _told_apart(words: Sequence[str], grid: Sequence[str]) -> tuple[str | None, list[str], list[str]]:
-    """The recipe, the axes and the settings of all cells: a word with several values is more of the grid."""
+def _split_words(words: Sequence[str], grid: Sequence[str]) -> tuple[str | None, list[str], list[str]]:
+    """Split words into the recipe, the axes and the settings of all cells. A word with several values is an axis."""
     from vczoo.training.sweeps.grid import is_axis
 
     recipes = [word for word in words if "=" not in word or Path(word).is_file()]
     rest = [word for word in words if word not in recipes]
     if len(recipes) > 1:
         raise VczooError(
-            f"one recipe is swept, got {', '.join(recipes)}; several are an axis: --grid recipe={','.join(recipes)}"
+            f"expected one recipe, got {', '.join(recipes)}; to compare recipes, use --grid recipe={','.join(recipes)}"
         )
     axes = [word for word in rest if is_axis(word)]
     return next(iter(recipes), None), [*grid, *axes], [word for word in rest if word not in axes]

@@ -1,4 +1,4 @@
-"""What commands share: names and settings off a command line in; rows and lines for people, or programs, out."""
+"""Arguments and terminal output that the commands share."""
 
 from __future__ import annotations
 
@@ -23,33 +23,40 @@ Overrides = Annotated[
 
 
 def as_run(name: str) -> str | Path:
-    """On the command line an existing run's folder needs no ./ before it."""
+    """Return a path if the name is an existing run folder, so that it needs no ./ on the command line."""
     return Path(name) if is_folder_with(Path(name), "vczoo.yaml") else name
 
 
 def print_table(rows: list[dict[str, str]]) -> None:
-    """Print rows, at least one, under the names of their columns."""
-    console = Console(markup=False, emoji=False)  # names may be anybody's
+    """Print a table.
+
+    Args:
+        rows: At least one row. The keys of the first row are the column names.
+    """
+    console = Console(markup=False, emoji=False)  # names may come from others, and must not be read as markup
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         table.add_column(name, overflow="fold", no_wrap=not console.is_terminal)
     for row in rows:
-        table.add_row(*(_harmless(value) for value in row.values()))
-    if not console.is_terminal:  # for other programs: whole lines, however long
-        longest = [max(len(_harmless(text)) for text in (name, *(row[name] for row in rows))) for name in rows[0]]
+        table.add_row(*(_printable(value) for value in row.values()))
+    if not console.is_terminal:  # other programs read the output, so lines are not wrapped
+        longest = [max(len(_printable(text)) for text in (name, *(row[name] for row in rows))) for name in rows[0]]
         width = max(80, sum(longest) + 2 * len(longest) + 80)
         console = Console(width=width, markup=False, emoji=False)
     console.print(table, highlight=False)
 
 
 def print_line(text: str, *, to_stderr: bool = False) -> None:
-    """Print text that ends with one line break."""
+    """Print text, followed by exactly one line break."""
     stream = sys.stderr if to_stderr else sys.stdout
-    stream.write(_harmless(text.rstrip("\n"), "\n\t") + "\n")
+    stream.write(_printable(text.rstrip("\n"), "\n\t") + "\n")
 
 
 def print_deprecations() -> None:
-    """Print, from now on, what is deprecated as one line on standard error: the line of code would be vczoo's own."""
+    """Show deprecation warnings of vczoo as one line on standard error from now on.
+
+    The default format would quote a line of vczoo's own code.
+    """
     show = warnings.showwarning
 
     def show_line(
@@ -68,6 +75,11 @@ def print_deprecations() -> None:
     warnings.showwarning = show_line
 
 
-def _harmless(text: str, kept: str = "") -> str:
-    """Text whose characters all print: others would steer the terminal, and some of it comes from elsewhere."""
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+def _printable(text: str, allowed: str = "") -> str:
+    """Escape characters that do not print, since text from other sources could contain terminal control sequences.
+
+    Args:
+        text: Text to print.
+        allowed: Characters that are not escaped, although they do not print.
+    """
+    return "".join(c if c.isprintable() or c in allowed else c.encode("unicode_escape").decode() for c in text)

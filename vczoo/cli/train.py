@@ -1,4 +1,4 @@
-"""The commands that train: each calls one function and prints what it gives."""
+"""Commands that fine-tune recipes, find learning rates and train vocoders."""
 
 from __future__ import annotations
 
@@ -17,32 +17,37 @@ __all__ = ["COMMANDS"]
 
 def train(
     name: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run that shall learn more speakers.")
+        str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run to extend with new speakers.")
     ],
     data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run.")],
     overrides: Overrides = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Of each speaker's training speech, at most.", show_default="all")
+        float | None, typer.Option(help="Most minutes of training speech per speaker.", show_default="all")
     ] = None,
     rehearse: Annotated[
-        bool, typer.Option(help="From a run: keep its speakers, or only its weights.", show_default="keep them")
+        bool,
+        typer.Option(help="When extending a run: keep its speakers, or only its weights.", show_default="keep them"),
     ] = True,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted fine-tune in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fine-tune in --out.")] = False,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for what frozen stages give; the user's cache if not given.")
+        Path | None, typer.Option(help="Cache folder for the output of frozen stages. Default: the user's cache.")
     ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run frozen stages again in every epoch.")] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that train together, through Accelerate.")] = 1,
-    shard: Annotated[
-        bool, typer.Option("--shard", help="Each process holds a part of what trains (FSDP), not all of it.")
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Cache nothing; run the frozen stages in every epoch.")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Number of processes for distributed training (Accelerate).")
+    ] = 1,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Shard the trained parameters across the processes (FSDP).")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
     log: Annotated[
-        list[str] | None, typer.Option(help="Log epochs to tensorboard, trackio, wandb or mlflow; repeatable.")
+        list[str] | None, typer.Option(help="Log metrics to tensorboard, trackio, wandb or mlflow; repeatable.")
     ] = None,
 ) -> None:
-    """Fine-tune a recipe on recordings, or teach a run additional speakers."""
+    """Fine-tune a recipe on recordings, or add new speakers to a run."""
     if processes > 1 and not launched():
         raise typer.Exit(launch(sys.argv[1:], processes, device))
     from vczoo.io.text import truncated_list
@@ -64,16 +69,18 @@ def train(
         )
     except KeyboardInterrupt:
         if leads():
-            print_line(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
+            print_line(f"interrupted; run the same command with --resume to continue from {out}", to_stderr=True)
         raise typer.Exit(130) from None
     if not leads():
         return
     metrics = converter.metrics
-    knows = {"voices": converter.voices, "labels": converter.labels}
-    told = "; ".join(f"{what} {', '.join(truncated_list(names))}" for what, names in knows.items() if names)
-    writes = "text" in converter.model.tasks.values()
-    print_line(f"{out}: {told or ('it transcribes' if writes else 'no voices: a backbone to start from')}")
-    figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no utterance"
+    outputs = {"voices": converter.voices, "labels": converter.labels}
+    summary = "; ".join(f"{kind} {', '.join(truncated_list(names))}" for kind, names in outputs.items() if names)
+    if not summary:
+        transcribes = "text" in converter.model.tasks.values()
+        summary = "transcribes speech" if transcribes else "no voices; use it as a pretrained backbone"
+    print_line(f"{out}: {summary}")
+    figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no test utterances"
     print_line(f"test: {figures} (best epoch {metrics['best_epoch']}, {metrics['seconds']:.0f} s)")
     for age, accuracies in metrics.get("extension", {}).items():
         before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
@@ -81,36 +88,38 @@ def train(
 
 
 def find_rate(
-    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run that is tuned.")],
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run to fine-tune.")],
     data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
     overrides: Overrides = None,
-    steps: Annotated[int, typer.Option(help="Mini-batches, at most.")] = 100,
-    out: Annotated[Path | None, typer.Option(help="A .png file to draw the loss over the rate in.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+    steps: Annotated[int, typer.Option(help="Maximum number of training steps.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="A .png file for a plot of the loss over the learning rate.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
 ) -> None:
-    """Find a learning rate: train a few steps with a rising one, keep nothing, say where the loss fell."""
+    """Suggest a learning rate: train for a few steps while it rises, and see where the loss falls. Keeps nothing."""
     from vczoo.training.lr_finder import find_learning_rate
 
-    found = find_learning_rate(as_run(name), data, overrides or (), steps=steps, out=out, device=device)
-    print_table(found.rows())
-    print_line(found.override)
+    search = find_learning_rate(as_run(name), data, overrides or (), steps=steps, out=out, device=device)
+    print_table(search.rows())
+    print_line(search.override)
 
 
 def train_vocoder(
-    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file; its vocoder is trained.")],
+    name: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file, whose vocoder is trained.")
+    ],
     data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
-    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    out: Annotated[Path, typer.Option(help="The folder to create.")],
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in --out.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; a GPU where there is one.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted training in --out.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
 ) -> None:
-    """Train or fine-tune a recipe's vocoder by itself, on recordings of anybody."""
-    from vczoo.training.vocoder.train import train_vocoder as train_it
+    """Train or fine-tune only the vocoder of a recipe, on recordings of any speakers."""
+    from vczoo.training.vocoder.train import train_vocoder as run_training
 
     try:
-        trained = train_it(name, data, out, overrides or (), resume=resume, device=device)
+        trained = run_training(name, data, out, overrides or (), resume=resume, device=device)
     except KeyboardInterrupt:
-        print_line(f"interrupted; the same command with --resume goes on from {out}", to_stderr=True)
+        print_line(f"interrupted; run the same command with --resume to continue from {out}", to_stderr=True)
         raise typer.Exit(130) from None
     last = trained.history[-1]
     figures = ", ".join(
@@ -118,7 +127,7 @@ def train_vocoder(
         for figure, value in last["validation"].items()
     )
     print_line(f"validation: {figures} ({trained.seconds:.0f} s)")
-    print_line(f"{trained.file}: use it in a recipe of this vocoder with vocoder.weights={trained.file}")
+    print_line(f"{trained.file}: use it in a recipe with this vocoder: vocoder.weights={trained.file}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"train": train, "find-rate": find_rate, "train-vocoder": train_vocoder}

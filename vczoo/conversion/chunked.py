@@ -1,4 +1,4 @@
-"""Samples of a recording of any length in, samples in a voice out, piece by piece, in memory that does not grow."""
+"""Chunked conversion of recordings of any length in constant memory."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ __all__ = [
     "frame_grid",
 ]
 
-BLOCK_SECONDS, HISTORY_SECONDS, LOOKAHEAD_SECONDS = 24.0, 3.0, 3.0  # 30 s together: one window of Whisper's
-SEARCH_SECONDS = 2.0  # speech has a pause or a stop within
-FADE_SECONDS, LAG_SECONDS = 0.02, 0.005  # a lag of half a period of 100 Hz
-VOCODER_HISTORY_SECONDS = 0.5  # a vocoder hears less far than a backbone
+BLOCK_SECONDS, HISTORY_SECONDS, LOOKAHEAD_SECONDS = 24.0, 3.0, 3.0  # 30 s together: one window of Whisper
+SEARCH_SECONDS = 2.0  # speech has a pause or a stop within this time
+FADE_SECONDS, LAG_SECONDS = 0.02, 0.005  # the lag is half a period of 100 Hz
+VOCODER_HISTORY_SECONDS = 0.5  # a vocoder has a smaller receptive field than a backbone
 COARSEST_GRID_SECONDS = 0.5
-SURVEYED_SECONDS = 30
+PITCH_BLOCK_SECONDS = 30
 
 Voices = Sequence[tuple[Mapping[str, Tensor], float]]
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """A recording as blocks (S,) at one rate, as often as it is iterated over.
+    """A recording as resampled blocks (S,). Each iteration starts from its beginning.
 
     Attributes:
-        recording: a file, or one waveform.
-        sample_rate_hz: of the blocks.
+        recording: A sound file, or a waveform of one item.
+        sample_rate_hz: Sample rate of the blocks.
     """
 
     recording: SoundReader | Waveform
@@ -54,14 +54,14 @@ class Blocks:
 
     @property
     def seconds(self) -> float:
-        """Its length; a file's as its header has it."""
+        """Duration in seconds; that of a file is according to its header."""
         return self.recording.seconds
 
     def __iter__(self) -> Iterator[Tensor]:
-        """The blocks.
+        """Yield the blocks.
 
         Raises:
-            AudioError: as `SoundReader` and `BlockResampler`.
+            AudioError: The recording has a fault (see `SoundReader`), or its sample rate cannot be resampled.
         """
         try:
             resampler = BlockResampler(self.recording.sample_rate_hz, self.sample_rate_hz)
@@ -69,7 +69,7 @@ class Blocks:
             where = f"{self.recording.path}: " if isinstance(self.recording, SoundReader) else ""
             raise AudioError(f"{where}{error}") from error
         if isinstance(self.recording, Waveform):
-            samples, length = self.recording[0].samples[0], SURVEYED_SECONDS * self.sample_rate_hz
+            samples, length = self.recording[0].samples[0], PITCH_BLOCK_SECONDS * self.sample_rate_hz
             blocks: Iterable[Tensor] = (samples[first : first + length] for first in range(0, len(samples), length))
         else:
             blocks = map(torch.from_numpy, self.recording)
@@ -79,13 +79,13 @@ class Blocks:
 
 
 class MeanPitch:
-    """The mean log-F0 of what was added so far."""
+    """Running mean of log-F0."""
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
 
     def add(self, pitch: Frames, first: int = 0, stop: int | None = None) -> None:
-        """Count the voiced frames of (1, T, 2) from `first` to `stop`."""
+        """Add the voiced frames from `first` to `stop` of pitch frames (1, T, 2)."""
         values = pitch.values[0, first:stop]
         voiced = values[:, 1] > 0
         self._sum += float(values[voiced, 0].double().sum())
@@ -93,20 +93,23 @@ class MeanPitch:
 
     @property
     def log_hz(self) -> float:
-        """The natural log of F0 in Hz; NaN where nothing was voiced."""
+        """Mean natural log of F0 in Hz. It is NaN if no frame was voiced."""
         return self._sum / self._count * PITCH_SCALE + PITCH_CENTRE_LOG_HZ if self._count else math.nan
 
 
 class ChunkedConversion:
-    """Says what a stream of samples says in a voice, by a plan.
+    """Conversion of a stream of samples to a voice, in overlapping chunks.
 
     Args:
-        model: in eval mode.
-        voices: tensors of each voice, with its share.
-        plan: at the model's rate; its block and history are multiples of `frame_grid`.
-        shift: the logarithm of the ratio that F0 is multiplied by; None moves the mean of what was heard so far to
-            the voice's.
-        device: where it computes.
+        model: The model, in eval mode.
+        voices: Tensors of each voice, with its share in the mix.
+        plan: Lengths of the chunks at the model's sample rate. Block and history are multiples of `frame_grid`.
+        shift: Natural logarithm of the ratio by which F0 is multiplied. None moves the mean of the input so far to
+            that of the voice.
+        device: Torch device to compute on.
+
+    Raises:
+        VoiceError: The recipe has no voice head.
     """
 
     def __init__(
@@ -114,9 +117,9 @@ class ChunkedConversion:
     ) -> None:
         model.check_converts()
         self.model, self.shift, self.device = model, shift, device
-        # Once: an hour of a voice's frames is a gigabyte.
+        # Moved only once, because the frames of an hour of a voice take a gigabyte.
         self.voices = [({name: value.to(device) for name, value in voice.items()}, share) for voice, share in voices]
-        self.cutter, self.joiner = Chunker(plan), CrossfadeJoiner(plan)
+        self.chunker, self.joiner = Chunker(plan), CrossfadeJoiner(plan)
         assert model.vocoder is not None
         self.vocoder = model.vocoder
         self.hop = model.vocoder.accepts.hop_length
@@ -124,45 +127,46 @@ class ChunkedConversion:
         self.done = 0
 
     def push(self, samples: Tensor) -> Iterator[Tensor]:
-        """Take (S,) more samples; a block (S',) for each piece that they complete."""
-        for piece in self.cutter.push(samples):
-            yield self._convert(piece)
+        """Add samples (S,) and yield a converted block (S',) for each chunk that they complete."""
+        for chunk in self.chunker.push(samples):
+            yield self._convert(chunk)
 
     def finish(self) -> Iterator[Tensor]:
-        """What is left: all blocks together are then as long as what was pushed."""
-        for piece in self.cutter.finish():
-            yield self._convert(piece)
+        """Yield the remaining blocks. All blocks together are then as long as the input."""
+        for chunk in self.chunker.finish():
+            yield self._convert(chunk)
 
     @torch.inference_mode()
-    def _convert(self, piece: Chunk) -> Tensor:
+    def _convert(self, chunk: Chunk) -> Tensor:
         rate = self.model.sample_rate_hz
-        wave = Waveform.of(piece.samples, rate).to(self.device)
+        wave = Waveform.of(chunk.samples, rate).to(self.device)
         pitch = self.model.pitch(wave)
         shift = self.shift
         if shift is None:
-            stop = None if piece.last else (piece.end - piece.start) // self.hop
-            self.mean.add(pitch, (self.done - piece.start) // self.hop, stop)
+            stop = None if chunk.last else (chunk.end - chunk.start) // self.hop
+            self.mean.add(pitch, (self.done - chunk.start) // self.hop, stop)
             shift = pitch_shift(self.voices, self.mean.log_hz)
         frames = self.model.say(self.model.content(wave), pitch, self.voices, shift)
-        skipped = max(0, (self.done - piece.start - round(VOCODER_HISTORY_SECONDS * rate)) // self.hop)
+        skipped = max(0, (self.done - chunk.start - round(VOCODER_HISTORY_SECONDS * rate)) // self.hop)
         frames = Frames(frames.values[:, skipped:], frames.lengths - skipped)
-        start = piece.start + skipped * self.hop
+        start = chunk.start + skipped * self.hop
         if self.done:
             before = Waveform.of(self.joiner.before(start), rate).to(self.device)
-            made = self.vocoder.follow(frames, before)
+            converted = self.vocoder.follow(frames, before)
         else:
-            made = self.vocoder(frames)
-        samples = made.samples[0, : piece.start + len(piece.samples) - start].cpu()
-        samples = F.pad(samples, (0, piece.start + len(piece.samples) - start - len(samples)))
-        self.done = piece.end
-        return self.joiner.add(samples, start, piece.end, last=piece.last)
+            converted = self.vocoder(frames)
+        length = chunk.start + len(chunk.samples) - start
+        samples = converted.samples[0, :length].cpu()
+        samples = F.pad(samples, (0, length - len(samples)))
+        self.done = chunk.end
+        return self.joiner.add(samples, start, chunk.end, last=chunk.last)
 
 
 def frame_grid(model: Model) -> int:
-    """Samples at the model's rate after which frames of content and of the vocoder begin together again.
+    """Distance, in samples at the model's rate, between positions at which content and vocoder frames begin together.
 
-    A piece that begins there has the frames of the whole. Where rates meet too rarely (22.05 kHz and 16 kHz: every
-    5 s), it is the vocoder's hop alone, and content is read between its frames.
+    A chunk that begins at such a position has the same frames as the whole recording. If these positions are too far
+    apart (22.05 kHz and 16 kHz: every 5 s), the grid is the vocoder's hop, and content is interpolated between frames.
     """
     assert model.vocoder is not None
     hop, rate, spec = model.vocoder.accepts.hop_length, model.sample_rate_hz, model.backbone.spec
@@ -181,12 +185,17 @@ def plan_in_seconds(
     fade: float,
     lag: float,
 ) -> ChunkPlan:
-    """A plan at the model's rate: block and history are rounded to whole grids, lookahead up to a whole hop.
+    """Convert lengths in seconds to a plan at the model's sample rate.
 
-    A block is at least a grid, and history reaches at least over the lag.
+    Block and history are rounded to multiples of `frame_grid`, but a block is at least one grid step, and history is at
+    least as long as the lag. Lookahead is rounded up to whole hops.
+
+    Args:
+        model: A model with a vocoder.
+        block, history, lookahead, search, fade, lag: The lengths of a `ChunkPlan`, in seconds.
 
     Raises:
-        ContractError: as `Plan`.
+        ContractError: A length is out of range (see `ChunkPlan`).
     """
     assert model.vocoder is not None
     rate, grid, hop = model.sample_rate_hz, frame_grid(model), model.vocoder.accepts.hop_length
@@ -201,7 +210,7 @@ def plan_in_seconds(
 
 
 def file_plan(model: Model) -> ChunkPlan:
-    """How a long recording is cut."""
+    """The plan by which long recordings are cut into chunks."""
     return plan_in_seconds(
         model,
         block=BLOCK_SECONDS,
@@ -215,43 +224,60 @@ def file_plan(model: Model) -> ChunkPlan:
 
 @torch.inference_mode()
 def estimate_pitch_statistics(model: Model, blocks: Blocks, *, pitch: bool) -> float:
-    """Read a recording once from end to end, so that no fault comes after an hour; its mean log-F0, NaN for none.
+    """Read a recording once to its end, and compute its mean pitch.
+
+    This finds faults before the conversion starts, not after an hour of it.
 
     Args:
-        pitch: whether pitch is tracked.
+        model: The model that the recording will be converted with.
+        blocks: The recording.
+        pitch: Whether to track pitch. If false, the recording is only checked.
+
+    Returns:
+        Mean natural log of F0 in Hz. NaN without pitch tracking, or if no frame is voiced.
 
     Raises:
-        AudioError: the recording has a fault.
+        AudioError: The recording has a fault.
     """
-    mean, held, count = MeanPitch(), list[Tensor](), 0
+    mean, pending, count = MeanPitch(), list[Tensor](), 0
     for block in blocks:
-        held.append(block)
+        pending.append(block)
         count += len(block)
-        if count >= SURVEYED_SECONDS * blocks.sample_rate_hz:
+        if count >= PITCH_BLOCK_SECONDS * blocks.sample_rate_hz:
             if pitch:
-                mean.add(model.pitch(Waveform.of(torch.cat(held), blocks.sample_rate_hz)))
-            held, count = [], 0
+                mean.add(model.pitch(Waveform.of(torch.cat(pending), blocks.sample_rate_hz)))
+            pending, count = [], 0
     if pitch and count:
-        mean.add(model.pitch(Waveform.of(torch.cat(held), blocks.sample_rate_hz)))
+        mean.add(model.pitch(Waveform.of(torch.cat(pending), blocks.sample_rate_hz)))
     return mean.log_hz
 
 
 def convert_in_chunks(
     model: Model, blocks: Blocks, voices: Voices, *, semitones: float | None, device: torch.device | str = "cpu"
 ) -> Iterator[Tensor]:
-    """Say what a recording says in a voice: blocks (S,) at the model's rate, together as long as the recording.
+    """Convert a recording to a voice, in chunks.
 
-    It is read twice: the first time its faults are found and, where `semitones` is None, its mean pitch.
+    The recording is read twice: first to find faults and, if `semitones` is None, its mean pitch; then to convert it.
+
+    Args:
+        model: The model, in eval mode.
+        blocks: The recording at the model's sample rate.
+        voices: Tensors of each voice, with its share in the mix.
+        semitones: Pitch shift in semitones. None moves the mean pitch of the recording to that of the voice.
+        device: Torch device to compute on.
+
+    Yields:
+        Blocks (S,) at the model's sample rate, together as long as the recording.
 
     Raises:
-        VoiceError: the recipe has no voice head.
-        AudioError: the recording has a fault; nothing was given out then.
+        VoiceError: The recipe has no voice head.
+        AudioError: The recording has a fault. No block has been yielded then.
         ContractError: `semitones` is NaN or infinite.
     """
     model.check_converts()
-    given = None if semitones is None else log_ratio(semitones)
-    mean = estimate_pitch_statistics(model, blocks, pitch=given is None)
-    shift = pitch_shift(voices, mean) if given is None else given
+    fixed_shift = None if semitones is None else log_ratio(semitones)
+    mean = estimate_pitch_statistics(model, blocks, pitch=fixed_shift is None)
+    shift = pitch_shift(voices, mean) if fixed_shift is None else fixed_shift
     conversion = ChunkedConversion(model, voices, file_plan(model), shift=shift, device=device)
     for block in blocks:
         yield from conversion.push(block)

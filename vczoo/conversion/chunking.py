@@ -1,11 +1,11 @@
-"""A stream of samples in, overlapping pieces of it out; and pieces that were made of them in, joined samples out.
+"""Cutting of a stream into overlapping chunks, and overlap-add of the converted chunks.
 
-    held:                |---- history ----|======== block ========|-- lookahead --|
-    next piece:                                  |---- history ----|======== block ========|-- lookahead --|
-    seam between both:                                             |search|
+    chunk:               |---- history ----|======== block ========|-- lookahead --|
+    next chunk:                                  |---- history ----|======== block ========|-- lookahead --|
+    seam between them:                                             |search|
 
-Positions are in samples from the stream's beginning. Nothing here knows what a piece is turned into, but that it stays
-as long as it is.
+Positions are in samples from the beginning of the stream. This module only requires that the conversion of a chunk
+preserves its length.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from vczoo.errors import ContractError
 
 __all__ = ["Chunk", "ChunkPlan", "Chunker", "CrossfadeJoiner"]
 
-LAG_PENALTY = 0.1  # of correlation at the furthest lag: where sides agree, or are noise, nothing is moved
+LAG_PENALTY = 0.1  # subtracted from the correlation at the largest lag, so that equal sides, or noise, are not moved
 
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """How a stream is cut and joined.
+    """Lengths, in samples, by which a stream is cut into chunks and joined again.
 
     Attributes:
-        block: new samples of each piece.
-        history: samples before them that are read again.
-        lookahead: samples after them that are read already.
-        search: samples after a block's end among which the quietest place is chosen for the seam.
-        fade: samples over which one piece goes over into the next.
-        lag: samples that a piece may be moved by, either way, to agree with the one before.
+        block: New samples of each chunk.
+        history: Samples before the block that the chunk contains again.
+        lookahead: Samples after the block that the chunk contains already.
+        search: Length after the end of a block in which the quietest position is chosen for the seam.
+        fade: Length of the crossfade from one chunk to the next.
+        lag: The most by which a chunk is moved, in either direction, to match the chunk before it.
 
     Raises:
-        ContractError: a length is negative, block or fade is 0, or history and lookahead are too short for the seam.
+        ContractError: A length is negative, block or fade is 0, or history or lookahead is too short for the seam.
     """
 
     block: int
@@ -49,29 +49,31 @@ class ChunkPlan:
 
     def __post_init__(self) -> None:
         if self.block < 1 or self.fade < 1 or min(self.history, self.lookahead, self.search, self.lag) < 0:
-            raise ContractError(f"block and fade are 1 sample or more, and no length is below 0; got {self}")
+            raise ContractError(f"block and fade must be at least 1 sample, and no length may be negative; got {self}")
         if self.lookahead < (needed := self.search + self.fade + 2 * self.lag):
             raise ContractError(
-                f"lookahead is {self.lookahead} samples; the seam alone (search, fade and twice the lag) takes {needed}"
+                f"lookahead is {self.lookahead} samples, but the seam (search, fade and twice the lag) needs {needed}"
             )
         if self.history < self.lag:
-            raise ContractError(f"history is {self.history} samples; a piece may be moved by {self.lag}")
+            raise ContractError(
+                f"history is {self.history} samples, but must be at least as long as the lag, {self.lag}"
+            )
 
     @property
     def longest(self) -> int:
-        """Samples of the longest piece."""
+        """Length of the longest chunk in samples."""
         return self.history + self.block + self.lookahead
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A part of a stream with what stands around it.
+    """A block of a stream with its context.
 
     Attributes:
-        samples: (S,), history, block and lookahead.
-        start: position of the first of them.
-        end: position where the block ends; that of the last piece is the stream's end.
-        last: whether it is the last.
+        samples: History, block and lookahead: (S,).
+        start: Position of the first sample.
+        end: Position of the block's end. For the last chunk it is the end of the stream.
+        last: Whether this is the last chunk.
     """
 
     samples: Tensor
@@ -81,104 +83,116 @@ class Chunk:
 
 
 class Chunker:
-    """Cuts a stream by a plan: the same pieces however the stream was split into blocks."""
+    """Cutter of a stream into chunks. The chunks do not depend on how the stream is split when it is pushed.
 
-    def __init__(self, plan: ChunkPlan) -> None:
-        self.plan = plan
-        self._held: list[Tensor] = []
-        self._first = 0  # position of the first sample held
-        self._count = 0  # samples held
-        self._end = 0  # where the last piece's block ended
-
-    def push(self, samples: Tensor) -> Iterator[Chunk]:
-        """Take (S,) more samples; every piece that they complete."""
-        self._held.append(samples)
-        self._count += len(samples)
-        while self._first + self._count >= (stop := self._end + self.plan.block + self.plan.lookahead):
-            held = self._all()
-            yield self._cut(held[: stop - self._first], last=False)
-
-    def finish(self) -> Iterator[Chunk]:
-        """The last piece: all that is left, which may be nothing."""
-        if self._first + self._count > self._end:
-            yield self._cut(self._all(), last=True)
-
-    def _all(self) -> Tensor:
-        self._held = [torch.cat(self._held)]
-        return self._held[0]
-
-    def _cut(self, samples: Tensor, *, last: bool) -> Chunk:
-        start = self._first
-        self._end = start + len(samples) if last else self._end + self.plan.block
-        kept = max(self._first, self._end - self.plan.history)
-        self._held = [self._held[0][kept - self._first :].clone()]
-        self._first, self._count = kept, len(self._held[0])
-        return Chunk(samples, start, self._end, last)
-
-
-class CrossfadeJoiner:
-    """Joins what was made of pieces, in their order.
-
-    The seam lies where what was made is quietest (after the block's end, within `search`); the new piece is moved to
-    where it correlates best with the old one (SOLA: Roucos and Wilgus 1985), since a vocoder's phases may differ from
-    piece to piece; and the gains of the fade are those that keep the power of two signals of that correlation.
+    Args:
+        plan: Lengths of the chunks.
     """
 
     def __init__(self, plan: ChunkPlan) -> None:
         self.plan = plan
-        self._made = torch.zeros(0)  # what is kept of the joined stream: some history, and the last piece's lookahead
-        self._first = 0  # position of the first sample kept
-        self._done = 0  # samples given out
+        self._buffer: list[Tensor] = []
+        self._first = 0  # position of the buffer's first sample
+        self._count = 0  # number of samples in the buffer
+        self._end = 0  # position where the block of the last chunk ended
+
+    def push(self, samples: Tensor) -> Iterator[Chunk]:
+        """Add samples (S,) and yield every chunk that they complete."""
+        self._buffer.append(samples)
+        self._count += len(samples)
+        while self._first + self._count >= (stop := self._end + self.plan.block + self.plan.lookahead):
+            buffer = self._merge_buffer()
+            yield self._cut(buffer[: stop - self._first], last=False)
+
+    def finish(self) -> Iterator[Chunk]:
+        """Yield the last chunk, with all remaining samples; nothing if none remain."""
+        if self._first + self._count > self._end:
+            yield self._cut(self._merge_buffer(), last=True)
+
+    def _merge_buffer(self) -> Tensor:
+        self._buffer = [torch.cat(self._buffer)]
+        return self._buffer[0]
+
+    def _cut(self, samples: Tensor, *, last: bool) -> Chunk:
+        start = self._first
+        self._end = start + len(samples) if last else self._end + self.plan.block
+        first = max(self._first, self._end - self.plan.history)
+        self._buffer = [self._buffer[0][first - self._first :].clone()]
+        self._first, self._count = first, len(self._buffer[0])
+        return Chunk(samples, start, self._end, last)
+
+
+class CrossfadeJoiner:
+    """Joiner of converted chunks with crossfades, in their order.
+
+    The seam is at the quietest position within `search` samples after the end of the block. A vocoder's phases may
+    differ from chunk to chunk, so the new chunk is moved to where it correlates best with the old one (SOLA: Roucos and
+    Wilgus 1985). The gains of the crossfade preserve the power of two signals with that correlation.
+
+    Args:
+        plan: Lengths of the chunks.
+
+    Attributes:
+        lags: How far each chunk after the first was moved, in samples.
+        seams: Position of each seam.
+    """
+
+    def __init__(self, plan: ChunkPlan) -> None:
+        self.plan = plan
+        self._joined = torch.zeros(0)  # recent part of the output: some history, and the lookahead of the last chunk
+        self._first = 0  # position of its first sample
+        self._done = 0  # number of samples returned so far
         self.lags: list[int] = []
         self.seams: list[int] = []
 
     def before(self, start: int) -> Tensor:
-        """What is there already from a position on: history, and the lookahead of the last piece."""
-        return self._made[max(0, start - self._first) :]
+        """Return the samples from position `start` on that exist already: history, and lookahead of the last chunk."""
+        return self._joined[max(0, start - self._first) :]
 
-    def add(self, made: Tensor, start: int, end: int, *, last: bool) -> Tensor:
-        """Join a piece and give out what is ready: (S,).
+    def add(self, converted: Tensor, start: int, end: int, *, last: bool) -> Tensor:
+        """Join a converted chunk and return the samples up to `end` that were not returned before: (S,).
 
         Args:
-            made: what was made of the piece, from position `start` on.
-            start: of the first piece 0, of others at least `lag` before the block's beginning.
-            end: position up to which samples are wanted now.
-            last: whether no other piece follows.
+            converted: Samples of the converted chunk, from position `start` on.
+            start: Position of the first sample. It is 0 for the first chunk, and for the others at least `lag` samples
+                before the beginning of the block.
+            end: Position up to which samples are returned.
+            last: Whether this is the last chunk.
         """
         if not self._done:
-            self._made, self._first = made, start
+            self._joined, self._first = converted, start
         else:
-            self._join(made, start)
-        missing = end - self._first - len(self._made)
-        if last and missing > 0:  # it was moved to the left
-            self._made = F.pad(self._made, (0, missing))
-        ready = self._made[self._done - self._first : end - self._first]
+            self._join(converted, start)
+        missing = end - self._first - len(self._joined)
+        if last and missing > 0:  # the chunk was moved to the left
+            self._joined = F.pad(self._joined, (0, missing))
+        ready = self._joined[self._done - self._first : end - self._first]
         self._done = end
-        kept = max(self._first, end - self.plan.history)
-        self._made, self._first = self._made[kept - self._first :].clone(), kept
+        first = max(self._first, end - self.plan.history)
+        self._joined, self._first = self._joined[first - self._first :].clone(), first
         return ready
 
-    def _join(self, made: Tensor, start: int) -> None:
+    def _join(self, converted: Tensor, start: int) -> None:
         fade, lag = self.plan.fade, self.plan.lag
-        old = self._made[self._done - self._first :]
-        place = _quietest(old[: self.plan.search + fade], fade)
-        seam = self._done + place
-        old = old[place : place + fade]
-        around = made[seam - lag - start : seam + fade + lag - start]
-        moved, correlation = _alignment(old, F.pad(around, (0, fade + 2 * lag - len(around))), lag)
-        self.lags.append(moved)
+        old = self._joined[self._done - self._first :]
+        offset = _quietest(old[: self.plan.search + fade], fade)
+        seam = self._done + offset
+        old = old[offset : offset + fade]
+        around = converted[seam - lag - start : seam + fade + lag - start]
+        shift, correlation = _alignment(old, F.pad(around, (0, fade + 2 * lag - len(around))), lag)
+        self.lags.append(shift)
         self.seams.append(seam)
-        new = made[seam + moved - start :]
+        new = converted[seam + shift - start :]
         new = F.pad(new, (0, max(0, fade - len(new))))
-        rising = torch.sin(torch.linspace(0, torch.pi / 2, fade + 2, device=made.device)[1:-1]).square()
+        rising = torch.sin(torch.linspace(0, torch.pi / 2, fade + 2, device=converted.device)[1:-1]).square()
         falling = 1 - rising
         power = rising.square() + falling.square() + 2 * correlation * rising * falling
         blend = (falling * old + rising * new[:fade]) / power.sqrt()
-        self._made = torch.cat([self._made[: seam - self._first], blend, new[fade:]])
+        self._joined = torch.cat([self._joined[: seam - self._first], blend, new[fade:]])
 
 
 def _quietest(samples: Tensor, length: int) -> int:
-    """Where the `length` samples of least energy begin; the earliest of equals."""
+    """Find where the `length` consecutive samples of least energy begin; the first of several equal positions."""
     if len(samples) <= length:
         return 0
     energy = F.pad(samples.double().square().cumsum(0), (1, 0))
@@ -186,7 +200,11 @@ def _quietest(samples: Tensor, length: int) -> int:
 
 
 def _alignment(old: Tensor, around: Tensor, lag: int) -> tuple[int, float]:
-    """The lag at which `around`, which begins `lag` before `old` does, agrees best with it; and how well, 0 to 1."""
+    """Find the shift at which `around`, which begins `lag` samples before `old`, matches `old` best.
+
+    Returns:
+        The shift in samples, -lag to lag, and the correlation there, 0 to 1.
+    """
     old, around = old.double(), around.double()
     candidates = around.unfold(0, len(old), 1)
     scale = candidates.square().sum(dim=1).sqrt() * old.square().sum().sqrt()

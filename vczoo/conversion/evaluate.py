@@ -1,4 +1,4 @@
-"""A run and a trial list in; a report out: the run's conversions beside their floor and their ceilings."""
+"""Evaluation of a run on a trial list, with the floor and the ceilings of its scores for comparison."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from vczoo.runs.run import MANIFEST
 
 __all__ = ["SECOND_ASR", "draw", "evaluate", "setup_of"]
 
-SECOND_ASR = "pocketsphinx"  # learnt nothing from the data of any neural network here
+SECOND_ASR = "pocketsphinx"  # not trained on the data of any neural network here
 
 Location = str | os.PathLike[str]
 
@@ -51,74 +51,85 @@ def evaluate(
     measures: Measures | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Convert a list of trials and measure what comes out, beside the unconverted sources, the sources through the
-    run's vocoder and real speech of the targets.
+    """Convert a list of trials and measure the conversions.
+
+    For comparison it also measures the unconverted sources (the floor), and as ceilings the sources through the run's
+    vocoder and real speech of the targets.
 
     Args:
-        run: a run's folder, a recipe, or a loaded converter.
-        trials: the list, see `read_trials`.
-        root: what the paths of the list, and of a manifest of references, are relative to.
-        references: real speech of the voices, a manifest or a folder SPEAKER/*.wav; without it, the run's own
-            manifest. A voice that the run lacks is enrolled from its recordings for train and validation.
-        asr: names of recognisers, the main one first; by default Whisper tiny.en through faster-whisper, and where
-            the run's own backbone is a Whisper, pocketsphinx beside it.
-        speaker: name of the speaker model.
-        naturalness: whether DNSMOS is measured.
-        out: a folder for metrics.json and the plots; by default `<run>/evaluation`, for a run's folder.
-        keep: whether the conversions stay there as WAV files.
-        overwrite: whether an earlier evaluation there is replaced.
-        seed: of the bootstraps.
-        device: where the converter computes.
-        measures: models that are loaded already, instead of `asr`, `speaker` and `naturalness`.
-        say: called with a line before each long step.
+        run: Folder of a run, name of a recipe, or a loaded converter.
+        trials: The trial list, a .csv file (see `read_trials`).
+        root: Folder that the paths in the trial list, and in a manifest of references, are relative to.
+        references: Real speech of the voices: a manifest or a folder SPEAKER/*.wav. By default the run's own manifest.
+            A voice that the run lacks is enrolled from its recordings in the splits train and validation.
+        asr: Names of speech recognizers, the main one first. By default Whisper tiny.en through faster-whisper, and
+            also pocketsphinx if the run's backbone is a Whisper model.
+        speaker: Name of the speaker model.
+        naturalness: Whether to measure naturalness with DNSMOS.
+        out: Folder for metrics.json and the plots. By default `<run>/evaluation` if `run` is a folder; otherwise
+            nothing is written.
+        keep: Whether to save the conversions there as WAV files.
+        overwrite: Whether to replace an earlier evaluation in that folder.
+        seed: Seed of the bootstrap resampling.
+        device: Torch device on which the converter computes. By default a GPU, if there is one.
+        measures: Measuring models that are loaded already; they replace `asr`, `speaker` and `naturalness`.
+        say: Function that is called with a status line before each long step.
 
     Raises:
-        CorpusError: every fault of the trial list and its references.
-        VoiceError: the run has no voice head.
-        RunError: an evaluation is there already, or the disk refuses.
-        UnknownNameError, PluginError, WeightsError: a measuring model cannot be had, and how to get it.
-        VczooError: the recipe uses the speaker model itself.
+        CorpusError: The trial list or its references have faults. The message lists all of them.
+        VoiceError: The run has no voice head.
+        RunError: The folder already contains an evaluation, or the disk cannot be written.
+        UnknownNameError, PluginError, WeightsError: A measuring model is unavailable. The message says how to get it.
+        VczooError: A part of the recipe is the speaker model itself.
     """
-    place = _folder_of(run)
-    folder = Path(out) if out is not None else place / "evaluation" if place else None
+    run_folder = _folder_of(run)
+    folder = Path(out) if out is not None else run_folder / "evaluation" if run_folder else None
     if folder and (folder / METRICS).exists() and not overwrite:
-        raise RunError(f"{folder}: an evaluation is here already; choose another folder, or overwrite it on purpose")
+        raise RunError(f"{folder} already contains an evaluation; choose another folder, or set overwrite")
     if folder:
-        require("matplotlib", "a plot", "eval")  # now, not after all the work
-    converter = _apart(run if isinstance(run, Converter) else load(run, device=device))
+        require("matplotlib", "a plot", "eval")  # before the conversions, not after them
+    converter = _with_own_voices(run if isinstance(run, Converter) else load(run, device=device))
     if not converter.model.voice_heads:
         raise VoiceError(
-            f"{converter.recipe.name} only recognises: it has no voice head, so there is nothing to measure"
+            f"{converter.recipe.name} only recognizes: it has no voice head, so there is nothing to measure. Choose a "
+            "recipe or run with a voice head, see `vczoo list`"
         )
-    real, shown, notes = _real_speech(place, references, root)
-    # With references given, any of their speakers can be enrolled; without, the run's voices are all there is.
+    real, shown, notes = _real_speech(run_folder, references, root)
+    # With references, any of their speakers can be enrolled. Without them, only the run's voices are available.
     voices: Collection[str] | None = converter.voices if references is None else None
     checked = read_trials(trials, root=root, references=real, shown=shown, voices=voices)
     measures = measures or _measures(converter, asr, speaker, naturalness)
-    kin = leakage_notes(converter.recipe, measures)
+    leakage = leakage_notes(converter.recipe, measures)
     notes += _enroll(converter, checked, real)
     evaluation = Evaluation(checked, real, measures, seed=seed, say=say)
     say(f"converting {len(checked)} trials")
-    made = evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
+    conversion = evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
     scores = (
         evaluation.floor(),
         _through_vocoder(converter, evaluation),
-        evaluation.score(converter.recipe.name, made, finetune_seconds=converter.metrics.get("seconds"), notes=kin),
+        evaluation.score(
+            converter.recipe.name, conversion, finetune_seconds=converter.metrics.get("seconds"), notes=leakage
+        ),
         evaluation.real_target(),
     )
-    told = (*notes, *_explained(evaluation, scores))
-    report = Report(tuple(one for one in scores if one), setup_of(evaluation, trials), told, folder)
+    notes += _table_notes(evaluation, scores)
+    report = Report(tuple(one for one in scores if one), setup_of(evaluation, trials), notes, folder)
     if folder:
         report.write(folder)
-        draw(evaluation, report.scores, made, folder)
+        draw(evaluation, report.scores, conversion, folder)
         if keep:
-            for trial, wave in zip(checked, made.waves, strict=True):
+            for trial, wave in zip(checked, conversion.waves, strict=True):
                 wave.save(folder / "converted" / f"{trial.name}.wav", overwrite=overwrite)
     return report
 
 
 def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
-    """What the figures of an evaluation depend on."""
+    """Everything that the figures of an evaluation depend on, for the report.
+
+    Args:
+        evaluation: The evaluation.
+        trials: The file of its trial list.
+    """
     measures = evaluation.measures
     return {
         "trials": Path(trials).name,
@@ -135,19 +146,30 @@ def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
     }
 
 
-def draw(evaluation: Evaluation, scores: Sequence[Scores], made: Conversion, folder: Path) -> list[Path]:
-    """Draw the three plots of one system's conversions; contours and mels are of its median trial by similarity.
+def draw(evaluation: Evaluation, scores: Sequence[Scores], conversion: Conversion, folder: Path) -> list[Path]:
+    """Draw the plots similarity.png, contours.png and mels.png.
+
+    The pitch contours and mels are those of one system's median trial by similarity.
+
+    Args:
+        evaluation: The evaluation that the scores are from.
+        scores: Scores of all systems; the last one of role "system" is the system whose trial is drawn.
+        conversion: Converted waveforms of that system.
+        folder: Folder to write to.
+
+    Returns:
+        The files that were written.
 
     Raises:
         PluginError: matplotlib is not installed.
     """
-    ranked = sorted(range(len(made.waves)), key=lambda index: _similarities(scores)[index])
+    ranked = sorted(range(len(conversion.waves)), key=lambda index: _similarities(scores)[index])
     index = ranked[len(ranked) // 2]
-    trial, wave = evaluation.trials[index], made.waves[index]
-    real = next((path for path, serves in evaluation.material.held_out().items() if trial in serves), None)
+    trial, wave = evaluation.trials[index], conversion.waves[index]
+    real = next((path for path, trials in evaluation.material.held_out().items() if trial in trials), None)
     waves = {f"source, {trial.source_speaker}": evaluation.sources[index], f"converted to {trial.voice}": wave}
     target = {f"real {trial.voice}": evaluation.material.read(real)} if real else {}
-    title = f"{trial.source.stem} as {trial.voice} (median of {len(made.waves)} trials by similarity)"
+    title = f"{trial.source.stem} as {trial.voice} (median of {len(conversion.waves)} trials by similarity)"
     return [
         plot_similarity(scores, folder / "similarity.png"),
         plot_contours(waves, folder / "contours.png", title),
@@ -163,33 +185,34 @@ def _similarities(scores: Sequence[Scores]) -> list[float]:
 def _folder_of(run: Converter | Location) -> Path | None:
     if isinstance(run, Converter):
         return None
-    kind, place = read_name(run)
-    return Path(place) if kind == "run" else None
+    kind, location = read_name(run)
+    return Path(location) if kind == "run" else None
 
 
-def _apart(converter: Converter) -> Converter:
-    """The same converter with a list of voices of its own: voices that an evaluation enrols are not the caller's."""
+def _with_own_voices(converter: Converter) -> Converter:
+    """Copy a converter with its list of voices, so that voices enrolled here are not added to the caller's."""
     return Converter(replace(converter.run, voices=dict(converter.run.voices)), converter.device)
 
 
 def _real_speech(
-    place: Path | None, references: Location | None, root: Location | None
+    run_folder: Path | None, references: Location | None, root: Location | None
 ) -> tuple[References, References | None, tuple[str, ...]]:
-    """References to measure with, what the run was shown, and what is to be said of it."""
-    own: References | None = None
+    """Return the references to measure with, further recordings that the run was trained on, and notes on them."""
+    run_references: References | None = None
     cause = ""
-    if place and (place / MANIFEST).is_file():
+    manifest = run_folder / MANIFEST if run_folder else None
+    if manifest and manifest.is_file():
         try:
-            own = read_references(place / MANIFEST)
-        except CorpusError as error:  # recordings moved or gone
+            run_references = read_references(manifest)
+        except CorpusError as error:  # recordings were moved or removed
             cause = str(error)
     if references is not None:
-        unchecked = "the run's own manifest could not be read: whether a source was trained on is not known"
-        return read_references(references, root), own, (unchecked,) if cause else ()
-    if own is None:
-        where = f"{place / MANIFEST}: {cause or 'no such file'}" if place else "this converter comes with no manifest"
-        raise CorpusError(f"there is no real speech to compare with ({where}). Give references: a manifest or a folder")
-    return own, None, ()
+        unchecked = "the run's own manifest cannot be read, so it is unknown whether the run was trained on a source"
+        return read_references(references, root), run_references, (unchecked,) if cause else ()
+    if run_references is None:
+        reason = f"{manifest}: {cause or 'no such file'}" if manifest else "this converter has no manifest"
+        raise CorpusError(f"no real speech to compare with ({reason}). Give references: a manifest or a folder")
+    return run_references, None, ()
 
 
 def _measures(converter: Converter, asr: Sequence[str], speaker: str, naturalness: bool) -> Measures:
@@ -200,7 +223,7 @@ def _measures(converter: Converter, asr: Sequence[str], speaker: str, naturalnes
         try:
             second = load_measures(speaker, (SECOND_ASR,), naturalness=False).recognisers
         except PluginError:
-            return measures  # kin_notes says that no other rate is here
+            return measures  # `leakage_notes` reports that there is no other ASR
         return replace(measures, recognisers=(*measures.recognisers, *second))
     return measures
 
@@ -209,35 +232,36 @@ def _enroll(converter: Converter, trials: Sequence[Trial], real: References) -> 
     missing = sorted({trial.voice for trial in trials} - set(converter.voices))
     for voice in missing:
         converter.enroll(voice, list(real.matching[voice]))
-    return (f"enrolled for this evaluation, with no training: {', '.join(missing)}",) if missing else ()
+    return (f"enrolled for this evaluation, without training: {', '.join(missing)}",) if missing else ()
 
 
 def _through_vocoder(converter: Converter, evaluation: Evaluation) -> Scores | None:
-    """The sources through the vocoder alone: what the best voice head before it could reach."""
+    """Score the sources after mel analysis and the vocoder only: the ceiling for any voice head before that vocoder."""
     model, vocoder = converter.model, converter.recipe.vocoder
     if model.vocoder is None or vocoder is None:
         return None
     rate_hz = model.vocoder.accepts.sample_rate_hz
 
-    def resynthesise(_: Trial, source: Waveform) -> Waveform:
+    def resynthesize(_: Trial, source: Waveform) -> Waveform:
         wave = source.resample(rate_hz).to(converter.device)
         with torch.inference_mode():
-            made: Waveform = model.vocoder(model.acoustic(wave))  # type: ignore[misc]
-        length = round(wave.samples.shape[1] * made.sample_rate_hz / wave.sample_rate_hz)
-        return Waveform.of(made.samples[:, :length], made.sample_rate_hz)
+            copy: Waveform = model.vocoder(model.acoustic(wave))  # type: ignore[misc]
+        length = round(wave.samples.shape[1] * copy.sample_rate_hz / wave.sample_rate_hz)
+        return Waveform.of(copy.samples[:, :length], copy.sample_rate_hz)
 
-    return evaluation.score(f"source through {vocoder.use}", evaluation.convert(resynthesise), role="ceiling")
+    return evaluation.score(f"source through {vocoder.use}", evaluation.convert(resynthesize), role="ceiling")
 
 
-def _explained(evaluation: Evaluation, scores: Sequence[Scores | None]) -> tuple[str, ...]:
+def _table_notes(evaluation: Evaluation, scores: Sequence[Scores | None]) -> tuple[str, ...]:
+    """Explain the figures of the table."""
     measures = evaluation.measures
-    notes = ["±: half of a 95 % interval, bootstrap over trials"]
-    notes.append("EER: 0.5 where a verifier cannot tell it from the target, 0 where it never takes it for the target")
+    notes = ["±: half the width of the 95% interval, by bootstrap over trials"]
+    notes.append("EER: 0.5 if a verifier cannot distinguish it from the target, 0 if it never accepts it as the target")
     notes.append(f"similarity and EER by {measures.speaker.name}")
     if measures.recognisers:
         notes.append(f"WER and CER by {measures.recognisers[0].name} against {evaluation.material.spoken()}")
     if scores[-1] is None:
         notes.append(
-            "no row of real target speech: neither parallel recordings nor a test split of the targets is known"
+            "no row of real target speech: there are neither parallel recordings nor a test split of the targets"
         )
     return tuple(notes)

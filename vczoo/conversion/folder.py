@@ -130,7 +130,7 @@ def _pairs(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]:
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder; check the path")
     if out.resolve() == folder.resolve():
-        raise AudioError(f"{out}: the recordings themselves are there; choose another folder for what is made")
+        raise AudioError(f"{out}: it is the folder of the recordings; choose another folder for the conversions")
     sources = sorted(_recordings(folder, out.resolve()))
     if not sources:
         raise AudioError(f"{folder}: no recording below it; {', '.join(AUDIO_SUFFIXES)} were looked for")
@@ -158,7 +158,7 @@ def _refuse_blocked(targets: Iterable[Path]) -> None:
     """Raise AudioError, before any work, if an output folder would be in the place of a file."""
     if above := sorted({file for target in targets if (file := file_above(target))}):
         paths = "\n  ".join(truncated_list(list(map(str, above))))
-        raise AudioError(f"a file is where a folder is to be made; choose another folder, or move it:\n  {paths}")
+        raise AudioError(f"a file is in the place of an output folder; move it, or choose another folder:\n  {paths}")
 
 
 def _refuse_taken(pairs: Iterable[tuple[Path, Path]], overwrite: bool) -> None:
@@ -175,5 +175,5 @@ def _refuse_taken(pairs: Iterable[tuple[Path, Path]], overwrite: bool) -> None:
     if lines:
         count = f"{len(lines)} file{'s' * (len(lines) > 1)}"
         raise AudioError(
-            "\n  ".join([f"{count} cannot be made; choose another folder, or overwrite:", *truncated_list(lines)])
+            "\n  ".join([f"{count} cannot be written; choose another folder, or overwrite:", *truncated_list(lines)])
         )

@@ -1,4 +1,4 @@
-"""Processes that convert: jobs in, seconds made or what was wrong out, as they get ready."""
+"""Worker processes that convert recordings in parallel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vczoo.errors import VczooError
 
 __all__ = ["Job", "Workers"]
 
-PATIENCE_SECONDS = 10.0  # that a process has to end in
+TIMEOUT_SECONDS = 10.0  # for a process to end; after that it is killed
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Job:
     """A recording to convert.
 
     Attributes:
-        source: the recording.
-        out: the file to make.
-        shares: of each voice.
-        semitones: how far pitch is moved; None for the voice's mean.
-        overwrite: whether `out` is replaced.
-        mark: whether `out` says that it is synthetic.
-        watermark: name of the one to embed; none where it is empty.
+        source: The recording.
+        out: The file to write.
+        shares: Share of each voice in the mix, by name.
+        semitones: Pitch shift in semitones. None moves the mean pitch to that of the voice.
+        overwrite: Whether to replace an existing `out`.
+        mark: Whether to write the provenance mark, which says that `out` is synthetic.
+        watermark: Name of the watermark to embed, or "" for none.
     """
 
     source: Path
@@ -49,7 +49,7 @@ class Job:
     watermark: str = ""
 
     def run(self, converter: Converter) -> float | str:
-        """The seconds made, or what was wrong."""
+        """Convert the recording; return the duration of the converted file in seconds, or an error message."""
         try:
             return converter.convert_file(
                 self.source,
@@ -62,20 +62,20 @@ class Job:
             )
         except VczooError as error:
             return str(error)
-        except Exception as error:  # one recording must not stop the rest, whatever it did to a model
+        except Exception as error:  # no failure of one recording may stop the others
             return f"{self.source}: {type(error).__name__}: {error}"
 
 
 class Workers:
-    """Processes that each load a run once. Use it as a context: at its end, however that comes, they are gone.
+    """Context manager for worker processes, each of which loads a run once. They end with the context, always.
 
-    They are spawned, not forked: a fork of a process with torch's threads hangs. Ctrl-C reaches the parent alone.
+    They are spawned, because a fork of a process with torch's threads hangs. Only the parent receives Ctrl-C.
 
     Args:
-        run: a run's folder.
-        device: where they compute.
-        count: processes, which share torch's threads.
-        label: what converted files call the run by.
+        run: Folder of a run.
+        device: Torch device on which the processes compute.
+        count: Number of processes. They share torch's threads.
+        label: Identifier of the run in the provenance marks of converted files.
     """
 
     def __init__(self, run: Path, device: str, count: int, label: str = "") -> None:
@@ -86,14 +86,14 @@ class Workers:
         threads = max(1, torch.get_num_threads() // self.count)
         self._processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
         try:
-            with _no_interrupts():  # what a process blocks, its children block
+            with _no_interrupts():  # children inherit the mask of blocked signals
                 for _ in range(self.count):
-                    here, there = context.Pipe()
-                    told = (there, self.run, self.device, threads, self.label)
-                    process = context.Process(target=_work, args=told, daemon=True)
+                    connection, child_connection = context.Pipe()
+                    arguments = (child_connection, self.run, self.device, threads, self.label)
+                    process = context.Process(target=_work, args=arguments, daemon=True)
                     process.start()
-                    there.close()
-                    self._processes[here] = process
+                    child_connection.close()
+                    self._processes[connection] = process
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -103,26 +103,26 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for connection, process in self._processes.items():
-            process.terminate()  # which it takes as a reason to clean up
+            process.terminate()  # `_exit_on_signal` then cleans up
             connection.close()
         for process in self._processes.values():
-            process.join(PATIENCE_SECONDS)
+            process.join(TIMEOUT_SECONDS)
             if process.is_alive():
                 process.kill()
                 process.join()
 
     def map(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, float | str]]:
-        """Every job with its outcome, the ready ones first.
+        """Yield each job, as it finishes, with the outcome of `Job.run`.
 
         Raises:
-            VczooError: the run cannot be loaded there.
+            VczooError: A process cannot load the run.
         """
-        waiting, given = deque(jobs), dict[Connection, Job]()
+        waiting, running = deque(jobs), dict[Connection, Job]()
         alive = list(self._processes)
-        while waiting or given:
+        while waiting or running:
             if not alive:
                 for job in waiting:
-                    yield job, f"{job.source}: not converted, since every process has ended"
+                    yield job, f"{job.source}: not converted, because every process has ended; use fewer jobs"
                 return
             for connection in cast("list[Connection]", wait(alive)):
                 try:
@@ -130,30 +130,30 @@ class Workers:
                     if isinstance(outcome, _Unloadable):
                         raise VczooError(outcome.reason)
                     if outcome is not None:
-                        yield given.pop(connection), outcome
+                        yield running.pop(connection), outcome
                     if waiting:
-                        given[connection] = waiting.popleft()
-                        connection.send(given[connection])
+                        running[connection] = waiting.popleft()
+                        connection.send(running[connection])
                 except (EOFError, OSError):
                     alive.remove(connection)
                     process = self._processes[connection]
-                    process.join(PATIENCE_SECONDS)
-                    if connection in given:
-                        job = given.pop(connection)
+                    process.join(TIMEOUT_SECONDS)
+                    if connection in running:
+                        job = running.pop(connection)
                         yield job, f"{job.source}: its process ended (exit code {process.exitcode}); is memory short?"
 
 
 @dataclass(frozen=True)
 class _Unloadable:
-    """Why a process cannot load its run: text, since not every error can be pickled."""
+    """The reason why a process cannot load its run, as text, because not every error can be pickled."""
 
     reason: str
 
 
 def _work(connection: Connection, run: Path, device: str, threads: int, label: str) -> None:
-    """A worker's life: None when it is ready, or why it cannot be; then an outcome for each job."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, which has nothing to block
-    signal.signal(signal.SIGTERM, _leave)
+    """Main loop of a worker. It sends None when it is ready, or an `_Unloadable`; then an outcome for each job."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, where signals cannot be blocked
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     torch.set_num_threads(threads)
     with suppress(EOFError, OSError):  # the parent is gone
         try:
@@ -168,18 +168,18 @@ def _work(connection: Connection, run: Path, device: str, threads: int, label: s
             connection.send(job.run(converter))
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    """Turn the signal into an exception, so that a file that is half written is removed."""
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    """Turn the signal into an exception, so that partly written files are removed."""
     sys.exit(128 + number)
 
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back, here for the moment and in what is started meanwhile for good; not on Windows."""
+    """Block Ctrl-C in this process, and for good in processes started inside the context. No effect on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # it is started with the first child, and lets Ctrl-C through again
+    resource_tracker.ensure_running()  # otherwise the first child starts it, which unblocks Ctrl-C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,8 +1,6 @@
-"""`Corpus`: a folder of recordings or a manifest in; speakers, utterances and splits out.
+"""`Corpus`: recordings of named speakers, split into training, validation and test.
 
-A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3), with a .txt file beside a recording whose text is
-known. A manifest is a .csv or .jsonl file with the columns path, speaker and, if there are such, split, text and label;
-its paths are relative to it.
+`corpus_reader` reads it from folders and manifests; `manifest` describes their layout.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ class Utterance:
     """One usable recording.
 
     Attributes:
-        path: absolute.
-        speaker: who speaks, in Unicode's composed form (NFC).
-        split: what it serves for.
-        seconds: its duration.
-        first_second: where it begins in the file.
-        text: what is said in the whole recording, as it was given; "" where that is not known.
-        label: of the recording, in Unicode's composed form (NFC); "" where it has none.
+        path: Absolute path.
+        speaker: Name of the speaker, in Unicode's composed form (NFC).
+        split: The split that the utterance belongs to.
+        seconds: Duration in seconds.
+        first_second: Where the utterance begins in the file, in seconds.
+        text: Transcript of the whole recording, unchanged; "" if it is unknown.
+        label: Label of the recording, in Unicode's composed form (NFC); "" if it has none.
     """
 
     path: Path
@@ -48,7 +46,7 @@ class Utterance:
     label: str = ""
 
     def parts(self, longest_seconds: float) -> list[Utterance]:
-        """It itself, or where it is longer than that, parts of equal duration that are not."""
+        """Split an utterance longer than `longest_seconds` into parts of equal duration. Others stay whole."""
         count = math.ceil(self.seconds / longest_seconds)
         each = self.seconds / max(1, count)
         return (
@@ -60,7 +58,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A recording that was left out, and why."""
+    """A recording that was left out, and the reason."""
 
     path: Path
     reason: str
@@ -71,8 +69,8 @@ class Corpus:
     """Recordings of named speakers, each in one split.
 
     Attributes:
-        utterances: sorted by speaker, then path.
-        skipped: what could not be used, sorted by path.
+        utterances: The usable recordings, sorted by speaker, then path.
+        skipped: The unusable recordings, sorted by path.
     """
 
     utterances: tuple[Utterance, ...]
@@ -85,56 +83,68 @@ class Corpus:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the recordings for training, sorted."""
+        """The labels of the training recordings, sorted."""
         return tuple(sorted({utterance.label for utterance in self.split("train")} - {""}))
 
     def split(self, name: Split) -> tuple[Utterance, ...]:
-        """The utterances of one split."""
+        """The utterances of one split.
+
+        Raises:
+            CorpusError: There is no split of that name.
+        """
         if name not in SPLITS:
-            raise CorpusError(f"a split is one of {', '.join(SPLITS)}, got {name!r}")
+            raise CorpusError(f"a split must be one of {', '.join(SPLITS)}, got {name!r}")
         return tuple(utterance for utterance in self.utterances if utterance.split == name)
 
     def of_speaker(self, speaker: str) -> tuple[Utterance, ...]:
-        """The utterances of one speaker, of all splits."""
+        """The utterances of one speaker, from all splits."""
         return tuple(utterance for utterance in self.utterances if utterance.speaker == speaker)
 
     def seconds_by_speaker(self) -> dict[str, float]:
-        """Each speaker's seconds, all splits together, in the order of `speakers`."""
+        """Seconds of speech of each speaker in all splits together, in the order of `speakers`."""
         return {speaker: sum(utterance.seconds for utterance in self.of_speaker(speaker)) for speaker in self.speakers}
 
     def training_seconds(self) -> dict[str, float]:
-        """Seconds of training recordings of each speaker that training hears, in the order of `speakers`."""
+        """Seconds of training speech of each speaker that has any, in the order of `speakers`."""
         return {name: seconds for name in self.speakers if (seconds := sum(u.seconds for u in self._training(name)))}
 
     def within(self, minutes: float, seed: int = 0) -> Corpus:
-        """At most so many minutes of each speaker's training recordings; validation and test stay as they are.
+        """Reduce each speaker's training speech to at most `minutes`. Validation and test stay the same.
 
-        Whole recordings are taken up to the first that no longer fits, in an order that the seed and their contents
-        decide: what fewer minutes take is among what more minutes take, wherever the files lie.
+        Recordings are ranked by the seed and their content, not by their location. They are taken whole, up to the
+        first that no longer fits. So a larger `minutes` keeps at least the same recordings.
+
+        Args:
+            minutes: The most minutes of training speech per speaker.
+            seed: Seed of the ranking.
 
         Raises:
-            CorpusError: minutes is not positive; of a speaker not even the first recording fits; a file has gone.
+            CorpusError: `minutes` is not positive, a speaker's first recording is longer than that, or a file has been
+                removed.
         """
         if not 0 < minutes < math.inf:
-            raise CorpusError(f"minutes of training speech are more than 0, got {minutes:g}")
+            raise CorpusError(f"minutes of training speech must be a number above 0, got {minutes:g}")
         left_out: set[Utterance] = set()
         faults = []
         for speaker in self.training_seconds():
-            own = self._training(speaker)
+            utterances = self._training(speaker)
             with ThreadPoolExecutor(READERS) as pool:
-                contents = pool.map(_content_hash, (utterance.path for utterance in own))
-            ranks = {u: hashlib.sha256(f"{seed}/{c}".encode()).hexdigest() for u, c in zip(own, contents, strict=True)}
+                contents = pool.map(_content_hash, (utterance.path for utterance in utterances))
+            ranks = {
+                utterance: hashlib.sha256(f"{seed}/{content}".encode()).hexdigest()
+                for utterance, content in zip(utterances, contents, strict=True)
+            }
             total = 0.0
-            for number, utterance in enumerate(sorted(own, key=lambda u: (ranks[u], str(u.path)))):
+            for number, utterance in enumerate(sorted(utterances, key=lambda u: (ranks[u], str(u.path)))):
                 total += utterance.seconds
                 if total > 60 * minutes:
                     left_out.add(utterance)
                     if not number:
-                        faults.append(f"{speaker}'s {utterance.path.name} has {utterance.seconds / 60:.2g}")
+                        faults.append(f"{speaker}'s {utterance.path.name} has {utterance.seconds / 60:.2g} minutes")
         if faults:
             raise CorpusError(
                 f"no recording fits into {minutes:g} minutes of training speech: "
-                f"{'; '.join(truncated_list(faults))}. Ask for more minutes, or cut long recordings into sentences"
+                f"{'; '.join(truncated_list(faults))}. Allow more minutes, or cut long recordings into sentences"
             )
         return replace(self, utterances=tuple(u for u in self.utterances if u not in left_out))
 
@@ -142,12 +152,12 @@ class Corpus:
         return [utterance for utterance in self.of_speaker(speaker) if utterance.split == "train"]
 
     def fingerprint(self) -> str:
-        """SHA-256 over the speaker, split and file content (its SHA-256), and text and label, of every utterance.
+        """SHA-256 of every utterance's speaker, split, file content, text and label.
 
-        It does not depend on where the files lie or what they are called. Every file is read.
+        It does not depend on the files' locations or names. Every file is read.
 
         Raises:
-            CorpusError: a file has gone since the corpus was read.
+            CorpusError: A file has been removed since the corpus was read.
         """
         with ThreadPoolExecutor(READERS) as pool:
             contents = list(pool.map(_content_hash, (utterance.path for utterance in self.utterances)))
@@ -158,36 +168,39 @@ class Corpus:
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def to_jsonl(self) -> str:
-        """A manifest of it, with absolute paths, splits, texts and labels, that `read_corpus` reads back."""
+        """Format the corpus as a .jsonl manifest with absolute paths, which `read_corpus` can read."""
         rows = (
             {"path": str(u.path), "speaker": u.speaker, "split": u.split, **_annotations(u)} for u in self.utterances
         )
         return "".join(json.dumps(row) + "\n" for row in rows)
 
     def merge(self, other: Corpus) -> Corpus:
-        """This corpus and another. Of a path that both have, this one's split stays, so that what was held out
-        of an earlier training stays held out; so do its text and label, where it has them.
+        """Merge another corpus into this one.
+
+        If both contain a path, this corpus's split is used, so that recordings held out of an earlier training stay
+        held out. Its text and label are used, too, if it has them.
 
         Raises:
-            CorpusError: a path has another speaker, text or label there, or two speakers' names differ in case alone.
+            CorpusError: A path has a different speaker, text or label in `other`, or names of speakers differ only in
+                case or Unicode form.
         """
         check_distinct_names([*self.speakers, *other.speakers])
         merged = {utterance.path: utterance for utterance in self.utterances}
         for utterance in other.utterances:
-            known = merged.setdefault(utterance.path, utterance)
-            for what in ("speaker", "text", "label"):
-                first, second = getattr(known, what), getattr(utterance, what)
+            existing = merged.setdefault(utterance.path, utterance)
+            for attribute in ("speaker", "text", "label"):
+                first, second = getattr(existing, attribute), getattr(utterance, attribute)
                 if first and second and first != second:
                     raise CorpusError(
-                        f"{utterance.path}: {what} is {shortened(first, 80)!r} in one corpus and "
+                        f"{utterance.path}: {attribute} is {shortened(first, 80)!r} in one corpus and "
                         f"{shortened(second, 80)!r} in the other; correct one of them"
                     )
-            text, label = known.text or utterance.text, known.label or utterance.label
-            merged[utterance.path] = replace(known, text=text, label=label)
+            text, label = existing.text or utterance.text, existing.label or utterance.label
+            merged[utterance.path] = replace(existing, text=text, label=label)
         return sorted_corpus(merged.values(), (*self.skipped, *other.skipped))
 
     def report(self) -> str:
-        """A few lines for people: speakers, minutes, splits, and what was skipped and why."""
+        """Readable summary of a few lines: speakers, minutes, splits, and skipped recordings with reasons."""
         seconds = self.seconds_by_speaker()
         counts = ", ".join(f"{len(self.split(name))} {name}" for name in SPLITS)
         lines = [
@@ -198,7 +211,7 @@ class Corpus:
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")
             lines += truncated_list([f"  {skipped.path}: {skipped.reason}" for skipped in self.skipped])
-        # A file's name need not be UTF-8, and then could not be printed.
+        # File names that are not UTF-8 could not be printed.
         return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
@@ -207,7 +220,7 @@ def _content_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CorpusError(f"{path}: gone since the corpus was read ({error.strerror})") from error
+        raise CorpusError(f"{path}: cannot be read any more ({error.strerror}); read the corpus again") from error
 
 
 def sorted_corpus(utterances: Iterable[Utterance], skipped: Iterable[Skipped]) -> Corpus:
@@ -225,11 +238,11 @@ def check_distinct_names(speakers: Iterable[str]) -> None:
     if pairs:
         raise CorpusError(
             "speakers whose names differ only in case, spaces or Unicode form: "
-            f"{'; '.join(truncated_list(pairs))}. Give one person one name, and two people two"
+            f"{'; '.join(truncated_list(pairs))}. Spell a person's name in one way; give two people different names"
         )
 
 
 def _annotations(utterance: Utterance) -> dict[str, str]:
-    """What is known of an utterance beside who speaks."""
-    known = {"text": utterance.text, "label": utterance.label}
-    return {name: value for name, value in known.items() if value}
+    """The text and the label of an utterance, as far as it has them."""
+    annotations = {"text": utterance.text, "label": utterance.label}
+    return {name: value for name, value in annotations.items() if value}

@@ -1,1 +1,1 @@
-"""Runs on the Hugging Face Hub: pull, push, search, verify."""
+"""Runs on the Hugging Face Hub: pull, push, search and verify."""

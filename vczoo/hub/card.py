@@ -1,6 +1,6 @@
-"""Facts of a run in; its model card out: the text of README.md, metadata and all.
+"""Model card of a run: the README.md of its repository, including the metadata block.
 
-Names of voices, recipes and datasets are anybody's text; in a card they stay text (`vczoo.io.markdown`).
+Names of voices, recipes and datasets are untrusted text, so they are escaped with `vczoo.io.markdown`.
 """
 
 from __future__ import annotations
@@ -16,64 +16,71 @@ from vczoo.io.markdown import code, escaped, fenced, link, one_line, table, web_
 
 __all__ = ["CardFacts", "PartFacts", "SampleFacts", "VoiceFacts", "make_card"]
 
-MOST_VOICES = 30  # in the table; a run may have 10,000
+MOST_VOICES = 30  # rows of the table; a run may have 10,000 voices
 MOST_LABELS = 40
 MOST_SAMPLES = 12
 MOST_FILES = 40
 LONGEST_RECIPE = 20_000  # characters
 SHORT = 12  # hex digits of a hash or revision
 FEW_MINUTES = 5
-_ASKED = (
+_RECOGNITION_COMMANDS = (
     ("speaker", "identify", "who.wav"),
     ("text", "transcribe", "hello.wav"),
     ("label", "classify", "hello.wav"),
-)  # heads, and what asks them of a recording
+)  # task of the head, method and command, example file
 
 
 def make_card(facts: CardFacts) -> str:
-    """Write the model card of a run, README.md with the Hub's metadata at its head."""
+    """Write the model card of a run.
+
+    Args:
+        facts: Contents of the card.
+
+    Returns:
+        The text of README.md, which begins with the Hub's metadata block.
+    """
     sections = (
         front_matter(facts),
         _opening(facts),
-        _right(facts),
+        _consent(facts),
         _samples(facts),
-        _use(facts),
+        _usage(facts),
         quality(facts),
-        _making(facts),
+        _details(facts),
         _limits(facts),
-        _licence(facts),
+        _license(facts),
     )
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _opening(facts: CardFacts) -> str:
-    known = _voices_in_words(facts.voices)
-    does = []
+    voices = _voices_in_words(facts.voices)
+    abilities = []
     if facts.converts:
-        does.append(f"Converts recordings of speech into {known}.")
+        abilities.append(f"Converts recordings of speech into {voices}.")
     elif facts.has("speaker"):
-        does.append(f"Recognises {known} in recordings.")
+        abilities.append(f"Recognizes {voices} in recordings.")
     if facts.has("text"):
-        does.append("Writes down what is said in recordings.")
+        abilities.append("Transcribes speech.")
     if facts.has("label"):
         shown = ", ".join(code(label) for label in facts.labels[:MOST_LABELS])
         more = f" and {len(facts.labels) - MOST_LABELS:,} more" if len(facts.labels) > MOST_LABELS else ""
-        does.append(f"Tells utterances apart by these labels: {shown}{more}.")
+        abilities.append(f"Classifies utterances with these labels: {shown}{more}.")
     name = facts.repository.rpartition("/")[2]
-    made = f"A fine-tune of the recipe {code(facts.recipe)} with vczoo: {escaped(facts.summary.rstrip('.'))}."
-    return f"# {escaped(name)}\n\n{' '.join(does)} {made}"
+    origin = f"Fine-tuned with vczoo from the recipe {code(facts.recipe)}: {escaped(facts.summary.rstrip('.'))}."
+    return f"# {escaped(name)}\n\n{' '.join(abilities)} {origin}"
 
 
-def _right(facts: CardFacts) -> str:
+def _consent(facts: CardFacts) -> str:
     shown = facts.voices[:MOST_VOICES]
-    rows = [(code(v.name), "enrolled, no training" if v.minutes is None else f"{v.minutes:.1f}") for v in shown]
+    rows = [(code(v.name), "enrolled without training" if v.minutes is None else f"{v.minutes:.1f}") for v in shown]
     more = len(facts.voices) - len(shown)
     return "\n\n".join(
         [
-            "## Whose voice, and by what right",
+            "## Voices and consent",
             f"**{escaped(facts.consent.statement)}.** {escaped(facts.consent.sentence)}",
-            *([table(("voice", "minutes of speech it was trained on"), rows)] if rows else []),
-            *([f"and {more:,} more voices, which vczoo.yaml lists."] if more > 0 else []),
+            *([table(("voice", "minutes of training speech"), rows)] if rows else []),
+            *([f"And {more:,} more voices; vczoo.yaml has the full list."] if more > 0 else []),
         ]
     )
 
@@ -82,14 +89,15 @@ def _samples(facts: CardFacts) -> str:
     if not facts.samples:
         return ""
     shown = facts.samples[:MOST_SAMPLES]
-    said = [
-        escaped(sample.words) + (f" (said by {escaped(sample.speaker)})" if sample.speaker else "") for sample in shown
+    transcripts = [
+        escaped(sample.words) + (f" (spoken by {escaped(sample.speaker)})" if sample.speaker else "")
+        for sample in shown
     ]
     rows = [
-        (code(sample.voice), *([words] if any(said) else []), _player(facts.url(sample.path)))
-        for sample, words in zip(shown, said, strict=True)
+        (code(sample.voice), *([words] if any(transcripts) else []), _player(facts.url(sample.path)))
+        for sample, words in zip(shown, transcripts, strict=True)
     ]
-    header = ("in the voice of", *(["what is said"] if any(said) else []), "conversion")
+    header = ("voice", *(["transcript"] if any(transcripts) else []), "conversion")
     return "## Listen\n\n" + table(header, rows, left=len(header))
 
 
@@ -97,33 +105,33 @@ def _player(url: str) -> str:
     return f'<audio controls preload="none" src="{url}"></audio>'
 
 
-def _use(facts: CardFacts) -> str:
+def _usage(facts: CardFacts) -> str:
     name = one_line(facts.repository) + (f"@{one_line(facts.revision)}" if facts.revision else "")
     voice = next((v.name for v in facts.voices if v.name.isprintable() and len(v.name) <= 60), "NAME")
     python, shell = [f"vc = vczoo.load({_quoted(name)})"], []
     if facts.converts:
         python.append(f'vc.convert("hello.wav", voice={_quoted(voice)}).save("converted.wav")')
         shell.append(f"vczoo convert {shlex.quote(name)} hello.wav --voice {shlex.quote(voice)} --out converted.wav")
-    for task, verb, file in _ASKED:
+    for task, verb, file in _RECOGNITION_COMMANDS:
         if facts.has(task) and not (task == "speaker" and facts.converts):
             python.append(f'print(vc.{verb}("{file}"))')
             shell.append(f"vczoo {verb} {shlex.quote(name)} {file}")
     plugins = [code(f"{package} {version}") for package, version in facts.versions.items()]
-    needs = f"It was made with {', '.join(plugins)}; what is missing is named, and never installed by itself. " * bool(
-        plugins
+    versions = (
+        f"Made with {', '.join(plugins)}. vczoo reports missing plugins, but never installs them. " if plugins else ""
     )
-    pin = "" if facts.revision else " Put `@` and a commit or tag behind the name to get the same model for ever."
+    pin = "" if facts.revision else " To always load the same model, append `@` and a commit or tag to the name."
     return "\n\n".join(
         [
-            "## Use it",
+            "## Usage",
             fenced("\n".join(("import vczoo", "", *python)), "python"),
             fenced("\n".join(shell), "sh"),
-            f"{needs}No code of this repository is run: it holds YAML and safetensors alone.{pin}",
+            f"{versions}vczoo reads only YAML, JSON and safetensors from this repository, and runs no code.{pin}",
         ]
     )
 
 
-def _making(facts: CardFacts) -> str:
+def _details(facts: CardFacts) -> str:
     rows = [
         (
             escaped(part.role),
@@ -134,18 +142,18 @@ def _making(facts: CardFacts) -> str:
         for part in facts.parts
     ]
     recipe = facts.recipe_yaml[:LONGEST_RECIPE]
-    cut = "\n# … and more: see vczoo.yaml" if len(facts.recipe_yaml) > LONGEST_RECIPE else ""
+    cut = "\n# … shortened; see vczoo.yaml" if len(facts.recipe_yaml) > LONGEST_RECIPE else ""
     files = sorted(facts.files.items())
     sizes = [(code(path), _size(count)) for path, count in files[:MOST_FILES]]
     return "\n\n".join(
         [
-            "## How it was made",
+            "## Model details",
             _run_in_words(facts),
-            *([table(("part", "what", "from", "licence"), rows, left=4)] if rows else []),
-            f"<details>\n<summary>The recipe</summary>\n\n{fenced(recipe + cut, 'yaml')}\n\n</details>",
+            *([table(("part", "name", "source", "license"), rows, left=4)] if rows else []),
+            f"<details>\n<summary>Recipe</summary>\n\n{fenced(recipe + cut, 'yaml')}\n\n</details>",
             *(
                 [
-                    f"<details>\n<summary>Files, {_size(sum(facts.files.values()))} in all</summary>\n\n"
+                    f"<details>\n<summary>Files, {_size(sum(facts.files.values()))} in total</summary>\n\n"
                     f"{table(('file', 'size'), sizes)}\n\n</details>"
                 ]
                 if sizes
@@ -162,69 +170,77 @@ def _run_in_words(facts: CardFacts) -> str:
         sentences.append(f"Trained on {sum(trained):.1f} minutes of speech of {_count(len(trained), 'speaker')}.")
     epochs, best, seconds = (facts.metrics.get(name) for name in ("epochs", "best_epoch", "seconds"))
     if isinstance(epochs, int):
-        kept = f", the weights are those of epoch {best}" if isinstance(best, int) else ""
-        took = f" in {seconds:.0f} s" if isinstance(seconds, int | float) else ""
-        sentences.append(f"{_count(epochs, 'epoch')}{took}{kept}.")
+        selected = f"; the weights are from epoch {best}" if isinstance(best, int) else ""
+        duration = f" in {seconds:.0f} s" if isinstance(seconds, int | float) else ""
+        sentences.append(f"{_count(epochs, 'epoch')}{duration}{selected}.")
     if facts.seed is not None:
         sentences.append(f"Seed {facts.seed}.")
     if facts.languages:
         sentences.append(f"Language of the speech: {', '.join(escaped(name) for name in facts.languages)}.")
-    sentences.append("Hashes and revisions stand in full in vczoo.yaml; `vczoo verify` checks them.")
+    sentences.append("vczoo.yaml lists all hashes and revisions in full; `vczoo verify` checks them.")
     return " ".join(sentences)
 
 
 def _origin(facts: CardFacts, part: PartFacts) -> str:
     host = urlsplit(web_address(part.source)).netloc  # empty for a repository of the Hub
     address = part.source if host else f"{facts.endpoint.rstrip('/')}/{part.source}"
-    found = [link(host or part.source, address)] if part.source else []
-    found += [f"revision {code(part.revision[:SHORT])}"] if part.revision else []
-    found += [f"sha256 {code(part.sha256[:SHORT])}"] if part.sha256 else []
-    return ", ".join(found) or "no pretrained weights"
+    details = [link(host or part.source, address)] if part.source else []
+    details += [f"revision {code(part.revision[:SHORT])}"] if part.revision else []
+    details += [f"sha256 {code(part.sha256[:SHORT])}"] if part.sha256 else []
+    return ", ".join(details) or "no pretrained weights"
 
 
 def _limits(facts: CardFacts) -> str:
     lines = []
     if facts.converts:
         lines += [
-            "It changes who seems to speak, not how they speak: rhythm and accent stay mostly those of the source.",
-            "Music, noise, several people at once, singing, shouting and whispering are not what it was made for.",
-            "Words can come out wrong or blurred: listen before you rely on a conversion.",
+            "Conversion changes the voice but not the way of speaking: rhythm and accent stay mostly as in the source.",
+            "It is not made for music, noise, several people at once, singing, shouting or whispering.",
+            "Words can be wrong or blurred: listen to a conversion before you rely on it.",
         ]
     elif facts.has("speaker"):
-        lines.append("It takes everybody for one of the speakers that it knows: it is no lock and no proof.")
+        lines.append(
+            "It assigns every voice to a speaker that it knows. Do not use it for access control or as evidence."
+        )
     if facts.has("text"):
-        lines.append("It writes something down whatever it hears: other words, languages, accents and noise get wrong.")
+        lines.append(
+            "It transcribes any input, including noise and other languages. Unusual words and accents cause errors."
+        )
     if facts.has("label"):
-        lines.append("It gives every recording one of its labels: of what a person feels or is, that is no proof.")
+        lines.append(
+            "It assigns one of its labels to every recording. That is not evidence of what a person feels or is."
+        )
     trained = facts.trained_minutes
     if facts.voices and trained and min(trained) < FEW_MINUTES:
-        lines.append(f"It heard little of some voices, {min(trained):.1f} minutes at the least: likeness has limits.")
+        lines.append(
+            f"Some voices had little training speech, as little as {min(trained):.1f} minutes, and are less similar."
+        )
     if any(voice.minutes is None for voice in facts.voices):
-        lines.append("Voices that were enrolled without training are less like their speakers than trained ones.")
+        lines.append("Voices enrolled without training are less similar to their speakers than trained ones.")
     misuse = (
-        "Do not make anybody say what they did not agree to say. No impersonation, no fraud, no getting past voice "
-        "locks, no mockery or harassment; say that a conversion is one where that is not plain."
+        "Do not make people say things that they did not agree to say. Do not use this model for impersonation, fraud, "
+        "bypassing voice authentication, mockery or harassment. Label conversions as such unless it is obvious."
     )
     mark = (
-        "Files that vczoo converts are marked as synthetic, with the recipe and the voice, unless whoever converts "
-        "turns that off: `vczoo provenance FILE` reads the mark. Re-encoding or editing a file can lose it, so a file "
-        "without a mark proves nothing."
+        "vczoo marks converted files as synthetic, with the recipe and the voice, unless the user turns that off. "
+        "`vczoo provenance FILE` reads the mark. Re-encoding or editing a file can remove it, so a file without a mark "
+        "may still be synthetic."
     )
-    listed = "\n".join(f"- {line}" for line in lines)
-    misused = f"\n\n{misuse}\n\n{mark}" if facts.converts else ""
-    return f"## Limits and misuse\n\n{listed}{misused}"
+    bullets = "\n".join(f"- {line}" for line in lines)
+    warnings = f"\n\n{misuse}\n\n{mark}" if facts.converts else ""
+    return f"## Limitations and misuse\n\n{bullets}{warnings}"
 
 
-def _licence(facts: CardFacts) -> str:
-    named = f" ({link(facts.licence_name, facts.licence_link)})" if facts.licence_name else ""
+def _license(facts: CardFacts) -> str:
+    name = f" ({link(facts.licence_name, facts.licence_link)})" if facts.licence_name else ""
     notes = "\n".join(f"- {escaped(note)}" for note in facts.licence_notes)
-    checked = "Checked against the declared licences of its parts and recordings as far as they are known."
-    return f"## Licence\n\n{code(facts.licence)}{named}. {checked}" + (f"\n\n{notes}" if notes else "")
+    checked = "Checked against the declared licenses of its parts and recordings, as far as they are known."
+    return f"## License\n\n{code(facts.licence)}{name}. {checked}" + (f"\n\n{notes}" if notes else "")
 
 
 def _voices_in_words(voices: Sequence[VoiceFacts]) -> str:
     if not voices:
-        return "voices that you enrol"
+        return "voices that you enroll"
     if len(voices) == 1:
         return f"the voice of {code(voices[0].name)}"
     if len(voices) <= 3:
@@ -234,7 +250,7 @@ def _voices_in_words(voices: Sequence[VoiceFacts]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text as Python writes it, in double quotes where it can."""
+    """Return `text` as a Python string literal, in double quotes unless it contains quotes or backslashes."""
     return repr(text) if set(text) & set('"\\') else f'"{text}"'
 
 

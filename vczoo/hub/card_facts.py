@@ -1,4 +1,4 @@
-"""`CardFacts`: what a model card says, as plain values."""
+"""Contents of a model card, as plain values."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["CardFacts", "PartFacts", "SampleFacts", "VoiceFacts"]
 
 @dataclass(frozen=True)
 class PartFacts:
-    """A part of the model and where it is from.
+    """A part of the model and its origin.
 
     Attributes:
-        role: backbone, freezing, head `<name>`, vocoder, teacher.
-        use: the name that it is registered under.
-        weights: name of its pretrained weights; empty where it has none.
-        source: address or Hub repository of those.
-        revision: the full revision of a Hub repository.
-        sha256: of the file of weights.
-        licence: of the weights, or of the part where it has none; SPDX identifier or "unknown".
+        role: Role in the recipe: backbone, freezing, head `<name>`, vocoder or teacher.
+        use: The name that the part is registered under.
+        weights: Name of its pretrained weights; empty if it has none.
+        source: Hub repository or URL of the weights.
+        revision: Full commit of the Hub repository.
+        sha256: SHA-256 of the weights file.
+        licence: License of the weights, or of the part if it has no weights; an SPDX identifier or "unknown".
     """
 
     role: str
@@ -38,11 +38,11 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class VoiceFacts:
-    """A voice that the model knows.
+    """A voice that the model can convert to.
 
     Attributes:
-        name: as `voice=` takes it.
-        minutes: of speech that it was trained on; None for a voice enrolled without training.
+        name: Name of the voice, as passed to `voice=`.
+        minutes: Minutes of speech that the model was trained on; None for a voice enrolled without training.
     """
 
     name: str
@@ -51,13 +51,13 @@ class VoiceFacts:
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """A recording in the repository to listen to.
+    """A converted recording in the repository, for listening.
 
     Attributes:
-        path: in the repository.
-        voice: that it is in.
-        words: what is said.
-        speaker: who said it, before it was converted.
+        path: Path in the repository.
+        voice: The voice that it was converted to.
+        words: Transcript, if known.
+        speaker: Speaker of the source recording, if known.
     """
 
     path: str
@@ -68,32 +68,35 @@ class SampleFacts:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says. Text in it may come from anywhere: `make_card` makes it harmless.
+    """Contents of a model card. Texts may come from untrusted sources; `make_card` escapes them.
 
     Attributes:
         repository: `owner/name`.
-        recipe, summary: name and summary of the recipe.
-        recipe_yaml: the recipe, resolved.
-        licence: identifier of the Hub's list, checked.
-        consent: by what right the voices are shared.
-        parts: what the model is made of.
-        voices: in the order to be shown.
-        tasks: what each head is for, by its name: speaker, voice, text, label or frames.
-        labels: that it tells apart.
-        minutes: of speech, of each speaker that it was trained on, where it keeps no voices.
-        languages: ISO 639 codes, or names, of the speech it was trained on.
-        base_models, datasets: ids on the Hub.
-        versions: of vczoo and of the plugins, by distribution.
-        seed: of the fine-tune; None where there was none.
-        metrics: of the fine-tune, as in metrics.json: speakers, epochs, best_epoch, seconds, validation, test.
-        evaluation: as `vczoo evaluate` writes it; None where none was done.
-        plots: paths of images in the repository.
-        samples: recordings in the repository.
-        files: size in bytes by path in the repository.
-        licence_notes: of `check_licence`.
-        licence_name, licence_link: where the licence is `other`: its name, and its address or path.
-        endpoint: the address of the Hub.
-        revision: tag or branch that the card is of; empty where it is the newest.
+        recipe: Name of the recipe.
+        summary: Summary of the recipe.
+        recipe_yaml: The resolved recipe, as YAML.
+        licence: Hub identifier of the license, already checked.
+        consent: Statement of the right to share the voices.
+        parts: Parts of the model.
+        voices: Voices, in display order.
+        tasks: Task of each head, by the head's name: speaker, voice, text, label or frames.
+        labels: Labels that the label heads distinguish.
+        minutes: Minutes of speech of each training speaker, if the run has no voices.
+        languages: Languages of the training speech, as ISO 639 codes or names.
+        base_models: Hub ids of the pretrained models.
+        datasets: Hub ids of the training datasets.
+        versions: Versions of vczoo and its plugins, by distribution.
+        seed: Random seed of the fine-tune; None if there was no fine-tune.
+        metrics: Metrics of the fine-tune, as in metrics.json: speakers, epochs, best_epoch, seconds, validation, test.
+        evaluation: Results of `vczoo evaluate`, as it writes them; None if there are none.
+        plots: Paths of images in the repository.
+        samples: Converted recordings in the repository.
+        files: Size in bytes of each file in the repository, by path.
+        licence_notes: Notes from `check_licence`.
+        licence_name: Name of the license if `licence` is `other`.
+        licence_link: URL or path of that license.
+        endpoint: URL of the Hub.
+        revision: Tag or branch that the card describes; empty for the newest version.
     """
 
     repository: str
@@ -125,19 +128,21 @@ class CardFacts:
 
     @property
     def converts(self) -> bool:
-        """Whether it has a voice head."""
+        """Whether the model has a voice head."""
         return "voice" in self.tasks.values()
 
     def has(self, task: str) -> bool:
-        """Whether it has a head for something."""
+        """Whether the model has a head for `task`."""
         return task in self.tasks.values()
 
     @property
     def trained_minutes(self) -> list[float]:
-        """Of each voice that was trained; of each speaker, where it keeps no voices."""
+        """Minutes of speech of each trained voice, or of each training speaker if the run has no trained voices."""
         return [voice.minutes for voice in self.voices if voice.minutes is not None] or list(self.minutes)
 
     def url(self, path: str) -> str:
-        """Where a file of the repository is downloaded; relative paths do not play everywhere that cards are shown."""
-        where = f"{self.repository}/resolve/{quote(self.revision or 'main', safe='')}/{quote(path, errors='replace')}"
-        return web_address(f"{self.endpoint.rstrip('/')}/{where}")
+        """Return the download URL of a file. Relative paths do not play in every place where cards are shown."""
+        path_on_hub = (
+            f"{self.repository}/resolve/{quote(self.revision or 'main', safe='')}/{quote(path, errors='replace')}"
+        )
+        return web_address(f"{self.endpoint.rstrip('/')}/{path_on_hub}")

@@ -1,4 +1,4 @@
-"""Facts of a run in; the metadata block of its model card out, YAML that the Hub reads and searches by."""
+"""Metadata block of a model card: the YAML front matter that the Hub reads and searches."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ LIBRARY = "vczoo"
 _HUB_ID = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}|multilingual")
 
-# Figures of an evaluation: the Hub's id of the metric where it has one (wer, cer), and what it is called.
-_MEASURES = {
+# Metrics of `vczoo evaluate`, by their name there: the metric's type, which is the Hub's id if it has one (wer, cer),
+# and its title.
+_EVALUATION_METRICS = {
     "similarity_to_target": ("speaker_similarity", "Speaker similarity to the target, cosine"),
     "wer": ("wer", "WER"),
     "cer": ("cer", "CER"),
@@ -31,8 +32,8 @@ _MEASURES = {
 }
 
 UTTERANCES = "Classification of utterances"
-# Figures of a fine-tune by the last part of their names: the Hub's task and metric, and what they are called.
-_FINE_TUNED = {
+# Metrics of a fine-tune, by the last part of their name: the Hub's task, the task's title, the metric and its title.
+_FINE_TUNE_METRICS = {
     "accuracy": ("audio-classification", "Speaker recognition", "accuracy", "Accuracy"),
     "recall": ("audio-classification", UTTERANCES, "recall", "Unweighted average recall"),
     "wer": ("automatic-speech-recognition", "Speech recognition", "wer", "WER"),
@@ -48,7 +49,7 @@ _FINE_TUNED = {
 
 
 def front_matter(facts: CardFacts) -> str:
-    """The block with its rules, `---` to `---`."""
+    """Return the metadata block, including the `---` lines around it."""
     results = [*_evaluated(facts), *_fine_tuned(facts)]
     other = facts.licence == "other"
     bases = [name for name in dict.fromkeys(facts.base_models) if _HUB_ID.fullmatch(name)]
@@ -73,14 +74,14 @@ def front_matter(facts: CardFacts) -> str:
 
 
 def _pipeline(facts: CardFacts) -> str:
-    """The Hub's task of the first thing that it does."""
+    """Return the Hub's task of the model; conversion comes before recognition."""
     if facts.converts:
         return "audio-to-audio"
     return "automatic-speech-recognition" if facts.has("text") else "audio-classification"
 
 
 def search_tag(kind: str, name: str) -> str:
-    """The tag by which runs with a part or recipe are found: `search_tag("backbone", "timm/resnet18")`."""
+    """Return the Hub tag for runs that use a part or recipe, such as `search_tag("backbone", "timm/resnet18")`."""
     slug = re.sub(r"[^a-z0-9.]+", "-", one_line(name).lower()).strip("-.")
     return f"{LIBRARY}-{kind}:{slug}"
 
@@ -100,42 +101,42 @@ def _tags(facts: CardFacts) -> Iterable[str]:
 
 
 def _evaluated(facts: CardFacts) -> Iterator[EvalResult]:
-    """Figures of `vczoo evaluate` of what the repository holds; floors and ceilings are for the table."""
+    """Yield the evaluation results of the published model. Floors and ceilings are only in the card's table."""
     evaluation = facts.evaluation or {}
     trials = one_line(str(evaluation.get("setup", {}).get("trials", ""))) or "trials"
     for system in evaluation.get("systems", ()):
         if system.get("role") != "system":
             continue
         for name, figure in system.get("figures", {}).items():
-            base, _, recogniser = str(name).partition(":")
+            base, _, recognizer = str(name).partition(":")
             value, low, high = (_number(figure.get(key)) for key in ("value", "low", "high"))
-            if base not in _MEASURES or value is None:
+            if base not in _EVALUATION_METRICS or value is None:
                 continue
-            metric, title = _MEASURES[base]
-            interval = "" if low is None or high is None else f", 95 % interval {low:.3f} to {high:.3f}"
-            heard = f" by {one_line(recogniser)}" if recogniser else ""
+            metric, title = _EVALUATION_METRICS[base]
+            interval = "" if low is None or high is None else f", 95% interval {low:.3f} to {high:.3f}"
+            suffix = f" by {one_line(recognizer)}" if recognizer else ""
             yield EvalResult(
                 task_type="audio-to-audio",
                 task_name="Voice conversion",
-                dataset_type="trials",  # results of one task, type and split are taken for those of one dataset
+                dataset_type="trials",  # the Hub treats results of one task, type and split as one dataset's
                 dataset_name=trials,
                 dataset_split="test",
                 metric_type=metric,
-                metric_name=f"{title}{heard}{interval}",
+                metric_name=f"{title}{suffix}{interval}",
                 metric_value=round(value, 4),
             )
 
 
 def _fine_tuned(facts: CardFacts) -> Iterator[EvalResult]:
-    """Figures of the fine-tune that have a meaning outside it; losses have none."""
+    """Yield the metrics of the fine-tune that can be compared between models, which losses cannot."""
     split = "test" if facts.metrics.get("test") else "validation"
     recordings = one_line(facts.consent.dataset) or "recordings of its own voices"
     for name, raw in (facts.metrics.get(split) or {}).items():
         value = _number(raw)
         head, _, figure = str(name).rpartition(".")
-        if value is None or figure not in _FINE_TUNED:
+        if value is None or figure not in _FINE_TUNE_METRICS:
             continue
-        task, task_name, metric, title = _FINE_TUNED[figure]
+        task, task_name, metric, title = _FINE_TUNE_METRICS[figure]
         task_name = UTTERANCES if facts.tasks.get(head) == "label" else task_name
         yield EvalResult(
             task_type=task,
@@ -150,6 +151,6 @@ def _fine_tuned(facts: CardFacts) -> Iterator[EvalResult]:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number; None for what is none: a measure that does not apply is null in JSON."""
-    whole = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if whole and math.isfinite(value) else None
+    """Return `value` as a float if it is a finite number, else None. Metrics that do not apply are null in JSON."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None

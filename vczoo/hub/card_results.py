@@ -1,4 +1,4 @@
-"""Figures of a fine-tune and of an evaluation in; the section of a model card that shows them out."""
+"""Results section of a model card: metrics of the fine-tune and of an evaluation."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ MOST_SYSTEMS = 8
 
 
 def quality(facts: CardFacts) -> str:
-    """Write the section on what was measured."""
-    blocks = ["## How good it is"]
+    """Write the results section."""
+    blocks = ["## Results"]
     if facts.evaluation:
         blocks += _evaluation(facts.evaluation)
     elif facts.converts:
-        blocks.append("Nobody measured how much it sounds like its voices, or how well it is understood.")
+        blocks.append("Similarity to the voices and intelligibility were not measured.")
     splits = [name for name in ("validation", "test") if facts.metrics.get(name)]
     if splits:
         figures = dict.fromkeys(key for split in splits for key in facts.metrics[split])
         rows = [(code(str(key)), *(_figure(facts.metrics[split].get(key)) for split in splits)) for key in figures]
-        blocks += ["Of the fine-tune, on recordings that it was not trained on:", table(("figure", *splits), rows)]
+        blocks += [
+            "Metrics of the fine-tune, on recordings that were not used for training:",
+            table(("metric", *splits), rows),
+        ]
     blocks += [f"![{escaped(path)}]({facts.url(path)})" for path in facts.plots]
     return "\n\n".join(blocks)
 
 
 def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:
-    """The table of `vczoo evaluate`, a row a measure, with what is to be said of it."""
+    """Write the table of `vczoo evaluate`, one row per metric, and its notes."""
     scores = []
     for system in list(evaluation.get("systems", ()))[:MOST_SYSTEMS]:
         role = system.get("role", "system")
@@ -48,14 +51,14 @@ def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:
     cells = [[escaped(text).replace(" ±", "&nbsp;±") for text in row.values()] for row in rows]
     notes = "\n".join(f"- {escaped(note)}" for note in report.footnotes())
     return [
-        f"{trials} The floor is the source unconverted; a ceiling is what a part of it could reach, or real speech.",
+        f"{trials} The floor is the unconverted source. A ceiling is real speech, or the best that a part could reach.",
         *([table(header, cells)] if rows else []),
         *([notes] if notes else []),
     ]
 
 
 def _read(figure: Mapping[str, Any]) -> Figure | None:
-    """A figure of metrics.json; None where it is null, of a measure that does not apply."""
+    """Read a figure of an evaluation; None if it is null because the metric does not apply."""
     value, low, high = (figure.get(name) for name in ("value", "low", "high"))
     if value is None or low is None or high is None:
         return None
@@ -63,5 +66,5 @@ def _read(figure: Mapping[str, Any]) -> Figure | None:
 
 
 def _figure(value: Any) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:.4g}" if number else ""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.4g}" if is_number else ""

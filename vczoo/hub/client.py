@@ -25,95 +25,116 @@ MEGABYTE = 1_000_000
 
 
 def resolve(name: HubName) -> str:
-    """The full commit of a speaker's revision.
+    """Resolve the revision of a name to a full commit hash.
 
     Raises:
-        HubError: there is no such repository or revision, or it cannot be seen or reached.
+        HubError: The repository or revision does not exist, is not accessible, or the Hub cannot be reached.
     """
     with hub_errors_explained(name.repository, name.revision):
         commit = HfApi().resolve_revision(name.repository, revision=name.revision or None).resolved
-    if not REVISION.fullmatch(commit):  # it becomes a folder's name
-        raise HubError(f"{name}: {constants.ENDPOINT} says that its commit is {commit[:200]!r}, which is none")
+    if not REVISION.fullmatch(commit):  # the cache uses it as the name of a folder
+        raise HubError(f"{name}: {constants.ENDPOINT} returned {commit[:200]!r} as its commit, expected 40 hex digits")
     return commit
 
 
 def fetch_config(name: HubName, commit: str, listing: Mapping[str, RepoFile]) -> tuple[Path, RunConfig]:
-    """A speaker's folder in the cache with its configuration in it, which says what the other files are.
+    """Download and read the configuration of a run.
 
     Args:
-        listing: what `list_files` gives.
+        name: Name of the run.
+        commit: Full commit, from `resolve`.
+        listing: The run's files at that commit, from `list_files`.
+
+    Returns:
+        The run's folder in the cache, which then contains at least vczoo.yaml, and the configuration.
 
     Raises:
-        HubError, RunError, PluginError: as `pull`.
+        HubError, RunError, PluginError, RecipeError: As in `vczoo.hub.pull.pull`.
     """
     if CONFIG not in listing:
-        raise HubError(f"{name} holds no {CONFIG}: it is no speaker of vczoo. `vczoo search` finds those that are")
+        raise HubError(f"{name} is not a vczoo run: it has no {CONFIG}. Find runs with `vczoo search`")
     path = fetch_file(name, commit, listing[CONFIG], 4 * LARGEST_TEXT)
     return path.parent, config_of(path.parent, foreign=True)
 
 
 def list_files(name: HubName, commit: str) -> dict[str, RepoFile]:
-    """What the Hub says of the files of a run, by name.
+    """Return the Hub's metadata of the run's files that exist at a commit, by name.
 
     Raises:
-        HubError: it cannot be asked.
+        HubError: The request failed, or the response is invalid.
     """
     with hub_errors_explained(name.repository, commit):
         infos = HfApi().get_paths_info(name.repository, list(RUN_FILES), revision=commit)
     listing = {info.path: info for info in infos if isinstance(info, RepoFile)}
     if wrong := [path for path, info in listing.items() if type(info.size) is not int or info.size < 0]:
-        raise HubError(f"{name}: {constants.ENDPOINT} says that {wrong[0]!r} has {listing[wrong[0]].size!r:.40} bytes")
+        raise HubError(
+            f"{name}: {constants.ENDPOINT} returned the invalid size {listing[wrong[0]].size!r:.40} for {wrong[0]!r}"
+        )
     return listing
 
 
 def digest_faults(path: Path, info: RepoFile) -> str:
-    """How a file differs from what the Hub says of it, or ""."""
+    """Compare a file's digest with the Hub's, and return a description of the difference, or ""."""
     if info.lfs:
-        found, wanted = sha256_of(path), info.lfs.sha256
+        actual, expected = sha256_of(path), info.lfs.sha256
     else:
-        found, wanted = git_digest(path.read_bytes()), info.blob_id
-    return "" if found == wanted else f"its digest is {found}, the Hub says {wanted}"
+        actual, expected = git_digest(path.read_bytes()), info.blob_id
+    return "" if actual == expected else f"its digest is {actual}, expected {expected} as on the Hub"
 
 
 def git_digest(content: bytes) -> str:
-    """Git's own name of a file's content, as the Hub tells it of files that are not in LFS."""
+    """Return the Git blob hash of some content, which the Hub reports for files that are not in LFS."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def fetch_file(name: HubName, commit: str, info: RepoFile, limit: int, wanted: str = "") -> Path:
-    """One file, checked; what is not what it should be does not stay in the cache."""
+def fetch_file(name: HubName, commit: str, info: RepoFile, limit: int, sha256: str = "") -> Path:
+    """Download one file of a run and check it. If it is wrong, it is removed from the cache.
+
+    Args:
+        name: Name of the run.
+        commit: Full commit.
+        info: The Hub's metadata of the file.
+        limit: Largest size in bytes that is accepted.
+        sha256: Expected SHA-256 from the run's configuration; "" if there is none.
+
+    Returns:
+        Path of the file in the cache.
+
+    Raises:
+        HubError: The file is too large, cannot be downloaded, or does not match its size or digest.
+    """
     if info.size > limit:
-        raise HubError(f"{name}: {info.path} has {info.size} bytes, no more than {limit} can belong to such a run")
+        raise HubError(f"{name}: {info.path} has {info.size} bytes, but at most {limit} are possible for this run")
     with hub_errors_explained(name.repository, commit):
         path = Path(hf_hub_download(name.repository, info.path, revision=commit))
     fault = digest_faults(path, info)
     if path.stat().st_size != info.size:
-        fault = f"it has {path.stat().st_size} bytes, the Hub says {info.size}"
-    # What is in LFS was just found to have the checksum that the Hub says.
-    if not fault and wanted and (info.lfs.sha256 if info.lfs else sha256_of(path)) != wanted:
-        fault = f"it is not the file that {CONFIG} was written with"
+        fault = f"it has {path.stat().st_size} bytes, expected {info.size} as on the Hub"
+    # The SHA-256 of a file in LFS was already compared with info.lfs.sha256 above.
+    if not fault and sha256 and (info.lfs.sha256 if info.lfs else sha256_of(path)) != sha256:
+        fault = f"it does not match its checksum in {CONFIG}"
     if fault:
         evict(path)
         raise HubError(
-            f"{name}: {info.path} is damaged or was tampered with ({fault}). It was not kept: pull again; if that "
-            "does not help, tell whoever published it"
+            f"{name}: {info.path} is damaged or was tampered with ({fault}). It was removed from the cache. Pull "
+            "again; if the error persists, contact the publisher"
         )
     return path
 
 
 def evict(path: Path) -> None:
-    """Take a file out of the cache: the link in the snapshot, and what it leads to, unless that is elsewhere."""
+    """Remove a file from the cache: the link in the snapshot and its target, unless the target is outside the cache."""
     content, cache = path.resolve(), Path(constants.HF_HUB_CACHE).resolve()
     path.unlink(missing_ok=True)
-    if content.is_relative_to(cache):  # the Hub's client lets a server name it
+    if content.is_relative_to(cache):  # the server chooses the name of the target
         content.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file; it is read in pieces.
+    """Return the SHA-256 of a file, which is read in chunks.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The file cannot be read.
     """
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

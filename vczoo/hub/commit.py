@@ -1,4 +1,4 @@
-"""Files in; one commit on the Hugging Face Hub out, or nothing."""
+"""Publishing of files as one commit on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from vczoo.models.bundled import CONFIG
 
 __all__ = ["Published", "publish"]
 
-# Of a repository, what may stand in it before it is a speaker, and what of a speaker goes when it is no longer made.
+# Files that a repository may already contain before the first push of a run to it.
 BEFORE = {".gitattributes", "README.md"}
+# Files of an earlier push that are deleted if the new one does not include them.
 REPLACED = ("samples/", "evaluation/", "curves.png")
 PAUSES_SECONDS = (1.0, 4.0, 15.0)
-RACE = (409, 412)  # how the Hub answers a commit whose parent is no longer the head
+RACE = (409, 412)  # HTTP statuses for a commit whose parent is no longer the head of the branch
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was published, or would be.
+    """Summary of a push or of a dry run.
 
     Attributes:
-        name: the repository, with the tag where there is one.
-        commit: in full; "" of a dry run.
-        url: of its page.
-        files: size in bytes by name.
-        removed: files of an earlier version that are no longer part of it.
+        name: The repository, with the tag if there is one.
+        commit: Full commit hash; "" for a dry run.
+        url: Web page of the repository.
+        files: Size in bytes of each published file, by name.
+        removed: Files of an earlier version that this commit deleted.
     """
 
     name: HubName
@@ -49,28 +50,33 @@ class Published:
 
 
 def publish(name: HubName, files: Mapping[str, Path], *, private: bool, message: str) -> Published:
-    """Publish files as one commit on the default branch; what cannot be published whole is not published.
+    """Publish files as one commit on the default branch, all of them or none.
 
-    A server's error is met by trying again where that cannot do a thing twice: the commit names its parent, so that a
-    second one is refused where the first was made after all.
+    Server errors are retried. A retry cannot publish twice, because the commit names its parent: if the first attempt
+    did succeed, the Hub rejects the second.
 
     Args:
-        name: of the repository, which is made where there is none; its revision is a tag to give the commit.
-        files: on this machine, by their names there.
-        private: whether a new repository is; an old one must be.
-        message: of the commit.
+        name: The repository, which is created if it does not exist. Its revision, if any, is a new tag for the commit.
+        files: Local paths, by their names in the repository.
+        private: Whether a new repository is private. An existing one must then be private already.
+        message: Commit message.
+
+    Returns:
+        Summary of the commit.
 
     Raises:
-        HubError: it cannot be published, and why; what of it was.
+        HubError: The files cannot be published, or only the tag cannot be created.
     """
     api, repository, tag = HfApi(), name.repository, name.revision
     with hub_errors_explained(repository, writing=True):
         info = _repository(api, repository, private)
         listing = _listing(api, repository)
         if CONFIG not in listing and (others := sorted(listing.keys() - BEFORE)):
-            raise HubError(f"{repository} holds something else ({', '.join(others[:5])}); choose another name")
-        if tag and tag in (known := _tags(api, repository)):
-            raise HubError(f"{repository} has a tag {tag!r} already (all: {', '.join(sorted(known))}); choose another")
+            raise HubError(f"{repository} is not a vczoo run: it contains {', '.join(others[:5])}. Choose another name")
+        if tag and tag in (tags := _tags(api, repository)):
+            raise HubError(
+                f"{repository} already has a tag {tag!r} (all tags: {', '.join(sorted(tags))}); choose another"
+            )
         stale = tuple(path for path in sorted(listing) if path.startswith(REPLACED) and path not in files)
         commit = _commit(api, repository, files, stale, info.sha, message)
         if tag:
@@ -80,7 +86,7 @@ def publish(name: HubName, files: Mapping[str, Path], *, private: bool, message:
 
 
 def _repository(api: HfApi, repository: str, private: bool) -> ModelInfo:
-    """The repository as it is, made where there is none."""
+    """Return the state of the repository, which is created if it does not exist."""
     try:
         info = _retried(lambda: api.model_info(repository))
     except RepositoryNotFoundError:
@@ -97,36 +103,35 @@ def _repository(api: HfApi, repository: str, private: bool) -> ModelInfo:
 def _commit(
     api: HfApi, repository: str, files: Mapping[str, Path], stale: Sequence[str], parent: str | None, message: str
 ) -> str:
-    """Make the commit once; its full name."""
+    """Create the commit exactly once, and return its full hash."""
     for pause in (*PAUSES_SECONDS, None):
-        # The client changes operations while it works, so that each try needs its own.
+        # The client modifies the operations, so each attempt needs new ones.
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(path, file) for path, file in files.items()),
             *(CommitOperationDelete(path) for path in stale),
         ]
         try:
-            made = api.create_commit(repository, operations, commit_message=message, parent_commit=parent)
-            return made.oid
+            return api.create_commit(repository, operations, commit_message=message, parent_commit=parent).oid
         except HfHubHTTPError as error:
             if status_of(error) in RACE:
-                raise _lost(repository) from error
-            if not _passing(error) or pause is None:
+                raise _race_error(repository) from error
+            if not _is_temporary(error) or pause is None:
                 raise
         except httpx2.TransportError:
             if pause is None:
                 raise
         time.sleep(pause)
-        # Only the answer may have been lost.
+        # The commit may have succeeded although its response was lost.
         head = _retried(lambda: api.model_info(repository)).sha
         if head and head != parent:
             if _holds(api, repository, head, files):
                 return head
-            raise _lost(repository)
+            raise _race_error(repository)
     raise AssertionError
 
 
 def _holds(api: HfApi, repository: str, commit: str, files: Mapping[str, Path]) -> bool:
-    """Whether a commit has exactly these contents under these names."""
+    """Whether a commit contains all of these files with the same contents."""
     listing = _listing(api, repository, commit)
     return all(path in listing and not digest_faults(file, listing[path]) for path, file in files.items())
 
@@ -137,32 +142,32 @@ def _listing(api: HfApi, repository: str, commit: str | None = None) -> dict[str
 
 
 def _tags(api: HfApi, repository: str) -> dict[str, str]:
-    """The commit of each tag."""
+    """Return the commit of each tag."""
     return {tag.name: tag.target_commit for tag in _retried(lambda: api.list_repo_refs(repository)).tags}
 
 
 def _tag(api: HfApi, name: HubName, commit: str) -> None:
-    def make() -> None:
-        if _tags(api, name.repository).get(name.revision) != commit:  # else only the answer was lost
+    def create() -> None:
+        if _tags(api, name.repository).get(name.revision) != commit:  # otherwise only the response was lost
             api.create_tag(name.repository, tag=name.revision, revision=commit)
 
     try:
         with hub_errors_explained(name.repository, writing=True):
-            _retried(make)
+            _retried(create)
     except HubError as error:
         raise HubError(
-            f"{error}\n{name.repository} was published as commit {commit}; only the tag {name.revision!r} is missing: "
-            "push again, nothing else will change"
+            f"{error}\n{name.repository} was published as commit {commit}, but without the tag {name.revision!r}. "
+            "Push again to create the tag; nothing else will change"
         ) from error
 
 
 def _retried(action: Callable[[], T]) -> T:
-    """Do what may be done twice, again after a pause where the server or the network failed."""
+    """Run an idempotent action, and retry it after a pause if the server or the network fails."""
     for pause in PAUSES_SECONDS:
         try:
             return action()
         except HfHubHTTPError as error:
-            if not _passing(error):
+            if not _is_temporary(error):
                 raise
         except httpx2.TransportError:
             pass
@@ -170,13 +175,13 @@ def _retried(action: Callable[[], T]) -> T:
     return action()
 
 
-def _passing(error: HfHubHTTPError) -> bool:
-    """Whether it may go well another time."""
+def _is_temporary(error: HfHubHTTPError) -> bool:
+    """Whether the error is temporary, so that a retry may succeed."""
     return status_of(error) >= 500 or status_of(error) == 429
 
 
-def _lost(repository: str) -> HubError:
+def _race_error(repository: str) -> HubError:
     return HubError(
-        f"{repository}: somebody else published there in the meantime; nothing of this was published and nothing there "
-        "was changed. Look at what is new, then push again"
+        f"{repository}: somebody else pushed to this repository in the meantime, so nothing was published or changed. "
+        "Look at the new version, then push again"
     )

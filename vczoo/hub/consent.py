@@ -1,4 +1,7 @@
-"""A consent statement in; by what right a voice is shared, in words, and what is known of a dataset, out. No torch."""
+"""Consent statements for shared voices, and the licenses of public speech datasets.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ __all__ = ["DATASETS", "STATEMENTS", "Consent", "Dataset", "parse_consent"]
 LONGEST_NAME = 200
 _DATASET = "public-dataset"
 
-# The four statements and what each of them says.
+# The four statements and their meanings.
 STATEMENTS: Mapping[str, str] = {
-    "own-voice": "Whoever shares this says that every voice in it is their own.",
-    "written-consent": "Whoever shares this says that every speaker agreed in writing that a model of their voice is "
-    "shared.",
-    "synthetic": "Whoever shares this says that no voice in it is a real person's: the recordings were synthesised.",
-    f"{_DATASET}:<name>": "The recordings are of a published dataset.",
+    "own-voice": "The publisher states that every voice in this model is their own.",
+    "written-consent": "The publisher states that every speaker agreed in writing to the sharing of a model of their "
+    "voice.",
+    "synthetic": "The publisher states that no voice in this model is a real person's: the recordings are synthetic.",
+    f"{_DATASET}:<name>": "The recordings are from a published dataset.",
 }
 
 
@@ -28,19 +31,20 @@ class Dataset:
     """A published dataset of speech.
 
     Attributes:
-        licence: SPDX identifier of the recordings; "unknown" where it is not known here.
-        hub_id: `owner/name` on the Hub; empty where there is none, or none that is the publisher's or well kept.
+        licence: SPDX identifier of the recordings' license; "unknown" if vczoo does not know it.
+        hub_id: `owner/name` on the Hub; empty if the dataset has no official or well-maintained repository.
     """
 
     licence: str = "unknown"
     hub_id: str = ""
 
 
-# As their publishers state them (openslr.org, Zenodo, Kaggle, the datasets' own pages). Common Voice left the Hub.
+# Licenses as their publishers state them (openslr.org, Zenodo, Kaggle, the datasets' own pages). Common Voice left the
+# Hub.
 DATASETS: Mapping[str, Dataset] = {
     "aishell-1": Dataset("Apache-2.0", "AISHELL/AISHELL-1"),
     "aishell-3": Dataset("Apache-2.0", "AISHELL/AISHELL-3"),
-    "cmu-arctic": Dataset("BSD"),  # its own text: notices kept, changes marked
+    "cmu-arctic": Dataset("BSD"),  # its own license text: keep notices, mark changes
     "common-voice": Dataset("CC0-1.0"),
     "crema-d": Dataset("ODbL-1.0"),
     "emov-db": Dataset("LicenseRef-non-commercial"),
@@ -67,14 +71,14 @@ DATASETS: Mapping[str, Dataset] = {
 
 @dataclass(frozen=True)
 class Consent:
-    """By what right a voice is shared.
+    """A statement of the right to share a voice.
 
     Attributes:
-        statement: as it was given, without space around it.
-        dataset: its name, of `public-dataset:<name>`; empty otherwise.
-        sentence: the statement in words.
-        licence: SPDX identifier of the dataset; "unknown" where it is not known here, empty without a dataset.
-        hub_id: the dataset's, `owner/name`; empty where none is known.
+        statement: The statement itself, without surrounding spaces.
+        dataset: Name of the dataset in `public-dataset:<name>`; empty for other statements.
+        sentence: Meaning of the statement, as a sentence for the model card.
+        licence: SPDX identifier of the dataset's license; "unknown" if vczoo does not know it, empty without a dataset.
+        hub_id: `owner/name` of the dataset on the Hub; empty if it is not known.
     """
 
     statement: str
@@ -85,10 +89,10 @@ class Consent:
 
 
 def parse_consent(text: str) -> Consent:
-    """Read a consent statement: exactly `own-voice`, `written-consent`, `synthetic` or `public-dataset:<name>`.
+    """Parse a consent statement: exactly `own-voice`, `written-consent`, `synthetic` or `public-dataset:<name>`.
 
     Raises:
-        LicenceError: it is none of them; the message says what each means.
+        LicenceError: `text` is none of them. The message explains all four.
     """
     statement = text.strip()
     kind, colon, name = statement.partition(":")
@@ -96,22 +100,22 @@ def parse_consent(text: str) -> Consent:
     if not colon and kind in STATEMENTS:
         return Consent(kind, "", STATEMENTS[kind])
     if kind == _DATASET and name and len(name) <= LONGEST_NAME and name.isprintable():
-        found = _find(name)
-        licence = "under a licence that is not known here" if found.licence == "unknown" else f"under {found.licence}"
+        dataset = _find(name)
+        license_phrase = "a license unknown to vczoo" if dataset.licence == "unknown" else dataset.licence
         sentence = (
-            f"The recordings are of the public dataset {name}, published {licence}. That is no consent of its speakers "
-            "to be imitated."
+            f"The recordings are from the public dataset {name}, published under {license_phrase}. This does not mean "
+            "that its speakers consented to being imitated."
         )
-        return Consent(f"{_DATASET}:{name}", name, sentence, found.licence, found.hub_id)
-    got = f"consent {text!r} is none of the four statements" if statement else "a statement of consent is needed"
-    meanings = "".join(f"\n  {known}: {meaning}" for known, meaning in STATEMENTS.items())
-    raise LicenceError(f"{got}. By what right are these voices shared? Say one of these, if it is true:{meanings}")
+        return Consent(f"{_DATASET}:{name}", name, sentence, dataset.licence, dataset.hub_id)
+    problem = f"{text!r} is not a valid consent statement" if statement else "a consent statement is required"
+    meanings = "".join(f"\n  {valid}: {meaning}" for valid, meaning in STATEMENTS.items())
+    raise LicenceError(f"{problem}. Choose the one that is true of these voices:{meanings}")
 
 
 def _find(name: str) -> Dataset:
-    """A dataset by its name or its id on the Hub, whatever their case."""
-    wanted = re.sub(r"[\s_]+", "-", name.lower())
-    for known, dataset in DATASETS.items():
-        if wanted == known or (dataset.hub_id and name.lower() == dataset.hub_id.lower()):
+    """Find a dataset by its name or its id on the Hub, ignoring case."""
+    slug = re.sub(r"[\s_]+", "-", name.lower())
+    for dataset_name, dataset in DATASETS.items():
+        if slug == dataset_name or (dataset.hub_id and name.lower() == dataset.hub_id.lower()):
             return dataset
     return Dataset(hub_id=name if re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", name, re.ASCII) else "")

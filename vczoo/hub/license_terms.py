@@ -1,4 +1,4 @@
-"""An SPDX or Hub identifier of a licence in; what it asks of what is made from its work, as far as it is known, out."""
+"""License terms: what each known license requires of derived works, by SPDX or Hub identifier."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ __all__ = ["HUB_LICENCES", "Terms", "canonical", "terms_of"]
 
 @dataclass(frozen=True)
 class Terms:
-    """What a licence asks of what is made from its work.
+    """Terms of a license for works derived from the licensed one.
 
     Attributes:
-        credit: notices or credit are to be kept; of a model's own licence, that it sees to that.
-        commercial, derivatives: what it allows.
-        heirs: the licences that what is made from it may have; None for any.
-        bars: licences that it does not go under, though it has no heirs.
-        kind: how `heirs` came about, in words.
+        credit: Whether notices or credit must be kept. For the license of the derived work: whether it requires that.
+        commercial: Whether commercial use is allowed.
+        derivatives: Whether derived works are allowed.
+        heirs: The licenses that a derived work may have; None for any.
+        bars: Licenses that a derived work may not have, although `heirs` is None.
+        kind: Reason for `heirs`, in words.
     """
 
     credit: bool = True
@@ -37,14 +38,14 @@ _CREATIVE_COMMONS = (
     "cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 "
     "cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0"
 )
-# Their restrictions on use must be passed on, and no other licence of the list has the same ones.
+# Derived works must carry the same use restrictions, and no other license on the list has the same ones.
 _RESTRICTED = (
     "openrail openrail++ bigscience-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m creativeml-openrail-m "
     "llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 gemma grok2-community apple-ascl"
 )
 _RESEARCH = "deepfloyd-if-license apple-amlr intel-research h-research fair-noncommercial-research-license"
-# What is made from the one may be shared under the others, by the licence's own words: LGPL 2.1 section 3, GPL 3.0
-# section 13, MPL 2.0 section 3.3, EPL 1.0 section 7, EUPL 1.1 section 13. A family without a version stays itself.
+# For each license, those that its own text allows for derived works: LGPL 2.1 section 3, GPL 3.0 section 13, MPL 2.0
+# section 3.3, EPL 1.0 section 7, EUPL 1.1 section 13. An identifier without a version allows only itself.
 _COPYLEFT = {
     "gpl": "gpl",
     "gpl-2.0": "gpl-2.0",
@@ -66,19 +67,20 @@ _COPYLEFT = {
     "gfdl": "gfdl",
     "ofl-1.1": "ofl-1.1",
 }
-# creativecommons.org/compatiblelicenses: a later version of the same licence; BY-SA 4.0 also goes under the GPL v3.
+# creativecommons.org/compatiblelicenses: a later version of the same license; BY-SA 4.0 also allows the GPL v3.
 _SHARE_ALIKE = {
     "cc-by-sa": ("cc-by-sa-3.0", "cc-by-sa-4.0"),
     "cc-by-nc-sa": ("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
 }
-# gnu.org/licenses/license-list.html: their patent and other clauses are further restrictions to these.
+# gnu.org/licenses/license-list.html: the licenses on the right forbid further restrictions, such as the patent clauses
+# of those on the left.
 _BARS = {
     "apache-2.0": "gpl-2.0 lgpl-2.1",
     "ecl-2.0": "gpl-2.0 lgpl-2.1",
     "afl-3.0": "gpl gpl-2.0 gpl-3.0 agpl-3.0 lgpl lgpl-2.1 lgpl-3.0",
 }
-# C-UDA and CDLA say that they lay no terms on what is computed from the data: on a model, say.
-_OF_DATA_ALONE = {"c-uda", "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0"}
+# C-UDA and CDLA put no terms on results computed from the data, such as models.
+_DATA_ONLY = {"c-uda", "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0"}
 _ALIASES = {
     "0bsd": "unlicense",
     "public-domain": "unlicense",
@@ -97,7 +99,11 @@ HUB_LICENCES = tuple(
 
 
 def canonical(licence: str) -> str:
-    """An SPDX identifier as the Hub spells it: lower case; no `-only`, no port, `-or-later` where it matters."""
+    """Normalize an SPDX identifier to the Hub's spelling.
+
+    The result is lower case, without `-only` and without a Creative Commons country suffix. `-or-later` is kept if
+    vczoo knows terms for it.
+    """
     name = licence.strip().lower()
     name = _ALIASES.get(name, name)
     if name.endswith("+") and name != "openrail++":
@@ -111,20 +117,20 @@ def canonical(licence: str) -> str:
 
 
 def terms_of(licence: str) -> Terms | None:
-    """The terms of an SPDX or Hub identifier; None where they are not known."""
+    """Return the terms of a license by its SPDX or Hub identifier; None if they are not known."""
     name = canonical(licence)
-    if name in _OF_DATA_ALONE:
+    if name in _DATA_ONLY:
         return Terms(credit=False)
     if name in _NO_TERMS.split():
         return Terms(credit=False)
     if name in _NOTICE.split():
         return Terms(bars=frozenset(_BARS.get(name, "").split()))
     if name in _COPYLEFT:
-        return Terms(heirs=frozenset(_COPYLEFT[name].split()), kind="what is made from it stays under its licence")
+        return Terms(heirs=frozenset(_COPYLEFT[name].split()), kind="copyleft: derived works keep its license")
     if name in _RESTRICTED.split():
-        return Terms(heirs=frozenset({name}), kind="its restrictions on use must be passed on")
+        return Terms(heirs=frozenset({name}), kind="derived works must keep its use restrictions")
     if name in _RESEARCH.split():
-        return Terms(commercial=False, heirs=frozenset({name}), kind="its terms must be passed on")
+        return Terms(commercial=False, heirs=frozenset({name}), kind="derived works must keep its terms")
     if name == "licenseref-non-commercial":
         return Terms(commercial=False)
     parts = re.fullmatch(r"(cc-by(?:-nc)?(?:-nd|-sa)?)-(\d\.\d)", name)
@@ -133,11 +139,11 @@ def terms_of(licence: str) -> Terms | None:
     family, version = parts.groups()
     heirs = None
     if family in _SHARE_ALIKE:
-        later = {one for one in _SHARE_ALIKE[family] if one.rpartition("-")[2] >= version and version != "1.0"}
+        later = {heir for heir in _SHARE_ALIKE[family] if heir.rpartition("-")[2] >= version and version != "1.0"}
         heirs = frozenset(later | ({"gpl-3.0"} if name == "cc-by-sa-4.0" else set()))
     return Terms(
         commercial="-nc" not in family,
         derivatives="-nd" not in family,
         heirs=heirs,
-        kind="share-alike: what is made from it keeps its licence, or a later version of it",
+        kind="share-alike: derived works keep its license or a later version of it",
     )

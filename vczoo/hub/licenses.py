@@ -1,8 +1,8 @@
-"""Declared licences in; notes, or one refusal with every conflict, out. No torch.
+"""License compatibility check of a shared model with its base weights and recordings.
 
-Checked is what is declared: identifiers of the Hub's list for what is shared, SPDX identifiers for what it is made of.
-Whether a fine-tuned model is a derivative of its base weights and of its recordings is not settled everywhere; here it
-counts as one, which is the careful reading. This is no legal advice.
+Only declared licenses are checked: an identifier of the Hub's list for the model, and SPDX identifiers for what it is
+made of. Whether a fine-tuned model is legally a derivative of its base weights and recordings is not settled
+everywhere. This check cautiously treats it as one. It is not legal advice. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from vczoo.io.text import nearest
 
 __all__ = ["HUB_LICENCES", "Ingredient", "check_licence", "hub_licence"]
 
-# Offered before the rest of the Hub's list.
-_LIKELY = (
+# Common licenses, suggested before the rest of the Hub's list.
+_COMMON = (
     "apache-2.0",
     "mit",
     "bsd-3-clause",
@@ -29,16 +29,16 @@ _LIKELY = (
     "agpl-3.0",
     "cc0-1.0",
 )
-_OFFERED = 5
+_MOST_SUGGESTIONS = 5
 
 
 @dataclass(frozen=True)
 class Ingredient:
-    """Something that a shared model is made of.
+    """Something that a shared model is made of, such as base weights or recordings.
 
     Attributes:
-        what: in words, "backbone torchvision/vgg16, weights pretrained".
-        licence: SPDX identifier in any case; "unknown" or "" where it is not known.
+        what: Description for messages, such as "backbone torchvision/vgg16, weights pretrained".
+        licence: SPDX identifier of its license, in any case; "unknown" or "" if it is not known.
     """
 
     what: str
@@ -46,101 +46,116 @@ class Ingredient:
 
 
 def hub_licence(licence: str) -> str:
-    """The Hub's identifier of a licence, whatever its case.
+    """Return the Hub's identifier of a license.
+
+    Args:
+        licence: The identifier, in any case.
 
     Raises:
-        LicenceError: it is not on the Hub's list, with the nearest names; or it is `unknown`.
+        LicenceError: The license is `unknown` or not on the Hub's list; the message suggests the nearest names.
     """
     name = licence.strip().lower()
     if name not in HUB_LICENCES:
         hint = nearest(name, HUB_LICENCES) if name else "."
-        got = f"licence {licence!r} is not on the Hub's list" if name else "a licence is needed and none was given"
-        raise LicenceError(f"{got}{hint} Some of it: {', '.join(_LIKELY)}; `other` is for terms of your own")
+        problem = (
+            f"license {licence!r} is not on the Hub's list" if name else "a license is required, but none was given"
+        )
+        raise LicenceError(f"{problem}{hint} Common choices: {', '.join(_COMMON)}; use `other` for your own terms")
     if name == "unknown":
         raise LicenceError(
-            "licence 'unknown': nobody may use what has no licence; choose one, or `other` and say which"
+            "license 'unknown': nobody may use a model without a license; choose one, or use `other` for your own terms"
         )
     return name
 
 
 def check_licence(licence: str, of: Sequence[Ingredient]) -> list[str]:
-    """Check the licence of what is shared against the licences of what it is made of, as far as they are known.
+    """Check the license of a shared model against the licenses of what it is made of, as far as they are known.
 
     Args:
-        licence: an identifier of the Hub's list, in any case.
-        of: base weights, vocoder, recordings.
+        licence: An identifier of the Hub's list, in any case.
+        of: Base weights, vocoder, recordings and other ingredients of the model.
 
     Returns:
-        What a reader should know, a sentence each: what could not be checked, and whose credit is to be kept.
+        Notes for the model card, one sentence each: licenses that could not be checked, and credit that must be kept.
 
     Raises:
-        LicenceError: the licence is not on the list, or with every conflict and the licences that would do.
+        LicenceError: The license is not on the Hub's list, or conflicts with an ingredient. The message lists all
+            conflicts and suggests compatible licenses.
     """
     name = hub_licence(licence)
     notes, conflicts = [], []
     if name == "other":
-        notes.append("The licence is `other`: read its terms in the card before you use this.")
+        notes.append("The license is `other`: read its terms in the card before you use this model.")
     for ingredient in of:
         terms = terms_of(ingredient.licence)
         declared = ingredient.licence.strip() or "unknown"
         if terms is None:
-            known = "" if declared.lower() == "unknown" else f" ({declared} is none that can be checked)"
-            notes.append(f"The licence of {ingredient.what} is not known{known}: find out before you rely on this.")
+            status = "unknown" if declared.lower() == "unknown" else f"{declared}, which vczoo cannot check"
+            notes.append(
+                f"The license of {ingredient.what} is {status}: check its terms before you rely on this model."
+            )
             continue
         reasons = _conflicts(name, terms)
         if name == "other" and terms.derivatives:
             notes += [
-                f"{ingredient.what} is {declared}: the terms must be such that {wish}." for wish in _wishes(terms)
+                f"{ingredient.what} ({declared}): your own terms must ensure that {duty}." for duty in _duties(terms)
             ]
         elif reasons:
-            conflicts.append(f"{ingredient.what} is {declared}: {'; '.join(reasons)}")
+            conflicts.append(f"{ingredient.what} ({declared}): {'; '.join(reasons)}")
         elif canonical(ingredient.licence).startswith("cc-by-"):
-            notes.append(f"{ingredient.what} is {declared}: name its authors wherever you share this.")
+            notes.append(f"{ingredient.what} ({declared}): credit its authors wherever you share this model.")
         elif canonical(ingredient.licence) == "odbl":
-            notes.append(f"{ingredient.what} is {declared}: say so wherever you share this; a database stays ODbL.")
+            notes.append(
+                f"{ingredient.what} ({declared}): mention it wherever you share this model; databases stay ODbL."
+            )
     if conflicts:
         raise LicenceError(_refusal(name, conflicts, of))
     return list(dict.fromkeys(notes))
 
 
 def _refusal(name: str, conflicts: Sequence[str], of: Sequence[Ingredient]) -> str:
-    known = [terms for ingredient in of if (terms := terms_of(ingredient.licence))]
-    own = [canonical(ingredient.licence) for ingredient in of]
-    # Its own licences first: they are the likeliest, and the only ones where the terms are peculiar.
-    names = [one for one in dict.fromkeys((*own, *_LIKELY, *HUB_LICENCES)) if one in HUB_LICENCES]
-    fitting = [one for one in names if one not in ("other", "cc") and not any(_conflicts(one, t) for t in known)]
-    if all(terms.derivatives for terms in known):
-        some = ", ".join(fitting[:_OFFERED])
-        way = f"These would do: {some}." if fitting else "No licence of the Hub's list would do: leave one of them out."
+    ingredient_terms = [terms for ingredient in of if (terms := terms_of(ingredient.licence))]
+    used = [canonical(ingredient.licence) for ingredient in of]
+    # The ingredients' own licenses come first: they are the most likely to fit, and for unusual terms the only ones.
+    candidates = [entry for entry in dict.fromkeys((*used, *_COMMON, *HUB_LICENCES)) if entry in HUB_LICENCES]
+    compatible = [
+        entry
+        for entry in candidates
+        if entry not in ("other", "cc") and not any(_conflicts(entry, terms) for terms in ingredient_terms)
+    ]
+    if not all(terms.derivatives for terms in ingredient_terms):
+        advice = "No license is compatible: train without the parts or recordings that allow no derivatives."
+    elif compatible:
+        advice = f"Compatible licenses: {', '.join(compatible[:_MOST_SUGGESTIONS])}."
     else:
-        way = "No licence would do: train without what may not be changed."
-    count = "a conflict" if len(conflicts) == 1 else f"{len(conflicts)} conflicts"
+        advice = "No license on the Hub's list is compatible: train without one of these parts or recordings."
+    count = "1 conflict" if len(conflicts) == 1 else f"{len(conflicts)} conflicts"
     lines = "".join(f"\n  - {conflict}" for conflict in conflicts)
-    return f"licence {name!r} does not go with what this is made of, {count}:{lines}\n{way}"
+    return f"license {name!r} is not compatible with what this model is made of, {count}:{lines}\n{advice}"
 
 
 def _conflicts(name: str, terms: Terms) -> list[str]:
-    """Why what has these terms cannot be shared under a licence of the Hub's list."""
-    own = terms_of(name) or Terms(credit=False)  # of `cc` or `other` nothing is promised
+    """List the reasons why a work derived from one with these terms cannot be shared under the license `name`."""
+    shared = terms_of(name) or Terms(credit=False)  # `cc` and `other` guarantee nothing
     if not terms.derivatives:
-        return ["it allows no derivatives, and a fine-tuned model is one"]
+        return ["it allows no derivatives, and a fine-tuned model is a derivative"]
     reasons = []
-    if not terms.commercial and own.commercial:
-        reasons.append(f"it is for non-commercial use alone, which {name} does not say")
+    if not terms.commercial and shared.commercial:
+        reasons.append(f"it allows only non-commercial use, which {name} does not require")
     if terms.heirs is not None and name not in terms.heirs:
         reasons.append(f"{terms.kind} ({', '.join(sorted(terms.heirs)) or 'its own terms'})")
-    elif terms.credit and not own.credit:
-        reasons.append(f"its notices or credit must be kept, and {name} asks nobody to")
+    elif terms.credit and not shared.credit:
+        reasons.append(f"its notices or credit must be kept, but {name} does not require that")
     if name in terms.bars:
-        reasons.append(f"it adds terms that {name} forbids to add")
+        reasons.append(f"it adds terms that {name} does not allow")
     return reasons
 
 
-def _wishes(terms: Terms) -> list[str]:
-    """What terms of one's own must see to."""
-    wishes = [] if terms.commercial else ["its use stays non-commercial"]
+def _duties(terms: Terms) -> list[str]:
+    """List what custom license terms must ensure for a work derived from one with these terms."""
+    duties = [] if terms.commercial else ["its use stays non-commercial"]
     if terms.heirs is not None:
-        wishes.append("its own licence still holds for what was made from it")
+        duties.append("its license still applies to the model")
     elif terms.credit:
-        wishes.append("its notices and credit are kept")
-    return wishes
+        duties.append("its notices and credit are kept")
+    return duties

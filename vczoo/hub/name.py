@@ -1,4 +1,7 @@
-"""`owner/name@revision` in, its parts out. The Hub's client is not imported."""
+"""Names of runs on the Hugging Face Hub: `owner/name@revision`.
+
+This module does not import huggingface_hub.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ _REVISION = re.compile(r"[A-Za-z0-9_][\w./-]*", re.ASCII)
 
 @dataclass(frozen=True)
 class HubName:
-    """`owner/name`, or `owner/name@revision`.
+    """The name of a run on the Hub: `owner/name` or `owner/name@revision`.
 
     Attributes:
-        repository: owner/name.
-        revision: a branch, tag or commit; "" for the default branch.
+        repository: `owner/name`.
+        revision: A branch, tag or commit; "" for the default branch.
     """
 
     repository: str
@@ -27,17 +30,17 @@ class HubName:
 
     @classmethod
     def parse(cls, text: str) -> HubName:
-        """Read it from text.
+        """Parse a name.
 
         Raises:
-            HubError: it is no such name.
+            HubError: `text` is not of the form `owner/name` or `owner/name@revision`.
         """
         repository, at, revision = text.partition("@")
         fits = _NAME.fullmatch(repository) and ".." not in text and len(text) <= 200
         if not fits or (at and not _REVISION.fullmatch(revision)):
             raise HubError(
-                f"{text!r} names no speaker on the Hub: that is owner/name or owner/name@revision, "
-                "of letters, digits, . _ and -"
+                f"{text!r} is not the name of a run on the Hub; expected owner/name or owner/name@revision, "
+                "of letters, digits, '.', '_' and '-'"
             )
         return cls(repository, revision)
 
@@ -46,7 +49,7 @@ class HubName:
 
 
 def is_hub_name(text: str) -> bool:
-    """Whether a text has the form owner/name or owner/name@revision."""
+    """Whether `text` has the form `owner/name` or `owner/name@revision`."""
     try:
         return bool(HubName.parse(text))
     except HubError:

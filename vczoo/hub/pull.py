@@ -1,8 +1,8 @@
-"""Speakers on the Hugging Face Hub: `owner/name@revision` in, a run's folder in the Hub's cache out.
+"""Download of runs from the Hugging Face Hub into the Hub's local cache.
 
-A revision is resolved once, to a commit, and every file is read from that commit. Of a repository only the files of a
-run are read, by the names that vczoo gives them; nothing in it is executed, imported or installed. `HF_ENDPOINT` names
-the Hub, and `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to huggingface_hub.
+A revision is resolved to a commit once, and every file is read from that commit. Only the files of a run are read from
+a repository, and nothing in it is executed, imported or installed. `HF_ENDPOINT` sets the Hub. `HF_HOME`, `HF_TOKEN`
+and `HF_HUB_OFFLINE` have the same meaning as for huggingface_hub.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["Pulled", "load_from_hub", "pull"]
 
 @dataclass(frozen=True)
 class Pulled:
-    """A speaker that is in the cache.
+    """A run from the Hub that is in the local cache.
 
     Attributes:
-        name: as it was asked for.
-        commit: that the revision was resolved to.
-        folder: with the run's files.
+        name: The requested name.
+        commit: Full commit that its revision was resolved to.
+        folder: The folder of the run in the cache.
     """
 
     name: HubName
@@ -43,15 +43,19 @@ class Pulled:
 
     @property
     def label(self) -> str:
-        """Names this very state of the speaker."""
+        """The repository and the first 12 hex digits of the commit, `owner/name@commit`."""
         return f"{self.name.repository}@{self.commit[:12]}"
 
 
 def load_from_hub(text: str) -> Run:
-    """Pull a speaker and read it.
+    """Pull a run and load it.
+
+    Args:
+        text: Name of the run, `owner/name` or `owner/name@revision`.
 
     Raises:
-        HubError, RunError, PluginError, RecipeError, WeightsError: it cannot be had, or is not what it should be.
+        HubError: The run cannot be downloaded, or a file is damaged.
+        RunError, PluginError, RecipeError: The run cannot be loaded; see `vczoo.runs.run_folder.load_run`.
     """
     pulled = pull(text)
     try:
@@ -59,7 +63,7 @@ def load_from_hub(text: str) -> Run:
     except RunError as error:
         if damaged := _evict_damaged(pulled):
             raise HubError(
-                f"{pulled.name}: {', '.join(damaged)} was damaged in the cache, and is no longer kept; load it again"
+                f"{pulled.name}: {', '.join(damaged)} was damaged in the cache and has been removed; load the run again"
             ) from error
         raise
     run.revision = pulled.label
@@ -67,20 +71,22 @@ def load_from_hub(text: str) -> Run:
 
 
 def pull(text: str, out: Path | None = None) -> Pulled:
-    """Download a speaker, as far as it is not in the cache. Interrupted, it goes on where it was.
+    """Download a run, unless it is already in the cache. An interrupted download is resumed.
 
     Args:
-        text: owner/name or owner/name@revision.
-        out: a folder to copy the run to; the cache's own folder is not for writing.
+        text: Name of the run, `owner/name` or `owner/name@revision`.
+        out: Folder to copy the run to, which must not exist. The run's folder in the cache must not be modified.
 
     Raises:
-        HubError: it cannot be reached, seen or found; a file is too large, is no run's, or is not what the Hub says.
-        RunError: `out` exists, or its configuration has faults.
-        PluginError, RecipeError: it needs a plugin that is not installed, or cannot be built here.
+        HubError: The run does not exist or is not accessible, the Hub cannot be reached, or a file is missing, too
+            large or damaged.
+        RunError: `out` exists or cannot be written, or the run's configuration is invalid.
+        PluginError: The run needs a plugin that is not installed or does not load.
+        RecipeError: The run's recipe cannot be built here.
     """
     name = HubName.parse(text)
     if out is not None and out.exists():
-        raise RunError(f"{out} exists; choose another folder")
+        raise RunError(f"{out} already exists; choose another folder")
     commit = resolve(name)
     pulled = _cached(name, commit) or _download(name, commit)
     if out is not None:
@@ -89,18 +95,18 @@ def pull(text: str, out: Path | None = None) -> Pulled:
 
 
 def _cached(name: HubName, commit: str) -> Pulled | None:
-    """A speaker whose files were all downloaded and checked before."""
-    found = [try_to_load_from_cache(name.repository, file, revision=commit) for file in RUN_FILES]
-    if not all(isinstance(path, str) for path in found):
+    """Return the run if all its files are in the cache. They were checked when they were downloaded."""
+    paths = [try_to_load_from_cache(name.repository, file, revision=commit) for file in RUN_FILES]
+    if not all(isinstance(path, str) for path in paths):
         return None
-    return Pulled(name, commit, Path(str(found[0])).parent)
+    return Pulled(name, commit, Path(str(paths[0])).parent)
 
 
 def _download(name: HubName, commit: str) -> Pulled:
     listing = list_files(name, commit)
     folder, config = fetch_config(name, commit, listing)
     if missing := [file for file in (MODEL, VOICES, METRICS) if file not in listing]:
-        raise HubError(f"{name} is incomplete: {', '.join(missing)} is missing there")
+        raise HubError(f"{name} is incomplete: {', '.join(missing)} missing from the repository")
     slots = layout_of(outline_of(config).tensors()).values()
     largest = {
         MODEL: sum(slot.size_bytes for slot in slots) + LARGEST_HEADER,
@@ -110,34 +116,34 @@ def _download(name: HubName, commit: str) -> Pulled:
     total = sum(listing[file].size for file in largest)
     sys.stderr.write(f"{name}: {total / MEGABYTE:.1f} MB from {constants.ENDPOINT}, commit {commit[:12]}\n")
     for file, limit in largest.items():
-        fetch_file(name, commit, listing[file], limit, wanted=config.files.get(file, ""))
+        fetch_file(name, commit, listing[file], limit, sha256=config.files.get(file, ""))
     return Pulled(name, commit, folder)
 
 
 def _evict_damaged(pulled: Pulled) -> list[str]:
-    """Take files out of the cache that are not what the configuration says; their names."""
+    """Remove files from the cache that do not match their checksums in the configuration, and return their names."""
     config = config_of(pulled.folder, foreign=True)
-    wanted = {pulled.folder / file: digest for file, digest in config.files.items()}
-    damaged = [path for path, digest in wanted.items() if sha256_of(path) != digest]
+    expected = {pulled.folder / file: digest for file, digest in config.files.items()}
+    damaged = [path for path, digest in expected.items() if sha256_of(path) != digest]
     for path in damaged:
         evict(path)
     return [path.name for path in damaged]
 
 
 def _copy(folder: Path, out: Path) -> None:
-    """Copy a run out of the cache, whole or not at all."""
+    """Copy a run out of the cache, completely or not at all."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}-", suffix=".partial", dir=out.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}-", suffix=".partial", dir=out.parent))
         try:
             for file in RUN_FILES:
-                shutil.copyfile(folder / file, beside / file)
+                shutil.copyfile(folder / file, temporary / file)
             umask = os.umask(0)
             os.umask(umask)
-            beside.chmod(0o777 & ~umask)  # mkdtemp makes folders that only their owner can read
-            beside.rename(out)
+            temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders that only their owner can read
+            temporary.rename(out)
         except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
     except OSError as error:
-        raise RunError(f"{out}: cannot be written ({error}); nothing was left behind") from error
+        raise RunError(f"{out}: cannot be written ({error}); no files were left there") from error

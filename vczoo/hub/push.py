@@ -1,7 +1,7 @@
-"""A run, a licence and a consent statement in; a speaker on the Hub out.
+"""Publishing of a run on the Hugging Face Hub, with its license, consent statement and model card.
 
-Only what stands in `_staged` leaves the machine: configuration, tensors, voices and figures of the run, the card, plots
-that were drawn of it, and samples that were asked for. Its recordings and their manifest never do.
+Only the files that `push` lists are uploaded: the configuration, tensors, voices and metrics of the run, its card,
+plots of it, and requested samples. The recordings and their manifest never leave the machine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EVALUATED = "evaluation"
 PLOTS = (
     "curves.png",
     f"{EVALUATED}/similarity.png",
-)  # not those of single recordings, which could be read back from them
+)  # plots of single recordings are left out, because the recordings could be reconstructed from them
 SAMPLES = "samples"
 
 
@@ -62,57 +62,65 @@ def push(
     message: str = "",
     dry_run: bool = False,
 ) -> Published:
-    """Publish a run as a speaker, in one commit.
+    """Publish a run on the Hub, in one commit.
 
     Args:
-        run: with at least one voice, or a text or label head that was trained.
-        name: owner/name.
-        licence: identifier of the Hub, cc-by-4.0; it must go with those of the base weights and the data.
-        consent: by what right its voices are shared: own-voice, written-consent, public-dataset:<name> or synthetic.
-        private: whether only its owner sees it.
-        tag: a name for this version, v1.
-        whole: whether the base's tensors are published, too, so that nobody needs the base to load it.
-        languages: that its voices speak, by their codes.
-        data_licence: of the recordings, where it is known; a public dataset that vczoo knows needs none.
-        samples: WAV files to listen to, each with the voice that it is in.
-        share_frames: whether voices may be published that hold their recordings frame by frame, as those of a kNN head
-            do: such recordings can be made audible again.
-        message: of the commit.
-        dry_run: whether all is made and checked, and nothing is sent.
+        run: A run with at least one voice of its own, or with a trained text or label head.
+        name: Repository, `owner/name`.
+        licence: Hub identifier of the run's license, such as "cc-by-4.0". It must be compatible with the licenses of
+            the base weights and the recordings.
+        consent: Right by which the voices are shared: own-voice, written-consent, public-dataset:<name> or synthetic.
+        private: Whether only the owner can see the repository.
+        tag: Name for this version, such as "v1".
+        whole: Whether to publish tensors that equal the pretrained base's too, so that the run loads without the base.
+        languages: Language codes of the voices.
+        data_licence: License of the recordings, if it is known. A public dataset that vczoo knows does not need it.
+        samples: Pairs of a voice and a WAV file converted to it, for listening on the model card.
+        share_frames: Whether to publish voices that store their recordings frame by frame, as those of a kNN head do.
+            Such recordings can be made audible again.
+        message: Commit message.
+        dry_run: Whether to create and check all files without uploading them.
+
+    Returns:
+        Summary of the commit, or of the dry run.
 
     Raises:
-        LicenceError: the licence or the statement of consent is none, or does not go with what the run is made of.
-        HubError: the name is none, the run means nothing on another machine, or it cannot be published.
-        RunError: the disk refuses.
+        LicenceError: The license or the consent statement is invalid, or the license is not compatible with what the
+            run is made of.
+        HubError: The name is invalid, the run has nothing to share or cannot be built on other machines, or publishing
+            fails.
+        RunError: The disk cannot be written, or the run's evaluation cannot be read.
     """
     run = replace(run, voices=own_voices(run))
     target = HubName.parse(f"{name}@{tag}" if tag else name)
     if target.revision != tag:
-        raise HubError(f"{name!r}: a version is named by its tag; push to {target.repository} with a tag")
+        raise HubError(f"{name!r} includes a revision. To name a version, push to {target.repository} with a tag")
     if set(run.model.tasks.values()) == {"frames"}:
         raise HubError(
-            f"{run.recipe.name} has learnt from its teacher and does nothing by itself; train a recipe with a speaker, "
-            "voice, text or label head on it, then push that run"
+            f"{run.recipe.name} has only heads that learn from a teacher, so it is of no use by itself. Train a recipe "
+            "with a speaker, voice, text or label head from this run, then push the new run"
         )
     if not run.voices and not (run.metrics and {"text", "label"} & set(run.model.tasks.values())):
-        raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it, or enroll one from recordings, then push")
-    right = parse_consent(consent)
+        raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it or enroll a voice, then push again")
+    statement = parse_consent(consent)
     licence = hub_licence(licence)
     recipe = pinned(run.recipe, run.model, whole=whole)
     if recipe.teacher and is_weights_file(str(recipe.teacher.options.get("weights", ""))):
-        recipe = recipe.model_copy(update={"teacher": None})  # which nobody needs to load what it has taught
+        recipe = recipe.model_copy(update={"teacher": None})  # a run is loaded without its teacher
     if faults := foreign_faults(recipe):
-        way = "" if whole else "; --whole keeps every tensor in the run, so that a file of weights is no longer needed"
+        alternative = "" if whole else ", or use --whole (whole=True) to publish every tensor without the weights files"
         raise HubError(
-            "this run cannot be built elsewhere:\n  - " + "\n  - ".join(faults) + f"\nChange the recipe{way}"
+            "this run cannot be built on other machines:\n  - "
+            + "\n  - ".join(faults)
+            + f"\nChange the recipe{alternative}"
         )
     _check_frames(run, share_frames)
-    notes = check_licence(licence, list(_ingredients(run, right, data_licence)))
-    with TemporaryDirectory(prefix="vczoo-push-") as place:
-        shared = replace(run, recipe=recipe, licence=licence, consent=right.statement)
-        folder = save_run(shared, Path(place) / "run", whole=whole)
+    notes = check_licence(licence, list(_ingredients(run, statement, data_licence)))
+    with TemporaryDirectory(prefix="vczoo-push-") as temporary:
+        shared = replace(run, recipe=recipe, licence=licence, consent=statement.statement)
+        folder = save_run(shared, Path(temporary) / "run", whole=whole)
         files = {path: folder / path for path in (CONFIG, MODEL, VOICES, METRICS)} | _plots(run) | _named(samples)
-        facts = _facts(shared, target, config_of(folder), right, notes, languages, files, samples)
+        facts = _facts(shared, target, config_of(folder), statement, notes, languages, files, samples)
         write_text(folder / CARD, make_card(facts))
         files = {CARD: folder / CARD} | files
         if dry_run:
@@ -122,34 +130,32 @@ def push(
 
 
 def _ingredients(run: Run, consent: Consent, data_licence: str) -> Iterable[Ingredient]:
-    """Everything whose terms the run is under."""
+    """Yield everything whose license terms apply to the run."""
     for place, part in describe_base(run.model, run.base, ()).items():
-        yield Ingredient(f"{place}, weights of {part.source or 'a source that is not known'}", part.licence)
+        yield Ingredient(f"{place}, weights of {part.source or 'an unknown source'}", part.licence)
     if run.recipe.teacher:
-        teacher_frames = _teacher(run.recipe.teacher)
-        yield Ingredient(
-            f"teacher, weights of {teacher_frames.source or 'a source that is not known'}", teacher_frames.licence
-        )
+        teacher = _teacher(run.recipe.teacher)
+        yield Ingredient(f"teacher, weights of {teacher.source or 'an unknown source'}", teacher.licence)
     if consent.dataset:
         yield Ingredient(f"recordings of {consent.dataset}", data_licence or consent.licence)
     elif data_licence:
         yield Ingredient("recordings", data_licence)
     if run.licence:
-        yield Ingredient("the speaker that it was made from", run.licence)
+        yield Ingredient("the run that it was made from", run.licence)
 
 
 def _plots(run: Run) -> dict[str, Path]:
-    there = {path: run.folder / path for path in PLOTS} if run.folder else {}
-    return {path: file for path, file in there.items() if _is_own(file, run)}
+    plots = {path: run.folder / path for path in PLOTS} if run.folder else {}
+    return {path: file for path, file in plots.items() if _is_own(file, run)}
 
 
 def _is_own(file: Path, run: Run) -> bool:
-    """Whether a file is there and in the run's folder: in somebody else's it may be a link to a file of the user's."""
+    """Whether a file exists inside the run's folder. In somebody else's run it could be a link to the user's files."""
     return run.folder is not None and file.is_file() and file.resolve().is_relative_to(run.folder.resolve())
 
 
 def _named(samples: Sequence[tuple[str, Path]]) -> dict[str, Path]:
-    """Samples by their names in the repository, which tell nothing of what the files are called here."""
+    """Return the samples by their names in the repository, which do not reveal the local file names."""
     return {f"{SAMPLES}/{number}.wav": file for number, (_, file) in enumerate(samples, 1)}
 
 
@@ -157,8 +163,8 @@ def _check_frames(run: Run, share_frames: bool) -> None:
     growing = [name for name, (_, shape) in voice_slots(run.model).items() if None in shape] if run.voices else []
     if growing and not share_frames:
         raise HubError(
-            f"the voices of this run hold their recordings frame by frame ({', '.join(growing)}), from which these can "
-            "be made audible again; --share-frames (share_frames=True) says that you want that"
+            f"the voices of this run store their recordings frame by frame ({', '.join(growing)}), so the recordings "
+            "can be made audible again. If you want to publish them, pass --share-frames (share_frames=True)"
         )
 
 
@@ -229,25 +235,25 @@ def _parts(run: Run, config: RunConfig) -> Iterator[PartFacts]:
 
 
 def _teacher(part: Part) -> PartFacts:
-    """What a recipe's heads of frames have learnt from; its licence is unknown where its weights are not registered."""
+    """Describe a recipe's teacher. Its license is unknown if its weights are not registered."""
     weights = str(part.options.get("weights", ""))
     facts = PartFacts("teacher", part.use, "" if is_weights_file(weights) else weights, licence="unknown")
     try:
         entry, tag = the_zoo().find("backbone", part.use)
-        found = choose_weights(part.use, weights or tag or "pretrained", entry.weights)
-    except (UnknownNameError, WeightsError):  # random, a file, or of a plugin that is not here
+        chosen = choose_weights(part.use, weights or tag or "pretrained", entry.weights)
+    except (UnknownNameError, WeightsError):  # random, a file, or from a plugin that is not installed
         return facts
-    return replace(facts, source=found.source, revision=found.revision, sha256=found.sha256, licence=found.licence)
+    return replace(facts, source=chosen.source, revision=chosen.revision, sha256=chosen.sha256, licence=chosen.licence)
 
 
 def _evaluation(run: Run) -> dict[str, Any] | None:
-    """What `vczoo evaluate` found of a run, without where on this machine its trials are."""
+    """Read the results of `vczoo evaluate` for a run; only the file name of the trials is kept, not their path."""
     path = run.folder / EVALUATED / EVALUATION if run.folder else None
     if path is None or not _is_own(path, run) or path.stat().st_size > LARGEST_METRICS:
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        setup = found.get("setup", {})
-        return {**found, "setup": {**setup, "trials": PurePath(str(setup.get("trials", ""))).name}}
+        evaluation = json.loads(path.read_text(encoding="utf-8"))
+        setup = evaluation.get("setup", {})
+        return {**evaluation, "setup": {**setup, "trials": PurePath(str(setup.get("trials", ""))).name}}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise RunError(f"{path}: the evaluation cannot be read ({error}); remove it, or evaluate again") from error
+        raise RunError(f"{path}: the evaluation cannot be read ({error}); delete it or evaluate again") from error

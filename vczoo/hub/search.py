@@ -1,4 +1,4 @@
-"""Words and filters in, speakers on the Hub out; a speaker's name in, what it is out, without its weights."""
+"""Search for published runs on the Hugging Face Hub, and descriptions of them without their weights."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["Speaker", "describe_speaker", "search"]
 
 TAG, RECIPE_TAG = "vczoo", "vczoo-recipe:"
 MEGABYTE = 1_000_000
-LOOKED_AT = 1000  # speakers, where the Hub cannot filter by itself
+MOST_SCANNED = 1000  # runs, when filtering by base, which the Hub cannot do
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """A speaker on the Hub.
+    """A published run on the Hub.
 
     Attributes:
-        name: owner/name.
-        recipe: that it was made by; "" where its card does not say.
-        base: pretrained repositories that it was made from.
-        languages: that its voices speak, by their codes.
-        licence: identifier of the Hub.
-        downloads: of the last month.
-        likes: of all times.
-        updated: day of the last commit, as in 2026-11-23.
+        name: Repository of the run, `owner/name`.
+        recipe: Recipe of the run; "" if its card does not name it.
+        base: Hub repositories of the pretrained weights that it was trained from.
+        languages: Languages of its voices, as codes.
+        licence: Hub identifier of its license.
+        downloads: Downloads in the last month.
+        likes: Number of likes.
+        updated: Date of the last commit, as in 2026-11-23; "" if it is not known.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Speaker:
     updated: str
 
     def row(self) -> dict[str, str]:
-        """As a row of text."""
+        """Return the attributes as text, by column title."""
         return {
             "speaker": self.name,
             "recipe": self.recipe,
@@ -60,63 +60,67 @@ class Speaker:
 
 
 def search(words: str = "", *, base: str = "", language: str = "", author: str = "", limit: int = 30) -> list[Speaker]:
-    """Find speakers, the most downloaded first.
+    """Find published runs, the most downloaded first.
 
     Args:
-        words: of a name.
-        base: a part of the name of a backbone, of its repository or of the recipe: wavlm.
-        language: a code, as in the card: ko.
-        author: owner.
-        limit: how many at most.
+        words: Words of the repository's name.
+        base: Part of the name of the backbone, vocoder, base repository or recipe, such as "wavlm".
+        language: Language code as in the card, such as "ko".
+        author: Owner of the repository.
+        limit: Maximum number of results.
 
     Raises:
-        HubError: the Hub cannot be reached.
+        HubError: The Hub cannot be reached.
         VczooError: `limit` is below 1.
     """
     if limit < 1:
-        raise VczooError(f"limit is 1 or more, got {limit}")
-    found: list[Speaker] = []
+        raise VczooError(f"limit must be at least 1, got {limit}")
+    matches: list[Speaker] = []
     with hub_errors_explained("the search"):
         models = HfApi().list_models(
             filter=[TAG, *([language] if language else [])],
             search=words or None,
             author=author or None,
             sort="downloads",
-            limit=LOOKED_AT if base else limit,
+            limit=MOST_SCANNED if base else limit,
             full=True,
             cardData=True,
         )
         for model in models:
             if base.lower() in " ".join(_origins(model)).lower():
-                found.append(_speaker(model))
-            if len(found) == limit:
+                matches.append(_speaker(model))
+            if len(matches) == limit:
                 break
-    return found
+    return matches
 
 
 def describe_speaker(text: str) -> dict[str, Any]:
-    """What a speaker is: its configuration, its sizes and its page, without downloading weights.
+    """Describe a published run without downloading its weights.
 
     Args:
-        text: owner/name or owner/name@revision.
+        text: Name of the run, `owner/name` or `owner/name@revision`.
+
+    Returns:
+        Its name, commit, web page, file sizes in megabytes, and the fields of its configuration.
 
     Raises:
-        HubError, RunError, PluginError, RecipeError: as `vczoo.hub.pull.pull`.
+        HubError, RunError, PluginError, RecipeError: As in `vczoo.hub.pull.pull`.
     """
     name = HubName.parse(text)
     commit = resolve(name)
     listing = list_files(name, commit)
     _, config = fetch_config(name, commit, listing)
-    described: dict[str, Any] = {
+    repository: dict[str, Any] = {
         "speaker": str(name),
         "commit": commit,
         "page": f"{constants.ENDPOINT}/{name.repository}",
         "megabytes": {path: round(info.size / MEGABYTE, 3) for path, info in sorted(listing.items())},
     }
-    return {**described, **_told(config)}
+    return {**repository, **_config_fields(config)}
 
 
-def _told(config: RunConfig) -> Mapping[str, Any]:
+def _config_fields(config: RunConfig) -> Mapping[str, Any]:
+    """Return the fields of a configuration, the most interesting ones first."""
     plain = config.model_dump()
     first = ("licence", "consent", "voices", "speakers")
     return {key: plain[key] for key in first} | {key: value for key, value in plain.items() if key not in first}
@@ -138,7 +142,7 @@ def _speaker(model: ModelInfo) -> Speaker:
 
 
 def _origins(model: ModelInfo) -> Iterator[str]:
-    """Everything that may name what a speaker was made from."""
+    """Return the tags that may name what a run was made from."""
     yield from (tag for tag in model.tags or () if tag.startswith(("base_model:", "vczoo-")))
 
 

@@ -1,4 +1,4 @@
-"""A run's folder or a speaker's name in; what was checked of it, and what of that holds, out."""
+"""Verification of a run: its files, its pretrained base and its tensors against their checksums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vczoo.hub.name import is_hub_name
 from vczoo.hub.pull import pull
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import check_base, stages_taken
-from vczoo.runs.run import METRICS, MODEL, VOICES
+from vczoo.runs.run import CONFIG, METRICS, MODEL, VOICES
 from vczoo.runs.run_folder import build_on_base, config_of, load_run
 
 __all__ = ["Check", "State", "verify"]
@@ -25,12 +25,12 @@ State = Literal["ok", "failed", "not checked"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: in words.
-        state: ok, failed, or not checked: it cannot be said here.
-        detail: why.
+        what: The statement that was checked.
+        state: "ok", "failed" or "not checked", which means that it cannot be checked on this machine.
+        detail: Reason for the state.
     """
 
     what: str
@@ -42,25 +42,29 @@ def verify(target: str | Path) -> list[Check]:
     """Check a run: its configuration, the checksum of each file, the base that it was trained from, and every tensor.
 
     Args:
-        target: a run's folder, or owner/name[@revision] on the Hub, pulled and compared with what the Hub says.
+        target: Folder of a run, or the name of a run on the Hub, `owner/name` or `owner/name@revision`. The latter is
+            pulled, and its files are also compared with the Hub's digests.
+
+    Returns:
+        One result per check, whether it succeeded or not.
 
     Raises:
-        HubError: the speaker cannot be had.
+        HubError, RunError, PluginError, RecipeError: A run on the Hub cannot be pulled; see `vczoo.hub.pull.pull`.
     """
     if isinstance(target, str) and is_hub_name(target):
         pulled = pull(target)
         listing = list_files(pulled.name, pulled.commit)
-        told = [_check_against_hub(pulled.folder / name, info) for name, info in sorted(listing.items())]
-        return [*told, *_of_folder(pulled.folder, foreign=True)]
-    return list(_of_folder(Path(target), foreign=False))
+        checks = [_check_against_hub(pulled.folder / name, info) for name, info in sorted(listing.items())]
+        return [*checks, *_check_folder(pulled.folder, foreign=True)]
+    return list(_check_folder(Path(target), foreign=False))
 
 
 def _check_against_hub(path: Path, info: RepoFile) -> Check:
     fault = digest_faults(path, info)
-    return Check(f"{info.path} is what the Hub says", "failed" if fault else "ok", fault)
+    return Check(f"{info.path} matches its digest on the Hub", "failed" if fault else "ok", fault)
 
 
-def _of_folder(path: Path, *, foreign: bool) -> Iterator[Check]:
+def _check_folder(path: Path, *, foreign: bool) -> Iterator[Check]:
     try:
         config = config_of(path, foreign=foreign)
     except VczooError as error:
@@ -71,38 +75,44 @@ def _of_folder(path: Path, *, foreign: bool) -> Iterator[Check]:
         yield _check_file(path / name, config.files.get(name, ""))
     for place, part in config.base.items():
         if not part.stages:
-            yield Check(f"{place}: the run holds every tensor itself", "ok", f"trained from {part.source or '?'}")
+            yield Check(
+                f"{place}: the run stores every tensor itself",
+                "ok",
+                f"trained from {part.source or 'an unknown source'}",
+            )
     base = _check_base(config)
     yield base
     if base.state == "not checked":
-        yield Check("every tensor is accounted for", "not checked", "the base is needed for it")
+        yield Check("every tensor is accounted for", "not checked", "this needs the pretrained base")
         return
     try:
         load_run(path, foreign=foreign)
     except VczooError as error:
         yield Check("every tensor is accounted for", "failed", str(error))
     else:
-        yield Check("every tensor is accounted for", "ok", f"{config.tensors} of its own, {len(config.voices)} voices")
+        yield Check(
+            "every tensor is accounted for", "ok", f"{config.tensors} stored in the run, {len(config.voices)} voices"
+        )
 
 
-def _check_file(path: Path, wanted: str) -> Check:
-    what = f"{path.name} is what it was written as"
+def _check_file(path: Path, expected: str) -> Check:
+    what = f"{path.name} matches its checksum in {CONFIG}"
     try:
-        found = sha256_of(path)
+        actual = sha256_of(path)
     except OSError as error:
         return Check(what, "failed", str(error))
-    if found != wanted:
-        return Check(what, "failed", f"SHA-256 {found}, expected {wanted or 'one, but none is given'}")
-    return Check(what, "ok", f"SHA-256 {found}")
+    if actual != expected:
+        return Check(what, "failed", f"SHA-256 {actual}, expected {expected or f'a checksum, but {CONFIG} has none'}")
+    return Check(what, "ok", f"SHA-256 {actual}")
 
 
 def _check_base(config: RunConfig) -> Check:
-    what = "the pretrained base is the one that it was trained from"
+    what = "the pretrained base is the one that the run was trained from"
     sources = ", ".join(
         f"{part.source}@{part.revision[:12]}" if part.revision else part.source for part in config.base.values()
     )
     if not stages_taken(config.base):
-        return Check(what, "ok", "nothing is left to a base")
+        return Check(what, "ok", "the run takes no tensors from a base")
     try:
         model = build_on_base(config)
     except WeightsError as error:

@@ -1,1 +1,1 @@
-"""Files, YAML, tensors, text, plots and progress: nothing that knows about speech."""
+"""Files, YAML, tensors, text, plots and progress. Nothing here is specific to speech."""

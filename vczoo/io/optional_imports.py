@@ -1,6 +1,6 @@
-"""The name of a library that an extra brings in, the library out; a measuring model of the Hub, loaded out.
+"""Imports of optional libraries, and loading of measuring models from the Hub.
 
-Both say what to do where they cannot be had.
+If a library or a model is not available, the error says what to do.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ MEGABYTE = 1_000_000
 
 
 def require(module: str, needed_by: str, extra: str) -> Any:
-    """Import a library of an extra.
+    """Import a library that an extra of vczoo installs.
 
     Args:
-        module: as it is imported.
-        needed_by: what cannot be done without it, for the error.
-        extra: of vczoo, that installs it.
+        module: Name of the module to import.
+        needed_by: What needs the library, for the error.
+        extra: Name of the extra of vczoo that installs it.
 
     Raises:
-        PluginError: it is not installed, or does not import here; with the command that installs it.
+        PluginError: the library is not installed or cannot be imported. The message has the command to install it.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of their own imports; a user of vczoo cannot mend them
+            warnings.simplefilter("ignore")  # users of vczoo cannot fix warnings of a library's own imports
             return importlib.import_module(module)
     except ImportError as error:
         library = module.partition(".")[0]
         raise PluginError(
-            f'{needed_by} needs {library}, which is not here ({error}); run: pip install "vczoo[{extra}]"'
+            f'{needed_by} needs {library}, which cannot be imported ({error}); run: pip install "vczoo[{extra}]"'
         ) from error
 
 
 def load_or_download(
     name: str, repository: str, revision: str, load: Callable[[bool], T], *, offline: bool, ways_out: str
 ) -> T:
-    """Load a model from this machine, or say how large it is and from where, and download it.
+    """Load a model from this machine, or report its size and source and download it.
 
     Args:
-        name: of the model, for messages.
-        repository: on the Hugging Face Hub; empty where the model is in a folder.
-        revision: of it; empty for its main branch.
-        load: called with whether only what is on this machine may be read.
-        offline: whether nothing may be downloaded.
-        ways_out: what to do where it cannot be had.
+        name: Name of the model, for messages.
+        repository: Repository on the Hugging Face Hub; empty if the model is in a local folder.
+        revision: Revision of the repository; empty for its main branch.
+        load: Function that loads the model. Its argument is True if it may read only local files.
+        offline: Whether downloads are forbidden.
+        ways_out: What to do if the model cannot be loaded, for the error.
 
     Raises:
-        WeightsError: it cannot be had, or what is there cannot be read.
+        WeightsError: the model cannot be downloaded or read.
     """
     try:
         try:
@@ -73,21 +73,21 @@ def load_or_download(
 
 
 def safetensors_alone(revision: str) -> bool | None:
-    """What transformers' `use_safetensors` shall be for weights at a revision of a Hub repository.
+    """The value of transformers' `use_safetensors` for weights at a revision of a Hub repository.
 
-    True, safetensors alone, unless the revision is a commit: then a .bin is read where there is nothing else, by
-    torch's reader of weights only. What a branch points to may be changed by others; a commit may not.
+    True (only safetensors) unless the revision is a commit. For a commit, which nobody can change, None also allows a
+    .bin file if there is no safetensors file; torch then reads it with `weights_only`.
     """
     return None if _COMMIT.fullmatch(revision) else True
 
 
 def _size(repository: str, revision: str) -> str:
-    """The largest file of weights in a repository, in words."""
+    """The size of the largest file in a repository, for messages."""
     try:
         from huggingface_hub import HfApi
 
         files = HfApi().model_info(repository, revision=revision or None, files_metadata=True).siblings or []
         largest = max(file.size or 0 for file in files)
-    except Exception:  # without a network the download itself says so
+    except Exception:  # without a network, the download itself reports the error
         largest = 0
-    return f"{largest / MEGABYTE:.0f} MB" if largest else "size not known"
+    return f"{largest / MEGABYTE:.0f} MB" if largest else "size unknown"

@@ -1,4 +1,4 @@
-"""Plain YAML: text in, mappings, lists and scalars out, and back. No tag, no alias, no key twice, bounded size."""
+"""Plain YAML of bounded size: mappings, lists and scalars, without tags, aliases or duplicate keys."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["LARGEST_TEXT", "dump_plain", "merge", "parse_plain", "parse_value"]
 LARGEST_TEXT = 4_000_000  # characters; a run with 10,000 voices has a tenth of that
 MOST_VALUES = 200_000  # keys, values and collections; a run with 10,000 voices has a fifth of that
 DEEPEST = 50  # levels; a recipe has five
-LONGEST_KEY = 500  # characters; names of files and of speakers are keys, too
-LONGEST_NUMBER = 100  # characters; PyYAML takes a minute for a megabyte of 1:1:1:…, a number of base 60
+LONGEST_KEY = 500  # characters; file names and speaker names are keys, too
+LONGEST_NUMBER = 100  # characters; PyYAML takes a minute to parse a megabyte of 1:1:1:…, a base-60 number
 PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 
@@ -22,47 +22,51 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse_plain(text: str, where: str) -> dict[str, Any]:
-    """Parse a YAML document that holds one mapping with text for keys.
+    """Parse a YAML document that holds one mapping with text keys.
+
+    Args:
+        text: The YAML text.
+        where: Name of the source, for errors.
 
     Raises:
-        VczooError: it is not YAML, holds an alias, tag, date or duplicate key, is too large or too deep, or is not
-            a mapping.
+        VczooError: the text is not YAML or not a mapping, is too large or too deeply nested, or has an alias, a tag, a
+            date or a duplicate key.
     """
     if len(text) > LARGEST_TEXT:
-        raise VczooError(f"{where}: {len(text)} characters, at most {LARGEST_TEXT} are read")
+        raise VczooError(f"{where}: {len(text)} characters, but the limit is {LARGEST_TEXT}")
     try:
-        _refuse_size(text, where)
+        _check_size(text, where)
         loader = _Loader(text)
         node = loader.get_single_node()
-        _refuse(node, where, set())
+        _check_plain(node, where, set())
         value = loader.construct_document(node) if node else None
-    # PyYAML lets ValueError and KeyError pass for `!!int x`, `!!bool x`, 5,000 digits and lone surrogates.
+    # PyYAML raises ValueError or KeyError for `!!int x`, `!!bool x`, 5,000 digits and lone surrogates.
     except (yaml.YAMLError, ValueError, KeyError) as error:
         raise VczooError(f"{where}: not YAML ({' '.join(str(error)[:1000].split())})") from error
     if not isinstance(value, dict):
-        raise VczooError(f"{where}: a mapping `key: value` was expected, got {type(value).__name__}")
+        raise VczooError(f"{where}: expected a mapping `key: value`, got {type(value).__name__}")
     return value
 
 
 def parse_value(text: str) -> Any:
-    """Parse the right side of `key=value` as YAML does: 3, 0.5, true, [1, 2], or text.
+    """Parse the right side of `key=value` as YAML: 3, 0.5, true, [1, 2], or text.
 
     Raises:
-        VczooError: as `parse_plain`.
+        VczooError: as for `parse_plain`, or the text has more than one value.
     """
-    found = parse_plain(f"value: {text}", f"value {text!r}")
-    if len(found) > 1:
-        raise VczooError(f"value {text!r}: several lines; one value was expected")
-    return found["value"]
+    values = parse_plain(f"value: {text}", f"value {text!r}")
+    if len(values) > 1:
+        raise VczooError(f"value {text!r}: expected one value, got several keys")
+    return values["value"]
 
 
 def dump_plain(value: dict[str, Any]) -> str:
-    """Write a mapping as YAML, in its own order."""
+    """Format a mapping as YAML, with its keys in their own order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper, but for Unicode's own line breaks: it would write them raw, and they are read as spaces."""
+    """A SafeDumper that quotes Unicode line breaks, which SafeDumper writes raw and which are read back as spaces."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -74,10 +78,10 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay one mapping over another, key by key.
+    """Merge two mappings key by key. Values of `above` take precedence.
 
-    A part that names another `use` replaces the part below it whole: options of the one mean nothing to the
-    other. A key that is set to nothing (`key:` or `key: null`) goes away.
+    A part with a different `use` replaces the part below it entirely, since the options of one part mean nothing to
+    another. A key without a value (`key:` or `key: null`) is removed.
     """
     merged = dict(below)
     for key, value in above.items():
@@ -91,12 +95,14 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _refuse_size(text: str, where: str) -> None:
-    """Refuse deep nesting and too many values event by event: composing 100,000 levels overflows the C stack and ends
-    the process, and a million values take a gigabyte.
+def _check_size(text: str, where: str) -> None:
+    """Raise VczooError if the nesting is too deep or there are too many values.
+
+    This works on parser events, since composing 100,000 levels overflows the C stack and ends the process, and a
+    million values take a gigabyte.
     """
     depth = count = 0
-    event: Any  # the stubs know no mark of the C parser's
+    event: Any  # the type stubs lack the C parser's marks
     for event in yaml.parse(text, Loader=_Loader):
         count += isinstance(event, yaml.NodeEvent)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -109,40 +115,44 @@ def _refuse_size(text: str, where: str) -> None:
             raise VczooError(f"{where}, line {event.start_mark.line + 1}: more than {MOST_VALUES} values")
 
 
-def _refuse(node: yaml.Node | None, where: str, seen: set[int]) -> None:
-    """Refuse what a plain document does not have: aliases, tags of its own, keys twice or not text."""
+def _check_plain(node: yaml.Node | None, where: str, seen: set[int]) -> None:
+    """Raise VczooError at an alias, a tag, an overlong number, a duplicate key or a key that is not text."""
     if node is None:
         return
 
-    def place_of(node: yaml.Node) -> str:
+    def line_of(node: yaml.Node) -> str:
         return f"{where}, line {node.start_mark.line + 1}"
 
-    place = place_of(node)
+    line = line_of(node)
     if id(node) in seen:
-        raise VczooError(f"{place}: an alias (*name); write the value out")
+        raise VczooError(f"{line}: an alias (*name) is not allowed; write the value out")
     seen.add(id(node))
     if node.tag not in PLAIN_TAGS:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        raise VczooError(f"{place}: a tag or a date ({_short(kind)}); plain values only, in quotes where they are text")
+        raise VczooError(f"{line}: a tag or a date ({_short(kind)}) is not allowed; if the value is text, quote it")
     if node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
-        raise VczooError(f"{place}: a number of {len(node.value)} characters; quote it where it is text")
+        raise VczooError(
+            f"{line}: a number of {len(node.value)} characters, but the limit is {LONGEST_NUMBER}; "
+            "if it is text, quote it"
+        )
     if isinstance(node, yaml.SequenceNode):
         for child in node.value:
-            _refuse(child, where, seen)
+            _check_plain(child, where, seen)
     elif isinstance(node, yaml.MappingNode):
         keys: set[str] = set()
         for key, child in node.value:
             if key.tag != "tag:yaml.org,2002:str":
-                raise VczooError(f"{place_of(key)}: key {_short(key.value)!r} is not text; quote it")
+                raise VczooError(f"{line_of(key)}: key {_short(key.value)!r} is not text; quote it")
             if len(key.value) > LONGEST_KEY or not key.value.isprintable():
                 raise VczooError(
-                    f"{place_of(key)}: key {_short(key.value)!r} does not print, or has over {LONGEST_KEY} characters"
+                    f"{line_of(key)}: key {_short(key.value)!r} has unprintable characters or more than {LONGEST_KEY} "
+                    "characters"
                 )
             if key.value in keys:
-                raise VczooError(f"{place_of(key)}: key {_short(key.value)!r} stands twice")
+                raise VczooError(f"{line_of(key)}: key {_short(key.value)!r} appears twice")
             keys.add(key.value)
-            _refuse(key, where, seen)
-            _refuse(child, where, seen)
+            _check_plain(key, where, seen)
+            _check_plain(child, where, seen)
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What every plot of vczoo looks like: sizes in, empty axes out; a drawn figure in, a PNG or SVG file out."""
+"""Common style of all plots: colors, figures, axes and titles, and saving as PNG or SVG."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ INK, GREY, BLUE, GREEN, ORANGE, PURPLE = "#222222", "#9a9a9a", "#2f6db3", "#3a9a
 
 
 def page(width_inches: float, height_inches: float) -> Any:
-    """An empty figure.
+    """An empty figure of the given size.
 
     Raises:
         PluginError: matplotlib is not installed.
     """
-    # Not pyplot: it would choose a window system, and keep every figure.
+    # Not pyplot, which would choose a GUI backend and keep every figure in memory.
     return require("matplotlib.figure", "a plot", "eval").Figure(figsize=(width_inches, height_inches))
 
 
 def one_axes(width_inches: float, height_inches: float) -> tuple[Any, Any]:
-    """A figure with one pair of axes on a pale grid.
+    """A figure of the given size and its axes, with a pale grid.
 
     Raises:
         PluginError: matplotlib is not installed.
@@ -50,7 +50,7 @@ def one_axes(width_inches: float, height_inches: float) -> tuple[Any, Any]:
 
 
 def despine(axes: Any) -> None:
-    """Take away what stands around the data and says nothing."""
+    """Hide the top and right spines and mute the others."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -61,24 +61,24 @@ def despine(axes: Any) -> None:
 
 
 def add_grid(axes: Any) -> None:
-    """A pale grid behind the data."""
+    """Draw a pale grid behind the data."""
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
 def set_title(axes: Any, title: str) -> None:
-    """A title at the left."""
+    """Set a title, aligned to the left."""
     axes.set_title(title, loc="left", fontsize=10, color=INK)
 
 
 def save(figure: Any, path: Path) -> Path:
-    """Write a figure as PNG, or where the path ends in .svg as SVG; the file appears whole or not at all.
+    """Write a figure atomically: as SVG if `path` ends in .svg, otherwise as PNG. Returns `path`.
 
     Raises:
-        OSError: the folder cannot be made or the disk is full.
+        OSError: the folder cannot be created or the disk is full.
     """
     figure.tight_layout()
-    with write_beside(path) as beside:
+    with write_beside(path) as temporary:
         kind = "svg" if path.suffix == ".svg" else "png"
-        figure.savefig(beside, format=kind, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        figure.savefig(temporary, format=kind, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return path

@@ -1,4 +1,4 @@
-"""What a person sees while training: a progress bar on a terminal, a line an epoch elsewhere."""
+"""Training callbacks and progress display: a progress bar on a terminal, and one line per epoch."""
 
 from __future__ import annotations
 
@@ -12,23 +12,34 @@ __all__ = ["Callback", "CallbackList", "FileBar", "NullProgress", "ProgressBar"]
 
 
 class Callback(Protocol):
-    """Hears how training goes: a progress bar, say."""
+    """Receives the progress of a training run, for example to draw a progress bar."""
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Training starts: at most `epochs` of `steps` steps each, `done` steps of which lie behind."""
+        """Called when training starts or resumes.
+
+        Args:
+            epochs: The most epochs that training takes.
+            steps: Steps per epoch.
+            done: Steps that are already done.
+        """
 
     def hearing(self, done: int, total: int) -> None:
-        """The frozen stages have run over so many recordings of those that they have not heard before."""
+        """Called while the frozen stages run over the recordings whose features are not cached yet.
+
+        Args:
+            done: Recordings that are done.
+            total: Recordings that have to be run.
+        """
 
     def step(self, loss: float) -> None:
-        """A step is done."""
+        """Called after each step with its training loss."""
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """An epoch is done; the record is a line of metrics.jsonl."""
+        """Called after each epoch with its record, which is one line of metrics.jsonl."""
 
 
 class NullProgress:
-    """A watcher that shows nothing. Use it as a context."""
+    """A callback that displays nothing. Use it as a context manager."""
 
     def __enter__(self) -> NullProgress:
         return self
@@ -36,50 +47,50 @@ class NullProgress:
     def __exit__(self, *_: object) -> None: ...
 
     def say(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def hearing(self, done: int, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def step(self, loss: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class CallbackList:
-    """A watcher that tells several others what it hears."""
+    """A callback that forwards every call to several callbacks."""
 
-    def __init__(self, *watchers: Callback) -> None:
-        self.watchers = watchers
+    def __init__(self, *callbacks: Callback) -> None:
+        self.callbacks = callbacks
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Tell them."""
-        for watcher in self.watchers:
-            watcher.begin(epochs, steps, done)
+        """Forward to every callback."""
+        for callback in self.callbacks:
+            callback.begin(epochs, steps, done)
 
     def hearing(self, done: int, total: int) -> None:
-        """Tell them."""
-        for watcher in self.watchers:
-            watcher.hearing(done, total)
+        """Forward to every callback."""
+        for callback in self.callbacks:
+            callback.hearing(done, total)
 
     def step(self, loss: float) -> None:
-        """Tell them."""
-        for watcher in self.watchers:
-            watcher.step(loss)
+        """Forward to every callback."""
+        for callback in self.callbacks:
+            callback.step(loss)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Tell them."""
-        for watcher in self.watchers:
-            watcher.epoch(record)
+        """Forward to every callback."""
+        for callback in self.callbacks:
+            callback.epoch(record)
 
 
 class ProgressBar:
-    """A watcher that draws on standard error. Use it as a context."""
+    """A callback that draws a progress bar on standard error. Use it as a context manager."""
 
     def __init__(self) -> None:
         console = Console(file=sys.stderr)
@@ -94,7 +105,7 @@ class ProgressBar:
             transient=True,
         )
         self.task = self.progress.add_task("fine-tuning", total=None, unit="steps")
-        self.heard = self.progress.add_task("frozen stages", total=None, visible=False, unit="recordings")
+        self.frozen = self.progress.add_task("frozen stages", total=None, visible=False, unit="recordings")
 
     def __enter__(self) -> ProgressBar:
         self.progress.start()
@@ -104,30 +115,37 @@ class ProgressBar:
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        """Print something above the bar."""
+        """Print a line of text above the bar."""
         self.progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Show how many steps there are."""
+        """Set the total number of steps and the number of steps that are done."""
         self.progress.update(self.task, total=epochs * steps, completed=done)
 
     def hearing(self, done: int, total: int) -> None:
-        """Show how many recordings the frozen stages have run over."""
-        self.progress.update(self.heard, total=total, completed=done, visible=done < total)
+        """Show how many recordings the frozen stages have processed."""
+        self.progress.update(self.frozen, total=total, completed=done, visible=done < total)
 
     def step(self, loss: float) -> None:
-        """Move on by one."""
+        """Advance by one step and show its loss."""
         self.progress.update(self.task, advance=1, description=f"fine-tuning, loss {loss:.3f}")
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Print the epoch's line above the bar."""
+        """Print one line for the epoch above the bar."""
         figures = " ".join(f"{name} {value:.3f}" for name, value in record["validation"].items())
         line = f"epoch {record['epoch']}: train loss {record['train']['loss']:.3f}; validation {figures}"
         self.say(f"{line} ({record['seconds']:.1f} s)")
 
 
 class FileBar:
-    """A bar over so many files, or over seconds of one, drawn on standard error. Use it as a context."""
+    """A progress bar on standard error for conversions, over files or over the seconds of one file.
+
+    Use it as a context manager.
+
+    Args:
+        total: Number of files, or length of the file in seconds.
+        unit: Unit of `total`, for display.
+    """
 
     def __init__(self, total: float, unit: str = "files") -> None:
         console = Console(file=sys.stderr)
@@ -150,9 +168,9 @@ class FileBar:
         self.progress.stop()
 
     def done(self, name: str) -> None:
-        """Move on by one file."""
+        """Advance by one file and show its name."""
         self.progress.update(self.task, advance=1, description=name)
 
     def reach(self, place: float) -> None:
-        """Show how far it is."""
+        """Move the bar to `place`, in the unit of the bar."""
         self.progress.update(self.task, completed=place)

@@ -1,7 +1,7 @@
-"""A safetensors file in, what its header promises out, before a byte of any tensor is read; and tensors in, a file.
+"""Layout of safetensors files: reading and checking the header before any tensor is read, and writing files.
 
-The format is safetensors' own (https://github.com/huggingface/safetensors#format): 8 bytes with the header's length,
-the header as JSON, then the tensors without a gap.
+The format (https://github.com/huggingface/safetensors#format) has 8 bytes with the length of the header, the header as
+JSON, and then the tensors without gaps.
 """
 
 from __future__ import annotations
@@ -49,25 +49,25 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-# How a file begins that is something else under this name.
+# First bytes of files of other formats that may be saved under the name of a safetensors file.
 DISGUISES = {
-    b"PK\x03\x04": "a zip archive, as torch.save writes, which may run code when it is opened",
+    b"PK\x03\x04": "a zip archive as written by torch.save, which may run code when it is opened",
     b"\x80": "a pickle, which may run code when it is opened",
-    b"version https://git-lfs": "a pointer of Git LFS and not the file itself; `git lfs pull` fetches it",
-    b"<": "a page of HTML or XML, perhaps a failed download",
+    b"version https://git-lfs": "a Git LFS pointer instead of the file itself; `git lfs pull` downloads it",
+    b"<": "an HTML or XML page, perhaps from a failed download",
 }
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What a file, or a model, says of one tensor."""
+    """The data type and shape of one tensor in a file or a model."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
 
     @property
     def size_bytes(self) -> int:
-        """Of its values."""
+        """Size of the tensor's values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
@@ -75,16 +75,16 @@ class Slot:
 
 
 def layout_of(tensors: Mapping[str, Tensor]) -> dict[str, Slot]:
-    """The slots that tensors fill, by name."""
+    """The data type and shape of each tensor, by name."""
     return {name: Slot(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
 def read_layout(path: Path) -> dict[str, Slot]:
-    """The slots of a safetensors file, by name. Nothing but its header is read.
+    """Read the data type and shape of each tensor in a safetensors file, by name. Only the header is read.
 
     Raises:
-        WeightsError: the file is absent, cannot be read or is not what its header says: longer, shorter, with gaps, a
-            tensor twice, a type that is not known, or something else under this name.
+        WeightsError: the file is missing or unreadable, is of another format, or does not match its header: its size
+            differs, its tensors have gaps, a name appears twice, or a data type is unknown.
     """
     try:
         with open_file(path) as file:
@@ -96,78 +96,82 @@ def read_layout(path: Path) -> dict[str, Slot]:
 
 
 def layout_faults(
-    given: Mapping[str, Slot],
-    wanted: Mapping[str, Slot],
+    actual: Mapping[str, Slot],
+    expected: Mapping[str, Slot],
     may_miss: Collection[str] = (),
     *,
     cast: bool = False,
     halved: bool = False,
 ) -> list[str]:
-    """How what is given differs from what is wanted, a sentence each.
+    """The differences between two layouts, one sentence each.
 
     Args:
-        given: of a file.
-        wanted: of a model.
-        may_miss: names that need not be given.
-        cast: whether one floating type will do for another, and one of whole numbers for another.
-        halved: whether float16 will do for float32, as `halved` makes it.
+        actual: The layout of a file.
+        expected: The layout of a model.
+        may_miss: Names that may be missing from `actual`.
+        cast: Whether to accept any floating type for another, and any other type for another.
+        halved: Whether to accept float16 in place of float32, as written by `halved`.
     """
     faults = []
-    if missing := [name for name in wanted if name not in given and name not in may_miss]:
+    if missing := [name for name in expected if name not in actual and name not in may_miss]:
         faults.append(f"missing {some_names(missing)}")
-    if extra := [name for name in given if name not in wanted]:
+    if extra := [name for name in actual if name not in expected]:
         faults.append(f"not expected {some_names(extra)}")
     faults += [
-        f"{name} has shape {slot.shape}, expected {wanted[name].shape}"
-        for name, slot in given.items()
-        if name in wanted and slot.shape != wanted[name].shape
+        f"{name} has shape {slot.shape}, expected {expected[name].shape}"
+        for name, slot in actual.items()
+        if name in expected and slot.shape != expected[name].shape
     ][:8]
     faults += [
-        f"{name} has dtype {slot.dtype}, expected {wanted[name].dtype}"
-        for name, slot in given.items()
-        if name in wanted
-        and not (fits_type(slot.dtype, wanted[name].dtype) if halved else slot.dtype == wanted[name].dtype)
-        if not cast or slot.dtype.is_floating_point != wanted[name].dtype.is_floating_point
+        f"{name} has dtype {slot.dtype}, expected {expected[name].dtype}"
+        for name, slot in actual.items()
+        if name in expected
+        and not (fits_type(slot.dtype, expected[name].dtype) if halved else slot.dtype == expected[name].dtype)
+        if not cast or slot.dtype.is_floating_point != expected[name].dtype.is_floating_point
     ][:8]
     return faults
 
 
-def fits_type(given: torch.dtype, wanted: torch.dtype) -> bool:
-    """Whether a type is the one that is wanted, or float16 in place of float32."""
-    return given == wanted or (given, wanted) == (torch.float16, torch.float32)
+def fits_type(actual: torch.dtype, expected: torch.dtype) -> bool:
+    """Whether `actual` is `expected`, or float16 in place of float32."""
+    return actual == expected or (actual, expected) == (torch.float16, torch.float32)
 
 
 def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What is float32 as float16, rounded to 11 significant bits, below 6e-5 to multiples of 6e-8; the rest as it is.
+    """Convert float32 tensors to float16. Other tensors are unchanged.
+
+    Values are rounded to 11 significant bits, and those below 6e-5 to multiples of 6e-8.
 
     Raises:
-        WeightsError: values are beyond those of float16, 65504.
+        WeightsError: a value is beyond float16's maximum of 65504.
     """
-    found = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
-    if beyond := [name for name, half in found.items() if half.is_floating_point() and _overflows(tensors[name], half)]:
+    rounded = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
+    if beyond := [
+        name for name, half in rounded.items() if half.is_floating_point() and _overflows(tensors[name], half)
+    ]:
         raise WeightsError(
-            f"values beyond {torch.finfo(torch.float16).max:g}, float16's largest, in {some_names(beyond)}"
+            f"values beyond float16's maximum of {torch.finfo(torch.float16).max:g} in {some_names(beyond)}"
         )
-    return found
+    return rounded
 
 
 def some_names(names: Sequence[str], limit: int = 5) -> str:
-    """The first few, and how many more there are."""
+    """The first `limit` names, and the number of further ones."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(name if len(name) <= 120 else name[:117] + "..." for name in names[:limit]) + more
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> bytes:
-    """A safetensors file of tensors and notes, in memory."""
-    # Of no tensors and an empty mapping of notes safetensors 0.8 makes a header that is not JSON.
+    """The bytes of a safetensors file with these tensors, and with `notes` as its metadata."""
+    # Without tensors and with an empty mapping as metadata, safetensors 0.8 writes a header that is not JSON.
     return save(dict(tensors), metadata=dict(notes) if notes else None)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file in one step.
+    """Write a safetensors file atomically.
 
     Raises:
-        OSError: the disk refuses; what was there stays.
+        OSError: the file cannot be written. An existing file is unchanged.
     """
     write_bytes(path, tensor_bytes(tensors, notes))
 
@@ -177,81 +181,89 @@ def _overflows(before: Tensor, after: Tensor) -> bool:
 
 
 class _FaultyError(Exception):
-    """What is wrong with a header."""
+    """A fault of a header, described by its message."""
 
 
 def _layout(file: BinaryIO, size: int) -> dict[str, Slot]:
-    head = file.read(8)
-    if len(head) < 8:
-        raise _FaultyError(f"{size} bytes are no file of tensors")
-    length = int.from_bytes(head, "little")
+    prefix = file.read(8)
+    if len(prefix) < 8:
+        raise _FaultyError(f"it has only {size} bytes")
+    length = int.from_bytes(prefix, "little")
     if length > size - 8:
-        start = head + file.read(24)
-        if disguise := next((what for first, what in DISGUISES.items() if start.startswith(first)), ""):
+        start = prefix + file.read(24)
+        if disguise := next((kind for signature, kind in DISGUISES.items() if start.startswith(signature)), ""):
             raise _FaultyError(f"it is {disguise}")
-        raise _FaultyError(f"its header is said to have {length} bytes, the file has {size}: cut off, or damaged")
+        raise _FaultyError(
+            f"its header should have {length} bytes, but the file has {size}: it is truncated or damaged"
+        )
     if length > LARGEST_HEADER:
-        raise _FaultyError(f"its header has {length} bytes, at most {LARGEST_HEADER} are read")
+        raise _FaultyError(f"its header has {length} bytes, but the limit is {LARGEST_HEADER}")
     try:
-        # As text: of bytes json would guess the encoding, and read UTF-16, too.
-        header = json.loads(file.read(length).decode(), object_pairs_hook=_once, parse_int=_count)
+        # Decoded first: from bytes, json would guess the encoding and accept UTF-16, too.
+        header = json.loads(file.read(length).decode(), object_pairs_hook=_unique, parse_int=_count)
     except (ValueError, RecursionError) as error:
         raise _FaultyError(f"its header is not JSON: {str(error)[:200]}") from None
     if not isinstance(header, dict):
-        raise _FaultyError("its header is no mapping")
+        raise _FaultyError("its header is not a mapping")
     metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(_is_text(value) for value in metadata.values()):
-        raise _FaultyError(f"{METADATA} is no mapping of text to text")
-    found = {name: _slot(name, value) for name, value in header.items()}
-    _check_gapless(((name, *span) for name, (_, span) in found.items()), size - 8 - length)
-    return {name: slot for name, (slot, _) in found.items()}
+        raise _FaultyError(f"{METADATA} is not a mapping of text to text")
+    tensors = {name: _slot(name, value) for name, value in header.items()}
+    _check_gapless(((name, *span) for name, (_, span) in tensors.items()), size - 8 - length)
+    return {name: slot for name, (slot, _) in tensors.items()}
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise _FaultyError(f"{_short(key)} stands twice in its header")
+        if key in values:
+            raise _FaultyError(f"{_short(key)} appears twice in its header")
         if not key.isascii():
-            key.encode()  # half a surrogate pair, which JSON can escape, is no text
-        found[key] = value
-    return found
+            key.encode()  # fails for half a surrogate pair, which JSON can escape but which is not text
+        values[key] = value
+    return values
 
 
 def _count(digits: str) -> int:
-    """A whole number as safetensors takes it; Python takes -0, too."""
+    """A whole number as safetensors accepts it. Unlike Python, it rejects -0."""
     if digits.startswith("-") or len(digits) > 20:
-        raise _FaultyError(f"the number {_short(digits)} is in its header")
+        raise _FaultyError(f"its header has the number {_short(digits)}, expected 0 or more with at most 20 digits")
     return int(digits)
 
 
 def _slot(name: str, value: Any) -> tuple[Slot, tuple[int, int]]:
-    """One tensor's slot, and where its bytes are."""
+    """The slot of one tensor, and the start and end of its bytes."""
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
-        raise _FaultyError(f"tensor {_short(name)} has not the fields dtype, shape and data_offsets")
+        raise _FaultyError(f"tensor {_short(name)} does not have exactly the fields dtype, shape and data_offsets")
     dtype, shape, span = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise _FaultyError(f"tensor {_short(name)} is of type {_short(dtype)}; known are {', '.join(DTYPES)}")
+        raise _FaultyError(f"tensor {_short(name)} has dtype {_short(dtype)}, expected one of {', '.join(DTYPES)}")
     if not _are_counts(shape) or not _are_counts(span) or len(span) != 2 or not _fits_memory(shape):
-        raise _FaultyError(f"tensor {_short(name)} has the shape {_short(shape)} at {_short(span)}")
+        raise _FaultyError(
+            f"tensor {_short(name)} has an invalid shape or data_offsets: {_short(shape)}, {_short(span)}"
+        )
     slot = Slot(DTYPES[dtype], tuple(shape))
     if span[1] - span[0] != slot.size_bytes:
-        raise _FaultyError(f"tensor {_short(name)}, {slot}, needs {slot.size_bytes} bytes and has {span[1] - span[0]}")
+        raise _FaultyError(f"tensor {_short(name)}, {slot}, needs {slot.size_bytes} bytes but has {span[1] - span[0]}")
     return slot, (span[0], span[1])
 
 
 def _check_gapless(spans: Iterable[tuple[str, int, int]], size: int) -> None:
-    reached = 0
+    previous_end = 0
     for name, start, end in sorted(spans, key=lambda span: span[1:]):
-        if start != reached:
-            raise _FaultyError(f"tensor {_short(name)} begins at byte {start}, the one before it ends at {reached}")
-        reached = end
-    if reached != size:
-        raise _FaultyError(f"its tensors have {reached} bytes, the file holds {size}: cut off, or damaged")
+        if start != previous_end:
+            raise _FaultyError(
+                f"tensor {_short(name)} begins at byte {start}, but the previous one ends at {previous_end}"
+            )
+        previous_end = end
+    if previous_end != size:
+        raise _FaultyError(
+            f"its tensors need {previous_end} bytes, but the file has {size}: it is truncated or damaged"
+        )
 
 
 def _fits_memory(shape: list[int]) -> bool:
-    """Whether no dimension after another makes a tensor of more bytes than there are addresses, one of 0 or not."""
+    """Whether the dimensions, with 0 counted as 1, are few enough and their product is below 2**60."""
     return len(shape) <= MOST_DIMENSIONS and math.prod(max(1, size) for size in shape) < 2**60
 
 

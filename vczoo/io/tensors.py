@@ -1,4 +1,4 @@
-"""Tensors in safetensors files: strict loading and fingerprints."""
+"""Strict loading of tensors from safetensors files, and fingerprints of tensors."""
 
 from __future__ import annotations
 
@@ -23,18 +23,22 @@ def read_tensors(path: str | os.PathLike[str], layout: Mapping[str, Slot] | None
     """Read a safetensors file.
 
     Args:
-        layout: what `read_layout` gave for it, where it was asked before.
+        path: The file.
+        layout: The result of `read_layout` for this file, if it was read before.
+
+    Returns:
+        The tensors by name, on the CPU.
 
     Raises:
-        WeightsError: it is absent, not a safetensors file, holds NaN or infinity, or changes while it is read.
+        WeightsError: the file is missing, is not a safetensors file, holds NaN or infinity, or changes during the read.
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file of weights; check the path (it is relative to {Path.cwd()})")
+        raise WeightsError(f"{path}: no such weights file; check the path (relative paths start at {Path.cwd()})")
     if path.suffix != ".safetensors":
         raise WeightsError(
-            f"{path}: weights are read from .safetensors alone, since a {path.suffix or 'file without suffix'} may "
-            "run code when it is opened; convert it with safetensors.torch.save_file"
+            f"{path}: weights are read only from .safetensors files, since a {path.suffix or 'file without a suffix'} "
+            "may run code when it is opened; convert it with safetensors.torch.save_file"
         )
     layout = read_layout(path) if layout is None else layout
     try:
@@ -42,10 +46,14 @@ def read_tensors(path: str | os.PathLike[str], layout: Mapping[str, Slot] | None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); download or export it again") from error
     if layout_of(tensors) != layout:
-        raise WeightsError(f"{path}: it changed while it was read; see what writes to it, then read it again")
-    broken = [name for name, tensor in tensors.items() if not finite(tensor)]
-    if broken:
-        raise WeightsError(f"{path}: NaN or infinity in {some_names(broken)}; the file is damaged or training diverged")
+        raise WeightsError(
+            f"{path}: the file changed while it was being read; stop whatever writes to it, then try again"
+        )
+    not_finite = [name for name, tensor in tensors.items() if not finite(tensor)]
+    if not_finite:
+        raise WeightsError(
+            f"{path}: NaN or infinity in {some_names(not_finite)}; the file is damaged, or the training diverged"
+        )
     return tensors
 
 
@@ -53,7 +61,7 @@ def finite(tensor: Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    low, high = torch.aminmax(tensor)  # which NaN passes through, and which need no mask of the tensor's size
+    low, high = torch.aminmax(tensor)  # propagates NaN, and needs no mask of the tensor's size
     return math.isfinite(low.item()) and math.isfinite(high.item())
 
 
@@ -65,65 +73,71 @@ def load_strictly(
     unused: tuple[str, ...] = (),
     may_miss: tuple[str, ...] = (),
 ) -> None:
-    """Load tensors into a module; each must be accounted for.
+    """Load tensors into a module. Every tensor of either must have a counterpart in the other.
 
     Args:
-        where: what to call the source in an error.
-        unused: prefixes of names that the module is known not to need (a classifier that was cut off).
-        may_miss: suffixes of names that the tensors are known to leave out (BatchNorm's counters).
+        module: The module to load into.
+        tensors: The tensors, by their names in the module's state dict.
+        where: Name of the source, for errors.
+        unused: Prefixes of names that the module may lack (for example of a classifier that was cut off).
+        may_miss: Suffixes of names that `tensors` may lack (for example BatchNorm's counters).
 
     Raises:
-        WeightsError: missing and unexpected names and wrong shapes, all together. The module is unchanged then.
+        WeightsError: names are missing or unexpected, or shapes or types differ. The message has all of these faults,
+            and the module is unchanged.
     """
-    wanted = module.state_dict()
-    given = {name: tensor for name, tensor in tensors.items() if name in wanted or not name.startswith(unused or "\0")}
-    missed = [name for name in wanted if name.endswith(may_miss or "\0")]
-    faults = layout_faults(layout_of(given), layout_of(wanted), missed, cast=True)
+    state = module.state_dict()
+    used = {name: tensor for name, tensor in tensors.items() if name in state or not name.startswith(unused or "\0")}
+    optional = [name for name in state if name.endswith(may_miss or "\0")]
+    faults = layout_faults(layout_of(used), layout_of(state), optional, cast=True)
     if faults:
         raise WeightsError(f"{where} does not fit: " + "; ".join(faults) + ". Is it from another model?")
-    put_tensors(module, given)
+    put_tensors(module, used)
 
 
 def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a module values whose names and shapes were checked; an outline takes them for its own."""
-    wanted = module.state_dict()
-    placed: dict[int, nn.Parameter] = {}  # by the parameter before, which two names may share
+    """Copy tensors into a module. Their names and shapes must have been checked before.
+
+    Meta tensors of the module are replaced by new tensors.
+    """
+    state = module.state_dict()
+    placed: dict[int, nn.Parameter] = {}  # new parameters by the id of the old one, which two names may share
     with torch.no_grad():
         for name, tensor in tensors.items():
-            if wanted[name].is_meta:
-                _place_tensor(module, name, tensor.to(wanted[name].dtype), placed)
+            if state[name].is_meta:
+                _place_tensor(module, name, tensor.to(state[name].dtype), placed)
             else:
-                wanted[name].copy_(tensor)
+                state[name].copy_(tensor)
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and values, independent of their order and of the device."""
+    """SHA-256 over the names, dtypes, shapes and values of tensors, independent of their order and device."""
     return fingerprint_of({name: digest(tensor) for name, tensor in tensors.items()})
 
 
 def fingerprint_of(digests: Mapping[str, str]) -> str:
-    """As `fingerprint`, from the digest of each tensor."""
+    """Like `fingerprint`, from the `digest` of each tensor."""
     return hashlib.sha256("".join(f"{name} {digests[name]}\n" for name in sorted(digests)).encode()).hexdigest()
 
 
 def digest(tensor: Tensor) -> str:
-    """SHA-256 over dtype, shape and values, independent of the device."""
+    """SHA-256 over the dtype, shape and values of a tensor, independent of its device."""
     values = tensor.detach().cpu().contiguous()
-    found = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}\n".encode())
-    found.update(values.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+    sha256 = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}\n".encode())
+    sha256.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
 
 
 def _place_tensor(module: nn.Module, name: str, tensor: Tensor, placed: dict[int, nn.Parameter]) -> None:
-    """Put a tensor where an outline has none yet."""
-    # It may lie in a mapped file, which may change, and where sums are rounded otherwise: a file's tensors are not
-    # aligned as those that torch allocates.
+    """Replace a meta tensor of a module."""
+    # Copied, since the tensor may be in a memory-mapped file. Such a file may change, and its tensors are not aligned
+    # like those that torch allocates, which changes how sums are rounded.
     tensor = tensor.clone()
-    place, _, leaf = name.rpartition(".")
-    owner = module.get_submodule(place)
+    path, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(path)
     if leaf in owner._buffers:
         owner._buffers[leaf] = tensor
         return
-    before = owner._parameters[leaf]
-    assert before is not None
-    owner._parameters[leaf] = placed.setdefault(id(before), nn.Parameter(tensor, before.requires_grad))
+    parameter = owner._parameters[leaf]
+    assert parameter is not None
+    owner._parameters[leaf] = placed.setdefault(id(parameter), nn.Parameter(tensor, parameter.requires_grad))

@@ -1,4 +1,4 @@
-"""A `Recipe` in, its faults or its `Model` out. Checking builds with random weights and downloads nothing."""
+"""Checking of recipes, and building of their models. A check builds with random weights and downloads nothing."""
 
 from __future__ import annotations
 
@@ -29,15 +29,19 @@ from vczoo.registry.weights import is_weights_file
 
 __all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
 
-UNKNOWN = ("unknown",)  # what a label head knows before it is trained
+UNKNOWN = ("unknown",)  # labels of a label head before training
 
 
 def checked_recipe(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
-    """Read a recipe and check it, down to the contracts between its parts.
+    """Read a recipe and check it, including the contracts between its parts.
+
+    Args:
+        name: Name of a recipe, or path of a .yaml file.
+        overrides: Overrides of its settings, as for `vczoo.models.recipe.read_recipe`.
 
     Raises:
-        RecipeError: with every fault, of its settings and of its parts.
-        UnknownNameError, VczooError: as `vczoo.models.recipe.read_recipe`.
+        RecipeError: The recipe's settings or parts have faults. The message lists all of them.
+        UnknownNameError, VczooError: The recipe cannot be read, as for `vczoo.models.recipe.read_recipe`.
     """
     values = read_values(name, overrides)
     recipe, faults = Recipe.salvage(values)
@@ -55,21 +59,21 @@ def check(recipe: Recipe) -> None:
     """Check that a recipe can be built: names, options, weights, its start and the contracts between parts.
 
     Raises:
-        RecipeError: with every fault.
+        RecipeError: The recipe has faults. The message lists all of them.
     """
     faults: list[str] = []
-    ready = _prepare(recipe, faults, teacher_frames=True)
+    parts = _check_parts(recipe, faults, with_teacher=True)
     if recipe.start:
         faults += _start_faults(recipe)
     with torch.random.fork_rng(devices=[]):
-        model = _assemble(recipe, ready, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
-        if "freezing" in ready:
-            freezing: Freezing | None = run_check(faults, "freezing", lambda: ready["freezing"].make({}))
+        model = _assemble(recipe, parts, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
+        if "freezing" in parts:
+            freezing: Freezing | None = run_check(faults, "freezing", lambda: parts["freezing"].make({}))
             if freezing and model:
                 num_stages = len(model.backbone.stages())
                 run_check(faults, "freezing", lambda: freezing.multipliers(num_stages, 0))
-        if "teacher" in ready:
-            teacher: Backbone | None = _make_with_weights(ready, "teacher", {}, faults, ("teacher",))
+        if "teacher" in parts:
+            teacher: Backbone | None = _make_with_weights(parts, "teacher", {}, faults, ("teacher",))
             if teacher and model:
                 run_check(faults, "teacher", lambda: check_teacher(model, teacher.spec))
     if model:
@@ -89,72 +93,74 @@ def build(
     random: Collection[str] = (),
     stages: Collection[str] | None = None,
 ) -> Model:
-    """Build a recipe's model; the random state of the caller decides what is fresh in it.
+    """Build a recipe's model. Untrained parts are initialized from the caller's random state.
 
     Args:
-        num_speakers: of the training data, at least 1.
-        labels: of the training data, in the order of the logits.
-        random: whose pretrained weights are left out, since a run's are put in: backbone, vocoder.
-        stages: the keys of those whose pretrained weights are told by `Model.base`; None tells all.
+        recipe: The recipe. It must not have a `start`; `vczoo.runs.warm_start.build_initial_model` builds those.
+        num_speakers: Number of speakers in the training data, at least 1.
+        labels: Labels of the training data, in the order of the logits.
+        random: Parts that are built without their pretrained weights, because a run provides their tensors: `backbone`,
+            `vocoder`.
+        stages: Keys of the stages whose pretrained weights `Model.base` describes; None for all.
 
     Raises:
-        RecipeError: with every fault, or it has a `start`, whose tensors `vczoo.runs.warm_start.begin` puts in.
-        WeightsError: pretrained weights cannot be had or do not fit.
+        RecipeError: The recipe has faults, or a `start`. The message lists all faults.
+        WeightsError: Pretrained weights are unavailable or do not fit.
     """
     if recipe.start:
         raise RecipeError(
-            recipe.name, [f"start: {recipe.start!r} has no place here: a run that is loaded holds its tensors itself"]
+            recipe.name, [f"start: {recipe.start!r} is not allowed here, because a run contains its tensors; remove it"]
         )
     faults: list[str] = []
-    ready = _prepare(recipe, faults, random)
+    parts = _check_parts(recipe, faults, random)
     if faults:
         raise RecipeError(recipe.name, faults)
-    known = {"num_speakers": num_speakers, "labels": tuple(labels) or UNKNOWN}
-    model = _assemble(recipe, ready, known, faults, random)
+    data_context = {"num_speakers": num_speakers, "labels": tuple(labels) or UNKNOWN}
+    model = _assemble(recipe, parts, data_context, faults, random)
     if model is None or faults:
         raise RecipeError(recipe.name, faults)
-    pretrained = tuple(place for place in _with_base(ready) if place not in random)
-    own = model.tensors() if pretrained else {}
+    pretrained = tuple(place for place in _pretrained(parts) if place not in random)
+    tensors = model.tensors() if pretrained else {}
     model.base = {
         name: digest(tensor)
-        for name, tensor in own.items()
+        for name, tensor in tensors.items()
         if name.startswith(pretrained) and not tensor.is_meta and (stages is None or stage_of(name) in stages)
     }
     return model
 
 
 def pretrained_places(recipe: Recipe) -> list[str]:
-    """Which of backbone and vocoder start from weights that somebody else could have.
+    """Return which of backbone and vocoder start from pretrained weights that a run need not contain.
 
     Raises:
-        RecipeError: with every fault of their names and options.
+        RecipeError: Names or options of the parts have faults. The message lists all of them.
     """
     faults: list[str] = []
-    ready = _prepare(recipe, faults, ("backbone", "vocoder"))
+    parts = _check_parts(recipe, faults, ("backbone", "vocoder"))
     if faults:
         raise RecipeError(recipe.name, faults)
-    return _with_base(ready)
+    return _pretrained(parts)
 
 
-def _with_base(ready: Mapping[str, CheckedPart]) -> list[str]:
-    """As `pretrained_places`; a vocoder's file is of this machine, a run keeps it."""
-    found = []
+def _pretrained(parts: Mapping[str, CheckedPart]) -> list[str]:
+    """As `pretrained_places`. Runs contain a vocoder that was loaded from a local file, so it does not count."""
+    places = []
     for place in ("backbone", "vocoder"):
-        weights = str(ready[place].options.get("weights", "random")) if place in ready else "random"
+        weights = str(parts[place].options.get("weights", "random")) if place in parts else "random"
         if weights != "random" and not (place == "vocoder" and is_weights_file(weights)):
-            found.append(place)
-    return found
+            places.append(place)
+    return places
 
 
 def build_freezing(recipe: Recipe) -> Freezing:
     """Build a recipe's freezing strategy.
 
     Raises:
-        RecipeError: with every fault of it.
+        RecipeError: The strategy has faults. The message lists all of them.
     """
     faults: list[str] = []
-    ready = check_part(faults, "freezing", "freezing", recipe.freezing)
-    freezing: Freezing | None = run_check(faults, "freezing", lambda: ready.make({})) if ready else None
+    part = check_part(faults, "freezing", "freezing", recipe.freezing)
+    freezing: Freezing | None = run_check(faults, "freezing", lambda: part.make({})) if part else None
     if freezing is None:
         raise RecipeError(recipe.name, faults)
     return freezing
@@ -165,14 +171,16 @@ def _start_faults(recipe: Recipe) -> list[str]:
     run_check(faults, "start", lambda: find_start(recipe.start))
     weights = str(recipe.backbone.options.get("weights", ""))
     if is_weights_file(weights):
-        faults.append(f"backbone.weights: {weights} and start {recipe.start!r} both give the backbone; leave one out")
+        faults.append(
+            f"backbone.weights: {weights} and start {recipe.start!r} both set the backbone's weights; remove one"
+        )
     return faults
 
 
-def _prepare(
-    recipe: Recipe, faults: list[str], random: Collection[str] = (), *, teacher_frames: bool = False
+def _check_parts(
+    recipe: Recipe, faults: list[str], random: Collection[str] = (), *, with_teacher: bool = False
 ) -> dict[str, CheckedPart]:
-    """Every part of a recipe whose name and options hold, by its place in the recipe; `taught`, its teacher, too."""
+    """Check the name and options of each part, and return the valid parts by their key in the recipe."""
     places: list[tuple[str, Kind, Part]] = [
         ("backbone", "backbone", recipe.backbone),
         ("freezing", "freezing", recipe.freezing),
@@ -180,55 +188,60 @@ def _prepare(
     ]
     if recipe.vocoder:
         places.append(("vocoder", "vocoder", recipe.vocoder))
-    if recipe.teacher and teacher_frames:
+    if recipe.teacher and with_teacher:
         places.append(("teacher", "backbone", recipe.teacher))
-    found = {
+    checked = {
         place: check_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
     }
-    for name, fault in need_faults(recipe.to_plain() | ({} if teacher_frames else {"teacher": None})).items():
-        if not any(name in said for said in faults):  # a part's fault may have named its plugin
+    for name, fault in need_faults(recipe.to_plain() | ({} if with_teacher else {"teacher": None})).items():
+        if not any(name in reported for reported in faults):  # a part's fault may already name the plugin
             faults.append(fault)
-    return {place: ready for place, ready in found.items() if ready}
+    return {place: part for place, part in checked.items() if part}
 
 
 def _assemble(
     recipe: Recipe,
-    ready: Mapping[str, CheckedPart],
-    known: Mapping[str, Any],
+    parts: Mapping[str, CheckedPart],
+    data_context: Mapping[str, Any],
     faults: list[str],
     random: Collection[str],
 ) -> Model | None:
-    """Build what is ready, part after part, each in the context of what is known of the data and of those before it."""
-    parts: dict[str, Any] = {}
-    context = dict(known)
-    if "vocoder" in ready:
-        vocoder: Vocoder | None = _make_with_weights(ready, "vocoder", context, faults, random)
-        parts["vocoder"] = vocoder
+    """Build the checked parts one by one. The context of each is the data's, extended by the parts built before it.
+
+    Return None if a part cannot be built.
+    """
+    built: dict[str, Any] = {}
+    context = dict(data_context)
+    if "vocoder" in parts:
+        vocoder: Vocoder | None = _make_with_weights(parts, "vocoder", context, faults, random)
+        built["vocoder"] = vocoder
         context["acoustic"] = vocoder.accepts if vocoder else None
-    if "backbone" in ready:
-        backbone: Backbone | None = _make_with_weights(ready, "backbone", context, faults, random)
-        parts["backbone"] = backbone
+    if "backbone" in parts:
+        backbone: Backbone | None = _make_with_weights(parts, "backbone", context, faults, random)
+        built["backbone"] = backbone
         context["frames"] = backbone.spec if backbone else None
-    if parts.get("backbone") and parts.get("vocoder"):
-        run_check(faults, "vocoder", lambda: _check_vocoder(recipe, parts["backbone"], parts["vocoder"]))
+    if built.get("backbone") and built.get("vocoder"):
+        run_check(faults, "vocoder", lambda: _check_vocoder(recipe, built["backbone"], built["vocoder"]))
     heads: dict[str, Head] = {}
-    lost = False  # whether a head before could not be made, which may have been the speaker head
-    broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not parts.get(name)]
-    if not broken:  # heads stand on both: their faults would only repeat what is said already
-        taken = nn.ModuleDict()
+    incomplete = False  # whether an earlier head, perhaps the speaker head, could not be built
+    broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not built.get(name)]
+    if not broken:  # heads depend on both, so their faults would only repeat those of a broken part
+        empty_module = nn.ModuleDict()
         for name in recipe.heads:
-            if hasattr(taken, name):
-                faults.append(f"heads.{name}: torch's modules have a {name!r} of their own; give the head another name")
+            if hasattr(empty_module, name):
+                faults.append(
+                    f"heads.{name}: torch modules already have an attribute {name!r}; give the head another name"
+                )
                 continue
-            found = ready.get(f"heads.{name}")
-            if found is None or (lost and found.asks_for("embedding_width") and "embedding_width" not in context):
-                lost = True  # its fault is said, or follows from that of the speaker head
+            part = parts.get(f"heads.{name}")
+            if part is None or (incomplete and part.asks_for("embedding_width") and "embedding_width" not in context):
+                incomplete = True  # its fault is reported already, or follows from that of the speaker head
                 continue
-            read = context
+            head_context = context
             if recipe.heads[name].reads == "acoustic":
-                read = context | {"frames": _as_frames(context.get("acoustic"))}
-            head = run_check(faults, f"heads.{name}", partial(_read_rightly, found, read, recipe.heads[name]))
-            lost = lost or head is None
+                head_context = context | {"frames": _as_frames(context.get("acoustic"))}
+            head = run_check(faults, f"heads.{name}", partial(_make_head, part, head_context, recipe.heads[name]))
+            incomplete = incomplete or head is None
             if head is not None:
                 heads[name] = head
                 if isinstance(head, SpeakerHead):
@@ -236,41 +249,44 @@ def _assemble(
     if len(heads) < len(recipe.heads) or broken:
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}
-    by_mels = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
+    acoustic_heads = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
     reversals = {name: head.reverse for name, head in recipe.heads.items()}
-    return Model(parts["backbone"], heads, shares, parts.get("vocoder"), by_mels, reversals)
+    return Model(built["backbone"], heads, shares, built.get("vocoder"), acoustic_heads, reversals)
 
 
 def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:
-    """The mels of a vocoder as frames; None where there are none."""
+    """Frame format of a vocoder's mels; None if the vocoder does not read mels."""
     if not isinstance(acoustic, MelSpec):
         return None
     return FrameSpec(acoustic.sample_rate_hz, acoustic.hop_length, acoustic.num_mels)
 
 
-def _read_rightly(ready: CheckedPart, context: Mapping[str, Any], part: HeadPart) -> Head:
-    """Make a head that reads what it can."""
+def _make_head(checked: CheckedPart, context: Mapping[str, Any], part: HeadPart) -> Head:
+    """Build a head, and check that its kind allows its `reads` and `reverse`."""
     if part.reads == "acoustic" and context["frames"] is None:
-        raise ContractError(
-            "reads: acoustic is of a recipe whose vocoder reads mels; leave it out, or give it such a one"
-        )
+        raise ContractError("reads: acoustic needs a vocoder that reads mels; remove reads, or choose such a vocoder")
     if part.reads == "acoustic" and part.reverse:
-        raise ContractError("reverse is of heads that read content, and this one reads mels; leave one of both out")
-    head: Head = ready.make(context)
+        raise ContractError(
+            "reverse is only for heads that read content, but this one reads mels; remove reverse or reads"
+        )
+    head: Head = checked.make(context)
     if part.reverse and isinstance(head, VoiceHead):
-        raise ContractError(f"reverse is of heads that say what content must forget; {part.use} is to be heard")
+        raise ContractError(
+            "reverse (gradient reversal) is only for speaker, label, text and frame heads; "
+            f"{part.use} is a voice head. Remove reverse"
+        )
     if part.reads == "acoustic" and not isinstance(head, SpeakerHead):
-        raise ContractError(f"reads: acoustic is for heads that tell speakers apart; {part.use} reads content")
+        raise ContractError(f"reads: acoustic is only for speaker heads; {part.use} reads content. Remove reads")
     return head
 
 
 def _make_with_weights(
-    ready: Mapping[str, CheckedPart], place: str, context: Mapping[str, Any], faults: list[str], random: Collection[str]
+    parts: Mapping[str, CheckedPart], place: str, context: Mapping[str, Any], faults: list[str], random: Collection[str]
 ) -> Any:
-    part = ready[place]
+    part = parts[place]
     if place in random and "weights" in part.options:
         part = CheckedPart(part.entry, part.factory, part.options | {"weights": "random"})
-    passing = () if place in random else (WeightsError,)  # a download that fails is no fault of the recipe
+    passing = () if place in random else (WeightsError,)  # a failed download is not a fault of the recipe
     return run_check(faults, place, lambda: part.make(context), passing)
 
 

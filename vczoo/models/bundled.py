@@ -1,6 +1,6 @@
-"""A recipe's `start` in; the folder of the run that it names, inside this package or anywhere else, out. No torch here.
+"""Bundled runs, and resolution of a recipe's `start` to a run folder. This module does not import torch.
 
-A run inside the package is an ordinary run folder, `vczoo/assets/<name>/`: it is loaded offline.
+A bundled run is an ordinary run folder inside the package, `vczoo/assets/<name>/`, so loading it needs no network.
 """
 
 from __future__ import annotations
@@ -15,37 +15,38 @@ __all__ = ["CONFIG", "embedded_names", "embedded_runs", "find_start"]
 
 
 def embedded_runs() -> Path:
-    """The folder that holds the runs inside the package, each in a folder of its name."""
+    """Folder of the bundled runs, each in a subfolder of its name."""
     return Path(__file__).parents[1] / "assets"
 
 
 def embedded_names() -> list[str]:
-    """The names of the runs inside the package."""
+    """Names of the bundled runs, sorted."""
     return sorted(path.parent.name for path in embedded_runs().glob(f"*/{CONFIG}"))
 
 
 def find_start(start: str) -> Path:
-    """The folder of a run: of one inside the package by its name, of any other by its path.
+    """Resolve a recipe's `start` to a run folder.
 
     Args:
-        start: a name; or a path, which has a slash in it or begins with a dot or ~, and is relative to where one is.
+        start: Name of a bundled run, or path of a run folder. A path contains a slash or begins with a dot or ~, and is
+            relative to the working directory.
 
     Raises:
-        UnknownNameError: no run inside the package has the name.
-        RunError: no run is at the path.
+        UnknownNameError: There is no bundled run of that name.
+        RunError: There is no run at the path.
     """
     if not _is_path(start):
         names = embedded_names()
         if start in names:
             return embedded_runs() / start
         raise UnknownNameError(
-            f"no run inside vczoo is called {start!r}{nearest(start, names)} There are: {', '.join(names) or 'none'}. "
-            f"A folder is named with a slash: ./{start}"
+            f"no bundled run is called {start!r}{nearest(start, names)} There are: {', '.join(names) or 'none'}. "
+            f"For a run folder, write a path with a slash: ./{start}"
         )
     path = os.path.expanduser(start)
-    if not os.path.isfile(os.path.join(path, CONFIG)):  # Path raises where a name is too long to be one
+    if not os.path.isfile(os.path.join(path, CONFIG)):  # not Path.is_file, which raises for names that are too long
         raise RunError(
-            f"{path}: no run is here ({CONFIG} is missing). A run is what `vczoo train` makes; check the path (it is "
+            f"{path}: no run is here ({CONFIG} is missing). `vczoo train` creates runs; check the path (it is "
             f"relative to {Path.cwd()})"
         )
     return Path(path)

@@ -1,8 +1,8 @@
-"""A model without its weights: what is built inside of `outlined` has every parameter's name, type and shape, and
-takes no memory for them.
+"""Meta initialization: modules built without memory for their weights.
 
-What a factory would fill with random values, or leave empty, is on torch's meta device; constants such as windows and
-filters are real. `vczoo.io.tensors.load_strictly` puts tensors in the place of what is on the meta device.
+Inside `init_on_meta`, tensors that a factory fills with random values or leaves uninitialized are on torch's meta
+device, with their names, types and shapes. Constants such as windows and filters are real.
+`vczoo.io.tensors.load_strictly` replaces the tensors on the meta device with loaded ones.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from vczoo.errors import ContractError
 
 __all__ = ["init_on_meta", "meta_tensors"]
 
-MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have some 2,000
-MOST_CONSTANTS = 2**26  # elements, all together; those of the zoo have at most 2**23
+MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have about 2,000
+MOST_CONSTANTS = 2**26  # elements of all constants together; models of the zoo have at most 2**23
 UNFILLED = {
     torch.empty,
     torch.empty_like,
@@ -33,7 +33,7 @@ UNFILLED = {
     torch.randn_like,
     torch.Tensor.new_empty,
 }
-# By name: transformers puts functions of its own in the place of torch.nn.init's.
+# By name, because transformers replaces the functions of torch.nn.init with its own.
 FILLS = {
     *("constant_", "fill_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "trunc_normal_"),
     *("uniform_", "xavier_normal_", "xavier_uniform_", "zero_", "zeros_"),
@@ -55,34 +55,33 @@ CONSTANT = {
 
 @contextmanager
 def init_on_meta() -> Iterator[None]:
-    """While it lasts, modules that this thread makes are outlines.
+    """Context manager in which the modules that this thread builds have their weights on the meta device.
 
     Raises:
-        ContractError: from what is made inside: it has more parts, or more constants, than any model should, or a
-            tensor of impossible size.
+        ContractError: A module built inside has too many parts or too many constants, or a tensor of impossible size.
     """
     count, thread = 0, threading.get_ident()
 
-    def tally(*_: Any) -> None:
+    def count_part(*_: Any) -> None:
         nonlocal count
-        if threading.get_ident() != thread:  # the hooks are of all threads
+        if threading.get_ident() != thread:  # the hooks are global
             return
         count += 1
         if count > MOST_PARTS:
-            raise ContractError(f"it has more than {MOST_PARTS} parameters and modules; make its options smaller")
+            raise ContractError(f"it has more than {MOST_PARTS} parameters and modules; choose smaller options")
 
     with ExitStack() as stack:
         for hook in (
-            hooks.register_module_parameter_registration_hook(tally),
-            hooks.register_module_module_registration_hook(tally),
+            hooks.register_module_parameter_registration_hook(count_part),
+            hooks.register_module_module_registration_hook(count_part),
         ):
             stack.callback(hook.remove)
-        stack.enter_context(_Outline())
+        stack.enter_context(_MetaMode())
         yield
 
 
-class _Outline(TorchFunctionMode):
-    """Sends unfilled tensors to the meta device, and refuses constants that are too large."""
+class _MetaMode(TorchFunctionMode):
+    """Creates uninitialized and random tensors on the meta device, and refuses constants that are too large."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,34 +92,34 @@ class _Outline(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in FILLS:
-            filled = args[0] if args else kwargs.get("tensor")
-            if isinstance(filled, Tensor) and filled.is_meta:  # torch would work out in Python what becomes of nothing
-                return filled
+            target = args[0] if args else kwargs.get("tensor")
+            if isinstance(target, Tensor) and target.is_meta:  # skipped, since torch simulates the fill in slow Python
+                return target
         if func not in UNFILLED and func not in CONSTANT:
             return func(*args, **kwargs)
         try:
             if func in UNFILLED:
-                outline = func(*args, **{**kwargs, "device": "meta"})
-                if outline.numel() or kwargs.get("device") is None:
-                    return outline
-                # torch.load begins each tensor as an empty one on its device, which it then gives what the file holds.
+                tensor = func(*args, **{**kwargs, "device": "meta"})
+                if tensor.numel() or kwargs.get("device") is None:
+                    return tensor
+                # torch.load creates each tensor empty on its device, and then fills it from the file.
                 return func(*args, **kwargs)
             count = _count(func, args, kwargs)
-        except (RuntimeError, OverflowError, TypeError) as error:  # of sizes that are no 64-bit numbers, or negative
+        except (RuntimeError, OverflowError, TypeError) as error:  # sizes that are negative or exceed 64 bits
             raise ContractError(f"it needs a tensor of impossible size: {_first_line(error)}") from error
         if self.constants + count > MOST_CONSTANTS:
             raise ContractError(
-                f"it needs constants of {self.constants + count} values, at most {MOST_CONSTANTS} are made; "
-                "make its options smaller"
+                f"it needs constants of {self.constants + count} values, but at most {MOST_CONSTANTS} are allowed; "
+                "choose smaller options"
             )
-        made = func(*args, **kwargs)
-        self.constants += 0 if made.is_meta else count
-        return made
+        constant = func(*args, **kwargs)
+        self.constants += 0 if constant.is_meta else count
+        return constant
 
 
 def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """The elements of what a function of `CONSTANT` would make."""
-    if func is torch.hann_window:  # whose outline torch works out in Python, in 2 ms
+    """Number of elements of the tensor that a function of `CONSTANT` would create."""
+    if func is torch.hann_window:  # its meta version runs in slow Python, 2 ms a call
         return int(args[0] if args else kwargs["window_length"])
     return int(func(*args, **{**kwargs, "device": "meta"}).numel())
 
@@ -130,7 +129,7 @@ def _first_line(error: Exception) -> str:
 
 
 def meta_tensors(module: nn.Module) -> list[str]:
-    """The names of parameters and buffers that are still on the meta device."""
+    """Names of the parameters and buffers of a module that are still on the meta device."""
     return [
         name
         for tensors in (module.named_parameters(), module.named_buffers())

@@ -1,4 +1,4 @@
-"""`Model`: backbone, heads and vocoder in a line. Waveforms in; losses, embeddings, voices and waveforms out."""
+"""`Model`: a backbone, its heads and a vocoder, with their losses, embeddings, enrollment and conversion."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ _TASKS: dict[Task, type[Head]] = {
 
 
 class Model(nn.Module):
-    """The parts of a recipe, built.
+    """Model built from the parts of a recipe.
 
     Args:
-        backbone: turns a waveform into frames.
-        heads: by name, in the recipe's order.
-        shares: each head's weight in the loss.
-        vocoder: turns acoustic frames into a waveform; None for a recipe that only recognises.
-        acoustic_heads: names of the speaker heads that read mels, as the vocoder does, in place of content.
-        reversals: by the head's name, what its gradient is multiplied by and turned round on its way to the backbone.
+        backbone: Backbone that turns a waveform into content frames.
+        heads: Heads by name, in the recipe's order.
+        shares: Weight of each head's loss in the total loss, by head name.
+        vocoder: Vocoder that turns acoustic frames into a waveform; None for a recipe that only recognizes.
+        acoustic_heads: Names of the speaker heads that read the vocoder's mels instead of content.
+        reversals: Strength of the gradient reversal between a head and the backbone, by head name.
 
     Attributes:
-        base: digest of each tensor as pretrained weights made it, by its name in `tensors`; empty for random weights.
+        base: Digest of each tensor that pretrained weights filled, by its name in `tensors`. Empty for random weights.
     """
 
     def __init__(
@@ -79,22 +79,22 @@ class Model(nn.Module):
 
     @property
     def sample_rate_hz(self) -> int:
-        """Rate of the waveforms that it reads and makes: the vocoder's, and the backbone's where there is none."""
+        """Sample rate in Hz of input and output: that of the vocoder or, without a vocoder, of the backbone."""
         return (self.vocoder.accepts if self.vocoder else self.backbone.spec).sample_rate_hz
 
     @property
     def reads_mels(self) -> bool:
-        """Whether a head reads mels, in training or to know a voice."""
+        """Whether a head reads mels, in training or enrollment."""
         return bool(self.voice_heads or self.acoustic_heads)
 
     @property
     def speakers_by_mels(self) -> bool:
-        """Whether a voice is known by its mels, not by content: what the first speaker head reads."""
+        """Whether the first speaker head, which embeds the voices, reads mels instead of content."""
         return next(iter(self.speaker_heads), "") in self.acoustic_heads
 
     @property
     def speaker_heads(self) -> dict[str, SpeakerHead]:
-        """Speaker heads by name; the first one's embedding is what voice heads are conditioned on."""
+        """Speaker heads by name. Voice heads are conditioned on the embedding of the first."""
         return {name: head for name, head in self.heads.items() if isinstance(head, SpeakerHead)}
 
     @property
@@ -109,45 +109,45 @@ class Model(nn.Module):
 
     @property
     def label_heads(self) -> dict[str, LabelHead]:
-        """Label heads by name; all of them know the same labels."""
+        """Label heads by name. All of them have the same labels."""
         return {name: head for name, head in self.heads.items() if isinstance(head, LabelHead)}
 
     @property
     def frame_heads(self) -> dict[str, FrameHead]:
-        """Heads that learn from a teacher, by name."""
+        """Frame heads, which learn from a teacher, by name."""
         return {name: head for name, head in self.heads.items() if isinstance(head, FrameHead)}
 
     @property
     def tasks(self) -> dict[str, Task]:
-        """What each head is for."""
+        """Task of each head, by head name."""
         return {
             name: next(task for task, kind in _TASKS.items() if isinstance(head, kind))
             for name, head in self.heads.items()
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that a run can hold: `backbone.<stage>.<name>`, `heads.<head>.<name>` and `vocoder.<name>`."""
+        """All tensors of the model by name: `backbone.<stage>.<name>`, `heads.<head>.<name>` and `vocoder.<name>`."""
         named = {
             f"backbone.{stage.name}.{name}": tensor
             for stage in self.backbone.stages()
             for name, tensor in stage.module.state_dict().items()
         }
         named |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}
-        own = self.vocoder.state_dict() if self.vocoder else {}
-        return named | {f"vocoder.{name}": tensor for name, tensor in own.items()}
+        vocoder = self.vocoder.state_dict() if self.vocoder else {}
+        return named | {f"vocoder.{name}": tensor for name, tensor in vocoder.items()}
 
     def content(self, wave: Waveform) -> Frames:
-        """The recording as the backbone hears it, at the backbone's own rate: (B, T, C)."""
+        """Encode recordings with the backbone: content frames (B, T, C), at the backbone's frame rate."""
         frames: Frames = self.backbone(wave.resample(self.backbone.spec.sample_rate_hz))
         return frames
 
     def acoustic(self, wave: Waveform) -> Frames:
-        """The recording as the vocoder reads it: mel frames under its spec, or the backbone's own frames."""
+        """Compute acoustic frames, the vocoder's input: mels of its spec, or the backbone's content frames."""
         frames: Frames = self.acoustic_mel(wave) if self.acoustic_mel else self.content(wave)
         return frames
 
     def pitch(self, wave: Waveform) -> Frames:
-        """Pitch frames at the rate of the acoustic frames: (B, T', 2)."""
+        """Track pitch at the rate of the acoustic frames: (B, T', 2), see `pitch_frames`."""
         return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec)
 
     def loss(
@@ -163,109 +163,129 @@ class Model(nn.Module):
         labels: Tensor | None = None,
         teacher_frames: Frames | None = None,
     ) -> Loss:
-        """The weighted sum of the heads' losses, and `<head>.<figure>` for each.
+        """Compute the weighted sum of the heads' losses, and each head's figures as `<head>.<figure>`.
 
         Args:
-            content: (B, T, C), what `content` gives for excerpts.
-            speakers: (B,) indices of who speaks; the speaker heads are passed over where one is -1, a stranger's.
-            pitch, target: what `pitch` and `acoustic` give for them; None where no voice head trains.
-            reference: (B, T'', C), other excerpts by the same speakers, which a voice is heard in: content, or mels
-                where the speaker head reads those; None where there are none but these.
-            strangers: whether a speaker is -1; None looks, which on a GPU has to be waited for.
-            texts: what is said in each item, for text heads.
-            labels: (B,) indices of each item's label, for label heads.
-            taught: (B, T, C'), what the teacher hears in them, for heads of frames.
+            content: Content frames of the segments, (B, T, C).
+            speakers: Index of each item's speaker, (B,); -1 for speakers outside the training set. If any is -1, the
+                speaker heads are skipped.
+            pitch: Pitch frames of the segments, (B, T', 2); None if no voice head trains.
+            target: Acoustic frames of the segments, (B, T', acoustic channels); None if no head reads them.
+            reference: Other segments by the same speakers, (B, T'', C), from which the voices are embedded: content, or
+                mels if the speaker head reads mels. None takes the voices from the segments themselves.
+            has_unknown_speakers: Whether any of `speakers` is -1. None checks, which has to wait for a GPU.
+            texts: Transcript of each item, for text heads.
+            labels: Index of each item's label, (B,), for label heads.
+            teacher_frames: The teacher's frames of the segments, (B, T, teacher channels), for frame heads.
         """
         if has_unknown_speakers is None:
             has_unknown_speakers = bool((speakers < 0).any())
         total = content.values.new_zeros(())
         metrics: dict[str, Tensor] = {}
-        own = target if self.speakers_by_mels else content
+        segments = target if self.speakers_by_mels else content
         embedding = self._speakers_embedding(
-            own if reference is None else reference, speakers, elsewhere=reference is not None
+            segments if reference is None else reference, speakers, with_gradient=reference is not None
         )
         for name, head in self.heads.items():
             loss: Loss | None = None
-            read = target if name in self.acoustic_heads else content
-            if read is not None and name in self.reversals:
-                read = read.with_values(GradientReversal.apply(read.values, self.reversals[name]))  # type: ignore[no-untyped-call]
+            frames = target if name in self.acoustic_heads else content
+            if frames is not None and name in self.reversals:
+                frames = frames.with_values(GradientReversal.apply(frames.values, self.reversals[name]))  # type: ignore[no-untyped-call]
             if isinstance(head, VoiceHead) and pitch is not None and target is not None:
                 loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
-            elif read is None:
+            elif frames is None:
                 continue
             elif isinstance(head, SpeakerHead) and not has_unknown_speakers:
-                loss = head.loss(read, speakers)
+                loss = head.loss(frames, speakers)
             elif isinstance(head, TextHead) and texts:
-                loss = head.loss(read, texts)
+                loss = head.loss(frames, texts)
             elif isinstance(head, LabelHead) and labels is not None:
-                loss = head.loss(read, labels)
+                loss = head.loss(frames, labels)
             elif isinstance(head, FrameHead) and teacher_frames is not None:
-                loss = head.loss(read, teacher_frames)
+                loss = head.loss(frames, teacher_frames)
             if loss is not None:
                 total = total + self.loss_weights[name] * loss.value
                 metrics[f"{name}.loss"] = loss.value.detach()
                 metrics |= {f"{name}.{figure}": value for figure, value in loss.metrics.items()}
         return Loss(total, metrics)
 
-    def _speakers_embedding(self, heard: Frames | None, speakers: Tensor, *, elsewhere: bool) -> Tensor | None:
-        """Each item's speaker, as the mean embedding of that speaker's items in the batch: (B, E).
+    def _speakers_embedding(self, frames: Frames | None, speakers: Tensor, *, with_gradient: bool) -> Tensor | None:
+        """Embed each item's speaker, as the mean over that speaker's items in the batch: (B, E).
 
-        A voice is the mean over its recordings, too; an item's own embedding would tell what is said in it. So the
-        voice heads' losses reach the speaker head only where it hears the speakers elsewhere.
+        An enrolled voice is a mean over recordings, too, and an item's own embedding would leak its content. For the
+        same reason, the voice heads' losses reach the speaker head only if `frames` are not of the segments themselves.
         """
-        if not self.voice_heads or not self.speaker_heads or heard is None:
+        if not self.voice_heads or not self.speaker_heads or frames is None:
             return None
         head = next(iter(self.speaker_heads.values()))
-        with torch.set_grad_enabled(elsewhere and torch.is_grad_enabled()):
-            # Dropout would make the voice differ from what enrolment gives.
+        with torch.set_grad_enabled(with_gradient and torch.is_grad_enabled()):
+            # With dropout, the voice would differ from the one that `enroll` computes.
             training = head.training
-            embedding = head.eval().embed(heard)
+            embedding = head.eval().embed(frames)
             head.train(training)
             same = (speakers[:, None] == speakers[None]).to(embedding.dtype)
             return F.normalize(same @ embedding, dim=1)
 
     def answers(self, content: Frames, texts: Sequence[str], labels: Tensor | None) -> list[Answer]:
-        """What text and label heads say of utterances, beside what is right, as `loss` is told it."""
-        found: list[Answer] = []
+        """Predict texts and labels with the text and label heads.
+
+        Args:
+            content: Content frames of the utterances, (B, T, C).
+            texts: Transcript of each utterance. If it is empty, the text heads are skipped.
+            labels: Index of each utterance's label, (B,). If it is None, the label heads are skipped.
+
+        Returns:
+            The predictions with their references, head by head.
+        """
+        answers: list[Answer] = []
         for name, text_head in self.text_heads.items() if texts else ():
-            given = text_head.transcribe(content)
-            found += [Answer(name, "text", text_head.spell(r), g) for r, g in zip(texts, given, strict=True)]
+            transcripts = text_head.transcribe(content)
+            answers += [
+                Answer(name, "text", text_head.spell(text), transcript)
+                for text, transcript in zip(texts, transcripts, strict=True)
+            ]
         for name, head in self.label_heads.items() if labels is not None else ():
             assert labels is not None
             pairs = zip(labels.tolist(), head.logits(content).argmax(dim=1).tolist(), strict=True)
-            found += [Answer(name, "label", head.labels[right], head.labels[guess]) for right, guess in pairs]
-        return found
+            answers += [Answer(name, "label", head.labels[right], head.labels[guess]) for right, guess in pairs]
+        return answers
 
     @torch.inference_mode()
     def embed(self, wave: Waveform) -> dict[str, Tensor]:
-        """Each speaker head's embedding of each item: (B, E) by head name; of a long one, the mean over its parts."""
-        found: dict[str, list[Tensor]] = {name: [] for name in self.speaker_heads}
+        """Embed each item with each speaker head: (B, E) by head name. A long item gets the mean over its parts."""
+        embeddings: dict[str, list[Tensor]] = {name: [] for name in self.speaker_heads}
         for index in range(len(wave)):
             parts = list(wave[index].parts())
             for name, head in self.speaker_heads.items():
-                hear = self.acoustic if name in self.acoustic_heads else self.content
-                found[name].append(_mean_embedding(head, [hear(part) for part in parts]))
-        return {name: torch.stack(items) for name, items in found.items()}
+                encode = self.acoustic if name in self.acoustic_heads else self.content
+                embeddings[name].append(_mean_embedding(head, [encode(part) for part in parts]))
+        return {name: torch.stack(items) for name, items in embeddings.items()}
 
     @torch.inference_mode()
     def logits(self, wave: Waveform) -> Tensor:
-        """The first speaker head's logits: (B, num_speakers)."""
-        hear = self.acoustic if self.speakers_by_mels else self.content
-        logits: Tensor = next(iter(self.speaker_heads.values())).logits(hear(wave))
+        """Logits of the first speaker head: (B, num_speakers)."""
+        encode = self.acoustic if self.speakers_by_mels else self.content
+        logits: Tensor = next(iter(self.speaker_heads.values())).logits(encode(wave))
         return logits
 
     @torch.inference_mode()
     def enroll(self, waves: Sequence[Waveform]) -> dict[str, Tensor]:
-        """What the heads keep of a voice, from its recordings: `<head>.<tensor>`, and `pitch` (mean log-Hz).
+        """Compute the tensors of a voice from its recordings.
 
-        A recording of more than half a minute is heard in parts of equal duration, and all parts one by one: with
-        their number memory grows by their frames alone, which the heads read together.
+        Recordings of more than 30 s are split into parts of equal duration. Parts are encoded one by one and the heads
+        then read them together, so memory grows only by the frames of each part.
+
+        Args:
+            waves: Recordings of the speaker, at least one.
+
+        Returns:
+            The heads' tensors as `<head>.<tensor>` and, with a voice head, `pitch` (mean log-Hz, (1,)).
 
         Raises:
-            VoiceError: there is no recording.
+            VoiceError: There is no recording.
         """
         if not waves:
-            raise VoiceError("a voice is enrolled from at least one recording, got none")
+            raise VoiceError("enrolling a voice needs at least one recording, got none")
         parts = [part for wave in waves for part in wave.parts()]
         return self.voice_of(
             [self.content(part) for part in parts],
@@ -277,20 +297,23 @@ class Model(nn.Module):
     def voice_of(
         self, contents: Sequence[Frames], acoustics: Sequence[Frames], pitches: Sequence[Frames]
     ) -> dict[str, Tensor]:
-        """As `enroll`, from what `content`, `acoustic` and `pitch` give for each recording or part of one.
+        """Compute the tensors of a voice, as `enroll` does, from the frames of its recordings or their parts.
 
-        Acoustic frames are read by voice heads and speaker heads of mels, pitch by voice heads.
+        Args:
+            contents: Content frames.
+            acoustics: Acoustic frames, for voice heads and for speaker heads that read mels; empty without these.
+            pitches: Pitch frames, for voice heads; empty without these.
         """
-        kept: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for name, speaker_head in self.speaker_heads.items():
-            read = acoustics if name in self.acoustic_heads else contents
-            kept[f"{name}.embedding"] = _mean_embedding(speaker_head, read)
+            frames = acoustics if name in self.acoustic_heads else contents
+            tensors[f"{name}.embedding"] = _mean_embedding(speaker_head, frames)
         if self.voice_heads:
-            kept["pitch"] = mean_log_hz(Frames.batch(pitches))
+            tensors["pitch"] = mean_log_hz(Frames.batch(pitches))
             content, acoustic = Frames.batch(contents), Frames.batch(acoustics)
             for name, voice_head in self.voice_heads.items():
-                kept |= {f"{name}.{key}": value for key, value in voice_head.enroll(content, acoustic).items()}
-        return {name: value.float().cpu().contiguous() for name, value in kept.items()}
+                tensors |= {f"{name}.{key}": value for key, value in voice_head.enroll(content, acoustic).items()}
+        return {name: value.float().cpu().contiguous() for name, value in tensors.items()}
 
     @torch.inference_mode()
     def convert(
@@ -302,16 +325,17 @@ class Model(nn.Module):
         content: Frames | None = None,
         pitch: Frames | None = None,
     ) -> Waveform:
-        """Say what a recording says in a voice: (1, S) -> (1, S).
+        """Convert a recording to a voice: (1, S) -> (1, S).
 
         Args:
-            wave: one recording at `sample_rate_hz`.
-            voices: what `enroll` gave; or several of them, each with its share of the voice that is made.
-            semitones: how far pitch is moved; None moves its mean to the voice's.
-            content, pitch: what `content` and `pitch` gave for it, where they are known.
+            wave: One recording at `sample_rate_hz`.
+            voices: Tensors of a voice from `enroll`, or a list of several voices with their shares in the mix.
+            semitones: Pitch shift in semitones. None moves the mean pitch to that of the voice.
+            content: Content frames of the recording, if they are computed already.
+            pitch: Pitch frames of the recording, if they are computed already.
 
         Raises:
-            VoiceError: the recipe has no voice head.
+            VoiceError: The recipe has no voice head.
             ContractError: `semitones` is NaN or infinite.
         """
         self.check_converts()
@@ -319,53 +343,60 @@ class Model(nn.Module):
         pitch = self.pitch(wave) if pitch is None else pitch
         content = self.content(wave) if content is None else content
         shift = log_ratio(semitones) if semitones is not None else pitch_shift(mixed, mean_log_hz(pitch))
-        made: Waveform = self.vocoder(self.say(content, pitch, mixed, shift))  # type: ignore[misc]
+        converted: Waveform = self.vocoder(self.say(content, pitch, mixed, shift))  # type: ignore[misc]
         length = wave.samples.shape[1]
-        samples = F.pad(made.samples[:, :length], (0, max(0, length - made.samples.shape[1])))
-        return Waveform.of(samples, made.sample_rate_hz)
+        samples = F.pad(converted.samples[:, :length], (0, max(0, length - converted.samples.shape[1])))
+        return Waveform.of(samples, converted.sample_rate_hz)
 
     def check_converts(self) -> None:
-        """Refuse a recipe that cannot convert.
+        """Raise VoiceError if the model cannot convert.
 
         Raises:
-            VoiceError: it has no voice head.
+            VoiceError: The recipe has no voice head, or no vocoder.
         """
         if not self.voice_heads or self.vocoder is None:
-            raise VoiceError("this recipe only recognises: it has no voice head. Load one that has, see `vczoo list`")
+            raise VoiceError(
+                "this recipe only recognizes: it has no voice head. Load one with a voice head, see `vczoo list`"
+            )
 
     @torch.inference_mode()
     def say(
         self, content: Frames, pitch: Frames, voices: Sequence[tuple[Mapping[str, Tensor], float]], shift: float
     ) -> Frames:
-        """The acoustic frames of what a recording says, in a voice: (1, T, C) -> (1, T', C').
+        """Convert content frames to the acoustic frames of a voice: (1, T, C) -> (1, T', acoustic channels).
 
         Args:
-            content, pitch: what `content` and `pitch` give for one recording.
-            voices: what `enroll` gave for each voice, with its share.
-            shift: the logarithm of the ratio that F0 is multiplied by; NaN leaves it.
+            content: Content frames of one recording, (1, T, C).
+            pitch: Pitch frames of the recording, (1, T', 2).
+            voices: Tensors of each voice from `enroll`, with its share in the mix.
+            shift: Natural logarithm of the ratio by which F0 is multiplied. NaN leaves the pitch unchanged.
         """
         device = content.values.device
         name, head = next(iter(self.voice_heads.items()))
-        own = [(self._of_head(name, voice, device), share) for voice, share in voices]
-        # A whisper has no pitch to move, and a voice enrolled from whispers has none to move to.
+        mix = [(self._voice_for_head(name, voice, device), share) for voice, share in voices]
+        # Not finite if the recording, or all recordings of the voice, are whispered.
         if math.isfinite(shift):
             pitch = shift_pitch(pitch, shift)
-        return head.convert_mix(Source(content, self.backbone.spec, pitch), own)
+        return head.convert_mix(Source(content, self.backbone.spec, pitch), mix)
 
-    def _of_head(self, name: str, voice: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-        """What one voice head reads of a voice: its own tensors, and the first speaker head's embedding."""
-        own = {key.removeprefix(f"{name}."): value for key, value in voice.items() if key.startswith(f"{name}.")}
+    def _voice_for_head(self, name: str, voice: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+        """Select the tensors of a voice that one voice head reads: its own, and the first speaker head's embedding."""
+        tensors = {key.removeprefix(f"{name}."): value for key, value in voice.items() if key.startswith(f"{name}.")}
         for speaker_name in list(self.speaker_heads)[:1]:
-            own["embedding"] = voice[f"{speaker_name}.embedding"]
-        return {key: value.to(device) for key, value in own.items()}
+            tensors["embedding"] = voice[f"{speaker_name}.embedding"]
+        return {key: value.to(device) for key, value in tensors.items()}
 
 
 def _mean_embedding(head: SpeakerHead, contents: Sequence[Frames]) -> Tensor:
-    """(E,), of length 1."""
+    """Mean of the embeddings, (E,), normalized to length 1."""
     return F.normalize(torch.cat([head.embed(content) for content in contents]).mean(dim=0), dim=0)
 
 
 def stage_of(name: str) -> str:
-    """The key of the stage that a tensor stands in: `backbone.<stage>` or `vocoder`; of heads `heads.<head>`."""
-    place, _, rest = name.partition(".")
-    return place if place == "vocoder" else f"{place}.{rest.partition('.')[0]}"
+    """Key of the stage that a tensor belongs to: `backbone.<stage>`, `heads.<head>` or `vocoder`.
+
+    Args:
+        name: Name of the tensor in `Model.tensors`.
+    """
+    part, _, rest = name.partition(".")
+    return part if part == "vocoder" else f"{part}.{rest.partition('.')[0]}"

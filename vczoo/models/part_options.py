@@ -1,4 +1,4 @@
-"""A part's name and options out of a recipe in; its faults, or the part ready to be made, out."""
+"""Checks of a recipe's parts: the name of a part, and its options against its factory's signature."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from vczoo.registry.zoo import the_zoo
 
 __all__ = ["CONTEXT", "CheckedPart", "check_part", "run_check"]
 
-# What a factory may ask for by naming it in its signature; everything else in the signature is an option.
+# What a factory receives from the model if its signature names it. All its other parameters are options.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
 
-
-_told: set[tuple[Kind, str]] = set()
+_warned: set[tuple[Kind, str]] = set()  # replaced names that this process has already warned of
 
 _NEEDS = {
     "frames": "a backbone",
@@ -40,45 +39,61 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class CheckedPart:
-    """A part whose name and options hold: everything but its context."""
+    """A part whose name and options are valid; only its context is missing.
+
+    Attributes:
+        entry: Entry of the part in the registry.
+        factory: Function or class that builds the part.
+        options: Validated options for the factory.
+    """
 
     entry: Entry
     factory: Callable[..., Any]
     options: dict[str, Any]
 
     def asks_for(self, name: str) -> bool:
-        """Whether the factory names this of `CONTEXT` in its signature."""
+        """Whether the factory's signature names this entry of `CONTEXT`."""
         return name in inspect.signature(self.factory).parameters
 
     def make(self, context: Mapping[str, Any]) -> Any:
-        """Call the factory with what it asks for of the context.
+        """Build the part: call the factory with its options and the entries of the context that it asks for.
+
+        Args:
+            context: Values for the names in `CONTEXT`. Missing or None means that the recipe has no such thing.
 
         Raises:
-            ContractError: it asks for what the recipe does not have, or it does not bear its options.
+            ContractError: The factory needs something that the recipe does not have, or fails with these options.
         """
         missing = [name for name in CONTEXT if self.asks_for(name) and context.get(name) is None]
         if missing:
             raise ContractError(
                 f"{self.entry.kind} {self.entry.name!r} needs {_NEEDS[missing[0]]}, which this recipe does not have"
             )
-        given = {name: context[name] for name in CONTEXT if self.asks_for(name)}
+        requested = {name: context[name] for name in CONTEXT if self.asks_for(name)}
         try:
-            return self.factory(**self.entry.arguments, **self.options, **given)
+            return self.factory(**self.entry.arguments, **self.options, **requested)
         except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-            said = (str(error).splitlines() or [""])[0]
+            first_line = (str(error).splitlines() or [""])[0]
             raise ContractError(
-                f"{self.entry.kind} {self.entry.name!r} cannot be made of these options ({type(error).__name__}: "
-                f"{said[:200]}); if they are in order, report it to the author of its plugin"
+                f"{self.entry.kind} {self.entry.name!r} cannot be built with these options ({type(error).__name__}: "
+                f"{first_line[:200]}); if the options are correct, report this to the author of the plugin"
             ) from error
 
 
 def check_part(
     faults: list[str], place: str, kind: Kind, part: Part, *, weights_needed: bool = True
 ) -> CheckedPart | None:
-    """Look a part up and check its options against its factory's signature; add its faults, or give it ready.
+    """Look a part up and check its options against its factory's signature.
 
     Args:
-        weights_needed: whether the weights that it names must be there; a run that keeps them needs them no more.
+        faults: List to which the part's faults are added.
+        place: Key of the part in the recipe, such as `heads.voice`, for messages.
+        kind: Kind of the part.
+        part: Name and options of the part.
+        weights_needed: Whether the weights that the part names must exist. False if a run provides its tensors.
+
+    Returns:
+        The checked part, or None if it has faults.
     """
     try:
         entry, tag = the_zoo().find(kind, part.use)
@@ -86,17 +101,17 @@ def check_part(
     except VczooError as error:
         faults.append(f"{place}.use: {error}")
         return None
-    _tell_replaced(entry, part.use)
+    _warn_if_replaced(entry, part.use)
     before = len(faults)
     hints = _hints(factory)
-    taken = {*CONTEXT, *entry.arguments}
+    reserved = {*CONTEXT, *entry.arguments}
     parameters = {
-        name: parameter for name, parameter in inspect.signature(factory).parameters.items() if name not in taken
+        name: parameter for name, parameter in inspect.signature(factory).parameters.items() if name not in reserved
     }
-    # The option wins over the tag of `timm/NAME.TAG`: `backbone.weights=random` must reach such a recipe, too.
-    given = ({"weights": tag} if tag else {}) | part.options
+    # The option overrides the tag of `timm/NAME.TAG`, so that `backbone.weights=random` works for such a recipe, too.
+    raw_options = ({"weights": tag} if tag else {}) | part.options
     options: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in raw_options.items():
         if name not in parameters:
             hint = nearest(name, parameters)
             faults.append(f"{place}.{name}: {part.use} has no such option{hint} It has: {', '.join(parameters)}")
@@ -108,9 +123,9 @@ def check_part(
         except ValidationError as error:
             faults += [f"{place}.{name}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
     faults += [
-        f"{place}.{name}: required by {part.use}, and not given"
+        f"{place}.{name}: required by {part.use}, but missing; add it to the recipe"
         for name, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty and name not in given
+        if parameter.default is inspect.Parameter.empty and name not in raw_options
     ]
     if "weights" in parameters:
         options.setdefault("weights", parameters["weights"].default)
@@ -119,19 +134,26 @@ def check_part(
     return CheckedPart(entry, factory, options) if len(faults) == before else None
 
 
-def _tell_replaced(entry: Entry, use: str) -> None:
-    """Warn of a name that is kept for old recipes alone: once, however often it is looked up, by workers too."""
-    if entry.replaced_by and (entry.kind, use) not in _told and parent_process() is None:
-        _told.add((entry.kind, use))
+def _warn_if_replaced(entry: Entry, use: str) -> None:
+    """Warn once of a name that only exists for old recipes. Worker processes do not repeat the warning."""
+    if entry.replaced_by and (entry.kind, use) not in _warned and parent_process() is None:
+        _warned.add((entry.kind, use))
         warn_at_caller(f"{entry.kind} {use!r} is replaced by {entry.replaced_by!r}; write `use: {entry.replaced_by}`")
 
 
 def run_check(
     faults: list[str], place: str, action: Callable[[], Any], passing: tuple[type[VczooError], ...] = ()
 ) -> Any:
-    """Do something; a mistake of the caller's becomes a fault at its place, and None is what is got.
+    """Run `action`; record a `VczooError` or an `ImportError` as a fault of `place` and return None.
 
-    Errors of the kinds in `passing` are not for the report and go through.
+    Args:
+        faults: List to which the fault is added.
+        place: Key in the recipe that the fault is about, for the message.
+        action: Function without arguments.
+        passing: Types of errors that are raised instead of recorded.
+
+    Returns:
+        The result of `action`, or None if it failed.
     """
     try:
         return action()
@@ -146,7 +168,7 @@ def _check_weights(entry: Entry, weights: Any) -> None:
     if weights == "random":
         return
     if is_weights_file(str(weights)):
-        if not os.path.exists(weights):  # which Path raises for, where a name is too long to be one
+        if not os.path.exists(weights):  # not Path.exists, which raises for names that are too long
             raise VczooError(f"no such file or folder of weights: {weights}")
         return
     choose_weights(entry.name, str(weights), entry.weights)
@@ -156,5 +178,5 @@ def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
     target = factory.__init__ if inspect.isclass(factory) else factory
     try:
         return typing.get_type_hints(target)
-    except (NameError, TypeError):  # an annotation that only a type checker can resolve
+    except (NameError, TypeError):  # annotations that only a type checker can resolve
         return {}

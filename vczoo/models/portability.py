@@ -1,4 +1,4 @@
-"""A recipe in; what in it is of one machine alone out, and the recipe as another machine can build it."""
+"""Portability of recipes: checks that another machine can safely build one, and weights pinned by commit."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ _PLACE = re.compile(r"[/\\]|^[.~]|^[A-Za-z]:|\.(safetensors|bin|pth|pt|ckpt|onnx
 
 
 def foreign_faults(recipe: Recipe) -> list[str]:
-    """What another machine should not build: options beyond any model, and those that may make it look at its files.
+    """Faults for which another machine should not build a recipe: excessive options, and those that may be paths.
 
-    That is each text that may be a path. `owner/name@<full commit>` is none: it is a Hub repository that nobody can
-    change.
+    A path could make that machine read its own files. `owner/name@<full commit>` is not a path, but a Hub repository at
+    a commit, whose content cannot change.
     """
     faults = []
     if recipe.start:
-        faults.append(f"start: {recipe.start[:LONGEST_TEXT]!r}, but a run holds every tensor itself and has no start")
+        faults.append(
+            f"start: {recipe.start[:LONGEST_TEXT]!r}, but a run contains all its tensors and must not have a start"
+        )
     for place, value in _options(recipe):
         items = list(_flat(value))
         if size := _size_fault(items):
             faults.append(f"{place[:LONGEST_TEXT]}: {size}")
             continue
         faults += [
-            f"{place}: {text!r} may be a path; registered weights, or owner/name@<full commit>, mean the same "
-            "everywhere"
+            f"{place}: {text!r} may be a path, which other machines do not have; use registered weights, or "
+            "owner/name@<full commit>"
             for text in items
             if isinstance(text, str) and _may_be_path(place, text)
         ]
@@ -42,12 +44,13 @@ def foreign_faults(recipe: Recipe) -> list[str]:
 
 
 def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
-    """The recipe with each part's weights named by their full commit, where the part knows it.
+    """Pin each part's weights in a recipe to their full commit, if the part knows it.
 
     Args:
-        model: that was built from it.
-        whole: whether the run will hold every tensor itself: what a file gave is then no longer asked for. It always
-            holds those of a vocoder that came from a file.
+        recipe: The recipe.
+        model: The model that was built from the recipe.
+        whole: Whether the run will contain every tensor itself. If so, weights files are replaced by `random`. For a
+            vocoder they always are, because a run always contains a vocoder that was loaded from a file.
     """
     changed: dict[str, Part] = {}
     for place in ("backbone", "vocoder"):
@@ -64,15 +67,15 @@ def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
 
 
 def _options(recipe: Recipe) -> Iterator[tuple[str, Any]]:
-    """Every option of a recipe's parts, with its place."""
-    own = ("backbone", "freezing", "vocoder", "teacher")
-    parts: list[tuple[str, Part | None]] = [(place, getattr(recipe, place)) for place in own]
+    """Yield the key and value of every option of a recipe's parts."""
+    places = ("backbone", "freezing", "vocoder", "teacher")
+    parts: list[tuple[str, Part | None]] = [(place, getattr(recipe, place)) for place in places]
     for place, part in [*parts, *((f"heads.{name}", head) for name, head in recipe.heads.items())]:
         yield from ((f"{place}.{name}", value) for name, value in (part.options if part else {}).items())
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    """The scalars in a value, and the keys of its mappings."""
+    """Yield the scalars in a value, and the keys of its mappings."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield str(key)
@@ -85,19 +88,19 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _size_fault(items: list[Any]) -> str:
-    """Why the value that these scalars are of is no option of any model, or ""."""
+    """Describe why a value with these scalars exceeds the limits of an option, or return ""."""
     if len(items) > MOST_ITEMS:
-        return f"{len(items)} items, at most {MOST_ITEMS} are taken from elsewhere"
+        return f"contains {len(items)} items; the limit for shared runs is {MOST_ITEMS}"
     for item in items:
         if isinstance(item, str) and len(item) > LONGEST_TEXT:
-            return f"a text of {len(item)} characters, at most {LONGEST_TEXT} are taken from elsewhere"
+            return f"contains a text of {len(item)} characters; the limit for shared runs is {LONGEST_TEXT}"
         if isinstance(item, int | float) and not abs(item) <= LARGEST_NUMBER:
-            return f"the number {str(item)[:40]}, at most {LARGEST_NUMBER} is taken from elsewhere"
+            return f"contains the number {str(item)[:40]}; the limit for shared runs is {LARGEST_NUMBER}"
     return ""
 
 
 def _may_be_path(place: str, text: str) -> bool:
     if _PLACE.search(text):
         return not _PINNED_REPOSITORY.fullmatch(text)
-    # Weights are a path by their form alone; what else a part may look for is not known.
+    # Weights are a path only if they look like one. Other options may be the name of any existing file.
     return not place.endswith(".weights") and os.path.exists(text)

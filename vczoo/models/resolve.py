@@ -1,4 +1,4 @@
-"""Recipes as text: a name or file and `key=value` overrides in, one resolved mapping out. No pydantic here."""
+"""Resolution of recipes to plain mappings: files, `extends` and `key=value` overrides. It does not import pydantic."""
 
 from __future__ import annotations
 
@@ -14,32 +14,43 @@ __all__ = ["nest", "read_values", "resolve"]
 
 
 def read_values(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> dict[str, Any]:
-    """Read a recipe as `read_recipe` does, but only as far as a mapping.
+    """Read a recipe as a mapping, with overrides applied but unchecked.
+
+    Args:
+        name: Name of a recipe, or path of a .yaml file.
+        overrides: Overrides, as for `nest`.
 
     Raises:
-        UnknownNameError, VczooError: as `read_recipe`.
+        RecipeError: The chain of `extends` is a cycle or names an unknown recipe.
+        UnknownNameError: There is no recipe of that name.
+        VczooError: The file cannot be read, or an override is malformed.
     """
     return merge(resolve(name), nest(overrides))
 
 
 def resolve(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read a recipe as a mapping, with what it `extends` merged under it.
+    """Read a recipe as a mapping, merged over the recipe that it `extends`.
+
+    Args:
+        name: Name of a recipe, or path of a .yaml file.
+        seen: Names of the recipes that extend this one, to detect cycles.
 
     Raises:
-        RecipeError: the chain of `extends` is a cycle or names no recipe.
-        UnknownNameError, VczooError: as `read_recipe`.
+        RecipeError: The chain of `extends` is a cycle or names an unknown recipe.
+        UnknownNameError: There is no recipe of that name.
+        VczooError: The file cannot be read.
     """
     path = Path(name)
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
-            raise VczooError(f"{path}: no such recipe file; `vczoo copy NAME {path.name}` makes one to edit")
+            raise VczooError(f"{path}: no such recipe file; `vczoo copy NAME {path.name}` creates one to edit")
         try:
             text, label = path.read_text(encoding="utf-8"), path.stem
         except (OSError, UnicodeDecodeError) as error:
             raise VczooError(f"{path}: cannot be read as UTF-8 text ({error}); a recipe is a YAML file") from error
     else:
         file = the_zoo().recipe(str(name))
-        text, label = file.read(), file.name  # of distribution:name the name alone
+        text, label = file.read(), file.name  # "name" of "distribution:name"
     values = parse_plain(text, f"recipe {name}")
     parent = values.pop("extends", None)
     values["name"] = label
@@ -55,10 +66,13 @@ def resolve(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def nest(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """Turn overrides, `["training.epochs=3"]` or `{"training.epochs": 3}`, into a nested mapping.
+    """Turn overrides into a nested mapping.
+
+    Args:
+        overrides: A list such as `["training.epochs=3"]`, or a mapping such as `{"training.epochs": 3}`.
 
     Raises:
-        VczooError: one is not `key=value`, or its value is not plain YAML.
+        VczooError: An override is not `key=value`, or its value is not plain YAML.
     """
     if isinstance(overrides, Mapping):
         pairs = list(overrides.items())
@@ -67,7 +81,7 @@ def nest(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
         for override in overrides:
             key, equals, text = override.partition("=")
             if not equals or not key:
-                raise VczooError(f"override {override!r} is not key=value; an example: training.epochs=3")
+                raise VczooError(f"override {override!r} is not key=value; write, for example, training.epochs=3")
             pairs.append((key, parse_value(text)))
     nested: dict[str, Any] = {}
     for key, value in pairs:
@@ -79,7 +93,10 @@ def nest(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _overlay(below: Any, above: Any) -> Any:
-    """Not `merge`: what `null` takes away and what another `use` replaces is for the recipe below to say."""
+    """Merge overrides with each other. Unlike `merge`, keep `null`, and keep the options of a replaced `use`.
+
+    What they remove depends on the recipe, over which `merge` lays the result.
+    """
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return below | {key: _overlay(below.get(key), value) for key, value in above.items()}

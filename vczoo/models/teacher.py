@@ -13,15 +13,16 @@ __all__ = ["build_teacher"]
 
 
 def build_teacher(recipe: Recipe, model: Model) -> Backbone | None:
-    """Build the backbone that a model's heads of frames learn from; None where it has no such heads.
+    """Build the backbone that a model's frame heads learn from; return None if the model has no frame heads.
 
     Args:
-        recipe: that names it.
-        model: that was built from the recipe.
+        recipe: The recipe, which names the teacher.
+        model: The model that was built from the recipe.
 
     Raises:
-        RecipeError: with every fault of it; heads of frames have none, or it is of other channels than they.
-        WeightsError: its weights cannot be had or do not fit.
+        RecipeError: The teacher has faults, does not have the channels of the frame heads, or is missing. The message
+            lists all faults.
+        WeightsError: The teacher's weights are unavailable or do not fit.
     """
     faults = teacher_faults(recipe, model)
     if faults:
@@ -38,24 +39,24 @@ def build_teacher(recipe: Recipe, model: Model) -> Backbone | None:
 
 
 def check_teacher(model: Model, spec: FrameSpec) -> None:
-    """See that heads of frames were made for the teacher that there is.
+    """Check that the frame heads have as many channels as the teacher.
 
     Raises:
-        ContractError: one has another number of channels.
+        ContractError: A frame head has a different number of channels.
     """
     for name, head in model.frame_heads.items():
         if head.channels != spec.channels:
             raise ContractError(
-                f"heads.{name} has {head.channels} channels and the teacher {spec.channels}; "
-                f"give heads.{name}.channels={spec.channels}"
+                f"heads.{name} has {head.channels} channels, but the teacher has {spec.channels}; "
+                f"set heads.{name}.channels={spec.channels}"
             )
 
 
 def teacher_faults(recipe: Recipe, model: Model) -> list[str]:
-    """Heads of frames without a teacher, or a teacher without heads of frames."""
+    """Faults of a recipe that has frame heads without a teacher, or a teacher without frame heads."""
     if recipe.teacher is None and model.frame_heads:
         name = next(iter(model.frame_heads))
-        return [f"heads.{name}: it learns from a teacher, and this recipe has none; name a backbone as teacher.use"]
+        return [f"heads.{name}: it learns from a teacher, but this recipe has none; name a backbone as teacher.use"]
     if recipe.teacher is not None and not model.frame_heads:
-        return ["teacher: no head of this recipe learns from it; add one (distil), or leave the teacher out"]
+        return ["teacher: no head of this recipe learns from it; add one (distil), or remove the teacher"]
     return []

@@ -1,1 +1,1 @@
-"""Networks and the interfaces that they implement."""
+"""Network modules, and the interfaces that they implement."""

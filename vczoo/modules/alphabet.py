@@ -1,4 +1,7 @@
-"""A text and an alphabet in; the text in the alphabet's characters, and the characters that it lacks, out. No torch."""
+"""Alphabets of text heads, and the normalization of texts to them.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +12,62 @@ from vczoo.errors import ContractError
 __all__ = ["LETTERS", "check_alphabet", "spelled"]
 
 LETTERS = " 'abcdefghijklmnopqrstuvwxyz"
-MOST_CHARACTERS = 20_000  # of an alphabet; those of Chinese and Japanese have some thousands
+MOST_CHARACTERS = 20_000  # alphabets of Chinese and Japanese have several thousand
 APOSTROPHES = "`\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}"
-SPOKEN = "#%&@\N{SECTION SIGN}\N{PER MILLE SIGN}"  # Unicode calls them punctuation; people read them aloud
+SPOKEN = "#%&@\N{SECTION SIGN}\N{PER MILLE SIGN}"  # punctuation in Unicode, but people read it aloud
 
 
 def check_alphabet(alphabet: str) -> None:
-    """See that an alphabet is one.
+    """Check that an alphabet is valid.
 
     Raises:
-        ContractError: it is empty or too long, has a character twice, one that does not print, or is not in Unicode's
-            composed form (NFC), in which texts are compared with it.
+        ContractError: The alphabet is empty or too long, repeats a character, contains an unprintable character, or is
+            not in Unicode's composed form (NFC), to which texts are converted before they are compared with it.
     """
-    twice = sorted({char for char in alphabet if alphabet.count(char) > 1}) if len(alphabet) <= MOST_CHARACTERS else []
+    repeated: list[str] = []
+    if len(alphabet) <= MOST_CHARACTERS:
+        repeated = sorted({char for char in alphabet if alphabet.count(char) > 1})
     if not alphabet.strip() or len(alphabet) > MOST_CHARACTERS:
-        raise ContractError(f"an alphabet has 1 to {MOST_CHARACTERS} characters beside the space, got {len(alphabet)}")
-    if twice:
-        raise ContractError(f"an alphabet has each character once, got {''.join(twice)[:40]!r} more often")
+        raise ContractError(
+            f"an alphabet must have 1 to {MOST_CHARACTERS} characters besides the space, got {len(alphabet)} in all"
+        )
+    if repeated:
+        shown = "".join(repeated)[:40]
+        raise ContractError(f"an alphabet must have each character only once; this one repeats {shown!r}")
     if not alphabet.isprintable() or unicodedata.normalize("NFC", alphabet) != alphabet:
-        raise ContractError("an alphabet is of characters that print, in Unicode's composed form (NFC)")
+        raise ContractError("an alphabet must have only printable characters, in Unicode's composed form (NFC)")
 
 
 def spelled(text: str, alphabet: str) -> tuple[str, str]:
-    """Spell a text in an alphabet.
+    """Normalize a text to the characters of an alphabet.
 
-    In this order: composed form (NFC); what the alphabet has stays; a letter that it has in the other case alone takes
-    that one; typographic apostrophes become plain ones; other punctuation, and whatever separates, becomes a space;
-    what has no width goes. Runs of spaces become one, and none where the alphabet has no space. Nothing else is
-    dropped: digits, `&`, `%` and letters of other scripts are lacking unless the alphabet has them.
+    The text is brought into composed form (NFC). Then each character is handled by the first rule that applies:
+
+    - A character of the alphabet stays.
+    - A letter that the alphabet has only in the other case takes that case.
+    - A typographic apostrophe becomes a plain one, or a space if the alphabet has no apostrophe.
+    - Other punctuation, separators and white space become a space.
+    - A format character without width is dropped.
+
+    Runs of spaces become one space, or nothing if the alphabet has no space. No other character is dropped: digits,
+    `&`, `%` and letters of other scripts are reported as missing unless the alphabet has them.
 
     Returns:
-        The text, and every character that the alphabet lacks, as often as it stands there.
+        The normalized text, and all characters that the alphabet lacks, each as often as it occurs in the text.
     """
-    known = frozenset(alphabet)
-    kept: list[str] = []
-    lacking: list[str] = []
+    allowed = frozenset(alphabet)
+    characters: list[str] = []
+    missing: list[str] = []
     for char in unicodedata.normalize("NFC", text):
         plain = "'" if char in APOSTROPHES else char
-        form = next((one for one in (char, char.casefold(), char.upper(), plain) if known.issuperset(one)), None)
+        candidates = (char, char.casefold(), char.upper(), plain)
+        form = next((candidate for candidate in candidates if allowed.issuperset(candidate)), None)
         category = unicodedata.category(char)
         if form is not None:
-            kept.append(form)
+            characters.append(form)
         elif char.isspace() or (category[0] in "PZ" and char not in SPOKEN) or char in APOSTROPHES:
-            kept.append(" ")
+            characters.append(" ")
         elif category != "Cf":
-            lacking.append(char)
-    separator = " " if " " in known else ""
-    return separator.join("".join(kept).split()), "".join(lacking)
+            missing.append(char)
+    separator = " " if " " in allowed else ""
+    return separator.join("".join(characters).split()), "".join(missing)

@@ -1,4 +1,8 @@
-"""The freezing strategies, and applying one to a backbone: which parameters train, how fast, what is in eval mode."""
+"""Freezing strategies for the backbone, and the function that applies one.
+
+A strategy decides in each epoch which parameters of the backbone train, and at which learning rate. Frozen modules stay
+in eval mode.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +15,26 @@ __all__ = ["Discriminative", "Full", "Gradual", "None_", "Norms", "Partial", "ap
 
 
 class None_(Freezing):  # noqa: N801  (`None` is taken)
-    """Nothing is frozen: every stage trains at the full rate."""
+    """No freezing: every stage trains at the full learning rate."""
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """All 1."""
+        """Return 1 for every stage."""
         return (1.0,) * num_stages
 
 
 class Full(Freezing):
-    """The whole backbone is frozen; the heads alone train."""
+    """Full freezing: the whole backbone is frozen, and only the heads train."""
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """All 0."""
+        """Return 0 for every stage."""
         return (0.0,) * num_stages
 
 
 class Partial(Freezing):
-    """The last `trainable_stages` stages train; those before them are frozen.
+    """Partial freezing: the last stages train, and the stages before them are frozen.
+
+    Args:
+        trainable_stages: Number of stages that train, counted from the last one.
 
     Raises:
         ContractError: trainable_stages is negative.
@@ -35,19 +42,22 @@ class Partial(Freezing):
 
     def __init__(self, trainable_stages: int = 1) -> None:
         if trainable_stages < 0:
-            raise ContractError(f"trainable_stages is 0 or more, got {trainable_stages}")
+            raise ContractError(f"trainable_stages must be 0 or more, got {trainable_stages}")
         self.trainable_stages = trainable_stages
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """0 for the first stages, 1 for the last `trainable_stages`."""
+        """Return 1 for the last `trainable_stages` stages and 0 for the others."""
         trainable = min(self.trainable_stages, num_stages)
         return (0.0,) * (num_stages - trainable) + (1.0,) * trainable
 
 
 class Gradual(Freezing):
-    """Heads alone at first, then one more stage, from the last backwards, every `every_epochs` epochs.
+    """Gradual unfreezing: only the heads train at first, then the stages join one by one, the last stage first.
 
     Source: gradual unfreezing in ULMFiT, arXiv:1801.06146.
+
+    Args:
+        every_epochs: Number of epochs from one unfrozen stage to the next.
 
     Raises:
         ContractError: every_epochs is below 1.
@@ -55,18 +65,21 @@ class Gradual(Freezing):
 
     def __init__(self, every_epochs: int = 1) -> None:
         if every_epochs < 1:
-            raise ContractError(f"every_epochs is 1 or more, got {every_epochs}")
+            raise ContractError(f"every_epochs must be 1 or more, got {every_epochs}")
         self.every_epochs = every_epochs
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """`epoch // every_epochs` stages train."""
+        """Return 1 for the last `epoch // every_epochs` stages and 0 for the others."""
         return Partial(epoch // self.every_epochs).multipliers(num_stages, epoch)
 
 
 class Discriminative(Freezing):
-    """Every stage trains, each `decay` times slower than the one after it.
+    """Discriminative learning rates: every stage trains, each slower than the stage after it.
 
-    Source: discriminative fine-tuning in ULMFiT, arXiv:1801.06146, which uses 2.6.
+    Source: discriminative fine-tuning in ULMFiT, arXiv:1801.06146, which uses a decay of 2.6.
+
+    Args:
+        decay: Factor between the learning rates of a stage and of the stage before it, at least 1.
 
     Raises:
         ContractError: decay is below 1.
@@ -74,22 +87,22 @@ class Discriminative(Freezing):
 
     def __init__(self, decay: float = 2.6) -> None:
         if not decay >= 1:
-            raise ContractError(f"decay is 1 or more, got {decay}")
+            raise ContractError(f"decay must be 1 or more, got {decay}")
         self.decay = decay
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """1 for the last stage, 1 / decay for the one before it, and so on."""
+        """Return 1 for the last stage, 1 / decay for the stage before it, and so on."""
         return tuple(self.decay ** (index + 1 - num_stages) for index in range(num_stages))
 
 
 class Norms(None_):
-    """Only the normalisation layers train, their running statistics included.
+    """Training of the normalization layers only, including their running statistics.
 
     Source: "Training BatchNorm and Only BatchNorm", arXiv:2003.00152.
     """
 
     def trains(self, module: nn.Module) -> bool:
-        """Whether this is a normalisation layer."""
+        """Return whether `module` is a normalization layer."""
         name = type(module).__name__.lower()
         return isinstance(module, _NORMS) or ("norm" in name and not any(module.children()))
 
@@ -104,20 +117,25 @@ _NORMS = (
 
 
 def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[float, ...]:
-    """Set which parameters of a backbone train in this epoch, and hold what is frozen in eval mode.
+    """Set which parameters of a backbone train in an epoch, and keep its frozen modules in eval mode.
+
+    Args:
+        backbone: The backbone, which is changed in place.
+        strategy: The freezing strategy.
+        epoch: Number of the epoch, counted from 0.
 
     Returns:
-        One learning-rate multiplier a stage; 0 where nothing of the stage trains.
+        One learning-rate multiplier per stage. It is 0 if no parameter of the stage trains.
 
     Raises:
-        ContractError: the strategy gives another number of multipliers than there are stages, or a negative one.
+        ContractError: The strategy returns a negative multiplier, or not exactly one per stage.
     """
     stages = backbone.stages()
     multipliers = strategy.multipliers(len(stages), epoch)
     if len(multipliers) != len(stages) or any(not value >= 0 for value in multipliers):
         raise ContractError(
-            f"{type(strategy).__name__} gives multipliers {multipliers} for {len(stages)} stages; "
-            "one a stage, each 0 or more, was expected"
+            f"{type(strategy).__name__}.multipliers must return one multiplier per stage, each 0 or more; "
+            f"got {multipliers} for {len(stages)} stages"
         )
     frozen: list[nn.Module] = []
     applied: list[float] = []

@@ -1,1 +1,1 @@
-"""Registered entries, plugins and weights, by name. Imports no torch."""
+"""The registry of parts, recipes, plugins and pretrained weights. Imports no torch."""

@@ -1,4 +1,4 @@
-"""What the core itself registers, through the same hook as every plugin. No torch here."""
+"""Parts and recipes that vczoo itself registers, through the same hooks as plugins. Imports no torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def vczoo_entries() -> list[Entry]:
             "content-conv",
             "backbone",
             "vczoo.modules.backbones.content_conv:ContentConv",
-            "a small ConvNeXt on log-mels for what is said, not by whom",
+            "a small ConvNeXt on log-mels that encodes content rather than the speaker",
             _APACHE,
             paper="arXiv:2201.03545",
         ),
@@ -57,7 +57,7 @@ def vczoo_entries() -> list[Entry]:
             "norms",
             "freezing",
             f"{freezing}Norms",
-            "only normalisation layers train",
+            "only normalization layers train",
             _APACHE,
             paper="arXiv:2003.00152",
         ),
@@ -88,7 +88,7 @@ def vczoo_entries() -> list[Entry]:
             "knn",
             "head",
             "vczoo.modules.heads.knn:KNN",
-            "nearest neighbours in the voice's recordings; fitted by enrolment",
+            "nearest neighbors in the voice's recordings; fitted by enrollment",
             _APACHE,
             paper="arXiv:2305.18975",
         ),
@@ -96,7 +96,7 @@ def vczoo_entries() -> list[Entry]:
             "linear",
             "head",
             "vczoo.modules.heads.linear:Linear",
-            "a linear map to the voice's recordings, fitted at conversion, and a decoder that knows no speakers",
+            "a linear map to the voice's recordings, fitted at conversion, and a speaker-independent decoder",
             _APACHE,
             paper="arXiv:2506.01510",
         ),
@@ -104,7 +104,7 @@ def vczoo_entries() -> list[Entry]:
             "mel-decoder",
             "head",
             "vczoo.modules.heads.mel_decoder:MelDecoder",
-            "content without its speaker, pitch and a speaker embedding to a mel",
+            "a mel from speaker-independent content, pitch and a speaker embedding",
             _APACHE,
             paper="arXiv:1904.05742",
         ),
@@ -112,7 +112,7 @@ def vczoo_entries() -> list[Entry]:
             "ctc",
             "head",
             "vczoo.modules.heads.ctc:CTC",
-            "what is said, in characters, by connectionist temporal classification",
+            "a transcript in characters, by connectionist temporal classification",
             _APACHE,
             paper="doi:10.1145/1143844.1143891",
         ),
@@ -120,14 +120,14 @@ def vczoo_entries() -> list[Entry]:
             "classifier",
             "head",
             "vczoo.modules.heads.classifier:Classifier",
-            "a label of an utterance (emotion, language ...) from mean and deviation of its frames",
+            "a label of an utterance (emotion, language ...) from the mean and deviation of its frames",
             _APACHE,
         ),
         Entry(
             "distil",
             "head",
             "vczoo.modules.heads.distillation:Distil",
-            "what the recipe's teacher hears, so that a small backbone learns from a large one",
+            "predicts the frames of the recipe's teacher, so that a small backbone learns from a large one",
             _APACHE,
             paper="arXiv:2110.01900",
         ),
@@ -144,7 +144,7 @@ def vczoo_entries() -> list[Entry]:
             "griffin-lim-net",
             "vocoder",
             "vczoo.modules.vocoders.griffin_lim_net:GriffinLimNet",
-            "magnitudes by a small network, phases by Griffin-Lim; to be trained",
+            "magnitudes by a small network, phases by Griffin-Lim; has to be trained",
             _APACHE,
             paper="arXiv:1703.10135",
         ),
@@ -154,7 +154,7 @@ def vczoo_entries() -> list[Entry]:
 
 @hookimpl
 def vczoo_recipes() -> Path:
-    """The recipes of the project: inside the package once installed, beside it in a checkout."""
+    """The folder of vczoo's own recipes: inside an installed package, next to the package in a checkout."""
     package = Path(__file__).parents[1]
-    inside = package / "assets" / "recipes"
-    return inside if inside.is_dir() else package.parent / "recipes"
+    installed = package / "assets" / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"

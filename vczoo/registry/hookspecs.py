@@ -1,4 +1,4 @@
-"""The whole plugin API on one screen. A plugin is a module under the entry-point group `vczoo`.
+"""The plugin API: hook specifications for plugins of the entry-point group `vczoo`.
 
     # pyproject.toml                             # vczoo_example/__init__.py
     [project.entry-points.vczoo]                 import vczoo
@@ -9,8 +9,8 @@
                                                  def vczoo_entries():
                                                      return [vczoo.Entry(name="example/net", kind="backbone", …)]
 
-That module holds names and metadata alone: it imports neither torch nor the library that it wraps. The line `vczoo_api`
-says for which version of this page it was written; it is read before the module is imported.
+A plugin is a module that contains only names and metadata: it imports neither torch nor the library that it wraps. The
+line `vczoo_api` names the version of this API that the plugin was written for. It is read before the import.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from vczoo.registry.entry import Entry
 
 __all__ = ["API", "GROUP", "hookimpl", "hookspec"]
 
-API = "1"  # it changes where a plugin that worked would no longer work
+API = "1"  # raised when a change would break working plugins
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
-"""Marks a plugin's function as one of the hooks below: `vczoo_entries` or `vczoo_recipes`."""
+"""Marks a function of a plugin as an implementation of a hook: `vczoo_entries` or `vczoo_recipes`."""
 
 
 @hookspec
@@ -39,4 +39,4 @@ def vczoo_entries() -> Iterable[Entry]:  # type: ignore[empty-body]
 
 @hookspec
 def vczoo_recipes() -> Path | Traversable:  # type: ignore[empty-body]
-    """A folder that holds recipes, one NAME.yaml each."""
+    """The folder of this plugin's recipes, one file NAME.yaml per recipe."""

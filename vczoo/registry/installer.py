@@ -1,4 +1,4 @@
-"""A plugin's name in; this interpreter's installer run for it, and what is there afterwards, out. No plugin runs."""
+"""Installing and uninstalling plugins with pip or uv, for this Python interpreter. Runs no plugin code."""
 
 from __future__ import annotations
 
@@ -22,89 +22,96 @@ Say = Callable[[str], None]
 
 
 def install(name: str, say: Say) -> list[Candidate]:
-    """Install a plugin for this interpreter, after saying where.
+    """Install a plugin for this interpreter. Prints the location first.
 
     Args:
-        name: `timm`, a distribution, with versions too, or anything else that the installer takes for one: a folder,
-            a wheel, an address.
-        say: is given each line for the user.
+        name: A known plugin such as `timm`, a distribution with or without a version range, or anything else that the
+            installer accepts: a folder, a wheel or a URL.
+        say: Called with each line of output for the user.
 
     Returns:
-        The plugins that are new or changed, and the one of that name.
+        The plugins that are new or changed, and those of the named distribution.
 
     Raises:
-        PluginError: the name is an option, there is no installer, it fails, or what it installed is no plugin.
+        PluginError: the name is empty or an option, there is no installer, the installer fails, or the installed
+            distribution registers no plugin.
     """
     if not name or name.startswith("-"):
-        raise PluginError(f"{name!r} is no plugin; an example: vczoo plugins install timm")
-    wanted = KNOWN_PLUGINS.get(name, name)
+        raise PluginError(f"{name!r} is not the name of a plugin; for example: vczoo plugins install timm")
+    requirement = KNOWN_PLUGINS.get(name, name)
     before = candidates()
-    _run(["install"], [wanted], say, f"install {wanted} into")
-    called = normalised(re.split(r"[\s\[<>=!~;@]", wanted, maxsplit=1)[0])
-    found = [one for one in candidates() if one not in before or normalised(one.distribution) == called]
-    if not found:
+    _run(["install"], [requirement], say, f"install {requirement} into")
+    distribution = normalised(re.split(r"[\s\[<>=!~;@]", requirement, maxsplit=1)[0])
+    installed = [
+        plugin for plugin in candidates() if plugin not in before or normalised(plugin.distribution) == distribution
+    ]
+    if not installed:
         raise PluginError(
-            f"{wanted} is installed, and registers no plugin for vczoo: its metadata have no entry point of the group "
-            f"vczoo. To remove it: {sys.executable} -m pip uninstall {wanted}"
+            f"{requirement} is now installed but registers no plugin: its metadata have no entry point in the group "
+            f"vczoo. To remove it, run: {sys.executable} -m pip uninstall {requirement}"
         )
-    return found
+    return installed
 
 
 def uninstall(name: str, say: Say) -> str:
-    """Uninstall a plugin from this interpreter, after saying from where; whatever its code does.
+    """Uninstall a plugin from this interpreter, even if the plugin is broken. Prints the location first.
 
     Args:
-        name: of the entry point or of the distribution.
-        say: as of `install`.
+        name: Name of the plugin's entry point or of its distribution.
+        say: Called with each line of output for the user.
 
     Returns:
-        The distribution that is gone.
+        The name of the uninstalled distribution.
 
     Raises:
-        PluginError: no plugin is called that, or two are; or the installer fails.
+        PluginError: no installed plugin has this name, or several do; or the installer fails.
     """
-    found = candidates()
-    wanted = {name, KNOWN_PLUGINS.get(name, name)}
-    fitting = {
-        one.distribution
-        for one in found
-        if one.name in wanted or normalised(one.distribution) in {normalised(each) for each in wanted}
+    installed = candidates()
+    names = {name, KNOWN_PLUGINS.get(name, name)}
+    matches = {
+        plugin.distribution
+        for plugin in installed
+        if plugin.name in names or normalised(plugin.distribution) in {normalised(each) for each in names}
     }
-    exact = {one for one in fitting if normalised(one) == normalised(name)}
-    fitting = exact or fitting
+    exact = {distribution for distribution in matches if normalised(distribution) == normalised(name)}
+    matches = exact or matches
     if normalised(name) == CORE:
         raise PluginError(
-            f"{name} is no plugin but the zoo itself; to remove it: {sys.executable} -m pip uninstall vczoo"
+            f"{name} is not a plugin but the zoo itself; to remove it, run: {sys.executable} -m pip uninstall vczoo"
         )
-    if not fitting:
-        names = [text for one in found for text in (one.name, one.distribution)]
+    if not matches:
+        valid = [text for plugin in installed for text in (plugin.name, plugin.distribution)]
         raise PluginError(
-            f"{name!r} is no plugin that is installed here{nearest(name, names)} `vczoo plugins` lists them; "
-            "what is no plugin is left to your installer"
+            f"{name!r} is not an installed plugin{nearest(name, valid)} `vczoo plugins` lists the installed ones; to "
+            "uninstall any other package, use pip"
         )
-    if len(fitting) > 1:
-        raise PluginError(f"{name!r} is a plugin of {' and '.join(sorted(fitting))}; give the distribution's name")
-    (distribution,) = fitting
+    if len(matches) > 1:
+        raise PluginError(
+            f"{name!r} is a plugin of {' and '.join(sorted(matches))}; use the name of one of these distributions"
+        )
+    (distribution,) = matches
     _run(["uninstall"], [distribution], say, f"uninstall {distribution} from")
-    if left := [one for one in candidates() if one.distribution == distribution]:
-        raise PluginError(f"{distribution} is still there, in {left[0].place()[0]}; delete it by hand")
+    if remaining := [plugin for plugin in candidates() if plugin.distribution == distribution]:
+        raise PluginError(f"{distribution} is still installed in {remaining[0].place()[0]}; delete it by hand")
     return distribution
 
 
 def _run(verb: Sequence[str], names: Sequence[str], say: Say, doing: str) -> None:
-    command, called = _installer(verb)
-    say(f"{doing} {sys.prefix} (Python {platform.python_version()}, {sys.executable}), with {called}")
-    sys.stdout.flush()  # what was said comes before what the installer says
-    done = subprocess.run([*command, *names], check=False)
+    command, installer = _installer(verb)
+    say(f"{doing} {sys.prefix} (Python {platform.python_version()}, {sys.executable}), with {installer}")
+    sys.stdout.flush()  # so that this line is printed before the installer's own output
+    process = subprocess.run([*command, *names], check=False)
     importlib.invalidate_caches()
-    if done.returncode:
-        raise PluginError(f"{' '.join([*command, *names])} ended with {done.returncode}; its messages stand above")
+    if process.returncode:
+        raise PluginError(
+            f"{' '.join([*command, *names])} failed with exit status {process.returncode}; its output is above"
+        )
 
 
 def _installer(verb: Sequence[str]) -> tuple[list[str], str]:
-    """The command of this interpreter's installer, and what it is: pip, or uv where there is no pip."""
+    """The installer's command for this interpreter, and its name: pip, or uv if there is no pip."""
     if not sys.executable:
-        raise PluginError("this Python does not know its own program (sys.executable); install with its installer")
+        raise PluginError("sys.executable is empty, so vczoo cannot run pip; install the package yourself")
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", *verb, *(["--yes"] if verb[0] == "uninstall" else [])], "pip"
     uv = (
@@ -114,6 +121,7 @@ def _installer(verb: Sequence[str]) -> tuple[list[str], str]:
     )
     if not uv[-1]:
         raise PluginError(
-            f"neither pip nor uv is here; run {sys.executable} -m ensurepip, or install uv (https://docs.astral.sh/uv)"
+            f"neither pip nor uv is installed; run {sys.executable} -m ensurepip, or install uv "
+            "(https://docs.astral.sh/uv)"
         )
     return [*uv, "pip", *verb, "--python", sys.executable], "uv"

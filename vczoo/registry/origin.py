@@ -1,7 +1,6 @@
-"""`Origin`: where the weights of a part came from, so that somebody else can get exactly these. No torch here.
+"""Origin of a part's weights: source, license, full revision and checksums. Imports no torch.
 
-Registered weights and their files on this machine, or a path that a user gave, in; source, licence, full revision,
-SHA-256 of each file, and the recipe options that name exactly these weights out.
+It is recorded so that others can get exactly the same weights.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ class Origin:
     """Where the weights of a part came from.
 
     Attributes:
-        source: a Hub repository or an address; of a file or folder of this machine its name alone, never its path.
-        licence: SPDX identifier of the weights, or "unknown".
-        files: that were read, on this machine.
-        revision: the full commit of a Hub repository; empty elsewhere.
-        local: whether it is a file or folder that the user gave by its path.
-        pins: recipe options of the part that name exactly these weights: `{"weights": "NAME@COMMIT"}`. Empty where
-            nothing names them better than what the recipe says.
+        source: A Hub repository or a URL. For a local file or folder, only its name and never its path.
+        licence: SPDX identifier of the weights' license, or "unknown".
+        files: The local files that were read.
+        revision: Full commit of a Hub repository; empty for other sources.
+        local: Whether the user named a local file or folder by its path.
+        pins: Recipe options of the part that name exactly these weights, such as `{"weights": "NAME@COMMIT"}`. Empty if
+            nothing is more exact than the recipe's own option.
     """
 
     source: str
@@ -46,49 +45,51 @@ class Origin:
 
     @classmethod
     def registered(cls, weights: Weights, files: Iterable[Path]) -> Self:
-        """Of registered weights, fetched or from a cache.
+        """The origin of registered weights, downloaded or cached.
 
         Args:
-            weights: as `choose_weights` gave them.
-            files: of one Hub snapshot, whose folder the Hub's cache names by its commit; or of an address.
+            weights: The weights, as returned by `choose_weights`.
+            files: The files of one Hub snapshot, whose folder in the cache is named after its commit; or the files
+                downloaded from a URL.
         """
         files = tuple(files)
         if "://" in weights.source:
             return cls(weights.source, weights.licence, files, pins={"weights": weights.name})
-        # The cache: models--OWNER--NAME/snapshots/COMMIT/FILE, whatever branch or tag was asked for.
-        names = [*(path.parent.name for path in files), weights.revision]
-        revision = next((name for name in names if REVISION.fullmatch(name)), "")
+        # Path in the cache: models--OWNER--NAME/snapshots/COMMIT/FILE, even if a branch or tag was requested.
+        revisions = [*(path.parent.name for path in files), weights.revision]
+        revision = next((name for name in revisions if REVISION.fullmatch(name)), "")
         pins = {"weights": f"{weights.name}@{revision}"} if revision else {}
         return cls(weights.source, weights.licence, files, revision, pins=pins)
 
     @classmethod
     def of_path(cls, path: str | Path, files: Iterable[Path] = (), licence: str = "unknown") -> Self:
-        """Of a file or folder that the user gave.
+        """The origin of a local file or folder.
 
         Args:
-            files: of the folder that were read; the path itself when empty.
-            licence: where it is known, by a checksum say.
+            path: The file or folder.
+            files: The files of the folder that were read; if empty, `path` itself.
+            licence: SPDX identifier of the license if it is known, for example from a checksum.
         """
-        # Not `resolve`: a link of the Hub's cache would be called by the checksum that it leads to.
+        # Not `resolve`: a link in the Hub's cache would get the checksum of its target as its name.
         return cls(Path(os.path.abspath(path)).name, licence, tuple(files) or (Path(path),), local=True)
 
     @cached_property
     def sha256(self) -> Mapping[str, str]:
-        """The SHA-256 of each file by its name, computed on first use, about a second a gigabyte.
+        """SHA-256 of each file, by file name. Computed on first use, in about one second per gigabyte.
 
-        Of the bytes that are on the disk: the name that the Hub's cache gives a file is only what the Hub said.
+        The bytes on the disk are hashed, since the name of a file in the Hub's cache is only what the Hub claimed.
 
         Raises:
-            WeightsError: a file cannot be read any more.
+            WeightsError: a file can no longer be read.
         """
-        found = {}
+        digests = {}
         for path in self.files:
             try:
                 with path.open("rb") as file:
-                    found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                    digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
             except OSError as error:
                 raise WeightsError(
-                    f"{path}: these weights cannot be read any more ({error}), so that their checksum is not known; "
-                    "put the file back, or fetch it again"
+                    f"{path}: these weights can no longer be read ({error}), so their checksum is unknown; "
+                    "restore the file, or download it again"
                 ) from error
-        return found
+        return digests

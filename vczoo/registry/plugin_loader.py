@@ -1,4 +1,4 @@
-"""One candidate in; what it registers, or why it does not work, out. What can be checked before its import, is."""
+"""Loading one plugin. Everything that can be checked before importing it is checked first."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ from vczoo.registry.registration import Offer, offer_of
 
 __all__ = ["load_plugin", "locate"]
 
-HEAVY = ("torch", "tensorflow", "jax", "numpy")  # what a module that only lists names has no use for
+HEAVY = ("torch", "tensorflow", "jax", "numpy")  # a module that only lists names does not need these
 _DECLARED = re.compile(r"""^vczoo_api\b[^=\n]*=\s*["']?(\d[\w.]*)["']?\s*(#.*)?$""", re.MULTILINE)
 
 
 def load_plugin(candidate: Candidate, core_version: str, patience_seconds: float) -> Offer:
-    """Import a plugin and ask it what it registers.
+    """Import a plugin and collect what it registers.
 
     Args:
-        core_version: of vczoo, which the plugin's metadata may exclude.
-        patience_seconds: after which the zoo goes on without it.
+        candidate: The plugin to load.
+        core_version: Version of vczoo, which the plugin's metadata may exclude.
+        patience_seconds: Time limit in seconds of the import.
+
+    Returns:
+        What the plugin registers, with the API version, the import time and remarks on its side effects.
 
     Raises:
-        PluginError: it does not work, and why.
+        PluginError: the plugin cannot be loaded. The message says why.
     """
     if fault := candidate.fault or version_fault(candidate, core_version):
         raise PluginError(fault)
@@ -38,30 +42,30 @@ def load_plugin(candidate: Candidate, core_version: str, patience_seconds: float
     _check_api(api)
     for module in _with_parents(candidate.module):
         if getattr(getattr(sys.modules.get(module), "__spec__", None), "_initializing", False):
-            raise PluginError(f"{module} asked for the zoo while it was imported; do so in a function")
+            raise PluginError(f"{module} requested the zoo during its own import; move that call into a function")
 
     def load() -> tuple[Offer, str]:
         plugin = candidate.load()
         declared = str(getattr(plugin, "vczoo_api", api or hookspecs.API))
-        _check_api(declared)  # where the source is not at hand, it is known only now
+        _check_api(declared)  # without the source, the version is known only now
         return offer_of(plugin, candidate.distribution), declared
 
     light = {name for name in HEAVY if name not in sys.modules}
-    began = time.perf_counter()
+    start = time.perf_counter()
     label = f"{candidate.name} ({candidate.distribution} {candidate.version})"
-    outcome, remarks = isolated(load, label, patience_seconds)
-    offer: Offer = outcome[0]
-    seconds = time.perf_counter() - began
+    result, remarks = isolated(load, label, patience_seconds)
+    offer: Offer = result[0]
+    seconds = time.perf_counter() - start
     heavy = [name for name in HEAVY if name in light and name in sys.modules]
     if heavy:
         remarks.insert(0, f"imports {' and '.join(heavy)}, which makes every listing slow")
     if candidate.remark:
         remarks.append(candidate.remark)
-    return replace(offer, api=outcome[1], remarks=tuple(remarks), seconds=seconds)
+    return replace(offer, api=result[1], remarks=tuple(remarks), seconds=seconds)
 
 
 def locate(module: str) -> ModuleSpec | None:
-    """Find a module without importing it, or the packages that it is in; None where there is none."""
+    """The spec of a module, or None if it does not exist. Imports neither the module nor its parent packages."""
     top, *rest = module.split(".")
     try:
         if module in sys.modules:
@@ -79,31 +83,31 @@ def locate(module: str) -> ModuleSpec | None:
 def _check_api(declared: str) -> None:
     if declared and declared != hookspecs.API:
         raise PluginError(
-            f"it was written for vczoo_api {declared[:20]!r}, and this vczoo has {hookspecs.API!r}; "
-            "install a version of it for this vczoo, or another vczoo"
+            f"it was written for vczoo_api {declared[:20]!r}, but this vczoo has {hookspecs.API!r}; "
+            "install a version of the plugin for this vczoo, or another version of vczoo"
         )
 
 
 def _declared_api(module: str) -> str:
-    """What the line `vczoo_api = "1"` of a module's source says; "" where there is none, or no source."""
+    """The version in the line `vczoo_api = "1"` of a module's source; "" without such a line or a source."""
     spec = locate(module)
     try:
         source = spec.loader.get_source(spec.name) if spec else None  # type: ignore[union-attr]
     except (AttributeError, ImportError, OSError):
         return ""
-    found = _DECLARED.search(source or "")
-    if not source or not found or found[1] == hookspecs.API:
-        return found[1] if found else ""
-    try:  # the line may stand in a docstring: look again, as Python does, before it is refused for it
+    match = _DECLARED.search(source or "")
+    if not source or not match or match[1] == hookspecs.API:
+        return match[1] if match else ""
+    try:  # the line may be part of a docstring, so parse the source before rejecting the plugin
         body = ast.parse(source).body
     except (SyntaxError, ValueError):
         return ""
-    for line in body:
+    for node in body:
         targets = (
-            line.targets if isinstance(line, ast.Assign) else [line.target] if isinstance(line, ast.AnnAssign) else []
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
         if any(isinstance(target, ast.Name) and target.id == "vczoo_api" for target in targets):
-            value = getattr(line, "value", None)
+            value = getattr(node, "value", None)
             return str(value.value) if isinstance(value, ast.Constant) else ""
     return ""
 

@@ -1,4 +1,4 @@
-"""An imported plugin in; what it registers, or what is wrong with its hooks, out; and the two as one line."""
+"""Registration: the entries and recipes that an imported plugin provides through its hooks."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ __all__ = ["Offer", "Plugin", "RecipeFile", "is_strict", "offer_of", "tell_fault
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """A recipe by name: the file's text and the distribution that ships it."""
+    """A named recipe: its file and the distribution that ships it."""
 
     name: str
     file: Path | Traversable
     distribution: str
 
     def read(self) -> str:
-        """The YAML text.
+        """Read the YAML text of the recipe.
 
         Raises:
-            VczooError: the file cannot be read, or is not UTF-8.
+            VczooError: the file cannot be read or is not UTF-8.
         """
         try:
             return self.file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise VczooError(f"recipe {self.name!r} of {self.distribution} cannot be read ({error})") from error
+            raise VczooError(
+                f"recipe {self.name!r} of {self.distribution} cannot be read ({error}); reinstall {self.distribution}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Offer:
     """What a plugin registers.
 
     Attributes:
-        entries: its parts.
-        recipes: its recipes' files.
-        api: the version of the plugin API that it was written for.
-        remarks: what it does that it should not, and that does not keep it from working.
-        seconds: that it took to import.
+        entries: The parts that it provides.
+        recipes: The recipes that it provides.
+        api: Version of the plugin API that it was written for.
+        remarks: Side effects of its import, and other problems that do not prevent it from working.
+        seconds: Time that its import took, in seconds.
     """
 
     entries: tuple[Entry, ...]
@@ -66,13 +68,13 @@ class Plugin:
     """One entry point of the group `vczoo`, loaded or not.
 
     Attributes:
-        name: of the entry point.
-        distribution: that declares it.
-        version: of the distribution.
-        fault: why it could not be loaded; empty when it was.
-        state: loaded, broken, left out by `VCZOO_PLUGINS`, or absent though that names it.
-        offer: what it registers, None unless it is loaded.
-        candidate: what its metadata say; None of the core, and of what is absent.
+        name: Name of the entry point.
+        distribution: Name of the distribution that declares it.
+        version: Version of the distribution.
+        fault: Why it was not loaded; empty if it was.
+        state: Loaded, broken, left out by `VCZOO_PLUGINS`, or absent although `VCZOO_PLUGINS` names it.
+        offer: What it registers; None unless it is loaded.
+        candidate: The entry point as its metadata declare it; None for vczoo itself and for absent plugins.
     """
 
     name: str
@@ -90,57 +92,68 @@ class Plugin:
 
 
 def offer_of(plugin: Any, distribution: str) -> Offer:
-    """Ask an imported plugin, a module or an object with hooks, what it registers.
+    """Collect the entries and recipes that an imported plugin registers.
+
+    Args:
+        plugin: A module or an object with hooks.
+        distribution: Name of the distribution that ships it.
 
     Raises:
-        PluginError: its hooks or what they give are wrong.
+        PluginError: a hook is unknown, has a wrong signature or returns a wrong value, or there is no hook at all.
     """
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
-    known = [name for name in dir(hookspecs) if name.startswith("vczoo_")]
+    hook_names = [name for name in dir(hookspecs) if name.startswith("vczoo_")]
     try:
         manager.register(plugin)
     except pluggy.PluginValidationError as error:
         raise PluginError(f"a hook has a wrong signature: {' '.join(str(error).split())}") from error
-    hooks = [caller.name for caller in manager.get_hookcallers(plugin) or ()]
-    for name in hooks:
-        if name not in known and not all(one.optionalhook for one in getattr(manager.hook, name).get_hookimpls()):
-            raise PluginError(f"no hook is called {name!r}{nearest(name, known)} Hooks: {', '.join(known)}")
-    if not set(hooks) & set(known):
-        unmarked = [name for name in known if hasattr(plugin, name)]
-        why = f"{unmarked[0]} is not marked with @vczoo.hookimpl" if unmarked else f"it has none of {', '.join(known)}"
-        raise PluginError(f"it registers nothing: {why}")
+    implemented = [caller.name for caller in manager.get_hookcallers(plugin) or ()]
+    for name in implemented:
+        optional = (hook.optionalhook for hook in getattr(manager.hook, name).get_hookimpls())
+        if name not in hook_names and not all(optional):
+            raise PluginError(f"no hook is called {name!r}{nearest(name, hook_names)} Hooks: {', '.join(hook_names)}")
+    if not set(implemented) & set(hook_names):
+        unmarked = [name for name in hook_names if hasattr(plugin, name)]
+        reason = (
+            f"{unmarked[0]} is not marked with @vczoo.hookimpl"
+            if unmarked
+            else f"it has none of the hooks {', '.join(hook_names)}"
+        )
+        raise PluginError(f"it registers nothing: {reason}")
     entries: dict[tuple[str, str], Entry] = {}
-    for entry in (entry for answer in manager.hook.vczoo_entries() for entry in answer):
+    for entry in (entry for returned in manager.hook.vczoo_entries() for entry in returned):
         if not isinstance(entry, Entry):
-            raise PluginError(f"vczoo_entries gave a {type(entry).__name__}, expected vczoo.Entry")
+            raise PluginError(f"vczoo_entries returned a {type(entry).__name__}, expected vczoo.Entry")
         if (entry.kind, entry.name) in entries:
-            raise PluginError(f"{entry.kind} {entry.name!r} is registered twice; give one of them another name")
+            raise PluginError(f"{entry.kind} {entry.name!r} is registered twice; rename one of the two")
         entries[entry.kind, entry.name] = entry
     recipes: dict[str, RecipeFile] = {}
     for folder in manager.hook.vczoo_recipes():
         if not hasattr(folder, "iterdir"):
-            raise PluginError(f"vczoo_recipes gave a {type(folder).__name__}, expected a pathlib.Path of a folder")
+            raise PluginError(f"vczoo_recipes returned a {type(folder).__name__}, expected a pathlib.Path of a folder")
         for file in sorted(folder.iterdir(), key=lambda file: str(file.name)):
             name = file.name.removesuffix(".yaml")
             if name == file.name:
                 continue
             if name in recipes or ":" in name:
-                raise PluginError(f"recipe {name!r}: a name stands once, and without a colon")
+                raise PluginError(
+                    f"recipe {name!r}: names must be unique and cannot contain a colon; rename {file.name}"
+                )
             recipes[name] = RecipeFile(name, file, distribution)
     return Offer(tuple(entries.values()), tuple(recipes.values()))
 
 
 @cache
-def _tell(fault: str) -> None:
+def _warn_once(fault: str) -> None:
     sys.stderr.write(f"vczoo: plugin {fault}\n")
 
 
 def tell_faults(plugins: Iterable[Plugin]) -> None:
-    """Write a line to standard error for every plugin that is asked for and does not load; the same line only once."""
+    """Write one line to standard error for each broken or absent plugin. Each line is written only once."""
     for plugin in plugins:
         if plugin.state in ("broken", "absent"):
-            _tell(f"{plugin.label} does not load: {plugin.fault}")
+            _warn_once(f"{plugin.label} does not load: {plugin.fault}")
 
 
 def is_strict() -> bool:

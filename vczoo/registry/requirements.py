@@ -1,4 +1,4 @@
-"""A recipe's values in; the plugins that it needs, and what keeps each from serving, out. Imports no torch."""
+"""Plugin requirements of a recipe, and whether the installed plugins meet them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,89 +15,92 @@ from vczoo.registry.zoo import the_zoo
 
 __all__ = ["Need", "need_faults", "needed", "parse_need", "used_plugins"]
 
-LONGEST = 200  # characters of a requirement
+LONGEST = 200  # most characters of a requirement
 
 
 class Need(NamedTuple):
-    """What keeps a plugin from serving, in a word and in a sentence; both empty where nothing does."""
+    """Why a plugin does not meet a requirement, in a word and in a sentence; both are empty if it does."""
 
     word: str
     reason: str
 
 
 def parse_need(text: str) -> Requirement:
-    """Read one line of `needs`: a distribution and, if it matters, its versions, `vczoo-timm>=0.1`.
+    """Parse one item of `needs`: a distribution with an optional version range, such as `vczoo-timm>=0.1`.
 
     Raises:
-        VczooError: it is something else.
+        VczooError: the text is anything else: it has extras, a URL or a marker, or is too long.
     """
     try:
         need = Requirement(text[: LONGEST + 1])
     except InvalidRequirement:
         need = None
     if need is None or len(text) > LONGEST or need.url or need.extras or need.marker:
-        raise VczooError(f"{text[:LONGEST]!r} is no distribution with or without versions, as in vczoo-timm>=0.1")
+        raise VczooError(
+            f"{text[:LONGEST]!r} is not a distribution with an optional version range; write it as in vczoo-timm>=0.1"
+        )
     return need
 
 
 def needed(values: Mapping[str, Any]) -> dict[str, Need]:
     """The plugins that a recipe needs, by distribution.
 
-    They are those that its parts come from and, where a part is not to be found, those that its `needs` and the
-    part's prefix name.
+    These are the plugins that its parts come from. If a part is not registered, the plugins that the recipe's `needs`
+    and the part's prefix name are added.
 
     Args:
-        values: a recipe as a mapping, resolved.
+        values: A resolved recipe, as a mapping.
     """
-    found, lost = _sorted_out(values)
-    told = {normalised(need.name): need for need in _declared(values)}
+    used, unknown_parts = _distributions(values)
+    requirements = {normalised(requirement.name): requirement for requirement in _declared(values)}
     plugins = {normalised(plugin.distribution): plugin for plugin in the_zoo().plugins}
-    names = {normalised(name): name for name in found}
-    if lost:
-        names = {name: need.name for name, need in told.items()} | names
-        prefixes = {use.rpartition(":")[2].partition("/")[0] for use in lost}
+    names = {normalised(name): name for name in used}
+    if unknown_parts:
+        names = {name: requirement.name for name, requirement in requirements.items()} | names
+        prefixes = {use.rpartition(":")[2].partition("/")[0] for use in unknown_parts}
         names |= {name: name for prefix, name in KNOWN_PLUGINS.items() if prefix in prefixes}
-    return {name: _state(name, plugins.get(key), told.get(key)) for key, name in sorted(names.items())}
+    return {name: _need(name, plugins.get(key), requirements.get(key)) for key, name in sorted(names.items())}
 
 
 def need_faults(values: Mapping[str, Any]) -> dict[str, str]:
-    """A sentence on each plugin that a recipe needs and that does not serve, with the next step; by distribution."""
+    """One sentence, by distribution, for each plugin that does not meet the recipe's needs: why, and what to do."""
     return {name: f"needs {name}: {need.reason}" for name, need in needed(values).items() if need.reason}
 
 
-def _state(name: str, plugin: Plugin | None, need: Requirement | None) -> Need:
-    wanted = str(need.specifier) if need else ""
+def _need(name: str, plugin: Plugin | None, requirement: Requirement | None) -> Need:
+    versions = str(requirement.specifier) if requirement else ""
     if plugin is None:
-        own = name in KNOWN_PLUGINS.values()
-        advice = "" if own else "it is not one of vczoo's own: find out who publishes it, then "
-        return Need("not installed", f"it is not installed; {advice}pip install '{name}{wanted}'")
+        official = name in KNOWN_PLUGINS.values()
+        advice = "" if official else "it is not one of vczoo's own plugins, so find out who publishes it, then "
+        return Need("not installed", f"it is not installed; {advice}pip install '{name}{versions}'")
     if plugin.fault:
-        return Need(plugin.state, f"{plugin.fault}; `vczoo plugins` says more")
-    if need and not need.specifier.contains(plugin.version, prereleases=True):
+        return Need(plugin.state, f"{plugin.fault}; run `vczoo plugins` for details")
+    if requirement and not requirement.specifier.contains(plugin.version, prereleases=True):
         return Need(
-            plugin.version, f"version {plugin.version} is installed, {wanted} is needed; pip install '{name}{wanted}'"
+            plugin.version,
+            f"version {plugin.version} is installed, but {versions} is needed; pip install '{name}{versions}'",
         )
     return Need("", "")
 
 
 def used_plugins(values: Mapping[str, Any]) -> set[str]:
-    """The distributions that a recipe's parts come from, as far as they are to be found, without vczoo itself."""
-    return _sorted_out(values)[0]
+    """The distributions, other than vczoo, that a recipe's registered parts come from."""
+    return _distributions(values)[0]
 
 
-def _sorted_out(values: Mapping[str, Any]) -> tuple[set[str], list[str]]:
-    """The distributions that parts come from, and the names of the parts that are not to be found."""
-    found, lost = set(), []
+def _distributions(values: Mapping[str, Any]) -> tuple[set[str], list[str]]:
+    """The distributions that the parts come from, and the names of the parts that are not registered."""
+    distributions, unknown_parts = set(), []
     for kind, use in _uses(values):
         try:
-            found.add(the_zoo().distribution(kind, use))
+            distributions.add(the_zoo().distribution(kind, use))
         except VczooError:
-            lost.append(use)
-    return found - {CORE}, lost
+            unknown_parts.append(use)
+    return distributions - {CORE}, unknown_parts
 
 
 def _uses(values: Mapping[str, Any]) -> Iterator[tuple[Kind, str]]:
-    """Each part's kind and name; what is malformed is for `Recipe` to report."""
+    """Kind and name of each part. Malformed values are skipped here; `Recipe` reports them."""
     heads = values.get("heads")
     parts: list[tuple[str, Any]] = [(kind, values.get(kind)) for kind in ("backbone", "freezing", "vocoder")]
     parts.append(("backbone", values.get("teacher")))
@@ -108,11 +111,11 @@ def _uses(values: Mapping[str, Any]) -> Iterator[tuple[Kind, str]]:
 
 
 def _declared(values: Mapping[str, Any]) -> list[Requirement]:
-    found = []
+    requirements = []
     needs = values.get("needs")
     for text in needs if isinstance(needs, list | tuple) else ():
         try:
-            found.append(parse_need(text))
+            requirements.append(parse_need(text))
         except (VczooError, TypeError):
             continue
-    return found
+    return requirements

@@ -1,4 +1,4 @@
-"""What a plugin registers in; which of its parts and recipes cannot work, out. Imports none of them."""
+"""Validation of what a plugin registers: missing modules and malformed recipes. Imports none of the parts."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ __all__ = ["flaws", "require_whole"]
 
 
 def flaws(offer: Offer | None) -> list[str]:
-    """Sentences on entries whose factory's module is not there, and on recipes that are no YAML.
+    """One sentence for each missing factory module and for each recipe that is unreadable or not plain YAML.
 
-    Whether a factory works is known only when it is imported: `Entry.load` tells.
+    Whether a factory works is known only after `Entry.load` has imported it.
     """
     if offer is None:
         return []
-    places: dict[str, list[str]] = {}
+    entries_by_module: dict[str, list[str]] = {}
     for entry in offer.entries:
-        places.setdefault(entry.factory.partition(":")[0], []).append(f"{entry.kind} {entry.name!r}")
-    found = []
-    for module, entries in places.items():
+        entries_by_module.setdefault(entry.factory.partition(":")[0], []).append(f"{entry.kind} {entry.name!r}")
+    faults = []
+    for module, entries in entries_by_module.items():
         if locate(module) is None:
             more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
-            found.append(f"{entries[0]}{more}: there is no module {module}, which the factory is in")
+            faults.append(f"{entries[0]}{more}: there is no module {module}, which the factory should be in")
     for recipe in offer.recipes:
         try:
             parse_plain(recipe.read(), f"recipe {recipe.name!r}")
         except VczooError as error:
-            found.append(str(error))
-    return found
+            faults.append(str(error))
+    return faults
 
 
 def require_whole(plugins: Iterable[Plugin]) -> None:
-    """See that every plugin that is asked for works, and every part of it as far as can be told without importing it.
+    """Check that every selected plugin loads and registers no part or recipe that is visibly broken.
 
     Raises:
-        PluginError: with everything that does not.
+        PluginError: one or more plugins have faults. The message lists all of them.
     """
     faults = [
         f"{plugin.label}: {fault}"
@@ -49,4 +49,4 @@ def require_whole(plugins: Iterable[Plugin]) -> None:
     ]
     if faults:
         lines = "".join(f"\n  - {fault}" for fault in faults)
-        raise PluginError(f"VCZOO_STRICT: {len(faults)} fault{'s' * (len(faults) > 1)} of plugins:{lines}")
+        raise PluginError(f"VCZOO_STRICT is set and plugins have {len(faults)} fault{'s' * (len(faults) > 1)}:{lines}")

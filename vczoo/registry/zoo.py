@@ -1,4 +1,4 @@
-"""The zoo: plugins in, entries and recipes by name out. Listing imports neither torch nor a wrapped library."""
+"""The zoo: all registered entries and recipes, by name. Listing imports neither torch nor a wrapped library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from vczoo.errors import PluginError, UnknownNameError, VczooError
 from vczoo.io.text import nearest
@@ -27,51 +27,63 @@ PATIENCE_SECONDS = 60.0
 
 
 class Zoo:
-    """Everything that is registered, by name.
+    """All registered entries and recipes, by name.
 
     Args:
-        found: the plugins to load besides the core; when None the installed ones, as far as `VCZOO_PLUGINS` names them.
+        plugins: The plugins to load besides vczoo itself. If None, the installed plugins that `VCZOO_PLUGINS` selects.
 
     Raises:
-        PluginError: a plugin asked for it while it was imported.
-        VczooError: `VCZOO_PLUGIN_SECONDS` is no number of seconds.
+        PluginError: a plugin creates the zoo during its own import.
+        VczooError: `VCZOO_PLUGIN_SECONDS` is not a valid number of seconds.
     """
 
-    def __init__(self, found: Iterable[Candidate] | None = None) -> None:
+    def __init__(self, plugins: Iterable[Candidate] | None = None) -> None:
         if is_isolated():
-            raise PluginError("it asked for the zoo while it was imported; do so in a function")
+            raise PluginError("it requested the zoo during its own import; move that call into a function")
         self.plugins: list[Plugin] = []
         self._entries: dict[tuple[Kind, str], dict[str, Entry]] = {}
         self._recipes: dict[str, dict[str, RecipeFile]] = {}
         core_version = metadata.version(CORE)
         self.register(builtin, CORE, CORE, core_version)
         patience = _patience_seconds()
-        wanted = os.environ.get("VCZOO_PLUGINS") if found is None else None
-        chosen, left_out, unknown = select(candidates() if found is None else found, wanted)
-        for one in chosen:
+        selection = os.environ.get("VCZOO_PLUGINS") if plugins is None else None
+        selected, left_out, unknown = select(candidates() if plugins is None else plugins, selection)
+        for candidate in selected:
             try:
-                self._add(one.name, one.distribution, one.version, load_plugin(one, core_version, patience), one)
+                offer = load_plugin(candidate, core_version, patience)
+                self._add(candidate.name, candidate.distribution, candidate.version, offer, candidate)
             except PluginError as error:
-                fault = str(error)
-                self.plugins.append(Plugin(one.name, one.distribution, one.version, fault, "broken", candidate=one))
-        for one in left_out:
-            fault = f"VCZOO_PLUGINS={wanted} leaves it out"
-            self.plugins.append(Plugin(one.name, one.distribution, one.version, fault, "left out", candidate=one))
-        names = [one.name for one in (*chosen, *left_out)]
+                self.plugins.append(_not_loaded(candidate, str(error), "broken"))
+        for candidate in left_out:
+            fault = f"VCZOO_PLUGINS={selection} does not name it"
+            self.plugins.append(_not_loaded(candidate, fault, "left out"))
+        names = [candidate.name for candidate in (*selected, *left_out)]
         for name in unknown:
-            fault = f"VCZOO_PLUGINS names it, and no such plugin is installed{nearest(name, names)}"
+            fault = f"VCZOO_PLUGINS names it, but no such plugin is installed{nearest(name, names)}"
             self.plugins.append(Plugin(name, "?", "?", fault, "absent"))
 
     def register(self, plugin: Any, name: str, distribution: str, version: str) -> None:
-        """Register one plugin module or object, all of it or nothing.
+        """Register one plugin. If it has a fault, none of its entries and recipes are registered.
+
+        Args:
+            plugin: A module or an object with hooks.
+            name: Name of its entry point.
+            distribution: Name of the distribution that ships it.
+            version: Version of that distribution.
 
         Raises:
-            PluginError: it registers a name of the core's, or one twice, or something that is not an entry.
+            PluginError: it registers a name that vczoo itself has, the same name twice, or something that is not an
+                entry.
         """
         self._add(name, distribution, version, offer_of(plugin, distribution))
 
     def entries(self, kind: Kind | None = None, pattern: str = "*") -> list[tuple[Entry, str]]:
-        """Entries with the distribution that registered each, by name; `pattern` as in a shell."""
+        """Entries sorted by name, each with the distribution that registered it.
+
+        Args:
+            kind: Kind of the entries; None for all kinds.
+            pattern: Shell pattern for the names.
+        """
         return [
             (entry, distribution)
             for (_, name), owners in sorted(self._entries.items())
@@ -80,14 +92,15 @@ class Zoo:
         ]
 
     def find(self, kind: Kind, name: str) -> tuple[Entry, str]:
-        """An entry and the name of its weights: `timm/resnet18.a1_in1k` names both, else the weights are "".
+        """Find an entry and the name of its weights. `timm/resnet18.a1_in1k` names both; otherwise the weights are "".
 
         Args:
-            name: as in `use: NAME`; `distribution:name` where two distributions have one of that name.
+            kind: Kind of the entry.
+            name: Name as in `use: NAME`, or `distribution:name` if several distributions register the name.
 
         Raises:
-            UnknownNameError: with the nearest names, and the plugin to install where one is known; or with the
-                distributions that have it, where there are two.
+            UnknownNameError: there is no such entry (the message has the nearest names, and the plugin to install if it
+                is known), or several distributions register the name.
         """
         entry, tag, _ = self._look_up(kind, name)
         return entry, tag
@@ -96,28 +109,33 @@ class Zoo:
         """The distribution that registered an entry.
 
         Raises:
-            UnknownNameError: as `find`.
+            UnknownNameError: as for `find`.
         """
         return self._look_up(kind, name)[2]
 
     def use_of(self, entry: Entry, distribution: str) -> str:
-        """What a recipe writes to use an entry: its name, after its distribution where another has one of that name."""
-        return _called(entry.name, self._entries.get((entry.kind, entry.name), {}), distribution)
+        """The name of an entry in a recipe, with its distribution as a prefix if others register the same name."""
+        return _qualified(entry.name, self._entries.get((entry.kind, entry.name), {}), distribution)
 
     def recipes(self, pattern: str = "*") -> list[RecipeFile]:
-        """The recipes by name; `pattern` as in a shell. Where two distributions have one, its name says whose it is."""
+        """The recipes sorted by name. A name that several distributions register has its distribution as a prefix.
+
+        Args:
+            pattern: Shell pattern for the names.
+        """
         return [
-            replace(recipe, name=_called(name, owners, distribution))
+            replace(recipe, name=_qualified(name, owners, distribution))
             for name, owners in sorted(self._recipes.items())
             for distribution, recipe in sorted(owners.items())
             if _fits(pattern, name, distribution)
         ]
 
     def recipe(self, name: str) -> RecipeFile:
-        """One recipe by name, or by `distribution:name`.
+        """Find one recipe by name, or by `distribution:name`.
 
         Raises:
-            UnknownNameError: with the nearest names; or with the distributions that have it, where there are two.
+            UnknownNameError: there is no such recipe (the message has the nearest names), or several distributions
+                register the name.
         """
         prefix, _, bare = name.rpartition(":")
         if bare not in self._recipes:
@@ -126,15 +144,18 @@ class Zoo:
         return _only(self._recipes[bare], "recipe", bare, prefix)[1]
 
     def clashes(self, plugin: Plugin) -> list[str]:
-        """The names of a plugin's entries and recipes that another distribution has, too, as sentences."""
+        """One sentence for each entry and recipe of a plugin whose name another distribution registers, too."""
         offer = plugin.offer or Offer((), ())
-        owners = [(f"{one.kind} {one.name!r}", one.name, self._entries[one.kind, one.name]) for one in offer.entries]
-        owners += [(f"recipe {one.name!r}", one.name, self._recipes[one.name]) for one in offer.recipes]  # type: ignore[misc]
+        named = [
+            (f"{entry.kind} {entry.name!r}", entry.name, self._entries[entry.kind, entry.name])
+            for entry in offer.entries
+        ]
+        named += [(f"recipe {recipe.name!r}", recipe.name, self._recipes[recipe.name]) for recipe in offer.recipes]  # type: ignore[misc]
         return [
-            f"{what} is {' and '.join(sorted(set(having) - {plugin.distribution}))}'s, too: "
+            f"{label} is also registered by {' and '.join(sorted(set(owners) - {plugin.distribution}))}: "
             f"write {plugin.distribution}:{name}"
-            for what, name, having in owners
-            if len(having) > 1
+            for label, name, owners in named
+            if len(owners) > 1
         ]
 
     def _add(
@@ -144,11 +165,11 @@ class Zoo:
             (f"{entry.kind} {entry.name!r}", self._entries.get((entry.kind, entry.name))) for entry in offer.entries
         ]
         taken += [(f"recipe {recipe.name!r}", self._recipes.get(recipe.name)) for recipe in offer.recipes]  # type: ignore[misc]
-        for what, owners in taken:
+        for label, owners in taken:
             if owners and CORE in owners:
-                raise PluginError(f"{what} is vczoo's own, which no plugin replaces; give it another name")
+                raise PluginError(f"{label} is part of vczoo, and a plugin cannot replace it; give it another name")
             if owners and distribution in owners:
-                raise PluginError(f"{what} is registered by {distribution} already; give one of them another name")
+                raise PluginError(f"{label} is already registered by {distribution}; rename one of the two")
         for entry in offer.entries:
             self._entries.setdefault((entry.kind, entry.name), {})[distribution] = entry
         for recipe in offer.recipes:
@@ -174,7 +195,7 @@ class Zoo:
 
     def _unknown(self, kind: Kind, full: str) -> str:
         name = full.rpartition(":")[2]
-        known = [known_name for known_kind, known_name in self._entries if known_kind == kind]
+        names = [entry_name for entry_kind, entry_name in self._entries if entry_kind == kind]
         prefix = name.partition("/")[0] if "/" in name else ""
         distribution = KNOWN_PLUGINS.get(prefix)
         if distribution and distribution not in {plugin.distribution for plugin in self.plugins}:
@@ -182,24 +203,24 @@ class Zoo:
         for plugin in self.plugins:
             if plugin.fault and (plugin.distribution == distribution or plugin.name == prefix):
                 return f"{kind} {full!r} comes with {plugin.distribution}, which does not load ({plugin.fault})"
-        few = f" Registered: {', '.join(sorted(known)) or 'none'}." if len(known) <= 12 else ""
+        registered = f" Registered: {', '.join(sorted(names)) or 'none'}." if len(names) <= 12 else ""
         return (
-            f"no {kind} is called {full!r}{nearest(name, known)}{few} `vczoo list --parts {kind}` lists all"
+            f"no {kind} is called {full!r}{nearest(name, names)}{registered} `vczoo list --parts {kind}` lists all"
             + self._broken()
         )
 
     def _broken(self) -> str:
-        """A name may be unknown because its plugin does not load."""
+        """A note on plugins that do not load, since a name may be unknown because of them; "" if there are none."""
         broken = [plugin.name for plugin in self.plugins if plugin.state in ("broken", "absent")]
-        return f" (without plugins that do not load: {', '.join(broken)}; `vczoo plugins` says why)" if broken else ""
+        return f" (plugins that do not load: {', '.join(broken)}; `vczoo plugins` says why)" if broken else ""
 
 
 @cache
 def the_zoo() -> Zoo:
-    """The zoo of this process, made on first use.
+    """The zoo of this process, created on first use.
 
     Raises:
-        PluginError: `VCZOO_STRICT` is set, and a plugin does not work.
+        PluginError: `VCZOO_STRICT` is set and a plugin has a fault.
     """
     zoo = Zoo()
     if is_strict():
@@ -210,32 +231,47 @@ def the_zoo() -> Zoo:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of recipes that `load` and `finetune` take; `pattern` as in a shell. Imports no torch."""
+    """List the names of the recipes that `load` and `finetune` accept. Imports no torch.
+
+    Args:
+        pattern: Shell pattern for the names.
+    """
     tell_faults(the_zoo().plugins)
     return [recipe.name for recipe in the_zoo().recipes(pattern)]
 
 
 def list_parts(kind: Kind | None = None, pattern: str = "*") -> list[str]:
-    """Names of parts that a recipe can `use`, of one kind or of all; `pattern` as in a shell. Imports no torch."""
+    """List the names of the parts that a recipe can `use`. Imports no torch.
+
+    Args:
+        kind: Kind of the parts: backbone, freezing, head, vocoder or watermark; None for all kinds.
+        pattern: Shell pattern for the names.
+    """
     zoo = the_zoo()
     tell_faults(zoo.plugins)
     return [zoo.use_of(entry, distribution) for entry, distribution in zoo.entries(kind, pattern)]
 
 
 def _only(owners: Mapping[str, T], kind: str, name: str, prefix: str) -> tuple[str, T]:
-    """Of the distributions that have a name the one that is meant, with what it has."""
-    having = [one for one in sorted(owners) if not prefix or normalised(one) == normalised(prefix)]
-    if len(having) == 1:
-        return having[0], owners[having[0]]
+    """The distribution that the prefix selects among those that register a name, and what it registers."""
+    matches = [owner for owner in sorted(owners) if not prefix or normalised(owner) == normalised(prefix)]
+    if len(matches) == 1:
+        return matches[0], owners[matches[0]]
     if prefix:
-        raise UnknownNameError(f"{prefix!r} has no {kind} {name!r}; {' and '.join(sorted(owners))} has")
+        raise UnknownNameError(
+            f"{prefix!r} does not register {kind} {name!r}, which comes from {' and '.join(sorted(owners))}"
+        )
     raise UnknownNameError(
-        f"{kind} {name!r} is registered by {' and '.join(having)}; write "
-        f"{' or '.join(f'{one}:{name}' for one in having)}, or name in VCZOO_PLUGINS the plugins to load"
+        f"{kind} {name!r} is registered by {' and '.join(matches)}; write "
+        f"{' or '.join(f'{owner}:{name}' for owner in matches)}, or set VCZOO_PLUGINS to the plugins to load"
     )
 
 
-def _called(name: str, owners: Mapping[str, Any], distribution: str) -> str:
+def _not_loaded(candidate: Candidate, fault: str, state: Literal["broken", "left out"]) -> Plugin:
+    return Plugin(candidate.name, candidate.distribution, candidate.version, fault, state, candidate=candidate)
+
+
+def _qualified(name: str, owners: Mapping[str, Any], distribution: str) -> str:
     return f"{distribution}:{name}" if len(owners) > 1 else name
 
 
@@ -250,5 +286,5 @@ def _patience_seconds() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 86400:
-        raise VczooError(f"VCZOO_PLUGIN_SECONDS={text}: a number of seconds was expected, above 0 and at most 86400")
+        raise VczooError(f"VCZOO_PLUGIN_SECONDS={text}: expected a number of seconds above 0 and at most 86400")
     return seconds

@@ -1,4 +1,7 @@
-"""vczoo.yaml in, a validated `RunConfig` out, and back: what a run is, without its tensors. No torch here."""
+"""Configuration of a run: `RunConfig`, read from and written to vczoo.yaml.
+
+It describes a run without its tensors. This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,15 @@ MOST_LABELS = 10_000
 
 
 def speakable(name: str) -> str:
-    """A name of a speaker or voice, if it is fit for one.
+    """Return `name` if it is a valid name of a speaker or voice.
 
     Raises:
-        ValueError: it is blank, too long, only dots, has a slash, or does not print.
+        ValueError: `name` is blank, only dots, too long, or contains a slash, a backslash or an unprintable character.
     """
     if not name.strip(" .") or len(name) > LONGEST_NAME or set(name) & set("/\\") or not name.isprintable():
-        raise ValueError(f"a name is printable text without '/' and \\, of at most {LONGEST_NAME} characters")
+        raise ValueError(
+            f"a name is printable text without '/' or \\, of at most {LONGEST_NAME} characters, and not only dots"
+        )
     return name
 
 
@@ -36,16 +41,16 @@ def _printable(label: str) -> str:
     return label
 
 
-def _different(names: list[str]) -> list[str]:
+def _all_different(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
-        raise ValueError("the names must be different ones")
+        raise ValueError("the names must all be different")
     return names
 
 
 Name = Annotated[str, AfterValidator(speakable)]
-Names = Annotated[list[Name], AfterValidator(_different)]
+Names = Annotated[list[Name], AfterValidator(_all_different)]
 Labels = Annotated[
-    list[Annotated[str, AfterValidator(_printable)]], Field(max_length=MOST_LABELS), AfterValidator(_different)
+    list[Annotated[str, AfterValidator(_printable)]], Field(max_length=MOST_LABELS), AfterValidator(_all_different)
 ]
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Text = Annotated[str, Field(max_length=2000)]
@@ -57,14 +62,15 @@ class _Plain(BaseModel):
 
 
 class BasePart(_Plain):
-    """What a pretrained part is.
+    """The pretrained weights that a backbone or vocoder was built from.
 
     Attributes:
-        source: Hub repository or address that its weights come from; of a local file its name.
-        revision: the full commit of a Hub repository.
-        licence: of the weights, SPDX, or unknown.
-        files: SHA-256 of each file of weights, by name.
-        stages: fingerprint of each stage as those weights made it; empty where the run holds every tensor itself.
+        source: Hub repository or URL of the weights; for a local file, its name.
+        revision: Full commit of the Hub repository, or empty.
+        licence: SPDX identifier of the weights' license, or "unknown".
+        files: SHA-256 of each weights file, by name.
+        stages: Fingerprint of each stage as loaded from those weights. Only stages that have tensors in the base and
+            not in the run are listed, so it is empty if the run holds every tensor itself.
     """
 
     source: Text = ""
@@ -75,11 +81,11 @@ class BasePart(_Plain):
 
 
 class Data(_Plain):
-    """What is kept of the training data.
+    """Summary of the training data.
 
     Attributes:
-        fingerprint: SHA-256 over speaker, split and content of every recording.
-        minutes: by speaker.
+        fingerprint: SHA-256 over the speaker, split and content of every recording.
+        minutes: Minutes of speech, by speaker.
     """
 
     fingerprint: Digest | Literal[""] = ""
@@ -90,18 +96,20 @@ class RunConfig(_Plain):
     """The content of vczoo.yaml.
 
     Attributes:
-        vczoo: version that wrote it.
-        plugins: distributions whose parts the recipe uses, with their versions.
-        recipe: resolved; `vczoo.models.recipe.Recipe` checks it.
-        base: the pretrained parts, `backbone` and `vocoder`.
-        speakers: of the training data, in the order of the logits.
-        voices: targets of conversion.
-        labels: that its label heads know, in the order of the logits; runs without such heads do not name them.
-        licence: of the run, an identifier of the Hub; empty before it is shared.
-        consent: by what right the voices are used; empty before it is shared.
-        seed: of the fine-tune.
-        tensors: how many the run holds.
-        files: SHA-256 of the files beside it.
+        format: Version of the file format.
+        vczoo: Version of vczoo that wrote the run.
+        plugins: Distributions that the recipe's parts come from, with their versions.
+        recipe: The resolved recipe, which `vczoo.models.recipe.Recipe` checks.
+        base: Sources of the pretrained parts, `backbone` and `vocoder`.
+        speakers: Speakers of the training data, in the order of the logits.
+        voices: Names of the target voices.
+        labels: Labels of the label heads, in the order of the logits. The key is left out of runs that have none.
+        licence: Hub identifier of the run's license; empty before the run is shared.
+        consent: Consent statement for the voices; empty before the run is shared.
+        data: Summary of the training data.
+        seed: Random seed of the fine-tune.
+        tensors: Number of tensors in model.safetensors.
+        files: SHA-256 of the run's other files, by name.
     """
 
     format: Literal[2] = 2
@@ -120,8 +128,8 @@ class RunConfig(_Plain):
     files: dict[File, Digest]
 
     def to_yaml(self) -> str:
-        """As text that `parse_config` reads back."""
-        # Left out where there are none, so that a vczoo that does not know them reads the run.
+        """Return the configuration as YAML that `parse_config` can read."""
+        # Empty labels are left out so that versions of vczoo without labels can read the run.
         return dump_plain(self.model_dump(exclude=None if self.labels else {"labels"}))
 
 
@@ -129,17 +137,19 @@ def read_config(path: Path) -> RunConfig:
     """Read vczoo.yaml.
 
     Args:
-        path: the file.
+        path: Path of the file.
 
     Raises:
-        RunError: it cannot be read, is no plain YAML, is of another format, or has faults: all of them.
-        VczooError: it is no plain YAML: it holds tags, aliases, keys twice, or is too large or deep.
+        RunError: The file cannot be read, has another format version, or has invalid fields; the message lists up to 8
+            of them.
+        VczooError: The file is not plain YAML: it has tags, aliases or duplicate keys, or is too large or too deeply
+            nested.
     """
     try:
         with open_file(path) as file:
             content = file.read(4 * LARGEST_TEXT + 1)  # a character has at most 4 bytes
         if len(content) > 4 * LARGEST_TEXT:
-            raise RunError(f"{path}: more than {4 * LARGEST_TEXT} bytes; no configuration is that large")
+            raise RunError(f"{path}: larger than {4 * LARGEST_TEXT} bytes, the limit for a run's configuration")
         text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: cannot be read ({error})") from error
@@ -147,27 +157,32 @@ def read_config(path: Path) -> RunConfig:
 
 
 def parse_config(text: str, where: str) -> RunConfig:
-    """As `read_config`, of text; `where` is what to call it in errors."""
+    """Parse the text of a vczoo.yaml, with the errors of `read_config`.
+
+    Args:
+        text: Content of the file.
+        where: Name of the file in error messages.
+    """
     values = parse_plain(text, where)
     if values.get("format") != FORMAT:
         raise RunError(
-            f"{where}: format {str(values.get('format'))[:40]!r}, this vczoo reads {FORMAT}; "
-            "upgrade with pip install -U vczoo, or train the run again"
+            f"{where}: the run has format {str(values.get('format'))[:40]!r}, but this version of vczoo reads format "
+            f"{FORMAT}. Upgrade with `pip install -U vczoo`, or train the run again"
         )
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        lines = "".join(f"\n  - {_sentence(fault)}" for fault in faults[:8])
+        lines = "".join(f"\n  - {_describe_fault(fault)}" for fault in faults[:8])
         more = f"\n  and {len(faults) - 8} more" if len(faults) > 8 else ""
-        raise RunError(f"{where}: not a run's configuration:{lines}{more}") from None
+        raise RunError(f"{where}: not a valid run configuration:{lines}{more}") from None
 
 
-def _sentence(fault: Mapping[str, Any]) -> str:
-    place = ".".join(str(step)[:80] for step in fault["loc"])
+def _describe_fault(fault: Mapping[str, Any]) -> str:
+    field = ".".join(str(step)[:80] for step in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"{place}: not expected here"
+        return f"{field}: unknown field"
     if fault["type"] == "missing":
-        return f"{place}: missing"
+        return f"{field}: missing"
     got = " ".join(repr(fault["input"])[:200].split())
-    return f"{place}: {fault['msg'].removeprefix('Value error, ')}, got {got if len(got) < 80 else got[:77] + '...'}"
+    return f"{field}: {fault['msg'].removeprefix('Value error, ')}, got {got if len(got) < 80 else got[:77] + '...'}"

@@ -1,6 +1,6 @@
-"""A model in; what a run says of its pretrained base, and how a base differs from that, out.
+"""Pretrained base of a run: the record of its weights, and the check that a model was built on the same ones.
 
-Tensors go by their names in `Model.tensors`; a stage's key is `backbone.<stage>`, or `vocoder` for a whole vocoder.
+Tensors have the names of `Model.tensors`. The key of a stage is `backbone.<stage>`, or `vocoder` for a whole vocoder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PLACES: tuple[Place, ...] = ("backbone", "vocoder")
 
 
 def stages_taken(base: Mapping[Place, BasePart]) -> dict[str, str]:
-    """The fingerprint of each stage of which a run leaves something to the base, by its key."""
+    """Return the fingerprint of each stage whose tensors the run takes, at least in part, from the base, by key."""
     return {
         place if place == "vocoder" else f"{place}.{stage}": fingerprint
         for place, part in base.items()
@@ -29,17 +29,19 @@ def stages_taken(base: Mapping[Place, BasePart]) -> dict[str, str]:
 
 
 def describe_base(model: Model, known: Mapping[Place, BasePart], left: Collection[str]) -> dict[Place, BasePart]:
-    """What a run says of its base: where the weights came from, and what each stage was.
+    """Describe the pretrained base of a run: the origin of the weights and the fingerprint of each stage taken.
 
     Args:
-        known: what is known already of a run that was read.
-        left: names of the tensors that the run leaves to the base.
+        model: The model of the run.
+        known: The description that was read with the run, if it was loaded. It is kept for a part whose weights have no
+            origin of their own, or the same one.
+        left: Names of the tensors that the run does not store but takes from the base.
     """
-    found: dict[Place, BasePart] = {}
-    asked = {stage_of(name) for name in left}
-    prints = {key: value for key, value in _fingerprints(model.base).items() if key in asked}
+    base: dict[Place, BasePart] = {}
+    needed = {stage_of(name) for name in left}
+    fingerprints = {key: value for key, value in _fingerprints(model.base).items() if key in needed}
     for place in PLACES:
-        stages = {key.removeprefix("backbone."): value for key, value in prints.items() if key.startswith(place)}
+        stages = {key.removeprefix("backbone."): value for key, value in fingerprints.items() if key.startswith(place)}
         part = getattr(model, place)
         origin = getattr(part, "origin", None)
         old = known.get(place)
@@ -48,31 +50,37 @@ def describe_base(model: Model, known: Mapping[Place, BasePart], left: Collectio
                 source=origin.source, revision=origin.revision, licence=origin.licence, files=dict(origin.sha256)
             )
         if old or stages:
-            found[place] = (old or BasePart()).model_copy(update={"stages": stages})
-    return found
+            base[place] = (old or BasePart()).model_copy(update={"stages": stages})
+    return base
 
 
 def check_base(base: Mapping[Place, BasePart], model: Model) -> None:
-    """Check that the pretrained weights which a model was built on are those that a run was trained from.
+    """Check that `model` was built on the pretrained weights that the run was trained from.
+
+    Args:
+        base: The pretrained parts as the run's configuration describes them.
+        model: A model built on the pretrained weights.
 
     Raises:
-        WeightsError: a stage is missing, or is not what it was.
+        WeightsError: A stage is missing from the base, or its fingerprint differs.
     """
-    wanted, found = stages_taken(base), _fingerprints(model.base)
-    if unknown := sorted(set(wanted) - set(found)):
-        raise WeightsError(f"stages {', '.join(unknown)} are said to be the base's, which has no such stages")
-    if changed := [key for key, fingerprint in wanted.items() if found[key] != fingerprint]:
-        sources = ", ".join(part.source for part in base.values() if part.source) or "not known"
+    expected, actual = stages_taken(base), _fingerprints(model.base)
+    if missing := sorted(set(expected) - set(actual)):
         raise WeightsError(
-            f"the pretrained weights are not those it was trained from (source: {sources}): "
-            f"stages {', '.join(changed)} differ. Give the file or the revision that it was trained with"
+            f"the run takes the stages {', '.join(missing)} from the pretrained base, but the base has no such stages"
+        )
+    if changed := [key for key, fingerprint in expected.items() if actual[key] != fingerprint]:
+        sources = ", ".join(part.source for part in base.values() if part.source) or "unknown"
+        raise WeightsError(
+            "the pretrained weights are not the ones that the run was trained from: "
+            f"stages {', '.join(changed)} differ. Provide the original file or revision (source: {sources})"
         )
 
 
 def _fingerprints(digests: Mapping[str, str]) -> dict[str, str]:
-    """Of each stage, from the digests of its tensors."""
+    """Compute the fingerprint of each stage from the digests of its tensors."""
     stages: dict[str, dict[str, str]] = {}
     for name, digest in digests.items():
         key = stage_of(name)
         stages.setdefault(key, {})[name.removeprefix(f"{key}.")] = digest
-    return {key: fingerprint_of(own) for key, own in stages.items()}
+    return {key: fingerprint_of(tensors) for key, tensors in stages.items()}

@@ -1,13 +1,13 @@
-"""The run folder: a trained model and its voices in, a folder of YAML and safetensors out, and back, strictly.
+"""`Run`: a trained model with its voices and metrics, and the names of the files in a run folder.
 
 vczoo.yaml           `vczoo.runs.config.RunConfig`: recipe, base, speakers, versions, checksums
-model.safetensors    what training changed: every tensor that is not, bit by bit, the pretrained base's
-voices.safetensors   <voice>/<head>.<tensor>; in both, float16 may stand for float32
-metrics.json         figures of the fine-tune
-metrics.jsonl        the same, epoch by epoch
-curves.png           a picture of them, where matplotlib is
-logs/                of TensorBoard, if it was asked for
-manifest.jsonl       the recordings it was trained on, with their splits; it stays on the machine
+model.safetensors    every tensor that is not bit by bit equal to the pretrained base's
+voices.safetensors   <voice>/<head>.<tensor>; here and in model.safetensors, float32 may be stored as float16
+metrics.json         metrics of the fine-tune
+metrics.jsonl        the same metrics, one line per epoch
+curves.png           plot of the metrics, if matplotlib is installed
+logs/                TensorBoard logs, if requested
+manifest.jsonl       recordings of the training data, with their splits; never published
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ MANIFEST = "manifest.jsonl"
 
 @dataclass
 class Run:
-    """A model with what belongs to it.
+    """A model with its recipe, voices and metrics.
 
     Attributes:
-        recipe: that it was built from.
-        model: the parts.
-        speakers: of the training data, in the order of the logits.
-        voices: targets of conversion, by name.
-        metrics: figures of the fine-tune.
-        data: what is kept of the training data: `fingerprint`, and `minutes` by speaker.
-        licence: under which it is shared; empty before.
-        consent: by what right the voices are used; empty before it is shared.
-        base: what the pretrained parts are, as far as it is not for the model itself to say.
-        folder: where it was read from or written to last; None for one that is in memory alone.
-        labels: that its label heads know, in the order of the logits.
-        revision: the first digits of its configuration's SHA-256, or its commit on the Hub.
+        recipe: The recipe that the model was built from.
+        model: The built model.
+        speakers: Speakers of the training data, in the order of the logits.
+        voices: Target voices, by name.
+        metrics: Metrics of the fine-tune, as in metrics.json.
+        data: Summary of the training data: its `fingerprint`, and `minutes` of speech by speaker.
+        licence: License that the run is shared under; empty before it is shared.
+        consent: Consent statement for the voices; empty before the run is shared.
+        base: Sources of the pretrained parts, for parts that do not know their own.
+        folder: The folder last read from or written to; None if the run is only in memory.
+        revision: The first 12 hex digits of the configuration's SHA-256, or for a run from the Hub,
+            `owner/name@commit`.
+        labels: Labels of the label heads, in the order of the logits.
     """
 
     recipe: Recipe
@@ -65,10 +66,10 @@ class Run:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder holds a finished run."""
+    """Whether `path` is the folder of a finished run."""
     return (path / CONFIG).is_file()
 
 
 def own_voices(run: Run) -> dict[str, Voice]:
-    """The voices of a run but for those that its recipe's start has lent."""
+    """Return the run's own voices, without those inherited from the run that its recipe starts from."""
     return {name: voice for name, voice in run.voices.items() if not voice.lent}

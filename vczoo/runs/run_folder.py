@@ -1,4 +1,4 @@
-"""Run folders: saving and loading a run."""
+"""Saving and loading of run folders."""
 
 from __future__ import annotations
 
@@ -42,43 +42,52 @@ __all__ = [
 ]
 
 LARGEST_METRICS = 16_000_000  # bytes
-LARGEST_MODEL = 2**35  # bytes; the largest of the zoo takes half of that
+LARGEST_MODEL = 2**35  # bytes; twice the size of the largest model in the zoo
 REVISION_DIGITS = 12
 
 
 def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -> Path:
-    """Write a run into a folder; each file appears whole, `vczoo.yaml` last: without it there is no run.
+    """Write a run to a folder.
+
+    Every file is first written under a temporary name and then renamed, so a run that was in the folder before stays
+    readable if writing fails.
 
     Args:
-        whole: whether what is the base's is kept, too, so that nobody needs the base to load it.
-        half: whether what is float32 is written as float16, in half the bytes, with 11 significant bits; it is loaded
-            as float32 again. The model in memory stays as it is.
+        run: The run to write. Its `folder` and `revision` are updated.
+        path: The folder.
+        whole: Whether to store tensors that equal the pretrained base's too, so that the run loads without the base.
+        half: Whether to store float32 tensors as float16, which halves their size and keeps 11 significant bits. They
+            are loaded as float32 again. The model in memory does not change.
+
+    Returns:
+        `path`.
 
     Raises:
-        RunError: the disk refuses, or `half` and a tensor has values beyond float16's; files of a run that was there
-            before stay readable.
+        RunError: The folder cannot be written, or `half` is set and a tensor has values beyond the range of float16.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.model.tensors().items()}
     base = {} if whole else run.model.base
-    left = {name for name, tensor in tensors.items() if name in base and digest(tensor) == base[name]}
-    stored = {name: tensor for name, tensor in tensors.items() if name not in left}
+    in_base = {name for name, tensor in tensors.items() if name in base and digest(tensor) == base[name]}
+    stored = {name: tensor for name, tensor in tensors.items() if name not in in_base}
     voices = own_voices(run)
-    spoken = voice_tensors(voices)
+    enrolled = voice_tensors(voices)
     if half:
         try:
-            stored, spoken = halved(stored), halved(spoken)
+            stored, enrolled = halved(stored), halved(enrolled)
         except WeightsError as error:
-            raise RunError(f"{path}: the run cannot be written in half precision: {error}; save it in full") from error
+            raise RunError(
+                f"{path}: the run cannot be written in half precision: {error}. Save it in full precision"
+            ) from error
     files: dict[File, bytes] = {
         METRICS: (json.dumps(run.metrics, indent=2, ensure_ascii=False) + "\n").encode(),
-        VOICES: tensor_bytes(spoken),
+        VOICES: tensor_bytes(enrolled),
         MODEL: tensor_bytes(stored),
     }
     config = RunConfig(
         vczoo=metadata.version("vczoo"),
         plugins=distributions(run.recipe),
         recipe=pinned(run.recipe, run.model, whole=whole).to_plain(),
-        base=describe_base(run.model, run.base, left),
+        base=describe_base(run.model, run.base, in_base),
         speakers=list(run.speakers),
         voices=list(voices),
         labels=list(run.labels),
@@ -91,7 +100,8 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
     )
     text = config.to_yaml().encode()
     try:
-        # All are written before the first is renamed, since each is nothing without the others; vczoo.yaml comes last.
+        # All files are written before the first is renamed, because none is usable without the others. vczoo.yaml marks
+        # a finished run: it is entered first and so renamed last.
         with ExitStack() as stack:
             for name, content in [(CONFIG, text), *files.items()]:
                 stack.enter_context(write_beside(path / name)).write_bytes(content)
@@ -102,16 +112,23 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
 
 
 def load_run(path: Path, *, foreign: bool = False) -> Run:
-    """Read a run folder; every tensor of the model is accounted for, and no tensor is read before its shape is known.
+    """Load a run from its folder.
+
+    Loading is strict: every tensor of the model must come from the run or its base, and names, types and shapes are
+    checked before any tensor is read.
 
     Args:
-        foreign: whether somebody else made it: its recipe may then name no file of this machine.
+        path: Folder of the run.
+        foreign: Whether somebody else made the run. Its recipe may then not name files of this machine.
+
+    Returns:
+        The run, with its model in evaluation mode.
 
     Raises:
-        RunError: a file is missing or damaged, was written by a newer vczoo, or has unknown fields; a tensor is
-            missing, not expected or of the wrong shape; the base is not what it was.
-        PluginError: the recipe needs a plugin that is not installed.
-        RecipeError, WeightsError: the recipe cannot be built here.
+        RunError: A file is missing, damaged, of another format version or has unknown fields; a tensor is missing,
+            unexpected or of the wrong shape; or the pretrained base is missing or differs from the original one.
+        PluginError: The recipe needs a plugin that is not installed or does not load.
+        RecipeError: The recipe cannot be built here.
     """
     config = config_of(path, foreign=foreign)
     try:
@@ -140,56 +157,67 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
 
 
 def config_of(path: Path, *, foreign: bool = False) -> RunConfig:
-    """Read a run's configuration and see that its recipe can be built here, as far as that shows without weights.
+    """Read a run's configuration, and check as far as possible without weights that its recipe can be built here.
+
+    Args:
+        path: Folder of the run.
+        foreign: Whether somebody else made the run. Its recipe may then not name files of this machine.
 
     Raises:
-        RunError, PluginError, RecipeError: as `load_run`.
+        RunError, PluginError, RecipeError: As in `load_run`.
     """
     if not is_run(path):
         raise RunError(
-            f"{path}: no run is here ({CONFIG} is missing). A run is what `vczoo train RECIPE --data … --out {path}` "
-            "makes; an interrupted one continues with --resume"
+            f"{path}: no run is here ({CONFIG} is missing). Create one with `vczoo train RECIPE --data … --out "
+            f"{path}`, or continue an interrupted training with --resume"
         )
     config = read_config(path / CONFIG)
     check_distributions(config.plugins)
     recipe = Recipe.parse(config.recipe)
     if foreign and (faults := foreign_faults(recipe)):
-        raise RunError(f"{path / CONFIG}: its recipe is not for other machines:\n  - " + "\n  - ".join(faults))
+        raise RunError(
+            f"{path / CONFIG}: this recipe cannot be loaded from somebody else's run:\n  - " + "\n  - ".join(faults)
+        )
     return config
 
 
 def outline_of(config: RunConfig) -> Model:
-    """The model of a run without its weights.
+    """Build a run's model on PyTorch's meta device: names, types and shapes without values.
 
     Raises:
-        RecipeError: it cannot be built.
+        RecipeError: The recipe cannot be built here.
+        WeightsError: The tensors are larger than `LARGEST_MODEL`.
     """
     return _build(config, PLACES)
 
 
 def build_on_base(config: RunConfig) -> Model:
-    """The model of a run with what its pretrained base gives it; the rest is an outline.
+    """Build a run's model with the weights of its pretrained base; all other tensors are on the meta device.
 
     Raises:
-        RecipeError: it cannot be built.
-        WeightsError: the pretrained weights cannot be had, or do not fit.
+        RecipeError: The recipe cannot be built here.
+        WeightsError: The pretrained weights are unavailable or do not fit, or the tensors are larger than
+            `LARGEST_MODEL`.
     """
     taken = stages_taken(config.base)
     based = [place for place in PLACES if place in config.base and config.base[place].stages]
     random = [place for place in PLACES if place not in based]
     if unbased := set(based) - set(pretrained_places(Recipe.parse(config.recipe))):
-        raise WeightsError(f"the run leaves tensors to the base of its {' and '.join(unbased)}, which has none")
+        raise WeightsError(
+            f"the run takes tensors from the pretrained base of its {' and '.join(unbased)}, but the recipe names no "
+            "pretrained weights there"
+        )
     model = _build(config, random, taken)
     if taken and any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
-        model = _build(config, random, taken, outline=False)  # a plugin's own way of loading weights knows no outlines
+        model = _build(config, random, taken, outline=False)  # a plugin's own loader may not support meta tensors
     return model
 
 
 def describe_run(path: Path) -> str:
-    """A run's configuration and figures as YAML, without building its model.
+    """Return a run's configuration and metrics as YAML, without building its model.
 
     Raises:
-        RunError: as `load_run`, as far as these files go.
+        RunError: vczoo.yaml or metrics.json is missing, damaged or invalid.
     """
     if not is_run(path):
         raise RunError(f"{path}: no run is here ({CONFIG} is missing)")
@@ -202,18 +230,20 @@ def describe_run(path: Path) -> str:
 
 
 def _model_of(config: RunConfig, path: Path) -> Model:
-    """Build the model and fill it with what the run holds, and with the base's where it holds nothing."""
+    """Build the model on its base, then load the tensors that the run stores."""
     model, taken = build_on_base(config), stages_taken(config.base)
     slots, layout = layout_of(model.tensors()), read_layout(path / MODEL)
-    may_miss = [name for name in slots if stage_of(name) in taken]
-    if faults := layout_faults(layout, slots, may_miss, halved=True):
+    optional = [name for name in slots if stage_of(name) in taken]
+    if faults := layout_faults(layout, slots, optional, halved=True):
         raise WeightsError(f"{path / MODEL} does not fit: " + "; ".join(faults) + ". Is it from another model?")
     if len(layout) != config.tensors:
-        raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, {CONFIG} says {config.tensors}")
+        raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, but {CONFIG} says {config.tensors}")
     check_base(config.base, model)
     fill_model(model, read_tensors(path / MODEL, layout))
-    if rest := meta_tensors(model):
-        raise WeightsError(f"nothing gives values to {some_names(rest)}; report it to the author of the plugin")
+    if unset := meta_tensors(model):
+        raise WeightsError(
+            f"neither the run nor its base has values for {some_names(unset)}; report this to the author of the plugin"
+        )
     return model.eval()
 
 
@@ -222,12 +252,12 @@ def _build(config: RunConfig, random: Collection[str], stages: Collection[str] =
         recipe, speakers = Recipe.parse(config.recipe), max(1, len(config.speakers))
         model = build(recipe, speakers, config.labels, random=random, stages=stages)
     if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
-        raise WeightsError(f"its tensors take {size >> 30} GiB, at most {LARGEST_MODEL >> 30} GiB are loaded")
+        raise WeightsError(f"its tensors take {size >> 30} GiB; vczoo loads at most {LARGEST_MODEL >> 30} GiB")
     return model
 
 
 def fill_model(model: Model, tensors: Mapping[str, Tensor]) -> None:
-    """Give a model values by their names in `Model.tensors`; they were checked before."""
+    """Copy tensors into a model by their names in `Model.tensors`. The caller has checked that they fit."""
     parts: dict[str, nn.Module] = {
         "backbone": nn.ModuleDict({stage.name: stage.module for stage in model.backbone.stages()}),
         "heads": model.heads,
@@ -240,11 +270,11 @@ def fill_model(model: Model, tensors: Mapping[str, Tensor]) -> None:
 def _check_files(config: RunConfig, path: Path) -> None:
     for name in (MODEL, VOICES, METRICS):
         with open_file(path / name) as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != config.files.get(name):
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        if actual != (expected := config.files.get(name)):
             raise WeightsError(
-                f"{name} is not the file that {CONFIG} was written with: its SHA-256 is {found}, expected "
-                f"{config.files.get(name)}. It was changed or damaged; copy or pull the run again"
+                f"{name} does not match its checksum in {CONFIG}: SHA-256 {actual}, expected {expected}. The file was "
+                "changed or damaged; copy or pull the run again"
             )
 
 
@@ -252,13 +282,13 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     with open_file(path / METRICS) as file:
         content = file.read(LARGEST_METRICS + 1)
     if len(content) > LARGEST_METRICS:
-        raise ValueError(f"{METRICS} has more than {LARGEST_METRICS} bytes")
+        raise ValueError(f"{METRICS} is larger than {LARGEST_METRICS} bytes")
     try:
         metrics = json.loads(content.decode())
     except RecursionError:
-        raise ValueError(f"{METRICS} is nested too deep") from None
+        raise ValueError(f"{METRICS} is too deeply nested") from None
     if not isinstance(metrics, dict):
-        raise ValueError(f"{METRICS} holds a {type(metrics).__name__}, expected a mapping")
+        raise ValueError(f"{METRICS} contains a {type(metrics).__name__}, expected a mapping")
     return metrics
 
 

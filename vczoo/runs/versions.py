@@ -1,4 +1,4 @@
-"""A recipe in; what its parts come from and are built on, with versions and digests, out."""
+"""Versions of plugins and libraries, and digests of sources and settings, that a run or feature cache depends on."""
 
 from __future__ import annotations
 
@@ -18,59 +18,67 @@ __all__ = ["check_distributions", "digest_of_settings", "digest_of_sources", "di
 
 
 def distributions(recipe: Recipe) -> dict[str, str]:
-    """The plugins whose parts a recipe's model uses, with their versions; a run is loaded without its teacher."""
+    """Return the versions of the plugins that a recipe's model needs, by distribution.
+
+    The teacher's plugin is not among them, because a run is loaded without its teacher.
+    """
     used = used_plugins({**recipe.to_plain(), "teacher": None})
     return {name: metadata.version(name) for name in sorted(used)}
 
 
 def check_distributions(needed: Mapping[str, str]) -> None:
-    """See that the plugins that a run needs are installed.
+    """Check that the plugins that a run needs are installed.
 
     Args:
-        needed: distributions, with the versions that the run was made with.
+        needed: Versions that the run was trained with, by distribution. They are only for the message: any installed
+            version is accepted.
 
     Raises:
-        PluginError: one is not installed, or does not load.
+        PluginError: A plugin is not installed or does not load.
     """
     plugins = {plugin.distribution: plugin for plugin in the_zoo().plugins}
     for name, version in needed.items():
         if name not in plugins:
-            known = name in KNOWN_PLUGINS.values()
-            advice = f"pip install {name}" if known else "it is not one of vczoo's own: find out who publishes it first"
+            official = name in KNOWN_PLUGINS.values()
+            advice = (
+                f"Install it with `pip install {name}`"
+                if official
+                else "It is not one of vczoo's own plugins: find out who publishes it before you install it"
+            )
             raise PluginError(
-                f"this run needs the plugin {name[:200]!r} ({version[:40]}), not installed here; {advice}"
+                f"this run needs the plugin {name[:200]!r} ({version[:40]}), which is not installed. {advice}"
             )
         if fault := plugins[name].fault:
             raise PluginError(f"this run needs the plugin {name!r}, which does not load ({fault})")
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of vczoo, of these distributions, and of what each of them requires without extras."""
-    wanted = {"vczoo", *names}
-    for name in tuple(wanted):
-        needed = [line for line in metadata.requires(name) or () if "extra ==" not in line]
-        wanted |= {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed}
-    found = {}
-    for name in sorted(wanted):
+    """Return the installed versions of vczoo, of the given distributions, and of their requirements without extras."""
+    packages = {"vczoo", *names}
+    for name in tuple(packages):
+        requirements = [line for line in metadata.requires(name) or () if "extra ==" not in line]
+        packages |= {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements}
+    versions = {}
+    for name in sorted(packages):
         try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # of another platform, say
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # for example, a requirement of another platform
             continue
-    return found
+    return versions
 
 
 def digest_of_sources(packages: Iterable[str]) -> str:
-    """Of the Python files of packages: who writes a plugin changes its code and not its version."""
+    """Return the SHA-256 over the Python files of packages; it also changes if a plugin is edited in place."""
     files = []
     for name in sorted(set(packages)):
         spec = util.find_spec(name)
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            files += sorted(Path(place).rglob("*.py"))
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            files += sorted(Path(folder).rglob("*.py"))
     return _digest(files)
 
 
 def digest_of_settings(options: Mapping[str, Any]) -> str:
-    """Of the .json files in folders that options name: a network's configuration lies beside its weights."""
+    """Return the SHA-256 over the .json files in folders named by `options`: configurations stored next to weights."""
     folders = [Path(value) for value in options.values() if isinstance(value, str) and Path(value).is_dir()]
     return _digest(path for folder in folders for path in sorted(folder.glob("*.json")))
 

@@ -1,12 +1,14 @@
-"""What a plugin's tests use, and a pytest plugin. A plugin's module goes in; a test for each of its promises comes out.
+"""Conformance tests for plugins, and a pytest plugin that reports them.
 
-    # tests/test_conformance.py: all that a plugin's author has to write
+This test file checks everything that a plugin registers:
+
     from vczoo.testing import conformance_tests
     test_conformance = conformance_tests("vczoo_example")
 
-`conformance(entry, **options)` runs the suite on one entry and returns what each check found; `check_entry` raises at
-the first fault. Everything runs on copies, on the CPU (a GPU joins where there is one), on noise from fixed seeds;
-nothing is downloaded. pytest loads this module at its start: torch is imported by the first check that needs it.
+`conformance(entry, **options)` runs the suite on one entry and returns a result per check; `check_entry` raises at the
+first check that fails. Checks run on copies of the part, on noise from fixed seeds, on the CPU and also on a GPU if
+there is one. They download nothing. Since pytest loads this module at startup, it does not import torch; the first
+check that needs torch does.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vczoo.errors import VczooError
-from vczoo.io.deprecation import name_of_today
 from vczoo.registry.entry import Entry
 from vczoo.testing.checks.names import OF_RECIPES, checks_of
 
@@ -59,8 +60,6 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
-        if today := name_of_today("vczoo.testing", name):
-            return globals()[today] if today in globals() else __getattr__(today)
         raise AttributeError(f"module 'vczoo.testing' has no attribute {name!r}")
     return getattr(importlib.import_module(f"vczoo.testing.checks.{_MODULE_OF[name]}"), name)
 
@@ -68,15 +67,20 @@ def __getattr__(name: str) -> Any:
 def conformance_tests(
     plugin: str, options: Mapping[str, Mapping[str, Any]] | None = None, *, entries: Sequence[str] = ("*",)
 ) -> Callable[..., None]:
-    """Make a pytest test for every check of every entry, and of every recipe, that a plugin's module registers.
+    """Make a pytest test for every check of every entry and recipe that a plugin registers.
 
     Args:
-        plugin: the module that the entry point names.
-        options: of the factories, by name of the entry as in a shell (`example/*`); beside the entry's `check_with`.
-        entries: names to be tested, as in a shell; of a plugin with very many a few that stand for the rest.
+        plugin: Module that the plugin's entry point names.
+        options: Options for factories, in addition to the entry's `check_with`. The keys are shell patterns of entry
+            names, such as `example/*`.
+        entries: Shell patterns of the entries and recipes to test. For a plugin with very many entries, a few
+            representative ones are enough.
+
+    Returns:
+        A test function, to be assigned to a module-level name that starts with `test_`.
 
     Raises:
-        VczooError: nothing that it registers has such a name.
+        VczooError: A pattern in `entries` or `options` matches nothing that the plugin registers.
     """
     import pytest
 
@@ -84,8 +88,8 @@ def conformance_tests(
     if unknown := [
         name for name in (*entries, *(options or {})) if not any(_matches(item[0], [name]) for item in items)
     ]:
-        raise VczooError(f"{plugin} registers nothing that is called {', '.join(unknown)}")
-    suites: dict[str, Conformance] = {}  # the last entry's: its part is built once for all of its checks
+        raise VczooError(f"{plugin} registers no entry or recipe that matches {', '.join(unknown)}")
+    suites: dict[str, Conformance] = {}  # holds only the latest entry, whose part is built once for all of its checks
 
     def suite_of(entry: Entry) -> Conformance:
         from vczoo.testing.checks.suite import Conformance
@@ -93,20 +97,20 @@ def conformance_tests(
         label = f"{entry.kind} {entry.name}"
         if label not in suites:
             suites.clear()
-            given: dict[str, Any] = {}
+            chosen: dict[str, Any] = {}
             for pattern, values in (options or {}).items():
-                given |= values if fnmatch.fnmatchcase(entry.name, pattern) else {}
-            suites[label] = Conformance(entry, given, plugin)
+                chosen |= values if fnmatch.fnmatchcase(entry.name, pattern) else {}
+            suites[label] = Conformance(entry, chosen, plugin)
         return suites[label]
 
-    def find(subject: Entry | Path, check: str) -> Result:
+    def result_of(subject: Entry | Path, check: str) -> Result:
         if isinstance(subject, Path):
             from vczoo.testing.checks.recipes import check_recipe
 
             return check_recipe(check, subject, plugin)
         suite = suite_of(subject)
-        built = suite.result("builds") if check not in {"about", "light"} else None
-        return built if built and built.outcome == "skipped" else suite.result(check)
+        build = suite.result("builds") if check not in {"about", "light"} else None
+        return build if build and build.outcome == "skipped" else suite.result(check)
 
     cases = [pytest.param(subject, check, id=f"{name}-{check}") for name, subject, checks in items for check in checks]
 
@@ -114,17 +118,17 @@ def conformance_tests(
     @pytest.mark.parametrize(("subject", "check"), cases)
     def test_conformance(subject: Entry | Path, check: str, record_property: Callable[[str, object], None]) -> None:
         record_property(MARK, subject.stem if isinstance(subject, Path) else subject.name)
-        found = find(subject, check)
-        if found.outcome == "skipped":
-            pytest.skip(found.detail)
-        if found.outcome == "failed":
-            pytest.fail(found.detail, pytrace=False)
+        result = result_of(subject, check)
+        if result.outcome == "skipped":
+            pytest.skip(result.detail)
+        if result.outcome == "failed":
+            pytest.fail(result.detail, pytrace=False)
 
     return test_conformance
 
 
 def _items(module: Any) -> Iterator[tuple[str, Entry | Path, Sequence[str]]]:
-    """Each thing that a plugin registers: its name, itself, and the names of its checks."""
+    """Yield the name, the object and the names of the checks of each entry and recipe that a plugin registers."""
     for entry in module.vczoo_entries() if hasattr(module, "vczoo_entries") else ():
         yield entry.name, entry, checks_of(entry)
     if hasattr(module, "vczoo_recipes"):
@@ -137,20 +141,20 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def pytest_configure(config: Any) -> None:
-    """Declare the mark that every such test has: `-m "not conformance"` leaves them out."""
+    """Register the marker of conformance tests; `-m "not conformance"` deselects them."""
     config.addinivalue_line("markers", f"{MARK}: a check of vczoo's conformance suite")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many checks were made of how many entries, and how long that took."""
+    """Report how many checks ran on how many entries, and how long they took."""
     count, seconds, names = Counter[str](), 0.0, set()
     for outcome in ("passed", "failed", "skipped"):
         for report in terminalreporter.getreports(outcome):
-            mine = [value for name, value in report.user_properties if name == MARK]
-            if mine and report.when == "call":
+            tested = [value for name, value in report.user_properties if name == MARK]
+            if tested and report.when == "call":
                 count[outcome] += 1
                 seconds += report.duration
-                names.update(mine)
+                names.update(tested)
     if names:
-        told = ", ".join(f"{number} {outcome}" for outcome, number in count.items())
-        terminalreporter.write_line(f"conformance: {len(names)} entries, {told}, {seconds:.1f} s")
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in count.items())
+        terminalreporter.write_line(f"conformance: {len(names)} entries, {outcomes}, {seconds:.1f} s")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
@@ -102,9 +102,7 @@ def load_checkpoint(
             metadata = file.metadata() or {}
         state = TrainingState(**json.loads(metadata["state"]))
         flat = read_tensors(path)
-    except (WeightsError, OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
-    except Exception as error:  # the stubs of safetensors do not export its own error in every version
+    except (WeightsError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
     if state.identity != identity:
         raise RunError(

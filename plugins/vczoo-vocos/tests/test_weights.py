@@ -100,7 +100,7 @@ def test_a_pickle_runs_no_code_even_if_it_is_the_registered_one(
 def test_a_pickle_for_the_small_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.bin"
     torch.save(build_small(width=8, blocks=1).state_dict(), path)
-    with pytest.raises(vczoo.WeightsError, match=r"read from \.safetensors alone"):
+    with pytest.raises(vczoo.WeightsError, match=r"read only from \.safetensors"):
         build_small(weights=str(path), width=8, blocks=1)
 
 

@@ -73,7 +73,7 @@ def test_show_copy_check(run, tmp_path: Path) -> None:  # type: ignore[no-untype
     _, shown, _ = run("show", mine)
     assert "epochs: 7" in shown
     assert "use: mel-conv" in shown
-    assert run("check", mine)[1] == "mine: no fault found\n"
+    assert run("check", mine)[1] == "mine: no problems found\n"
     code, _, err = run("check", mine, "training.epoch=1", "backbone.wdth=3", "freezing.use=parital")
     assert code == 1
     for nearest in ("'training.epochs'", "'width'", "'partial'"):

@@ -45,5 +45,5 @@ def test_a_recipe_that_only_recognises_does_not_convert(
     overrides = [*(s for s in small if "voice" not in s and "vocoder" not in s), "heads.voice=null", "vocoder=null"]
     converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
     assert next(iter(converter.identify(voices_folder / "alice" / "0.wav"))) == "alice"
-    with pytest.raises(VoiceError, match="only recognises"):
+    with pytest.raises(VoiceError, match="only recognizes"):
         converter.convert(voices_folder / "alice" / "0.wav", "bob")

@@ -244,13 +244,13 @@ def test_a_run_is_evaluated_beside_its_floor_and_ceilings(
     assert written["systems"][2]["figures"]["eer"]["count"] == 3
     assert len(written["systems"][2]["trials"]) == 3
     assert written["setup"]["words_against"] == "the ASR's own transcript of the source"
-    assert [note for note in written["notes"] if "EER: 0.5 where a verifier cannot tell" in note]
+    assert [note for note in written["notes"] if "EER: 0.5 if a verifier cannot distinguish" in note]
     for name in ("similarity", "contours", "mels"):
         assert (run_folder / "evaluation" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert report.folder == run_folder / "evaluation"
     kept = run_folder / "evaluation" / "converted" / f"alice-{Path(held['alice']).stem}-as-bob.wav"
     assert soundfile.info(kept).duration == pytest.approx(soundfile.info(held["alice"]).duration, abs=1e-3)
-    with pytest.raises(RunError, match="an evaluation is here already"):
+    with pytest.raises(RunError, match="already contains an evaluation"):
         evaluate(run_folder, file, measures=measures)
     again = evaluate(run_folder, file, measures=measures, overwrite=True)
     timed = ("real_time_factor",)
@@ -282,7 +282,7 @@ def test_zero_shot_voices_are_enrolled_from_the_references(
     report = evaluate(
         converter, trial_file, root=voices_folder, references=manifest, measures=measures, out=tmp_path / "out"
     )
-    assert "enrolled for this evaluation, with no training: alice, bob" in report.notes
+    assert "enrolled for this evaluation, without training: alice, bob" in report.notes
     assert converter.voices == ()  # the caller's converter is as it was
     assert report.scores[2].finetune_seconds is None
     assert (tmp_path / "out" / "metrics.json").is_file()
@@ -291,7 +291,7 @@ def test_zero_shot_voices_are_enrolled_from_the_references(
 def test_a_recipe_that_only_recognises_has_nothing_to_measure(small: tuple[str, ...], trial_file: Path) -> None:
     converter = vczoo.load("demo", small)
     del converter.model.heads["voice"]
-    with pytest.raises(VoiceError, match="only recognises"):
+    with pytest.raises(VoiceError, match="only recognizes"):
         evaluate(converter, trial_file)
 
 

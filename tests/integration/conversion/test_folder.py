@@ -125,7 +125,8 @@ def test_a_file_where_a_folder_is_to_be_is_told_before_any_work(
     for out, blocked in (("file", "file"), ("file/below", "file"), ("out", "out/deep")):
         with pytest.raises(AudioError) as error:
             vczoo.convert_folder(converter, folder, tmp_path / out, "bob", overwrite=True, progress=False)
-        assert str(error.value).startswith("a file is where a folder is to be made; choose another folder, or move it:")
+        expected = "a file is in the place of an output folder; move it, or choose another folder:"
+        assert str(error.value).startswith(expected)
         assert str(error.value).endswith(f"\n  {tmp_path / blocked}")
 
 
@@ -144,7 +145,7 @@ def test_what_was_made_inside_the_folder_is_not_converted_again(converter: vczoo
 
 
 def test_mistakes_are_told_before_any_work(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="the recordings themselves are there"):
+    with pytest.raises(AudioError, match="it is the folder of the recordings"):
         vczoo.convert_folder(converter, folder, folder, "bob")
     with pytest.raises(AudioError, match="no such folder"):
         vczoo.convert_folder(converter, tmp_path / "none", tmp_path / "out", "bob")
@@ -241,7 +242,7 @@ def test_ctrl_c_ends_every_process_and_leaves_no_half_file(trained_folder: Path,
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         _, told = process.communicate()
     assert process.returncode == 130, told
-    assert "interrupted; what was finished stays, and no half file was left\n" in told
+    assert "interrupted; finished files are kept, and no incomplete file was left\n" in told
     assert "Traceback" not in told
     made = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert 0 < len(made) < 300

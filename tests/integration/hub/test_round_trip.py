@@ -236,7 +236,7 @@ def test_a_base_from_a_file_is_published_whole_or_not_at_all(
     base = Base((*small, f"backbone.weights={secret}", "freezing.use=partial"))
     converter = made("demo", base, voices_folder, tmp_path / "run")
     assert "backbone.stem.0.weight" not in load_file(tmp_path / "run" / "model.safetensors")
-    with pytest.raises(HubError, match=r"(?s)backbone.weights: '.*base.safetensors' may be a path.*--whole keeps"):
+    with pytest.raises(HubError, match=r"(?s)backbone.weights: '.*base.safetensors' may be a path.*or use --whole"):
         converter.push_to_hub(NAME, **TERMS)
     assert NAME not in hub.api.repos
     converter.push_to_hub(NAME, **TERMS, whole=True)

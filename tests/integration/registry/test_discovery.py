@@ -1,4 +1,4 @@
-"""Discovery: distributions of every broken kind, as they lie in a folder of `sys.path`; the rest must work."""
+"""Discovery of plugins: distributions that are broken in every known way must not affect the others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def vczoo_recipes():
 
 
 def write(site: Path, name: str, files: Mapping[str, str | bytes] | None = None, **more: str) -> None:
-    """Put a distribution `vczoo-NAME` into a folder: metadata, and a package `vczoo_NAME` unless files are given."""
+    """Write a distribution `vczoo-NAME`: its metadata and a package `vczoo_NAME`, both overridden by `files`."""
     info = f"vczoo_{name}-{more.get('version', '1.2')}.dist-info"
     files = {f"vczoo_{name}/__init__.py": GOOD.replace("{name}", name), **(files or {})}
     metadata = f"Metadata-Version: 2.1\nName: vczoo-{name}\nVersion: {more.get('version', '1.2')}\n"
@@ -60,7 +60,7 @@ def code(text: str) -> dict[str, str | bytes]:
     return {"vczoo_bad/__init__.py": text}
 
 
-# Files beside the metadata; the state; what `vczoo plugins` says; whether `vczoo list` says it, too.
+# Files that differ from those of a working plugin, the expected state, and part of the expected reason.
 BROKEN: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "raises": (code("1 / 0\n"), "broken", "ZeroDivisionError: division by zero (vczoo_bad/__init__.py:1)"),
     "library absent": (
@@ -73,8 +73,8 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "never returns": (
         code("import time\ntime.sleep(10**6)\n"),
         "broken",
-        "its import did not end in 4 s, at vczoo_bad/__init__.py:2; VCZOO_PLUGIN_SECONDS gives it longer, "
-        "VCZOO_PLUGINS leaves it out",
+        "its import did not end within 4 s, at vczoo_bad/__init__.py:2; raise VCZOO_PLUGIN_SECONDS, or set "
+        "VCZOO_PLUGINS to load only other plugins",
     ),
     "asks at a prompt": (code("input('licence? ')\n"), "broken", "EOFError"),
     "module absent": (
@@ -85,14 +85,14 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "registers twice": (
         code(HOOKS.replace(f"[{ENTRY}]", f"[{ENTRY}, {ENTRY}]")),
         "broken",
-        "backbone 'bad/net' is registered twice; give one of them another name",
+        "backbone 'bad/net' is registered twice; rename one of the two",
     ),
     "takes the core's name": (
         code(HOOKS.replace("bad/net", "mel-conv")),
         "broken",
-        "backbone 'mel-conv' is vczoo's own, which no plugin replaces; give it another name",
+        "backbone 'mel-conv' is part of vczoo, and a plugin cannot replace it; give it another name",
     ),
-    "no entry": (code(HOOKS.replace(ENTRY, "'net'")), "broken", "vczoo_entries gave a str, expected vczoo.Entry"),
+    "no entry": (code(HOOKS.replace(ENTRY, "'net'")), "broken", "vczoo_entries returned a str, expected vczoo.Entry"),
     "wrong kind": (code(HOOKS.replace('"backbone"', '"backboen"')), "broken", "entry 'bad/net': kind is"),
     "hook with a wrong signature": (
         code(HOOKS.replace("vczoo_entries()", "vczoo_entries(zoo)")),
@@ -112,19 +112,19 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "another API": (
         code('raise RuntimeError("imported")\nvczoo_api = "2"\n'),
         "broken",
-        "it was written for vczoo_api '2', and this vczoo has '1'",
+        "it was written for vczoo_api '2', but this vczoo has '1'",
     ),
     "another vczoo": (
         {"INFO/METADATA": "Name: vczoo-bad\nVersion: 1.2\nRequires-Dist: vczoo<0.1,>=0.0.1\n"} | code("1 / 0\n"),
         "broken",
-        "it requires vczoo<0.1,>=0.0.1, and this is vczoo 0.1.0",
+        "it requires vczoo<0.1,>=0.0.1, but this is vczoo 0.1.0",
     ),
     "metadata without a version": (
         {"INFO/METADATA": "Name: vczoo-bad\n\nVersion: 3\n"},
         "broken",
-        "its metadata give no version; reinstall it",
+        "its metadata have no version; reinstall it",
     ),
-    "no metadata": ({"INFO/METADATA": ""}, "broken", "its metadata give no name and version; reinstall it"),
+    "no metadata": ({"INFO/METADATA": ""}, "broken", "its metadata have no name or version; reinstall it"),
     "unreadable entry points": (
         {"INFO/entry_points.txt": b"[vczoo]\nbad = vczoo_bad\xff\n"},
         "broken",
@@ -139,7 +139,7 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "factory absent": (
         code(HOOKS.replace("vczoo_bad:build", "vczoo_bad.adaptr:build")),
         "loaded, but",
-        "backbone 'bad/net': there is no module vczoo_bad.adaptr, which the factory is in",
+        "backbone 'bad/net': there is no module vczoo_bad.adaptr, which the factory should be in",
     ),
     "recipe that is no YAML": (
         {**code(HOOKS + RECIPES), "vczoo_bad/recipes/bad-recipe.yaml": "a: [1\n"},
@@ -171,16 +171,16 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str, str]] = {
         "loaded, but",
         "changes the environment, the working directory, sys.path, random's state while it is imported",
     ),
-    "asks for the zoo": (code(HOOKS + "vczoo.list_models()\n"), "broken", "it asked for the zoo while it was imported"),
+    "asks for the zoo": (code(HOOKS + "vczoo.list_models()\n"), "broken", "it requested the zoo during its own import"),
     "another version beside it": (
         {"vczoo_bad-1.1.dist-info/METADATA": "Name: vczoo-bad\nVersion: 1.1\n"}
         | {"vczoo_bad-1.1.dist-info/entry_points.txt": "[vczoo]\nbad = vczoo_bad\n"},
         "loaded, but",
-        "lie beside its own in",
+        "also holds the metadata of version",
     ),
 }
 
-# Of the two versions beside each other whichever the file system lists first.
+# Expected versions that are not 1.2. Of two versions in one folder, the first that the file system lists is used.
 VERSIONS = {"metadata without a version": "?", "no metadata": "?", "another version beside it": ("1.1", "1.2")}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -188,10 +188,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run `vczoo` in a process that has the folder `tmp_path / "site"` on its path and imports no other plugin."""
+    """Run `vczoo` in a process with the folder `tmp_path / "site"` on its path, and load no other plugins."""
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("VCZOO_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("VCZOO_")}
         path = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
         return subprocess.run(
             [sys.executable, "-m", "vczoo", *arguments],
@@ -199,7 +199,7 @@ def run(tmp_path: Path) -> Run:
             text=True,
             check=False,
             cwd=tmp_path,
-            env=kept
+            env=inherited
             | {"PYTHONPATH": path, "VCZOO_PLUGINS": "vczoo-bad,good", "VCZOO_PLUGIN_SECONDS": "4"}
             | environment,
         )
@@ -234,9 +234,9 @@ def test_a_broken_plugin_is_told_and_the_rest_work(kind: str, site: Path, run: R
     assert parts[0] == "part"
     assert {"good/net", "mel-conv"} <= set(parts)
     assert ("bad/net" in parts) == (state != "broken")
-    told = [line for line in listed.stderr.splitlines() if "does not load" in line]
-    assert len(told) == (state == "broken")
-    assert all("(vczoo" in line and reason in line for line in told)
+    warnings = [line for line in listed.stderr.splitlines() if "does not load" in line]
+    assert len(warnings) == (state == "broken")
+    assert all("(vczoo" in line and reason in line for line in warnings)
     recipes = run("list", **patience)
     assert recipes.returncode == 0
     assert "\ndemo " in recipes.stdout
@@ -247,7 +247,8 @@ def test_while_an_import_takes_long_it_is_said_which_and_what_to_do(site: Path, 
     write(site, "bad", code("import time\ntime.sleep(10**6)\n"))
     done = run("list", VCZOO_PLUGIN_SECONDS="1")
     note = (
-        "plugin bad (vczoo-bad 1.2) is still being imported, at vczoo_bad/__init__.py:2; it gets 1 s. VCZOO_PLUGINS n"
+        "plugin bad (vczoo-bad 1.2) is still being imported, at vczoo_bad/__init__.py:2; its limit is 1 s. "
+        "Set VCZOO_PLUGINS to the names"
     )
     assert note in done.stderr
     assert done.returncode == 0
@@ -261,11 +262,11 @@ def test_strict_makes_every_failure_fatal_and_lists_all(site: Path, run: Run) ->
     for command in ("list", "plugins"):
         done = run(command, VCZOO_STRICT="1", VCZOO_PLUGINS="bad,good,ugly")
         assert done.returncode == 1
-        assert "3 faults of plugins" in done.stderr
+        assert "VCZOO_STRICT is set and plugins have 3 faults:" in done.stderr
         assert "bad (vczoo-bad 1.2): ZeroDivisionError" in done.stderr
         assert "good (vczoo-good 1.2): backbone 'good/net': there is no module vczoo_good.gone" in done.stderr
-        assert "ugly (? ?): VCZOO_PLUGINS names it, and no such plugin is installed" in done.stderr
-    assert "vczoo-bad" in done.stdout  # the table stands all the same
+        assert "ugly (? ?): VCZOO_PLUGINS names it, but no such plugin is installed" in done.stderr
+    assert "vczoo-bad" in done.stdout  # the table is printed all the same
     assert run("list", VCZOO_STRICT="1", VCZOO_PLUGINS="").returncode == 0
 
 
@@ -273,8 +274,8 @@ def test_the_environment_selects(site: Path, run: Run) -> None:
     write(site, "bad", code("1 / 0\n"))
     write(site, "good")
 
-    def states(wanted: str) -> dict[str, str]:
-        done = run("plugins", "--json", VCZOO_PLUGINS=wanted)
+    def states(selection: str) -> dict[str, str]:
+        done = run("plugins", "--json", VCZOO_PLUGINS=selection)
         return {row["name"]: row["state"] for row in json.loads(done.stdout) if row["name"] in ("bad", "good", "ugly")}
 
     assert states("") == {"bad": "left out", "good": "left out"}
@@ -282,7 +283,7 @@ def test_the_environment_selects(site: Path, run: Run) -> None:
     assert states("good, ugly") == {"bad": "left out", "good": "loaded", "ugly": "absent"}
     assert run("list", VCZOO_PLUGINS="").stderr == ""
     error = run("check", "demo", "backbone.use=good/net", VCZOO_PLUGINS="").stderr
-    assert "'good/net' comes with vczoo-good, which does not load (VCZOO_PLUGINS= leaves it out)" in error
+    assert "'good/net' comes with vczoo-good, which does not load (VCZOO_PLUGINS= does not name it)" in error
 
 
 def test_two_distributions_with_one_entry_point_and_one_recipe(site: Path, run: Run) -> None:
@@ -294,7 +295,7 @@ def test_two_distributions_with_one_entry_point_and_one_recipe(site: Path, run: 
     done = run("plugins", "--json", VCZOO_PLUGINS="shared")
     rows = [row for row in json.loads(done.stdout) if row["state"] == "loaded, but"]
     assert [row["distribution"] for row in rows] == ["vczoo-one", "vczoo-two"]
-    assert rows[0]["reasons"][0] == "backbone 'shared/net' is vczoo-two's, too: write vczoo-one:shared/net"
+    assert rows[0]["reasons"][0] == "backbone 'shared/net' is also registered by vczoo-two: write vczoo-one:shared/net"
     listed = run("list", VCZOO_PLUGINS="shared").stdout
     assert "\nvczoo-one:shared-recipe " in listed
     assert "\nvczoo-two:shared-recipe " in listed
@@ -305,7 +306,7 @@ def test_two_distributions_with_one_entry_point_and_one_recipe(site: Path, run: 
     assert done.returncode == 1
     assert "vczoo-one:shared-recipe or vczoo-two:shared-recipe" in done.stderr
     checked = run("check", "vczoo-one:shared-recipe", VCZOO_PLUGINS="shared")
-    assert "no fault found" in checked.stdout
+    assert "no problems found" in checked.stdout
     script = "import vczoo; print(vczoo.load('vczoo-two:shared-recipe').recipe.summary)"
     environment = {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}", "VCZOO_PLUGINS": "shared"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | environment)
@@ -330,7 +331,7 @@ def test_two_distributions_with_one_entry_point_and_one_recipe(site: Path, run: 
 def test_versions_are_compared_as_installers_do(requires: str, version: str, holds: bool) -> None:
     fault = version_fault(Candidate("a", "a", "vczoo-a", "1", requires), version)
     assert (not fault) == holds
-    assert holds or f"requires vczoo{requires}, and this is vczoo {version}" in fault
+    assert holds or f"requires vczoo{requires}, but this is vczoo {version}" in fault
 
 
 @pytest.mark.parametrize(
@@ -351,24 +352,24 @@ def test_the_range_is_read_from_the_metadata(
 ) -> None:
     write(site, "here", requires=line)
     monkeypatch.syspath_prepend(site)
-    (found,) = [one for one in candidates() if one.name == "here"]
-    assert (found.requires, found.fault) == (requires, "")
+    (candidate,) = [plugin for plugin in candidates() if plugin.name == "here"]
+    assert (candidate.requires, candidate.fault) == (requires, "")
 
 
 def test_of_two_folders_on_the_path_the_first_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("late", "early"):
         write(tmp_path / folder, "here", version=folder)
         monkeypatch.syspath_prepend(tmp_path / folder)
-    (found,) = [one for one in candidates() if one.name == "here"]
-    assert (found.version, found.remark, found.place()) == ("early", "", (str(tmp_path / "early"), False))
+    (candidate,) = [plugin for plugin in candidates() if plugin.name == "here"]
+    assert (candidate.version, candidate.remark, candidate.place()) == ("early", "", (str(tmp_path / "early"), False))
 
 
 def test_an_editable_installation_is_where_its_source_is(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = {"url": "file:///home/me/my%20plugin", "dir_info": {"editable": True}}
     write(site, "here", {"INFO/direct_url.json": json.dumps(url)})
     monkeypatch.syspath_prepend(site)
-    (found,) = [one for one in candidates() if one.name == "here"]
-    assert found.place() == ("/home/me/my plugin", True)
+    (candidate,) = [plugin for plugin in candidates() if plugin.name == "here"]
+    assert candidate.place() == ("/home/me/my plugin", True)
 
 
 def test_names_select_points_and_distributions() -> None:
@@ -403,8 +404,8 @@ def test_install_and_uninstall_in_a_fresh_environment(tmp_path: Path) -> None:
     (own,) = place.glob("**/site-packages")
     here = [str(ROOT), *(path for path in sys.path if path.endswith("-packages"))]  # vczoo and what it needs
     (own / "here.pth").write_text("".join(f"{path}\n" for path in here))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VCZOO_", "PIP_", "PYTHON"))}
-    environment = kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VCZOO_", "PIP_", "PYTHON"))}
+    environment = inherited | {
         "PIP_NO_INDEX": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
@@ -423,25 +424,25 @@ def test_install_and_uninstall_in_a_fresh_environment(tmp_path: Path) -> None:
     assert (row["distribution"], row["version"], row["state"]) == ("acme-thing", "0.3", "broken")
     assert row["path"].startswith(str(place))
     assert "RuntimeError: broken (" in row["reasons"][0]
-    done = call("uninstall", "thing")  # its code raises, which nobody minds
+    done = call("uninstall", "thing")  # its code raises, which does not matter here
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith(f"uninstall acme-thing from {place} ")
     assert done.stdout.splitlines()[-1] == "acme-thing: uninstalled"
     assert "thing" not in {row["name"] for row in json.loads(call("--json").stdout)}
     done = call("install", wheel(tmp_path, "acme-other", group="elsewhere"))
     assert done.returncode == 1
-    assert "registers no plugin for vczoo" in done.stderr
+    assert "is now installed but registers no plugin" in done.stderr
     done = call("uninstall", "acme-other")
     assert done.returncode == 1
-    assert "'acme-other' is no plugin that is installed here" in done.stderr
+    assert "'acme-other' is not an installed plugin" in done.stderr
     done = call("install", tmp_path / "absent.whl")
     assert done.returncode == 1
-    assert "its messages stand above" in done.stderr
+    assert "; its output is above" in done.stderr
 
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The installer's commands, which are not run."""
+    """The commands of the installer, recorded and not run."""
     ran: list[list[str]] = []
 
     def record(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -466,16 +467,16 @@ def test_it_is_this_interpreters_installer(modules, programs, command, commands,
     monkeypatch.setattr(installer.shutil, "which", lambda name: f"/bin/{name}" if name in programs else None)
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setattr(installer, "candidates", lambda: [Candidate("timm", "vczoo_timm", "vczoo-timm", "1")])
-    said: list[str] = []
+    lines: list[str] = []
     if command is None:
-        with pytest.raises(PluginError, match="neither pip nor uv is here"):
-            installer.install("timm", said.append)
+        with pytest.raises(PluginError, match="neither pip nor uv is installed"):
+            installer.install("timm", lines.append)
         assert not commands
         return
-    assert [one.name for one in installer.install("timm", said.append)] == ["timm"]
+    assert [plugin.name for plugin in installer.install("timm", lines.append)] == ["timm"]
     assert commands == [[sys.executable if word == "PYTHON" else word for word in command]]
-    assert said == [
-        line for line in said if f"install vczoo-timm into {sys.prefix} " in line and sys.executable in line
+    assert lines == [
+        line for line in lines if f"install vczoo-timm into {sys.prefix} " in line and sys.executable in line
     ]
 
 
@@ -483,9 +484,9 @@ def test_it_is_this_interpreters_installer(modules, programs, command, commands,
     ("name", "part"),
     [
         ("vczoo", "the zoo itself"),
-        ("numpy", "'numpy' is no plugin that is installed here"),
+        ("numpy", "'numpy' is not an installed plugin"),
         ("vczoo-tim", "did you mean 'vczoo-timm'"),
-        ("same", "'same' is a plugin of acme-a and acme-b; give the distribution's name"),
+        ("same", "'same' is a plugin of acme-a and acme-b; use the name of one of these distributions"),
     ],
 )
 def test_what_is_no_plugin_is_not_uninstalled(name: str, part: str, commands, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -495,7 +496,7 @@ def test_what_is_no_plugin_is_not_uninstalled(name: str, part: str, commands, mo
         installer.uninstall(name, lambda line: None)
     assert part in str(error.value)
     assert not commands
-    with pytest.raises(PluginError, match="is no plugin; an example"):
+    with pytest.raises(PluginError, match="is not the name of a plugin; for example"):
         installer.install("--index-url=x", lambda line: None)
     assert not commands
 
@@ -503,7 +504,7 @@ def test_what_is_no_plugin_is_not_uninstalled(name: str, part: str, commands, mo
 def test_the_short_name_uninstalls_and_what_stays_is_told(commands, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(installer, "candidates", lambda: [Candidate("timm", "t", "vczoo-timm", "1")])
     monkeypatch.setattr(installer, "_installer", lambda verb: (["pip", *verb], "pip"))
-    with pytest.raises(PluginError, match="vczoo-timm is still there"):
+    with pytest.raises(PluginError, match="vczoo-timm is still installed in"):
         installer.uninstall("timm", lambda line: None)
     assert commands[0][-1] == "vczoo-timm"
 
@@ -512,14 +513,14 @@ def test_uninstall_imports_no_plugin(site: Path, run: Run) -> None:
     write(site, "bad", code("import os\nos._exit(7)\n"))  # nothing survives its import
     assert run("list").returncode == 7
     assert run("list", VCZOO_PLUGINS="").returncode == 0
-    assert "'thing' is no plugin" in run("plugins", "uninstall", "thing").stderr
+    assert "'thing' is not an installed plugin" in run("plugins", "uninstall", "thing").stderr
 
 
 def test_an_unknown_name_says_that_plugins_do_not_load(site: Path, run: Run) -> None:
     write(site, "bad", code("1 / 0\n"))
     write(site, "good")
     error = run("show", "no-such-recipe").stderr
-    assert "(without plugins that do not load: bad; `vczoo plugins` says why)" in error
+    assert "(plugins that do not load: bad; `vczoo plugins` says why)" in error
 
 
 def test_names_are_compared_as_installers_do() -> None:

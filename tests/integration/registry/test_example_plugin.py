@@ -1,4 +1,4 @@
-"""The example distribution of docs/examples, as somebody else's: a wheel in a fresh virtual environment, used there."""
+"""The example plugin of docs/examples, installed from its wheel into a fresh virtual environment."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ EXAMPLE = ROOT / "docs" / "examples" / "vczoo-surgical"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a virtual environment, `env`, that has vczoo and the example from wheels.
+    """A folder with a virtual environment `env`, in which vczoo and the example are installed from wheels.
 
-    What both depend on is taken from the environment that runs the tests: nothing is downloaded.
+    Their dependencies come from the environment that runs the tests, so nothing is downloaded.
     """
     folder = tmp_path_factory.mktemp("elsewhere")
     for source in (ROOT, EXAMPLE):
@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(wheels) == 2
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps", *wheels, cwd=folder)
     (site,) = (folder / "env").glob("lib/python*/site-packages")
-    # addsitedir, so that what is installed there in editable form is found, too; both wheels stand before it.
+    # addsitedir also finds editable installations there. Both wheels come first on the path.
     outer = sysconfig.get_path("purelib")
     (site / "outer.pth").write_text(f"import site; site.addsitedir({outer!r})\n", encoding="utf-8")
     return folder
@@ -50,9 +50,11 @@ def run(*command: object, cwd: Path, status: int = 0) -> str:
 
 def test_it_is_installed_from_its_wheel_beside_a_vczoo_from_its_own(place: Path) -> None:
     python = place / "env" / "bin" / "python"
-    told = {one["name"]: one for one in json.loads(run(python, "-m", "vczoo", "plugins", "--json", cwd=place))}
-    assert told["vczoo"]["path"].startswith(str(place))
-    surgical = told["surgical"]
+    plugins = {
+        plugin["name"]: plugin for plugin in json.loads(run(python, "-m", "vczoo", "plugins", "--json", cwd=place))
+    }
+    assert plugins["vczoo"]["path"].startswith(str(place))
+    surgical = plugins["surgical"]
     assert (surgical["distribution"], surgical["version"], surgical["state"]) == ("vczoo-surgical", "0.1.0", "loaded")
     assert (surgical["entries"], surgical["recipes"], surgical["editable"]) == (1, 2, False)
     assert surgical["path"].startswith(str(place))
@@ -63,16 +65,16 @@ def test_its_recipes_are_listed_as_its_own(place: Path) -> None:
     demo, vgg16 = (line for line in listed.splitlines() if line.startswith("surgical-"))
     assert "surgical/stages" in demo
     assert demo.split()[-1] == "vczoo-surgical"
-    assert vgg16.split()[-2:] == ["vczoo-surgical", "vczoo-torchvision"]  # whose it is, and what else it needs
+    assert vgg16.split()[-2:] == ["vczoo-surgical", "vczoo-torchvision"]  # its distribution, and what else it needs
 
 
 def test_it_conforms_and_its_own_tests_pass(place: Path) -> None:
     assert "13 checks of 3 entries" in run(
         place / "env" / "bin" / "vczoo", "plugin", "check", "vczoo-surgical", cwd=place
     )
-    said = run(place / "env" / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", EXAMPLE, cwd=place)
-    assert "passed" in said
-    assert "conformance: 3 entries, 13 passed" in said
+    output = run(place / "env" / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", EXAMPLE, cwd=place)
+    assert "passed" in output
+    assert "conformance: 3 entries, 13 passed" in output
 
 
 def test_a_voice_is_trained_with_it_and_the_run_says_what_it_needs(place: Path, voices_folder: Path) -> None:
@@ -98,11 +100,13 @@ def test_a_voice_is_trained_with_it_and_the_run_says_what_it_needs(place: Path, 
         cwd=place,
         status=1,
     )
-    assert "this run needs the plugin 'vczoo-surgical' (0.1.0), not installed here" in without
+    assert "this run needs the plugin 'vczoo-surgical' (0.1.0), which is not installed" in without
     assert not (place / "no.wav").exists()
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_found_before_anything_is_trained(place: Path) -> None:
-    said = run(place / "env" / "bin" / "vczoo", "check", "surgical-demo", "freezing.stages=[0,9]", cwd=place, status=1)
-    assert "freezing: the backbone has 4 stages, 0 to 3" in said
-    assert "none that is 9" in said
+    output = run(
+        place / "env" / "bin" / "vczoo", "check", "surgical-demo", "freezing.stages=[0,9]", cwd=place, status=1
+    )
+    assert "freezing: the backbone has 4 stages, 0 to 3" in output
+    assert "none that is 9" in output

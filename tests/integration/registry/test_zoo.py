@@ -1,4 +1,4 @@
-"""Slow tests of zoo"""
+"""Imports of the zoo's listings, in a process of their own."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def test_listing_imports_neither_torch_nor_a_wrapped_library() -> None:
         "plugin_facts(vczoo.registry.zoo.the_zoo()); "
         "print(sorted({'torch', 'torchvision', 'torchaudio', 'timm', 'pydantic', 'numpy'} & set(sys.modules)))"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

@@ -35,15 +35,21 @@ def mel_folder(tmp_path_factory: pytest.TempPathFactory, voices_folder: Path, sm
     [
         (
             ["vocoder=null", "heads.voice=null"],
-            "heads.speaker: reads: acoustic is of a recipe whose vocoder reads mels; leave it out, or give it such a",
+            "heads.speaker: reads: acoustic needs a vocoder that reads mels; remove reads, or choose such a vocoder",
         ),
         (
             ["heads.voice.reads=acoustic"],
-            "heads.voice: reads: acoustic is for heads that tell speakers apart; mel-decoder reads content",
+            "heads.voice: reads: acoustic is only for speaker heads; mel-decoder reads content",
         ),
         (["heads.speaker.reads=mels"], "heads.speaker.reads: Input should be 'content' or 'acoustic'"),
-        (["heads.speaker.reverse=1"], "heads.speaker: reverse is of heads that read content, and this one reads mels"),
-        (["heads.voice.reverse=1"], "heads.voice: reverse is of heads that say what content must forget; mel-decoder"),
+        (
+            ["heads.speaker.reverse=1"],
+            "heads.speaker: reverse is only for heads that read content, but this one reads mels",
+        ),
+        (
+            ["heads.voice.reverse=1"],
+            "heads.voice: reverse (gradient reversal) is only for speaker, label, text and frame heads; mel-decoder",
+        ),
     ],
 )
 def test_what_cannot_read_mels_is_told(small: tuple[str, ...], changes: list[str], expected: str) -> None:

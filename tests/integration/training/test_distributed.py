@@ -130,7 +130,7 @@ def test_ctrl_c_reaches_every_process_and_says_how_to_go_on(
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()  # which ends when the last of them has closed its end
     assert process.returncode == 130
-    assert told.count("--resume goes on from") == 1
+    assert told.count("--resume to continue from") == 1
     assert "Traceback" not in told
     assert (out / "checkpoint.safetensors").is_file()
 
@@ -141,13 +141,13 @@ def test_a_crash_of_a_process_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     assert launch(["list", "vgg16*"], 2, "cpu") == 1
-    assert "process 1 of the team ended with -9" in capfd.readouterr().err
+    assert "process 1 ended with status -9" in capfd.readouterr().err
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(VczooError, match="2 processes need a GPU each, and there are 1; take fewer --processes"):
+    with pytest.raises(VczooError, match="2 processes needs a GPU, but there are only 1; use fewer --processes"):
         launch(["list"], 2, None)
 
 

@@ -118,7 +118,7 @@ def test_all_faults_of_all_cells_are_told_at_once(small: tuple[str, ...]) -> Non
     text = str(caught.value)
     assert "training.batch" in text
     assert "(every cell)" in text
-    assert "trainable_stages is 0 or more, got -1" in text
+    assert "trainable_stages must be 0 or more, got -1" in text
     assert "training.batch_size" in text
     assert "backbone" in text
     assert "and 1 more)" in text

@@ -117,7 +117,7 @@ def test_a_start_that_is_not_there_is_a_fault_among_others(
         return "\n".join(caught.value.faults)
 
     found = told("start=tinny", "training.epoch=3", "freezing.use=parital")
-    assert "start: no run inside vczoo is called 'tinny'; did you mean 'tiny'? There are: tiny." in found
+    assert "start: no bundled run is called 'tinny'; did you mean 'tiny'? There are: tiny." in found
     assert "training.epoch: no such setting" in found
     assert "did you mean 'partial'" in found
     assert f"start: {tmp_path}/none: no run is here (vczoo.yaml is missing)" in told(f"start={tmp_path}/none")
@@ -125,7 +125,7 @@ def test_a_start_that_is_not_there_is_a_fault_among_others(
     (tmp_path / "models" / "empty").mkdir()
     assert "There are: tiny." in told("start=empty")
     found = told("start=tiny", f"backbone.weights={tmp_path}/x.safetensors")
-    assert f"backbone.weights: {tmp_path}/x.safetensors and start 'tiny' both give the backbone" in found
+    assert f"backbone.weights: {tmp_path}/x.safetensors and start 'tiny' both set the backbone's weights" in found
     assert checked_recipe("demo", [*small, "start=tiny", "start=null"]).start == ""
 
 
@@ -280,13 +280,13 @@ def test_the_vocoder_is_the_starts_where_both_use_the_same(
 def test_a_run_from_elsewhere_has_no_start(run_folder: Path, trained_folder: Path) -> None:
     config = run_folder / "vczoo.yaml"
     config.write_text(config.read_text().replace("\n  backbone:", f"\n  start: {trained_folder}\n  backbone:", 1))
-    with pytest.raises(RunError, match="its recipe is not for other machines:\n  - start: "):
+    with pytest.raises(RunError, match="this recipe cannot be loaded from somebody else's run:\n  - start: "):
         load_run(run_folder, foreign=True)
-    with pytest.raises(RecipeError, match=r"start: .* has no place here"):
+    with pytest.raises(RecipeError, match=r"start: .* is not allowed here"):
         load_run(run_folder)
     recipe = Recipe.parse({**read_recipe("demo").to_plain(), "start": "tiny"})
     assert len(foreign_faults(recipe)) == 1
-    with pytest.raises(RecipeError, match="has no place here"):
+    with pytest.raises(RecipeError, match="is not allowed here"):
         build(recipe, 1)
 
 

@@ -101,8 +101,8 @@ def test_a_file_above_is_told_and_is_not_called_the_file(tmp_path: Path) -> None
     for path in (tmp_path / "a" / "b.wav", tmp_path / "a" / "b" / "c.wav"):
         with pytest.raises(AudioError) as error:
             SoundWriter(path, 16000)
-        assert str(error.value) == f"{path}: cannot be made, since {tmp_path / 'a'} is a file and no folder; " + (
-            "choose another name"
+        assert str(error.value) == (
+            f"{path}: cannot be written, because {tmp_path / 'a'} is a file, not a folder; choose another path"
         )
     late = SoundWriter(tmp_path / "new" / "b.wav", 16000)
     (tmp_path / "new").write_text("it came meanwhile")

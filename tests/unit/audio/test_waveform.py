@@ -74,7 +74,7 @@ def test_truncated_files_are_refused(tmp_path, suffix, share) -> None:
 def test_truncation_is_named_with_what_is_there(tone, tmp_path) -> None:
     path = tone(tmp_path / "a.wav", seconds=1.0)
     path.write_bytes(path.read_bytes()[:16044])
-    with pytest.raises(AudioError, match="truncated, 16000 of 32000 bytes of sound"):
+    with pytest.raises(AudioError, match="truncated, only 16000 of 32000 bytes of sound"):
         Waveform.read(path)
 
 
@@ -110,7 +110,7 @@ def damaged(kind: str, folder: Path) -> Path:
     [
         ("empty", r"empty \(0 bytes\)"),
         ("text", "not audio that libsndfile can read"),
-        ("folder", "a folder; a recording was expected"),
+        ("folder", "a folder, but a recording was expected"),
         ("silent", "silent throughout"),
         ("one sample", "1 samples at 16000 Hz, shorter than 20 ms"),
         ("NaN", "2 of 8000 samples are NaN or infinite"),

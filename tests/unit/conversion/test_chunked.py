@@ -120,7 +120,7 @@ def test_no_more_than_a_piece_is_in_memory(
 
     def recorded_add(self: piecewise.CrossfadeJoiner, *positional: object, **named: object) -> object:
         ready = add(self, *positional, **named)  # type: ignore[arg-type]
-        kept.append(len(self._made))
+        kept.append(len(self._joined))
         return ready
 
     monkeypatch.setattr(model, "content", recorded_content)

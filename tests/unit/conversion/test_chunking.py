@@ -105,10 +105,10 @@ def test_silence_and_a_stream_shorter_than_a_fade() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"lookahead": 1079}, "the seam alone (search, fade and twice the lag) takes 1080"),
-        ({"history": 59}, "may be moved by 60"),
-        ({"block": 0}, "block and fade are 1 sample or more"),
-        ({"search": -1}, "no length is below 0"),
+        ({"lookahead": 1079}, "but the seam (search, fade and twice the lag) needs 1080"),
+        ({"history": 59}, "must be at least as long as the lag, 60"),
+        ({"block": 0}, "block and fade must be at least 1 sample"),
+        ({"search": -1}, "no length may be negative"),
     ],
 )
 def test_a_plan_that_leaves_no_room_for_the_seam(change: dict[str, int], part: str) -> None:

@@ -29,7 +29,7 @@ def test_semitones_move_the_pitch_by_what_they_say(converter: vczoo.Converter, v
 def test_semitones_that_are_no_number(
     converter: vczoo.Converter, voices_folder: Path, tmp_path: Path, semitones: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, told = voices_folder / "alice" / "1.wav", f"semitones is a number, .* got {semitones}"
+    file, told = voices_folder / "alice" / "1.wav", f"semitones must be a finite number .* got {semitones}"
     for seconds in (30.0, 0.1):  # whole, and in pieces
         monkeypatch.setattr("vczoo.conversion.converter.WHOLE_SECONDS", seconds)
         with pytest.raises(ContractError, match=told):

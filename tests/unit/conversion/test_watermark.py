@@ -165,27 +165,27 @@ def entry(name: str) -> vczoo.Entry:
 
 def test_it_is_checked_as_other_parts_are(plugin: None) -> None:
     check_entry(entry(NAME))
-    with pytest.raises(ContractError, match=r"spread/half.*keeps its shape"):
+    with pytest.raises(ContractError, match=r"spread/half.*must keep its shape"):
         check_entry(entry("spread/half"))
-    with pytest.raises(ContractError, match="the part is a Watermark, got Fraction"):
+    with pytest.raises(ContractError, match="the part must be a Watermark, got Fraction"):
         check_entry(entry("spread/none"))
     with pytest.raises(ContractError, match="20 dB below the recording, got 14"):
         check_entry(entry(NAME), gain=0.2)
-    with pytest.raises(ContractError, match="tells a recording"):
+    with pytest.raises(ContractError, match=r"`detect` must return 0\.5 or more"):
         check_entry(entry(NAME), gain=0.001)
 
 
 FAULTS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "keeps its rate": lambda part: {"embed": lambda wave: Waveform.of(wave.samples, 8000)},
-    "is finite": lambda part: {"embed": lambda wave: Waveform.of(wave.samples * math.nan, wave.sample_rate_hz)},
-    "gives the same": lambda part: {
+    "must keep its rate": lambda part: {"embed": lambda wave: Waveform.of(wave.samples, 8000)},
+    "must be finite": lambda part: {"embed": lambda wave: Waveform.of(wave.samples * math.nan, wave.sample_rate_hz)},
+    "must give the same result": lambda part: {
         "embed": lambda wave: Waveform.of(wave.samples * (1 + 0.01 * torch.rand(())), wave.sample_rate_hz)
     },
-    "leaves what it is given": lambda part: {
+    "must not change its input": lambda part: {
         "embed": lambda wave: Waveform.of(wave.samples.mul_(0.99), wave.sample_rate_hz)
     },
-    "gives a probability": lambda part: {"detect": lambda wave: 2.0},
-    "tells a recording": lambda part: {"detect": lambda wave: 0.7},
+    "must return a probability": lambda part: {"detect": lambda wave: 2.0},
+    "must return 0.5 or more": lambda part: {"detect": lambda wave: 0.7},
 }
 
 
@@ -196,7 +196,7 @@ def test_a_broken_promise_is_found(promise: str, plugin: None, monkeypatch: pyte
         monkeypatch.setattr(type(part), name, lambda self, wave, broken=broken: broken(wave))
     with pytest.raises(ContractError, match=promise):
         check_watermark(part)
-    if promise == "tells a recording":  # random weights are held to the rest alone
+    if promise == "must return 0.5 or more":  # random weights are held to the rest alone
         check_watermark(part, trained=False)
 
 

@@ -470,7 +470,7 @@ def test_fingerprint_sees_content_split_and_speaker(voices) -> None:
     (voices / "alice" / "0.wav").rename(voices / "alice" / "zero.wav")
     renamed = [Utterance(voices / "alice" / "zero.wav", "alice", u.split, 1.0) for u in corpus.utterances[:1]]
     assert Corpus((*corpus.utterances[1:], *renamed)).fingerprint() == base
-    with pytest.raises(CorpusError, match=r"0\.wav: gone since the corpus was read"):
+    with pytest.raises(CorpusError, match=r"0\.wav: cannot be read any more .*; read the corpus again"):
         corpus.fingerprint()
     (voices / "bob").rename(voices / "robert")
     assert read_corpus(voices).fingerprint() != base
@@ -524,7 +524,9 @@ def test_fewer_minutes_are_among_more_wherever_the_files_lie(voices: Path, tmp_p
     assert len(others) > 1
 
 
-@pytest.mark.parametrize(("minutes", "told"), [(0, "more than 0"), (float("nan"), "more than 0"), (0.001, "alice's")])
+@pytest.mark.parametrize(
+    ("minutes", "told"), [(0, "number above 0"), (float("nan"), "number above 0"), (0.001, "alice's")]
+)
 def test_minutes_that_hold_nothing_are_refused(voices: Path, minutes: float, told: str) -> None:
     with pytest.raises(CorpusError, match=told):
         read_corpus(voices).within(minutes)

@@ -16,13 +16,13 @@ from vczoo.io.markdown import escaped, fenced, link, one_line, web_address
 
 HEADINGS = (
     "# mine",
-    "## Whose voice, and by what right",
+    "## Voices and consent",
     "## Listen",
-    "## Use it",
-    "## How good it is",
-    "## How it was made",
-    "## Limits and misuse",
-    "## Licence",
+    "## Usage",
+    "## Results",
+    "## Model details",
+    "## Limitations and misuse",
+    "## License",
 )
 EVALUATION = {
     "format": 1,
@@ -122,10 +122,10 @@ def test_the_model_index_holds_the_figures_of_the_system_alone() -> None:
     assert found == {
         ("speaker_similarity", "audio-to-audio", "mini.csv"): (
             0.8123,
-            "Speaker similarity to the target, cosine, 95 % interval 0.800 to 0.830",
+            "Speaker similarity to the target, cosine, 95% interval 0.800 to 0.830",
         ),
-        ("wer", "audio-to-audio", "mini.csv"): (0.25, "WER, 95 % interval 0.200 to 0.300"),
-        ("cer", "audio-to-audio", "mini.csv"): (0.125, "CER by pocketsphinx, 95 % interval 0.100 to 0.150"),
+        ("wer", "audio-to-audio", "mini.csv"): (0.25, "WER, 95% interval 0.200 to 0.300"),
+        ("cer", "audio-to-audio", "mini.csv"): (0.125, "CER by pocketsphinx, 95% interval 0.100 to 0.150"),
         ("accuracy", "audio-classification", "vctk, test split"): (0.9688, "Accuracy of head speaker"),
         ("speaker_similarity", "audio-to-audio", "vctk, test split"): (
             0.7,
@@ -140,11 +140,11 @@ def test_the_body_says_whose_voice_how_to_use_it_and_how_good_it_is() -> None:
     assert tuple(line for line in outside_code(make_card(FACTS)) if line.startswith("#")) == HEADINGS
     for said in (
         "into the voices of <code>alice</code>, <code>bob</code> and <code>carol</code>.",
-        "That is no consent of its speakers to be imitated.",
+        "This does not mean that its speakers consented to being imitated.",
         "| <code>alice</code> | 12.3 |",
-        "| <code>carol</code> | enrolled, no training |",
+        "| <code>carol</code> | enrolled without training |",
         'src="http://127.0.0.1:8000/somebody/mine/resolve/v1/samples/hello%20world.wav"',
-        "Hello, world. (said by dave)",
+        "Hello, world. (spoken by dave)",
         'vc = vczoo.load("somebody/mine@v1")\nvc.convert("hello.wav", voice="alice").save("converted.wav")',
         "vczoo convert somebody/mine@v1 hello.wav --voice alice --out converted.wav",
         "| measure | unconverted source (floor) | demo&#42; |",
@@ -153,12 +153,12 @@ def test_the_body_says_whose_voice_how_to_use_it_and_how_good_it_is() -> None:
         "| <code>speaker.accuracy</code> | 0.9 | 0.9688 |",
         "![evaluation/similarity.png](http://127.0.0.1:8000/somebody/mine/resolve/v1/evaluation/similarity.png)",
         "Trained on 14.3 minutes of speech of 2 speakers. ",
-        "25 epochs in 38 s, the weights are those of epoch 21. Seed 7.",
+        "25 epochs in 38 s; the weights are from epoch 21. Seed 7.",
         "[timm/vgg16.tv&#95;in1k](<http://127.0.0.1:8000/timm/vgg16.tv_in1k>), revision <code>1234567890ab</code>",
         "[example.org](<https://example.org/a%20b.bin>), sha256 <code>ffffffffffff</code>",
         "```yaml\nname: demo\nbackbone:\n  use: mel-conv\n```",
-        "Files, 30.5 MB in all",
-        "2.0 minutes at the least",
+        "Files, 30.5 MB in total",
+        "as little as 2.0 minutes",
         "`vczoo provenance FILE` reads the mark",
         "- recordings, vctk is CC-BY-4.0: name its authors wherever you share this.",
     ):
@@ -172,10 +172,10 @@ def test_what_is_not_known_is_said_or_left_out() -> None:
     assert data.eval_results is None
     assert "model_name" not in data.to_dict()
     assert {"base_model", "datasets", "language", "metrics"}.isdisjoint(data.to_dict())
-    assert "Nobody measured how much it sounds like its voices" in card
-    assert "behind the name to get the same model for ever" in card
+    assert "Similarity to the voices and intelligibility were not measured." in card
+    assert "To always load the same model, append `@` and a commit or tag" in card
     assert "## Listen" not in card
-    assert "voices that you enrol" in card
+    assert "voices that you enroll" in card
 
 
 def test_a_run_without_a_voice_head_is_said_to_recognise() -> None:
@@ -212,14 +212,14 @@ def test_a_run_that_writes_and_labels_is_said_to() -> None:
         ("Classification of utterances", "recall"): 0.6,
     }
     for said in (
-        "Writes down what is said in recordings. Tells utterances apart by these labels: <code>angry</code>, <code>",
+        "Transcribes speech. Classifies utterances with these labels: <code>angry</code>, <code>",
         "Trained on 7.0 minutes of speech of 2 speakers.",
         'print(vc.transcribe("hello.wav"))',
         "vczoo classify somebody/mine@v1 hello.wav",
-        "of what a person feels or is, that is no proof",
+        "not evidence of what a person feels or is",
     ):
         assert said in card, said
-    for unsaid in (".convert(", ".identify(", "voices that you enrol", "likeness", "no lock and no proof"):
+    for unsaid in (".convert(", ".identify(", "voices that you enroll", "less similar", "access control"):
         assert unsaid not in card, unsaid
     one = ModelCard(make_card(replace(facts, tasks={"mood": "label"}))).data
     assert one.pipeline_tag == "audio-classification"
@@ -249,7 +249,7 @@ def test_ten_thousand_voices_make_no_card_of_megabytes() -> None:
     assert "into 10,000 voices." in card
     assert "<code>voice-29</code>" in card
     assert "voice-30" not in card
-    assert "and 9,970 more voices" in card
+    assert "And 9,970 more voices" in card
 
 
 def test_long_lists_and_texts_are_cut() -> None:
@@ -261,7 +261,7 @@ def test_long_lists_and_texts_are_cut() -> None:
         files={f"{number}.bin": 1 for number in range(10_000)},
     )
     assert len(make_card(big)) < 60_000
-    assert "# … and more: see vczoo.yaml" in make_card(big)
+    assert "# … shortened; see vczoo.yaml" in make_card(big)
 
 
 @pytest.mark.parametrize(

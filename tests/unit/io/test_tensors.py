@@ -72,22 +72,22 @@ def test_choose_weights_lists_the_valid_names() -> None:
 
 @pytest.mark.parametrize(("name", "which"), [("pretrained", 0), ("a1_in1k", 0), ("mel-24khz", 1)])
 def test_choose_weights_at_a_commit(name, which) -> None:
-    found = choose_weights("timm/resnet18", f"{name}@{COMMIT}", HUB)
-    assert found == replace(HUB[which], revision=COMMIT)  # a registered checksum holds at another commit, too
+    chosen = choose_weights("timm/resnet18", f"{name}@{COMMIT}", HUB)
+    assert chosen == replace(HUB[which], revision=COMMIT)  # a registered checksum holds at another commit, too
     assert choose_weights("timm/resnet18", name, HUB) is HUB[which]
 
 
 @pytest.mark.parametrize("revision", ["", "main", COMMIT[:7], COMMIT + "0", COMMIT.upper(), COMMIT + "\n", "v1@x"])
 def test_a_revision_that_is_no_whole_commit_is_refused(revision) -> None:
     with pytest.raises(
-        WeightsError, match=r"after the @ a commit of timm/resnet18\.a1_in1k was expected, all 40 digits"
+        WeightsError, match=r"expected a full commit of timm/resnet18\.a1_in1k after the @ \(40 lowercase hex"
     ):
         choose_weights("timm/resnet18", f"a1_in1k@{revision}", HUB)
 
 
 @pytest.mark.parametrize(("name", "known"), [("pretrained", KNOWN), ("IMAGENET1K_V2", KNOWN), ("of-model", HUB)])
 def test_only_repositories_of_the_hub_have_commits(name, known) -> None:
-    with pytest.raises(WeightsError, match=f"is no repository of the Hugging Face Hub.*write weights: {name}"):
+    with pytest.raises(WeightsError, match=f"is not a repository on the Hugging Face Hub.*write weights: {name}"):
         choose_weights("vgg16", f"{name}@{COMMIT}", known)
 
 
@@ -111,7 +111,7 @@ def test_a_download_says_its_size_and_source(capsys) -> None:
     announce_download("vgg16", KNOWN[1])
     first, second = capsys.readouterr().err.splitlines()
     assert "IMAGENET1K_V1 (528 MB) from https://example.org/v1" in first
-    assert "size not known" in second
+    assert "size unknown" in second
 
 
 def test_unavailable_gives_three_ways_out() -> None:
@@ -128,7 +128,7 @@ def test_read_tensors(tmp_path) -> None:
 
 
 def test_absent_and_foreign_files_are_refused(tmp_path) -> None:
-    with pytest.raises(WeightsError, match="no such file of weights"):
+    with pytest.raises(WeightsError, match="no such weights file"):
         read_tensors(tmp_path / "a.safetensors")
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"since a \.pth may run code"):
@@ -249,5 +249,5 @@ def test_a_file_that_changes_between_header_and_tensors_is_refused(tmp_path: Pat
     assert read_tensors(path, layout)["a"].tolist() == [0, 0, 0]
     for changed in ({"a": torch.zeros(4)}, {"b": torch.zeros(3)}, {"a": torch.zeros(3, dtype=torch.float64)}):
         save_file(changed, path)
-        with pytest.raises(WeightsError, match="changed while it was read"):
+        with pytest.raises(WeightsError, match="changed while it was being read"):
             read_tensors(path, layout)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.recipes import BASE, recipe
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
@@ -24,18 +25,6 @@ from vczoo.registry.entry import Entry
 from vczoo.registry.hookspecs import hookimpl
 from vczoo.registry.zoo import Zoo
 from vczoo.testing import CONTEXT as EXAMPLE
-
-BASE: dict[str, Any] = {
-    "name": "plain",
-    "summary": "small",
-    "backbone": {"use": "mel-conv", "width": 8, "blocks": 1},
-    "freezing": {"use": "partial", "trainable_stages": 1},
-    "heads": {
-        "speaker": {"use": "speaker-classifier", "hidden": [8]},
-        "voice": {"use": "mel-decoder", "width": 8, "blocks": 1},
-    },
-    "vocoder": {"use": "griffin-lim"},
-}
 
 
 class FrameVocoder(Vocoder):
@@ -86,10 +75,6 @@ def fakes(monkeypatch) -> None:
     monkeypatch.setattr(options, "the_zoo", lambda: zoo)
 
 
-def recipe(**overrides: Any) -> Recipe:
-    return Recipe.parse(merge(BASE, nest({key.replace("__", "."): value for key, value in overrides.items()})))
-
-
 def faults(**overrides: Any) -> list[str]:
     with pytest.raises(RecipeError) as error:
         check(recipe(**overrides))
@@ -116,7 +101,7 @@ NEEDS = "needs a speaker head before it, which this recipe does not have"
     [
         (
             {"vocoder": {"use": "fake/frames"}},
-            ["heads.voice: mel-decoder makes a mel, the vocoder reads FrameSpecs"],
+            ["heads.voice: mel-decoder predicts a mel, but the vocoder reads FrameSpec frames; choose a mel vocoder"],
         ),
         (
             {"vocoder": {"use": "fake/frames", "channels": 9}, "heads__voice": {"use": "knn"}},
@@ -142,7 +127,7 @@ NEEDS = "needs a speaker head before it, which this recipe does not have"
             {"vocoder": None, "heads__voice": {"use": "knn"}},
             ["heads.voice: head 'knn' needs a vocoder, which this recipe does not have"],
         ),
-        ({"vocoder__hop_length": 1000}, ["vocoder: hop_length is at most half of fft_length 1024"]),
+        ({"vocoder__hop_length": 1000}, ["vocoder: hop_length must be at most half of fft_length 1024"]),
     ],
 )
 def test_parts_that_do_not_fit(overrides, expected) -> None:
@@ -175,16 +160,16 @@ def test_a_vocoder_of_frames_goes_with_knn() -> None:
         ({"heads__voice__frames": 1}, "heads.voice.frames: mel-decoder has no such option"),  # context, not an option
         ({"heads__speaker__num_speakers": 9}, "heads.speaker.num_speakers: speaker-classifier has no such option"),
         ({"backbone__width": "wide"}, "backbone.width: Input should be a valid integer"),
-        ({"backbone__width": 0}, "backbone: width, blocks and num_mels are 1 or more, got 0, 1 and 80"),
+        ({"backbone__width": 0}, "backbone: width, blocks and num_mels must be 1 or more, got 0, 1 and 80"),
         ({"backbone__weights": "nope"}, "backbone.weights: mel-conv: weights are 'nope', expected one of: random"),
         (
             {"backbone__weights": "gone/w.safetensors"},
             "backbone.weights: no such file or folder of weights: gone/w.safetensors",
         ),
-        ({"freezing__trainable_stages": -1}, "freezing: trainable_stages is 0 or more, got -1"),
-        ({"heads__voice__dropout": 2.0}, "heads.voice: dropout is a share in [0, 1), got 2.0"),
-        ({"heads__speaker": {"use": "speaker-aam", "width": 0}}, "heads.speaker: width is 1 or more, got 0"),
-        ({"heads__keys": {"use": "knn"}}, "heads.keys: torch's modules have a 'keys' of their own"),
+        ({"freezing__trainable_stages": -1}, "freezing: trainable_stages must be 0 or more, got -1"),
+        ({"heads__voice__dropout": 2.0}, "heads.voice: dropout must be in [0, 1), got 2.0"),
+        ({"heads__speaker": {"use": "speaker-aam", "width": 0}}, "heads.speaker: width must be 1 or more, got 0"),
+        ({"heads__keys": {"use": "knn"}}, "heads.keys: torch modules already have an attribute 'keys'"),
         ({"vocoder": {"use": "fake/picky"}, "heads__voice": None}, "vocoder.size: required by fake/picky"),
         ({"vocoder": {"use": "fake/picky", "size": 4}, "heads__voice": None}, "vocoder: size is 3 at most, got 4"),
         ({"vocoder": {"use": "fake/fixed", "size": 2}, "heads__voice": None}, "vocoder.size: fake/fixed has no such"),

@@ -50,5 +50,5 @@ def test_files_of_torch_are_read_in_full(tmp_path: Path, archive: bool) -> None:
     ],
 )
 def test_a_constant_of_a_terabyte_is_refused(make) -> None:
-    with init_on_meta(), pytest.raises(ContractError, match=f"at most {MOST_CONSTANTS} are made"):
+    with init_on_meta(), pytest.raises(ContractError, match=f"at most {MOST_CONSTANTS} are allowed"):
         make()

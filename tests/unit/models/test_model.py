@@ -144,14 +144,14 @@ def test_enrolment_keeps_embeddings_the_pitch_and_what_voice_heads_want() -> Non
     assert all(tensor.dtype == torch.float32 and not tensor.requires_grad for tensor in voice.values())
     assert voice["first.embedding"].norm().item() == pytest.approx(1.0)
     assert voice["pitch"].exp().item() == pytest.approx(123, rel=0.04)
-    with pytest.raises(VoiceError, match="at least one recording, got none"):
+    with pytest.raises(VoiceError, match="needs at least one recording, got none"):
         made.enroll([])
 
 
 def test_a_model_that_only_recognises_keeps_no_pitch() -> None:
     made = Model(MelConv(width=8, blocks=1), {"speaker": classifier()}, {"speaker": 1.0}, None).eval()
     assert set(made.enroll([tone(120)])) == {"speaker.embedding"}
-    with pytest.raises(VoiceError, match=r"only recognises: it has no voice head\. Load one that has"):
+    with pytest.raises(VoiceError, match=r"only recognizes: it has no voice head\. Load one with a voice head"):
         made.convert(tone(120), {})
     assert made.logits(tone(120)).shape == (1, 3)
     assert made.embed(tone(120))["speaker"].shape == (1, 6)

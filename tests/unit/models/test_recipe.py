@@ -161,7 +161,7 @@ def test_overrides_nest_and_the_later_one_wins() -> None:
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training.epochs:3", ""])
 def test_an_override_that_is_not_key_and_value(override, write) -> None:
     write("plain", BASE)
-    with pytest.raises(VczooError, match=r"is not key=value; an example: training\.epochs=3"):
+    with pytest.raises(VczooError, match=r"is not key=value; write, for example, training\.epochs=3"):
         read_recipe("plain", [override])
 
 

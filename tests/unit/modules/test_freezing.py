@@ -45,10 +45,10 @@ def test_multipliers(strategy, num_stages, epoch, expected) -> None:
 @pytest.mark.parametrize(
     ("make", "part"),
     [
-        (lambda: Partial(-1), "trainable_stages is 0 or more, got -1"),
-        (lambda: Gradual(0), "every_epochs is 1 or more, got 0"),
-        (lambda: Discriminative(0.9), "decay is 1 or more, got 0.9"),
-        (lambda: Discriminative(math.nan), "decay is 1 or more, got nan"),
+        (lambda: Partial(-1), "trainable_stages must be 0 or more, got -1"),
+        (lambda: Gradual(0), "every_epochs must be 1 or more, got 0"),
+        (lambda: Discriminative(0.9), "decay must be 1 or more, got 0.9"),
+        (lambda: Discriminative(math.nan), "decay must be 1 or more, got nan"),
     ],
 )
 def test_arguments_out_of_range(make, part) -> None:
@@ -67,7 +67,7 @@ class Wrong(Freezing):
 
 @pytest.mark.parametrize("multipliers", [(), (1.0,), (1.0, 1.0, 1.0), (1.0, -1.0), (1.0, math.nan)])
 def test_a_strategy_that_breaks_its_promise(multipliers) -> None:
-    with pytest.raises(ContractError, match=r"Wrong gives multipliers .* for 2 stages; one a stage, each 0 or more"):
+    with pytest.raises(ContractError, match=r"Wrong\.multipliers must return one .* per stage, each 0 or more; got"):
         apply_freezing(build("mel-conv", width=4, blocks=1), Wrong(*multipliers), 0)
     with pytest.raises(ContractError):
         check_freezing(Wrong(*multipliers))

@@ -1,4 +1,4 @@
-"""Where weights came from: what is recorded of the Hub's cache, of addresses and of paths, and the checksums."""
+"""Origins of weights from the Hub's cache, URLs and local paths, and their checksums."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HUB = Weights("base", "owner/name", "MIT")
 
 
 def cached(folder: Path, content: bytes, blob: str = "") -> Path:
-    """A file as the Hub's cache keeps it: a link in the commit's snapshot to a blob named by what the Hub said."""
+    """A file as stored in the Hub's cache: a link in the snapshot of a commit to a blob named by the Hub's checksum."""
     repository = folder / "models--owner--name"
     path = repository / "snapshots" / COMMIT / "model.safetensors"
-    kept = repository / "blobs" / (blob or hashlib.sha256(content).hexdigest())
-    for part in (path, kept):
+    blob_path = repository / "blobs" / (blob or hashlib.sha256(content).hexdigest())
+    for part in (path, blob_path):
         part.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(content)
-    path.symlink_to(os.path.relpath(kept, path.parent))
+    blob_path.write_bytes(content)
+    path.symlink_to(os.path.relpath(blob_path, path.parent))
     return path
 
 
@@ -72,8 +72,8 @@ def test_checksums_are_of_what_is_on_the_disk(tmp_path) -> None:
     path = cached(tmp_path, b"tensors", blob="0" * 64)
     second = path.with_name("config.json")
     second.write_bytes(b"{}")
-    found = Origin.registered(HUB, [path, second]).sha256
-    assert found == {
+    digests = Origin.registered(HUB, [path, second]).sha256
+    assert digests == {
         "model.safetensors": hashlib.sha256(b"tensors").hexdigest(),
         "config.json": hashlib.sha256(b"{}").hexdigest(),
     }
@@ -82,7 +82,7 @@ def test_checksums_are_of_what_is_on_the_disk(tmp_path) -> None:
 def test_checksums_are_computed_once_and_late(tmp_path) -> None:
     path = tmp_path / "a.safetensors"
     origin = Origin.of_path(path)
-    with pytest.raises(WeightsError, match=r"a\.safetensors: these weights cannot be read any more"):
+    with pytest.raises(WeightsError, match=r"a\.safetensors: these weights can no longer be read"):
         _ = origin.sha256
     path.write_bytes(b"first")
     first = origin.sha256

@@ -1,4 +1,4 @@
-"""What plugins a recipe needs: said by its parts and its `needs`, checked, listed, and part of every run."""
+"""Plugin requirements of recipes, from their parts and their `needs`: checks and listings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def vczoo_recipes():
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the path for distributions; the zoo is read anew with them, and again after."""
+    """A folder on sys.path for distributions. The zoo is created anew for the test, and again after it."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
@@ -43,7 +43,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     the_zoo.cache_clear()
     for name in [name for name in sys.modules if name.startswith(("vczoo_foo", "vczoo_bar"))]:
-        del sys.modules[name]  # another test's is another one
+        del sys.modules[name]  # another test writes another package with this name
 
 
 def write_with_recipe(site: Path, name: str, recipe: str) -> None:
@@ -55,26 +55,26 @@ def write_with_recipe(site: Path, name: str, recipe: str) -> None:
 def test_every_recipe_of_ours_names_the_plugins_that_its_parts_come_from(name: str) -> None:
     file = the_zoo().recipe(name).file
     assert isinstance(file, Path)
-    found = check_recipe("needs", file, "vczoo.registry.builtin")
-    assert found.passed, found.detail
+    result = check_recipe("needs", file, "vczoo.registry.builtin")
+    assert result.passed, result.detail
 
 
 def test_a_plugin_that_is_not_there_is_named_with_its_version_and_next_step() -> None:
-    said = need_faults(PARTS | {"needs": ["vczoo-foo>=0.2"]})
-    assert list(said) == ["vczoo-foo"]
-    assert "not installed" in said["vczoo-foo"]
-    assert "find out who publishes it, then pip install 'vczoo-foo>=0.2'" in said["vczoo-foo"]
+    faults = need_faults(PARTS | {"needs": ["vczoo-foo>=0.2"]})
+    assert list(faults) == ["vczoo-foo"]
+    assert "not installed" in faults["vczoo-foo"]
+    assert "find out who publishes it, then pip install 'vczoo-foo>=0.2'" in faults["vczoo-foo"]
 
 
 def test_needs_say_nothing_where_every_part_is_found() -> None:
-    """Somebody may have put another backbone in the place of the one that needed it."""
+    """The user may have replaced the backbone that needed the plugin."""
     assert needed(PARTS | {"backbone": {"use": "mel-conv"}, "needs": ["vczoo-foo"]}) == {}
 
 
 def test_the_version_that_is_installed_is_compared(site: Path) -> None:
     write(site, "foo", version="0.1")
-    said = need_faults(PARTS | {"needs": ["vczoo_Foo >=0.2"]})["vczoo-foo"]
-    assert "version 0.1 is installed, >=0.2 is needed" in said
+    fault = need_faults(PARTS | {"needs": ["vczoo_Foo >=0.2"]})["vczoo-foo"]
+    assert "version 0.1 is installed, but >=0.2 is needed" in fault
     assert need_faults(PARTS | {"needs": ["vczoo-foo>=0.1"]}) == {}
 
 
@@ -94,7 +94,7 @@ def test_checking_a_recipe_says_what_to_install_once(tmp_path: Path) -> None:
     "text", ["", "two words", "vczoo-foo[all]", "vczoo-foo @ file:///x", "a" * 201, "x; python_version<'3'"]
 )
 def test_what_is_no_distribution_is_refused(text: str) -> None:
-    with pytest.raises(VczooError, match="no distribution"):
+    with pytest.raises(VczooError, match="is not a distribution with an optional version range"):
         parse_need(text)
     with pytest.raises(RecipeError, match=r"needs"):
         checked_recipe("demo", {"needs": [text]})
@@ -119,8 +119,8 @@ def test_the_suite_finds_a_recipe_that_does_not_say_what_it_needs(site: Path) ->
     write(site, "bar")
     write_with_recipe(site, "foo", "extends: demo\nbackbone:\n  use: bar/net\n")
     file = site / "vczoo_foo" / "recipes" / "foo-one.yaml"
-    assert "needs: [vczoo-bar] was expected, got none" in check_recipe("needs", file, "vczoo_foo").detail
+    assert "expected needs: [vczoo-bar] for its parts, got none" in check_recipe("needs", file, "vczoo_foo").detail
     file.write_text("extends: demo\nneeds: [vczoo-bar]\nbackbone:\n  use: bar/net\n", encoding="utf-8")
     assert check_recipe("needs", file, "vczoo_foo").passed
     file.write_text("extends: demo\nbackbone:\n  use: foo/net\n", encoding="utf-8")
-    assert check_recipe("needs", file, "vczoo_foo").passed  # its own part: who has the recipe has it
+    assert check_recipe("needs", file, "vczoo_foo").passed  # the part is from the same distribution as the recipe

@@ -48,7 +48,7 @@ class FakePoint(Candidate):
 
 def net(name: str, **more: Any) -> Entry:
     return Entry(
-        **{"licence": "MIT", **more}, name=name, kind="backbone", factory="example.adapter:build", summary="an example"
+        **{"licence": "MIT", **more}, name=name, kind="backbone", factory="example.build:build", summary="an example"
     )
 
 
@@ -90,7 +90,7 @@ def test_entries_and_recipes_of_a_plugin(tmp_path) -> None:
     [
         (ImportError("no module named 'wrapped'"), "ImportError: no module named 'wrapped'"),
         (Plugin(RuntimeError("boom")), "RuntimeError: boom"),
-        (Plugin(["example/net"]), "vczoo_entries gave a str, expected vczoo.Entry"),
+        (Plugin(["example/net"]), "vczoo_entries returned a str, expected vczoo.Entry"),
         (Plugin(7), "TypeError: 'int' object is not iterable"),
         (PluginWithRecipes([], Path("no/such/folder")), "FileNotFoundError"),
     ],
@@ -98,28 +98,28 @@ def test_entries_and_recipes_of_a_plugin(tmp_path) -> None:
 )
 def test_a_broken_plugin_is_set_apart_with_its_reason(plugin, reason) -> None:
     points = (FakePoint("bad", "vczoo-bad", plugin), FakePoint("good", "vczoo-good", Plugin([net("good/net")])))
-    found = zoo(*points)
-    (bad,) = [plugin for plugin in found.plugins if plugin.distribution == "vczoo-bad"]
+    registry = zoo(*points)
+    (bad,) = [plugin for plugin in registry.plugins if plugin.distribution == "vczoo-bad"]
     assert bad.fault.startswith(reason)
-    assert found.find("backbone", "good/net")
-    assert found.find("head", "knn")
+    assert registry.find("backbone", "good/net")
+    assert registry.find("head", "knn")
     with pytest.raises(UnknownNameError, match="'bad/net' comes with vczoo-bad, which does not load"):
-        found.find("backbone", "bad/net")
+        registry.find("backbone", "bad/net")
 
 
 @pytest.mark.parametrize(
     ("fields", "part"),
     [
         ({"kind": "backboen"}, "kind is 'backboen', expected one of"),
-        ({"factory": "example.adapter"}, "expected 'module:attribute'"),
+        ({"factory": "example.build"}, "expected 'module:attribute'"),
         ({"factory": ":build"}, "expected 'module:attribute'"),
         ({"name": ""}, "name, summary and licence are required"),
         ({"summary": ""}, "name, summary and licence are required"),
         ({"licence": ""}, "name, summary and licence are required"),
         ({"name": 7}, "name is 7, expected text"),
-        ({"name": "vczoo:net"}, "a colon separates a distribution from a name"),
-        ({"weights": ("v1",)}, "weights are vczoo.Weights"),
-        ({"arguments": [1]}, "arguments are a mapping"),
+        ({"name": "vczoo:net"}, "a name cannot contain a colon"),
+        ({"weights": ("v1",)}, "weights a tuple of vczoo.Weights"),
+        ({"arguments": [1]}, "arguments must be a mapping"),
     ],
 )
 def test_an_entry_with_wrong_fields_cannot_be_made(fields, part) -> None:
@@ -134,7 +134,7 @@ def test_an_entry_with_wrong_fields_cannot_be_made(fields, part) -> None:
     [
         ("vczoo.no_such_module:build", "No module named"),
         ("vczoo.registry.zoo:no_such_thing", "no_such_thing"),
-        ("vczoo.registry.zoo:CORE", "is not callable"),
+        ("vczoo.registry.zoo:CORE", "is a str, expected a callable"),
     ],
 )
 def test_a_factory_that_cannot_be_had(factory, part) -> None:
@@ -149,30 +149,32 @@ def test_a_name_of_two_distributions_goes_to_neither_silently(tmp_path) -> None:
     (tmp_path / "tiny.yaml").write_text("summary: tiny\n", encoding="utf-8")
     first = FakePoint("example", "vczoo-first", PluginWithRecipes([mine], tmp_path))
     second = FakePoint("example", "vczoo_second", PluginWithRecipes([net("example/other"), theirs], tmp_path))
-    found = zoo(second, first)
-    assert [plugin.state for plugin in found.plugins] == ["loaded"] * 3
-    both = r"is registered by vczoo-first and vczoo_second; write vczoo-first:{0} or vczoo_second:{0}, or name in VCZOO"
+    registry = zoo(second, first)
+    assert [plugin.state for plugin in registry.plugins] == ["loaded"] * 3
+    both = r"is registered by vczoo-first and vczoo_second; write vczoo-first:{0} or vczoo_second:{0}, or set VCZOO"
     for name in ("example/net", "example/net.v1"):
         with pytest.raises(UnknownNameError, match="backbone 'example/net' " + both.format("example/net")):
-            found.find("backbone", name)
+            registry.find("backbone", name)
     with pytest.raises(UnknownNameError, match="recipe 'tiny' " + both.format("tiny")):
-        found.recipe("tiny")
-    assert found.find("backbone", "example/other")
-    assert found.find("backbone", "vczoo-first:example/net.v1") == (mine, "v1")
-    assert found.find("backbone", "vczoo-second:example/net") == (theirs, "")  # as installers compare names
-    assert found.distribution("backbone", "vczoo-second:example/net") == "vczoo_second"
-    assert found.recipe("vczoo-first:tiny").distribution == "vczoo-first"
-    assert found.recipe("vczoo-first:tiny").name == "tiny"
-    with pytest.raises(UnknownNameError, match="'vczoo-third' has no backbone 'example/net'; vczoo-first and vczoo_s"):
-        found.find("backbone", "vczoo-third:example/net")
-    assert [recipe.name for recipe in found.recipes("*tiny")] == ["vczoo-first:tiny", "vczoo_second:tiny"]
-    assert [found.use_of(*pair) for pair in found.entries("backbone", "example/*")] == [
+        registry.recipe("tiny")
+    assert registry.find("backbone", "example/other")
+    assert registry.find("backbone", "vczoo-first:example/net.v1") == (mine, "v1")
+    assert registry.find("backbone", "vczoo-second:example/net") == (theirs, "")  # as installers compare names
+    assert registry.distribution("backbone", "vczoo-second:example/net") == "vczoo_second"
+    assert registry.recipe("vczoo-first:tiny").distribution == "vczoo-first"
+    assert registry.recipe("vczoo-first:tiny").name == "tiny"
+    with pytest.raises(
+        UnknownNameError, match="'vczoo-third' does not register backbone 'example/net', which comes from vczoo-first"
+    ):
+        registry.find("backbone", "vczoo-third:example/net")
+    assert [recipe.name for recipe in registry.recipes("*tiny")] == ["vczoo-first:tiny", "vczoo_second:tiny"]
+    assert [registry.use_of(*pair) for pair in registry.entries("backbone", "example/*")] == [
         "vczoo-first:example/net",
         "vczoo_second:example/net",
         "example/other",
     ]
-    assert found.clashes(found.plugins[-1])[0] == (
-        "backbone 'example/net' is vczoo_second's, too: write vczoo-first:example/net"
+    assert registry.clashes(registry.plugins[-1])[0] == (
+        "backbone 'example/net' is also registered by vczoo_second: write vczoo-first:example/net"
     )
 
 
@@ -181,39 +183,39 @@ def test_what_is_the_cores_own_is_nobody_elses(name, tmp_path) -> None:
     (tmp_path / "demo.yaml").write_text("summary: mine\n", encoding="utf-8")
     head = Entry("knn", "head", "a:b", "s", "MIT")
     plugin = PluginWithRecipes([net("x/net")], tmp_path) if name == "demo" else Plugin([net("x/net"), head])
-    found = zoo(FakePoint("b", "vczoo-second", plugin))
-    assert f"{name!r} is vczoo's own, which no plugin replaces" in found.plugins[-1].fault
-    assert found.recipe("demo").distribution == "vczoo"
-    assert found.distribution("head", "vczoo:knn") == "vczoo"
+    registry = zoo(FakePoint("b", "vczoo-second", plugin))
+    assert f"{name!r} is part of vczoo, and a plugin cannot replace it" in registry.plugins[-1].fault
+    assert registry.recipe("demo").distribution == "vczoo"
+    assert registry.distribution("head", "vczoo:knn") == "vczoo"
     with pytest.raises(UnknownNameError):  # nothing of the second is half-registered
-        found.find("backbone", "x/net")
+        registry.find("backbone", "x/net")
 
 
 def test_a_name_of_two_plugins_of_one_distribution() -> None:
-    found = zoo(FakePoint("a", "vczoo-b", Plugin([net("b/net")])), FakePoint("b", "vczoo-b", Plugin([net("b/net")])))
-    assert [plugin.state for plugin in found.plugins] == ["loaded", "loaded", "broken"]
-    assert "is registered by vczoo-b already" in found.plugins[-1].fault
+    registry = zoo(FakePoint("a", "vczoo-b", Plugin([net("b/net")])), FakePoint("b", "vczoo-b", Plugin([net("b/net")])))
+    assert [plugin.state for plugin in registry.plugins] == ["loaded", "loaded", "broken"]
+    assert "is already registered by vczoo-b" in registry.plugins[-1].fault
 
 
 def test_a_name_twice_in_one_plugin() -> None:
-    found = zoo(FakePoint("b", "vczoo-b", Plugin([net("b/net"), net("b/net")])))
-    assert "backbone 'b/net' is registered twice" in found.plugins[-1].fault
+    registry = zoo(FakePoint("b", "vczoo-b", Plugin([net("b/net"), net("b/net")])))
+    assert "backbone 'b/net' is registered twice" in registry.plugins[-1].fault
 
 
 def test_a_head_and_a_backbone_may_share_a_name() -> None:
-    found = zoo(FakePoint("b", "vczoo-b", Plugin([net("knn")])))
-    assert found.find("backbone", "knn")[0].licence == "MIT"
-    assert found.find("head", "knn")[0].licence == "Apache-2.0"
+    registry = zoo(FakePoint("b", "vczoo-b", Plugin([net("knn")])))
+    assert registry.find("backbone", "knn")[0].licence == "MIT"
+    assert registry.find("head", "knn")[0].licence == "Apache-2.0"
 
 
 def test_a_name_may_end_in_the_name_of_weights() -> None:
     weights = (Weights("v1.a", "there"), Weights("v2", "there"))
-    found = zoo(FakePoint("b", "vczoo-b", Plugin([net("b/net", weights=weights), net("b/net.x")])))
-    assert found.find("backbone", "b/net")[1] == ""
-    assert found.find("backbone", "b/net.v2")[1] == "v2"
-    assert found.find("backbone", "b/net.x") == (net("b/net.x"), "")
+    registry = zoo(FakePoint("b", "vczoo-b", Plugin([net("b/net", weights=weights), net("b/net.x")])))
+    assert registry.find("backbone", "b/net")[1] == ""
+    assert registry.find("backbone", "b/net.v2")[1] == "v2"
+    assert registry.find("backbone", "b/net.x") == (net("b/net.x"), "")
     with pytest.raises(UnknownNameError, match=r"has no weights 'v3'; did you mean 'v2'\? It has: v1.a, v2"):
-        found.find("backbone", "b/net.v3")
+        registry.find("backbone", "b/net.v3")
 
 
 def test_an_unknown_name_gets_its_nearest() -> None:

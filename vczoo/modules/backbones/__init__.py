@@ -1,1 +1,1 @@
-"""Backbones that the core itself brings."""
+"""Backbones of the core package."""

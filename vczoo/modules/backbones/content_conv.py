@@ -1,4 +1,4 @@
-"""`ContentConv`: a small ConvNeXt on log-mels that learns what is said, not by whom."""
+"""`ContentConv`, a small ConvNeXt backbone on log-mels whose frames hold what is said but not by which speaker."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ __all__ = ["ContentConv"]
 
 MOST_BLOCKS = 256
 KERNEL = 7
-DILATIONS = (1, 2, 4)  # of the blocks, and again
+DILATIONS = (1, 2, 4)  # dilations of successive blocks, repeated
 EXPANSION = 3
 
 
 class ContentConv(MelBackbone):
-    """A stem that halves time, ConvNeXt blocks, and a narrow layer whose frames are content; 20 ms a frame at 16 kHz.
+    """Small ConvNeXt backbone that removes the speaker from its frames. It reads 16 kHz; a frame is 20 ms long.
 
-    In training the stem gets its input as another speaker might say it (`vczoo.modules.nn.perturbation`). Content comes
-    out with each channel's mean and deviation over the recording taken away (instance normalization, AdaIN-VC,
-    arXiv:1904.05742). Source of the blocks: ConvNeXt, arXiv:2201.03545.
+    A stem halves the frame rate of the mel. ConvNeXt blocks follow, then a narrow layer whose output is the content. In
+    training, the stem reads log-mels perturbed as if another speaker said the same (`vczoo.modules.nn.perturbation`).
+    Each channel of the content is normalized over the recording (instance normalization, AdaIN-VC, arXiv:1904.05742).
+    Source of the blocks: ConvNeXt, arXiv:2201.03545.
 
     Args:
-        weights: random, or a path to a .safetensors file.
-        width: channels of the blocks.
-        blocks: how many, a stage each between the stem and the last layer.
-        channels: of the content.
-        num_mels: bands of the mel that it reads.
-        perturb: strength of the perturbation in training, 0 to 1.
+        weights: "random", or the path of a .safetensors file.
+        width: Number of channels of the blocks.
+        blocks: Number of blocks. Each is a stage, between the stem and the last layer.
+        channels: Number of channels of the content.
+        num_mels: Number of bands of the mel that the backbone reads.
+        perturb: Strength of the perturbation in training, 0 to 1.
 
     Raises:
-        ContractError: a size below 1, more than 256 blocks, or a strength out of range.
-        WeightsError: weights that are neither random nor a file that fits.
+        ContractError: A size is below 1, there are more than 256 blocks, or `perturb` is out of range.
+        WeightsError: `weights` is neither "random" nor a file that fits this network.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class ContentConv(MelBackbone):
     ) -> None:
         if min(width, blocks, channels, num_mels) < 1:
             raise ContractError(
-                f"width, blocks, channels and num_mels are 1 or more, got {width}, {blocks}, {channels} and {num_mels}"
+                "width, blocks, channels and num_mels must be 1 or more, "
+                f"got {width}, {blocks}, {channels} and {num_mels}"
             )
         if blocks > MOST_BLOCKS:
-            raise ContractError(f"blocks is at most {MOST_BLOCKS}, got {blocks}")
+            raise ContractError(f"blocks must be at most {MOST_BLOCKS}, got {blocks}")
         if not 0 <= perturb <= 1:
-            raise ContractError(f"perturb is a strength in [0, 1], got {perturb}")
+            raise ContractError(f"perturb must be in [0, 1], got {perturb}")
         super().__init__(num_mels)
         nats = abs(math.log(self.mel_spec.floor)) / 2
         stem = nn.Sequential(
@@ -86,16 +88,16 @@ class ContentConv(MelBackbone):
             choose_weights("content-conv", weights, ())
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stem, each block, and the layer that narrows to content."""
+        """Return the stem, each block, and the last layer, which computes the content."""
         return tuple(Stage(name, module) for name, module in self.trunk.items())
 
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
-        """(B, channels, T) -> (B, T, channels), each channel of mean 0 and deviation 1 over time."""
+        """Convert to frames, (B, channels, T) -> (B, T, channels), and normalize each channel over time."""
         return Frames(activation.transpose(1, 2), lengths).normalise()
 
 
 class _Norm(nn.Module):
-    """Layer norm over the channels of (B, C, T)."""
+    """Layer normalization over the channels of (B, C, T)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -107,7 +109,7 @@ class _Norm(nn.Module):
 
 
 class _Block(nn.Module):
-    """(B, width, T) -> (B, width, T)."""
+    """Residual ConvNeXt block in time: (B, width, T) -> (B, width, T)."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""`MelBackbone`: what backbones that read the zoo's own log-mels have in common; a waveform in, scaled log-mels out."""
+"""`MelBackbone`, the base class of backbones that read the zoo's own log-mels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from vczoo.modules.interfaces.backbone import Backbone
 
 __all__ = ["MEL_FRAMES_PER_FRAME", "MelBackbone"]
 
-MEL_FRAMES_PER_FRAME = 2  # 20 ms a frame
-WIDTH_MULTIPLE = 32  # mel frames that an utterance is padded to, so that similar lengths share a batch
+MEL_FRAMES_PER_FRAME = 2  # a frame is 20 ms long
+WIDTH_MULTIPLE = 32  # mel frames are padded to a multiple of this, so that similar lengths share a batch
 
 
 class MelBackbone(Backbone):
-    """A backbone whose first stage reads log-mels, (B, num_mels, a multiple of 32), from -1 (silence) to about 1.
+    """Base class of backbones that read log-mels.
+
+    The first stage gets (B, num_mels, T), where T is a multiple of 32. The values are from -1 (silence) to about 1.
 
     Args:
-        num_mels: bands of the mel that it reads.
+        num_mels: Number of bands of the mel.
     """
 
     def __init__(self, num_mels: int) -> None:
@@ -31,12 +33,12 @@ class MelBackbone(Backbone):
         self.mel = LogMel(self.mel_spec)
 
     def padded_length(self, num_samples: int) -> int:
-        """Samples up to a multiple of 32 mel frames."""
+        """Return the length in samples, rounded up to a multiple of 32 mel frames."""
         count = -(-self.mel_spec.num_frames(num_samples) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
         return count * self.mel_spec.hop_length
 
     def prepare(self, wave: Waveform) -> Tensor:
-        """(B, S) -> log-mels about 0, (B, num_mels, a multiple of 32)."""
+        """Compute scaled log-mels: (B, S) -> (B, num_mels, T), where T is a multiple of 32."""
         mel = self.mel(wave)
         floor = math.log(self.mel_spec.floor)
         values = torch.where(mel.mask(), mel.values, torch.full_like(mel.values, floor))

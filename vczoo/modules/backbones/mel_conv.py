@@ -1,4 +1,4 @@
-"""`MelConv`: a small convolutional backbone on log-mels, for machines and data too small for a large one."""
+"""`MelConv`, a small convolutional backbone on log-mels for small machines and small datasets."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ MOST_BLOCKS = 256
 
 
 class MelConv(MelBackbone):
-    """A stem that halves time, then residual blocks of 1-D convolutions; 20 ms a frame at 16 kHz.
+    """Small convolutional backbone. It reads 16 kHz; a frame is 20 ms long.
+
+    A stem halves the frame rate of the mel. Residual blocks of 1-D convolutions follow.
 
     Args:
-        weights: random, or a path to a .safetensors file.
-        width: channels.
-        blocks: residual blocks, a stage each after the stem.
-        num_mels: bands of the mel that it reads.
+        weights: "random", or the path of a .safetensors file.
+        width: Number of channels.
+        blocks: Number of residual blocks. Each is a stage, after the stem.
+        num_mels: Number of bands of the mel that the backbone reads.
 
     Raises:
-        ContractError: a size below 1, or more than 256 blocks.
-        WeightsError: weights that are neither random nor a file that fits.
+        ContractError: A size is below 1, or there are more than 256 blocks.
+        WeightsError: `weights` is neither "random" nor a file that fits this network.
     """
 
     def __init__(self, *, weights: str = "random", width: int = 128, blocks: int = 3, num_mels: int = 80) -> None:
         if min(width, blocks, num_mels) < 1:
-            raise ContractError(f"width, blocks and num_mels are 1 or more, got {width}, {blocks} and {num_mels}")
+            raise ContractError(f"width, blocks and num_mels must be 1 or more, got {width}, {blocks} and {num_mels}")
         if blocks > MOST_BLOCKS:
-            raise ContractError(f"blocks is at most {MOST_BLOCKS}, got {blocks}")
+            raise ContractError(f"blocks must be at most {MOST_BLOCKS}, got {blocks}")
         super().__init__(num_mels)
         stem = nn.Sequential(
             nn.Conv1d(num_mels, width, kernel_size=5, stride=MEL_FRAMES_PER_FRAME, padding=2, bias=False),
@@ -55,16 +57,16 @@ class MelConv(MelBackbone):
             choose_weights("mel-conv", weights, ())
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stem and each block."""
+        """Return the stem and each block."""
         return tuple(Stage(name, module) for name, module in self.trunk.items())
 
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
-        """(B, width, T) -> (B, T, width)."""
+        """Convert to frames: (B, width, T) -> (B, T, width)."""
         return Frames(activation.transpose(1, 2), lengths)
 
 
 class _Residual(nn.Module):
-    """(B, width, T) -> (B, width, T)."""
+    """Residual block of two convolutions: (B, width, T) -> (B, width, T)."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Heads: what stands on a backbone's frames. Speaker heads recognise and embed; voice heads convert."""
+"""Heads of the core package, for speakers, voices, text, labels and the frames of a teacher."""

@@ -1,4 +1,4 @@
-"""`Distil`: frames of a small backbone in, those of its teacher out: a head that makes the one learn from the other."""
+"""Distillation head, with which a small backbone learns from the frames of a teacher."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ __all__ = ["Distil"]
 
 
 class Distil(FrameHead):
-    """One linear layer to the teacher's channels; mean absolute error and cosine, as DistilHuBERT (arXiv:2110.01900).
+    """Linear prediction of the teacher's frames.
 
-    What the teacher hears differs by the speaker in mean and deviation of its channels above all: both are taken away,
-    so that nothing of it need be learnt.
+    The loss is the mean absolute error plus a cosine distance, as in DistilHuBERT (arXiv:2110.01900). The teacher's
+    frames of different speakers differ mostly in the mean and standard deviation of each channel. The loss normalizes
+    both away, so that the backbone need not learn the speaker.
 
     Args:
-        frames: what the backbone makes.
-        channels: of the teacher.
-        cosine_weight: of 1 - cosine, beside the mean absolute error.
+        frames: Format of the backbone's frames.
+        channels: Number of channels of the teacher's frames.
+        cosine_weight: Weight of the cosine distance, 1 - cosine, relative to the mean absolute error.
 
     Raises:
-        ContractError: channels below 1, or a negative weight.
+        ContractError: `channels` is below 1, or the weight is negative.
     """
 
     def __init__(self, *, frames: FrameSpec, channels: int = 384, cosine_weight: float = 1.0) -> None:
         super().__init__()
         if channels < 1 or cosine_weight < 0:
             raise ContractError(
-                f"channels is 1 or more and cosine_weight 0 or more, got {channels} and {cosine_weight}"
+                f"channels must be 1 or more and cosine_weight 0 or more, got {channels} and {cosine_weight}"
             )
         self.channels, self.cosine_weight = channels, cosine_weight
         self.predict = nn.Linear(frames.channels, channels)
 
     def frames(self, content: Frames) -> Frames:
-        """(B, T, C) -> (B, T, channels)."""
+        """Predict the teacher's frames: (B, T, C) -> (B, T, channels)."""
         return content.with_values(self.predict(content.values.where(content.mask(), 0)))
 
     def loss(self, content: Frames, teacher_frames: Frames) -> Loss:
-        """Against the teacher's frames, normalised over time."""
-        made, teacher_frames = self.frames(content), teacher_frames.normalise()
+        """Return the loss against the teacher's frames (B, T, channels), which are first normalized over time."""
+        predicted, teacher_frames = self.frames(content), teacher_frames.normalise()
         teacher_frames = teacher_frames.cut(teacher_frames.longest)
-        made = made.cut(teacher_frames.longest)
+        predicted = predicted.cut(teacher_frames.longest)
         mask = teacher_frames.mask()
-        made = made.with_values(made.values.where(mask, 0))
-        cosine = F.cosine_similarity(made.values, teacher_frames.values.where(mask, 0), dim=2)
-        alike: Tensor = cosine.where(mask[..., 0], 0).sum() / mask.sum()
-        error = mean_absolute_error(made, teacher_frames)
-        return Loss(error + self.cosine_weight * (1 - alike), {"cosine": alike.detach()})
+        predicted = predicted.with_values(predicted.values.where(mask, 0))
+        cosine = F.cosine_similarity(predicted.values, teacher_frames.values.where(mask, 0), dim=2)
+        similarity: Tensor = cosine.where(mask[..., 0], 0).sum() / mask.sum()
+        error = mean_absolute_error(predicted, teacher_frames)
+        return Loss(error + self.cosine_weight * (1 - similarity), {"cosine": similarity.detach()})

@@ -1,4 +1,7 @@
-"""kNN voice head: each content frame is replaced by the acoustic frames of its nearest neighbours in the voice."""
+"""Voice head that converts by k-nearest-neighbor search (kNN-VC).
+
+It replaces each content frame by the acoustic frames of its nearest neighbors in the voice.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,21 @@ __all__ = ["KNN"]
 
 
 class KNN(VoiceHead):
-    """No parameters; fitted by enrolment. Source: kNN-VC, arXiv:2305.18975.
+    """Conversion by nearest neighbors. Source: kNN-VC, arXiv:2305.18975.
 
-    The mean of the k matched acoustic frames is what is said: mels for a mel vocoder, the voice's own content frames
-    for a vocoder of frames. The match is by cosine of the content frames.
+    Content frames are compared by cosine similarity. The output is the mean of the k matched acoustic frames: log-mels
+    for a mel vocoder, or the voice's content frames for a vocoder that reads frames. The head has no parameters;
+    enrollment stores the frames of the voice.
 
     Args:
-        frames: what the backbone makes.
-        acoustic: what the vocoder reads.
-        k: neighbours that are averaged.
-        centre: whether each speaker's mean is subtracted before frames are compared; kNN-VC itself does not.
-        chunk_frames: rows of the reference compared at a time, which bounds memory.
+        frames: Format of the backbone's frames.
+        acoustic: Format of the vocoder's input.
+        k: Number of neighbors to average.
+        centre: Whether to subtract each speaker's mean before frames are compared. kNN-VC itself does not.
+        chunk_frames: Number of frames that are compared at a time, which limits memory.
 
     Raises:
-        ContractError: k or chunk_frames is below 1.
+        ContractError: `k` or `chunk_frames` is below 1.
     """
 
     def __init__(
@@ -44,38 +48,39 @@ class KNN(VoiceHead):
     ) -> None:
         super().__init__()
         if k < 1 or chunk_frames < 1:
-            raise ContractError(f"k and chunk_frames are 1 or more, got k={k}, chunk_frames={chunk_frames}")
+            raise ContractError(f"k and chunk_frames must be 1 or more, got k={k}, chunk_frames={chunk_frames}")
         self.k, self.centre, self.chunk_frames = k, centre, chunk_frames
         self.frame_rate_hz = frames.frame_rate_hz
         self.content_per_acoustic = frames.frame_rate_hz / acoustic.frame_rate_hz
         self.first = acoustic.first_frame * self.content_per_acoustic
 
     def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
-        """Keep every content frame of the voice at the acoustic rate, of length 1, with its acoustic frame.
+        """Return all content frames of the voice at the acoustic frame rate, with their acoustic frames.
 
         Returns:
-            `keys`, (N, C), and `acoustic`, (N, acoustic channels); where speakers are centred, also `mean`, (C,).
+            `keys`, the content frames scaled to length 1, (N, C), and `acoustic`, (N, acoustic channels). If speakers
+            are centered, also `mean`, (C,).
         """
         keys = content.resize(acoustic, self.content_per_acoustic, self.first)
         mask = acoustic.mask()[..., 0]
-        kept = {"acoustic": acoustic.values[mask]}
+        tensors = {"acoustic": acoustic.values[mask]}
         if self.centre:
-            kept["mean"] = content.values[content.mask()[..., 0]].mean(dim=0)
-            keys = keys.with_values(keys.values - kept["mean"])
-        return kept | {"keys": F.normalize(keys.values[mask], dim=1)}
+            tensors["mean"] = content.values[content.mask()[..., 0]].mean(dim=0)
+            keys = keys.with_values(keys.values - tensors["mean"])
+        return tensors | {"keys": F.normalize(keys.values[mask], dim=1)}
 
     def convert(self, source: Source, voice: Mapping[str, Tensor]) -> Frames:
-        """(B, T, C) -> (B, T', acoustic channels).
+        """Convert recordings to a voice: (B, T, C) -> (B, T', acoustic channels).
 
         Raises:
-            VoiceError: the voice was not enrolled with this head, or is damaged.
+            VoiceError: The voice was not enrolled with this head, or it is damaged.
         """
         if "keys" not in voice:
-            raise VoiceError("this voice has no reference frames; enrol it with recordings: vc.enroll(name, files)")
+            raise VoiceError("this voice has no reference frames; enroll it with recordings: vc.enroll(name, files)")
         if len(voice["keys"]) != len(voice["acoustic"]):
             raise VoiceError(
-                f"this voice is damaged: {len(voice['keys'])} frames to match, {len(voice['acoustic'])} to say; "
-                "enrol it with recordings again: vc.enroll(name, files)"
+                f"this voice is damaged: {len(voice['keys'])} content frames but {len(voice['acoustic'])} acoustic "
+                "frames; enroll it with recordings again: vc.enroll(name, files)"
             )
         queries = source.content.resize(source.pitch, self.content_per_acoustic, self.first)
         values = queries.values

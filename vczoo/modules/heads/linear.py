@@ -1,4 +1,7 @@
-"""Linear voice head: a map from the source's frames to the voice's is fitted at conversion; then they are decoded."""
+"""Voice head that converts by a linear map of content frames (LinearVC).
+
+The map from the source's frames to the voice's frames is fitted at conversion time. A decoder then predicts the mel.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +22,26 @@ __all__ = ["Linear", "fitted_frames"]
 
 
 class Linear(VoiceHead):
-    """One linear map a recording, in closed form. Source: LinearVC, arXiv:2506.01510.
+    """Conversion by one linear map per recording, in closed form. Source: LinearVC, arXiv:2506.01510.
 
-    Each frame of the source is paired with the mean of its k nearest frames of the voice, as in `knn`, and a map is
-    fitted on the pairs by `fitted_frames`. What it makes of the source is smoother than the pairs themselves, which
-    are wrong now and then. A vocoder of frames reads it as it is, and the head has no parameters. For a mel vocoder a
-    decoder inside the head makes the mel of it and of pitch: it hears no speaker but the one in the frames, is
-    trained on plain recordings of many, and needs no training for a new voice.
+    Each frame of the source is paired with the mean of its k nearest frames of the voice, as in `knn`, and
+    `fitted_frames` fits a map to the pairs. The mapped frames are smoother than the matched ones, some of which are
+    wrong. A vocoder that reads frames takes the mapped frames directly, and the head has no parameters. For a mel
+    vocoder, a decoder in the head predicts the mel from the mapped frames and pitch. The decoder gets the speaker only
+    from the frames. It is trained on recordings of many speakers and needs no training for a new voice.
 
     Args:
-        frames: what the backbone makes.
-        acoustic: what the vocoder reads.
-        k: neighbours that are averaged.
-        ridge: how dear it is to mix channels, as `fitted_frames` has it.
-        rank: of the map, at most; None leaves it free.
-        width: channels of the decoder.
-        blocks: its blocks at the content's frame rate.
-        fine_blocks: its blocks at the mel's frame rate, after them.
+        frames: Format of the backbone's frames.
+        acoustic: Format of the vocoder's input.
+        k: Number of neighbors to average.
+        ridge: Penalty on the map's distance from the identity, as in `fitted_frames`.
+        rank: Largest rank of the mapped frames; None for no limit.
+        width: Number of channels of the decoder.
+        blocks: Number of the decoder's blocks at the content's frame rate.
+        fine_blocks: Number of the decoder's blocks at the mel's frame rate, after the others.
 
     Raises:
-        ContractError: an option is out of range, or the vocoder reads frames of another width.
+        ContractError: An option is out of range, or the vocoder reads frames with another number of channels.
     """
 
     def __init__(
@@ -55,13 +58,13 @@ class Linear(VoiceHead):
     ) -> None:
         super().__init__()
         if k < 1 or (rank is not None and rank < 1):
-            raise ContractError(f"k is 1 or more, and so is rank where it is given, got k={k}, rank={rank}")
+            raise ContractError(f"k must be 1 or more, and rank 1 or more or None, got k={k}, rank={rank}")
         if not 0 < ridge < float("inf"):
-            raise ContractError(f"ridge is above 0 and finite, got {ridge}")
+            raise ContractError(f"ridge must be above 0 and finite, got {ridge}")
         if isinstance(acoustic, FrameSpec) and acoustic.channels != frames.channels:
             raise ContractError(
-                f"linear gives a vocoder of frames the backbone's {frames.channels} channels, and this one reads "
-                f"{acoustic.channels}; take one that was trained on this backbone, or one that reads mels"
+                f"linear returns frames with the backbone's {frames.channels} channels, but this vocoder reads "
+                f"{acoustic.channels}; choose a vocoder that was trained on this backbone, or one that reads mels"
             )
         self.k, self.ridge, self.rank = k, ridge, rank
         self.frame_rate_hz = frames.frame_rate_hz
@@ -81,57 +84,66 @@ class Linear(VoiceHead):
             )
 
     def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
-        """Keep every content frame of the voice: `content`, (N, C)."""
+        """Return all content frames of the voice as `content`, (N, C)."""
         return {"content": content.values[content.mask()[..., 0]]}
 
     def convert(self, source: Source, voice: Mapping[str, Tensor]) -> Frames:
-        """(B, T, C) -> (B, T', acoustic channels); a map is fitted for each item by itself.
+        """Convert recordings to a voice: (B, T, C) -> (B, T', acoustic channels). Each item gets its own map.
 
         Raises:
-            VoiceError: the voice was not enrolled with this head.
+            VoiceError: The voice was not enrolled with this head.
         """
         return self.convert_mix(source, [(voice, 1.0)])
 
     def convert_mix(self, source: Source, voices: Sequence[tuple[Mapping[str, Tensor], float]]) -> Frames:
-        """Average what the map to each voice gives, by their shares, and decode that.
+        """Convert to a mix of voices: map the content to each voice, average by the shares, and decode the result.
 
         Raises:
-            VoiceError: a voice was not enrolled with this head.
+            VoiceError: A voice was not enrolled with this head.
         """
-        moved = [self.move(source.content, voice) for voice, _ in voices]
-        values = torch.stack([share * frames.values for frames, (_, share) in zip(moved, voices, strict=True)])
-        return self.decode(moved[0].with_values(values.sum(dim=0)), source.pitch)
+        mapped = [self.move(source.content, voice) for voice, _ in voices]
+        values = torch.stack([share * frames.values for frames, (_, share) in zip(mapped, voices, strict=True)])
+        return self.decode(mapped[0].with_values(values.sum(dim=0)), source.pitch)
 
     def move(self, content: Frames, voice: Mapping[str, Tensor]) -> Frames:
-        """The content as if the voice had said it: (B, T, C) -> (B, T, C).
+        """Map content frames to a voice: (B, T, C) -> (B, T, C).
 
         Raises:
-            VoiceError: the voice was not enrolled with this head.
+            VoiceError: The voice was not enrolled with this head.
         """
         if "content" not in voice:
-            raise VoiceError("this voice has no reference frames; enrol it with recordings: vc.enroll(name, files)")
+            raise VoiceError("this voice has no reference frames; enroll it with recordings: vc.enroll(name, files)")
         reference = voice["content"]
         mean = reference.mean(dim=0)
         keys = F.normalize(reference - mean, dim=1)
-        centres = source_centre(content, self.frame_rate_hz, mean)
-        moved = []
-        for index, centre in enumerate(centres):
+        centers = source_centre(content, self.frame_rate_hz, mean)
+        mapped = []
+        for index, center in enumerate(centers):
             own = content[index].values[0]
-            matches = nearest_frames(F.normalize(own - centre, dim=1), keys, self.k)
-            moved.append(Frames.of(fitted_frames(own, reference[matches].mean(dim=1), self.ridge, self.rank)))
-        return Frames.batch(moved)
+            matches = nearest_frames(F.normalize(own - center, dim=1), keys, self.k)
+            mapped.append(Frames.of(fitted_frames(own, reference[matches].mean(dim=1), self.ridge, self.rank)))
+        return Frames.batch(mapped)
 
     def decode(self, content: Frames, pitch: Frames) -> Frames:
-        """Content (B, T, C) and pitch (B, T', 2) -> (B, T', acoustic channels), in the voice that the content has."""
+        """Compute acoustic frames (B, T', acoustic channels) in the voice of the content frames.
+
+        Args:
+            content: Content frames, (B, T, C).
+            pitch: Pitch frames at the acoustic frame rate, (B, T', 2).
+        """
         if self.decoder is None or self.norm is None:
             return content.resize(pitch, self.content_per_acoustic)
-        # Padding may hold NaN, which no product with a mask takes away, nor a gradient of 0.
+        # Not a product with the mask: padding may hold NaN, and NaN times 0 is NaN, in the gradient too.
         normed = self.norm(content.values.where(content.mask(), 0))
-        made: Frames = self.decoder(content.with_values(normed), pitch)
-        return made
+        mel: Frames = self.decoder(content.with_values(normed), pitch)
+        return mel
 
     def loss(self, source: Source, embedding: Tensor | None, target: Frames) -> Loss | None:
-        """L1 between log-mels over valid frames, each recording in its own voice; None where there is no decoder."""
+        """Return the mean absolute error of the log-mels, each recording decoded in its own voice.
+
+        Returns:
+            The loss, or None if the head has no decoder.
+        """
         if self.decoder is None:
             return None
         error = mean_absolute_error(self.decode(source.content, source.pitch), target)
@@ -139,28 +151,38 @@ class Linear(VoiceHead):
 
 
 def fitted_frames(source: Tensor, target: Tensor, ridge: float, rank: int | None = None) -> Tensor:
-    """What the best linear map makes of source frames whose targets are given: (T, C), (T, C) -> (T, C).
+    """Fit a linear map from source frames to target frames, and return the mapped source: (T, C), (T, C) -> (T, C).
 
-    Each channel of either side is first brought to mean 0 and deviation 1. The map minimises the mean squared error
-    plus `ridge` times its squared distance from the identity: 0 would be plain least squares, which repeats the
-    targets of a recording of fewer frames than channels; a large one moves every channel's mean and deviation and
-    leaves the rest. A low rank keeps the directions in which what the map makes varies most (reduced-rank
-    regression, Izenman 1975). One frame becomes its target.
+    Each channel of either side is first brought to mean 0 and standard deviation 1. The map minimizes the mean squared
+    error plus `ridge` times its squared distance from the identity. A ridge of 0 would be plain least squares, which
+    just repeats the targets of a recording with fewer frames than channels. A large ridge changes only the mean and
+    deviation of each channel. A single frame becomes its target.
+
+    Args:
+        source: Source frames, (T, C).
+        target: Target of each source frame, (T, C).
+        ridge: Penalty on the map's squared distance from the identity, above 0.
+        rank: Largest rank of the mapped frames, which keeps the directions in which they vary most (reduced-rank
+            regression, Izenman 1975); None for no limit.
     """
-    given, _, _ = _standardised(source)
-    wanted, mean, deviation = _standardised(target)
-    penalty = ridge * len(source) * torch.eye(given.shape[1], dtype=given.dtype, device=given.device)
-    change = torch.linalg.solve(given.T @ given + penalty, given.T @ (wanted - given))
-    fitted = given + given @ change
+    inputs, _, _ = _standardized(source)
+    targets, mean, deviation = _standardized(target)
+    penalty = ridge * len(source) * torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
+    change = torch.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ (targets - inputs))
+    fitted = inputs + inputs @ change
     if rank is not None:
         directions = torch.linalg.svd(fitted, full_matrices=False).Vh[:rank]
         fitted = fitted @ directions.T @ directions
-    made: Tensor = mean + deviation * fitted
-    return made.to(source.dtype)
+    mapped: Tensor = mean + deviation * fitted
+    return mapped.to(source.dtype)
 
 
-def _standardised(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames of mean 0 and deviation 1 in double precision, with the mean and the deviation; a constant is 0."""
+def _standardized(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale each channel to mean 0 and deviation 1, in double precision. A constant channel becomes 0.
+
+    Returns:
+        The scaled frames (T, C), and the mean and standard deviation of each channel, (C,) each.
+    """
     frames = frames.double()
     mean = frames.mean(dim=0)
     deviation = (frames - mean).square().mean(dim=0).sqrt()

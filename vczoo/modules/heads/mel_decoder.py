@@ -1,4 +1,7 @@
-"""Mel decoder voice head: content without its speaker, pitch and a speaker embedding in, log-mel frames out."""
+"""Voice head with a trained mel decoder.
+
+It predicts log-mel frames from content without its speaker, pitch and a speaker embedding.
+"""
 
 from __future__ import annotations
 
@@ -20,34 +23,34 @@ from vczoo.modules.nn.nearest_frames import retrieve
 __all__ = ["MelDecoder"]
 
 NEIGHBOURS = 4  # as in kNN-VC
-LOUD_NATS = 4.0  # below the loudest frame: speech, not its pauses
-TRUSTED_FRAMES = 25  # so many loud frames count half
-SCALES = (0.5, 2.0)  # a band's deviation is never scaled further
+LOUD_NATS = 4.0  # a frame is loud if it is at most this far below the loudest one; pauses are softer
+TRUSTED_FRAMES = 25  # with this many loud frames, a band is moved half of the way to the voice
+SCALES = (0.5, 2.0)  # smallest and largest factor by which a band's deviation is scaled
 
 
 class MelDecoder(VoiceHead):
-    """ConvNeXt blocks over content and pitch, steered by the speaker embedding.
+    """ConvNeXt decoder over content and pitch, conditioned on the speaker embedding.
 
-    Content loses its speaker on the way: a bottleneck, then instance normalisation over time (AdaIN-VC,
-    arXiv:1904.05742), and pitch comes apart so that it need not hide in the content. The embedding scales and
-    shifts every block (FiLM, arXiv:1709.07871). Most blocks (ConvNeXt, arXiv:2201.03545) run at the content's
-    frame rate and the last ones at that of the mel. Trained with L1 on the log-mel, which blurs: so each band's mean
-    and deviation over the loud frames are moved to those of the voice's recordings.
+    A bottleneck and instance normalization over time (AdaIN-VC, arXiv:1904.05742) remove the speaker from the content.
+    Pitch is a separate input, so that the content need not carry it. The embedding scales and shifts the activations of
+    every block (FiLM, arXiv:1709.07871). Most blocks (ConvNeXt, arXiv:2201.03545) run at the content's frame rate and
+    the last ones at the mel's frame rate. Training with L1 on the log-mel blurs the output. Therefore, conversion moves
+    the mean and deviation of each band over the loud frames towards those of the voice's recordings.
 
     Args:
-        frames: what the backbone makes.
-        acoustic: what the vocoder reads; it must be a mel.
-        embedding_width: of the recipe's speaker head.
-        bottleneck: channels that content is squeezed through.
-        width: channels of the decoder.
-        blocks: blocks at the content's frame rate.
-        fine_blocks: blocks at the mel's frame rate, after them.
-        dropout: share of content channels dropped in training.
-        retrieval: share of the content that is replaced, before it is decoded, by the voice's own nearest frames (the
-            retrieval of RVC); a voice then keeps its frames, 5 MB a minute at 384 channels and 50 Hz. 0 keeps none.
+        frames: Format of the backbone's frames.
+        acoustic: Format of the vocoder's input, which must be a mel.
+        embedding_width: Number of channels of the speaker head's embedding.
+        bottleneck: Number of channels of the bottleneck.
+        width: Number of channels of the decoder.
+        blocks: Number of blocks at the content's frame rate.
+        fine_blocks: Number of blocks at the mel's frame rate, after the others.
+        dropout: Share of the content channels that is dropped in training.
+        retrieval: Weight, 0 to 1, with which each content frame is replaced by the voice's nearest frames before
+            decoding (as in RVC). Above 0, a voice stores its frames: 5 MB per minute at 384 channels and 50 Hz.
 
     Raises:
-        ContractError: the vocoder does not read a mel, a size is below 1, or a share is out of range.
+        ContractError: The vocoder does not read a mel, a size is below 1, or `dropout` or `retrieval` is out of range.
     """
 
     def __init__(
@@ -65,13 +68,16 @@ class MelDecoder(VoiceHead):
     ) -> None:
         super().__init__()
         if not isinstance(acoustic, MelSpec):
-            raise ContractError(f"mel-decoder makes a mel, the vocoder reads {type(acoustic).__name__}s")
+            raise ContractError(
+                f"mel-decoder predicts a mel, but the vocoder reads {type(acoustic).__name__} frames; "
+                "choose a mel vocoder"
+            )
         if bottleneck < 1:
-            raise ContractError(f"bottleneck is 1 or more, got {bottleneck}")
+            raise ContractError(f"bottleneck must be 1 or more, got {bottleneck}")
         if not 0 <= dropout < 1:
-            raise ContractError(f"dropout is a share in [0, 1), got {dropout}")
+            raise ContractError(f"dropout must be in [0, 1), got {dropout}")
         if not 0 <= retrieval <= 1:
-            raise ContractError(f"retrieval is a share in [0, 1], got {retrieval}")
+            raise ContractError(f"retrieval must be in [0, 1], got {retrieval}")
         self.retrieval, self.frame_rate_hz = retrieval, frames.frame_rate_hz
         self.squeeze = nn.Sequential(nn.LayerNorm(frames.channels), nn.Linear(frames.channels, bottleneck))
         self.dropout = nn.Dropout(dropout)
@@ -88,39 +94,41 @@ class MelDecoder(VoiceHead):
         )
 
     def decode(self, source: Source, embedding: Tensor) -> Frames:
-        """Source and embedding (B, E) -> log-mel (B, T', num_mels)."""
-        # Padding may hold NaN, which no product with a mask takes away, nor a gradient of 0.
-        given = source.content.values.where(source.content.mask(), 0)
-        content = source.content.with_values(self.squeeze(given)).normalise()
+        """Predict log-mel frames (B, T', num_mels) from the source and speaker embeddings (B, E)."""
+        # Not a product with the mask: padding may hold NaN, and NaN times 0 is NaN, in the gradient too.
+        values = source.content.values.where(source.content.mask(), 0)
+        content = source.content.with_values(self.squeeze(values)).normalise()
         steer = F.normalize(embedding, dim=1) * self.embedding_width**0.5
-        made: Frames = self.decoder(content.with_values(self.dropout(content.values)), source.pitch, steer)
-        return made
+        mel: Frames = self.decoder(content.with_values(self.dropout(content.values)), source.pitch, steer)
+        return mel
 
     def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
-        """`mean` and `deviation` of each band over the loud frames of all recordings, (num_mels,) each.
+        """Return the statistics of the voice's loud mel frames.
 
-        With retrieval also `frames`, (N, C), the content itself.
+        Returns:
+            `mean` and `deviation` of each band over the loud frames of all recordings, (num_mels,) each. With retrieval
+            also `frames`, the content frames, (N, C).
         """
         values = acoustic.values[self._loud(acoustic)]
-        kept = {"mean": values.mean(dim=0), "deviation": values.std(dim=0, correction=0)}
-        return kept | ({"frames": content.values[content.mask()[..., 0]]} if self.retrieval else {})
+        tensors = {"mean": values.mean(dim=0), "deviation": values.std(dim=0, correction=0)}
+        return tensors | ({"frames": content.values[content.mask()[..., 0]]} if self.retrieval else {})
 
     def convert(self, source: Source, voice: Mapping[str, Tensor]) -> Frames:
-        """(B, T, C) -> (B, T', num_mels).
+        """Convert recordings to a voice: (B, T, C) -> (B, T', num_mels).
 
         Raises:
-            VoiceError: the voice has no speaker embedding.
+            VoiceError: The voice has no speaker embedding.
         """
         return self.convert_mix(source, [(voice, 1.0)])
 
     def convert_mix(self, source: Source, voices: Sequence[tuple[Mapping[str, Tensor], float]]) -> Frames:
-        """Convert into the voice whose embedding lies between those of the voices, by their shares.
+        """Convert to a mix of voices, with the mean of their embeddings and statistics, weighted by their shares.
 
         Raises:
-            VoiceError: a voice has no speaker embedding.
+            VoiceError: A voice has no speaker embedding.
         """
         if any("embedding" not in voice for voice, _ in voices):
-            raise VoiceError("this voice has no speaker embedding; enrol it with recordings: vc.enroll(name, files)")
+            raise VoiceError("this voice has no speaker embedding; enroll it with recordings: vc.enroll(name, files)")
         mixed = {
             name: torch.stack([share * voice[name] for voice, share in voices]).sum(dim=0)
             for name in ("embedding", "mean", "deviation")
@@ -128,25 +136,26 @@ class MelDecoder(VoiceHead):
         }
         if self.retrieval and all("frames" in voice for voice, _ in voices):
             source = replace(source, content=self._retrieved(source.content, voices))
-        made = self.decode(source, mixed["embedding"].expand(len(source.content), -1))
-        return self._match(made, mixed["mean"], mixed["deviation"]) if "mean" in mixed else made
+        mel = self.decode(source, mixed["embedding"].expand(len(source.content), -1))
+        return self._match(mel, mixed["mean"], mixed["deviation"]) if "mean" in mixed else mel
 
     def _retrieved(self, content: Frames, voices: Sequence[tuple[Mapping[str, Tensor], float]]) -> Frames:
-        """Content, `retrieval` of it from the voices' own frames, from each by its share."""
-        found = [
+        """Interpolate from the content to the voices' nearest frames, averaged by the shares, by `self.retrieval`."""
+        retrieved = [
             share * retrieve(content, self.frame_rate_hz, voice["frames"], NEIGHBOURS).values for voice, share in voices
         ]
-        return content.with_values(torch.lerp(content.values, torch.stack(found).sum(dim=0), self.retrieval))
+        return content.with_values(torch.lerp(content.values, torch.stack(retrieved).sum(dim=0), self.retrieval))
 
     def _loud(self, mel: Frames) -> Tensor:
-        """(B, T) bool: frames that are little softer than the item's loudest."""
+        """Return a mask (B, T), bool: true for frames that are not much softer than the loudest frame of the item."""
         level = mel.values.mean(dim=2).where(mel.mask()[..., 0], -math.inf)
         return level > level.amax(dim=1, keepdim=True) - self.loud
 
     def _match(self, mel: Frames, mean: Tensor, deviation: Tensor) -> Frames:
-        """Move each band's mean and deviation over the loud frames to a voice's; the level stays that of the source.
+        """Move the mean and deviation of each band over the loud frames towards those of a voice.
 
-        A few frames say little of a mean: the fewer are loud, the less is moved.
+        The overall level of the source stays. A mean over few frames is not reliable, so bands move less if few frames
+        are loud.
         """
         items = []
         for index, loud in enumerate(self._loud(mel)):
@@ -159,8 +168,12 @@ class MelDecoder(VoiceHead):
         return mel.with_values(torch.stack(items))
 
     def loss(self, source: Source, embedding: Tensor | None, target: Frames) -> Loss:
-        """L1 between log-mels over valid frames."""
+        """Return the mean absolute error between log-mels over valid frames.
+
+        Raises:
+            ContractError: The recipe has no speaker head, so there is no embedding.
+        """
         if embedding is None:
-            raise ContractError("mel-decoder needs a speaker head in the recipe: its embedding is the voice")
+            raise ContractError("mel-decoder needs the embedding of a speaker head; add a speaker head to the recipe")
         error = mean_absolute_error(self.decode(source, embedding), target)
         return Loss(error, {"l1": error.detach()})

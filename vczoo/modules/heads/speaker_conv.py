@@ -1,4 +1,4 @@
-"""`SpeakerConv`: a speaker head that listens before it averages, for frames that nobody has worked on: mels."""
+"""Speaker head with convolutions before the pooling, for frames without temporal context, such as mels."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ MOST_BLOCKS = 64
 
 
 class SpeakerConv(SpeakerHead):
-    """Convolutions in time, then mean and deviation, then an embedding under an additive angular margin.
+    """Convolutions in time, then statistics pooling and an embedding with additive angular margin.
 
-    As x-vectors (Snyder et al. 2018), with blocks of ConvNeXt (arXiv:2201.03545) and the loss of ArcFace
-    (arXiv:1801.07698). How loud a recording is does not count: the mean over time and channels is taken away.
+    The structure is that of x-vectors (Snyder et al. 2018), with the blocks of ConvNeXt (arXiv:2201.03545) and the loss
+    of ArcFace (arXiv:1801.07698). The mean over time and channels is subtracted from the frames, so the loudness of a
+    recording has no effect.
 
     Args:
-        frames: what it reads.
-        num_speakers: number of class centres.
-        width: of the embedding.
-        channels: of the convolutions.
-        blocks: how many, 7 frames wide each.
-        margin: added to the angle of the right class, in radians.
-        scale: of the cosines before the softmax.
-        dropout: share of the channels of the frames that are dropped in training.
+        frames: Format of the frames that the head reads.
+        num_speakers: Number of speakers, which is the number of class centers.
+        width: Number of channels of the embedding.
+        channels: Number of channels of the convolutions.
+        blocks: Number of ConvNeXt blocks. Their kernels are 7 frames wide.
+        margin: Angle in radians that is added to the angle of the correct class in the loss.
+        scale: Factor of the cosines before the softmax.
+        dropout: Share of the units that is dropped before the pooling in training.
 
     Raises:
-        ContractError: a size below 1, more than 64 blocks, or a margin, scale or dropout out of range.
+        ContractError: A size is below 1, there are more than 64 blocks, or margin, scale or dropout is out of range.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class SpeakerConv(SpeakerHead):
     ) -> None:
         super().__init__()
         if min(channels, blocks) < 1 or blocks > MOST_BLOCKS:
-            raise ContractError(f"channels is 1 or more and blocks 1 to {MOST_BLOCKS}, got {channels} and {blocks}")
+            raise ContractError(
+                f"channels must be 1 or more and blocks 1 to {MOST_BLOCKS}, got {channels} and {blocks}"
+            )
         if not 0 <= dropout < 1:
-            raise ContractError(f"dropout is a share in [0, 1), got {dropout}")
+            raise ContractError(f"dropout must be in [0, 1), got {dropout}")
         self.enter = nn.Linear(frames.channels, channels)
         self.blocks = nn.ModuleList(ConvBlock(channels, 0, index) for index in range(blocks))
         self.dropout = nn.Dropout(dropout)
@@ -62,30 +65,34 @@ class SpeakerConv(SpeakerHead):
 
     @property
     def num_speakers(self) -> int:  # type: ignore[override]
-        """Of the classes."""
+        """Number of speakers that the logits distinguish."""
         return self.head.num_speakers
 
     def embed(self, frames: Frames) -> Tensor:
-        """(B, T, C) -> (B, width), of length 1."""
-        return self.head.embed(self._heard(frames))
+        """Return embeddings of length 1: (B, T, C) -> (B, width)."""
+        return self.head.embed(self._encode(frames))
 
     def logits(self, frames: Frames) -> Tensor:
-        """Scaled cosines to the class centres: (B, num_speakers)."""
-        return self.head.logits(self._heard(frames))
+        """Return the scaled cosines to the class centers: (B, T, C) -> (B, num_speakers)."""
+        return self.head.logits(self._encode(frames))
 
     def loss(self, frames: Frames, speakers: Tensor) -> Loss:
-        """Cross-entropy with the angle of the right class enlarged by the margin; accuracy is without it."""
-        return self.head.loss(self._heard(frames), speakers)
+        """Return the cross-entropy, with the margin added to the angle of the correct class.
+
+        The metric `accuracy` is computed without the margin.
+        """
+        return self.head.loss(self._encode(frames), speakers)
 
     def restart(self, num_speakers: int) -> None:
-        """Put random centres in place of the old ones."""
+        """Replace the class centers by random ones for `num_speakers` speakers."""
         self.head.restart(num_speakers)
 
     def grow(self, num_speakers: int) -> None:
-        """Add random centres for more speakers; the old ones stay as they are."""
+        """Add random class centers until there are `num_speakers`. The old centers do not change."""
         self.head.grow(num_speakers)
 
-    def _heard(self, frames: Frames) -> Frames:
+    def _encode(self, frames: Frames) -> Frames:
+        """Apply the convolutions: (B, T, C) -> (B, T, channels)."""
         mean, _ = frames.moments()
         level = mean.mean(dim=1)[:, None, None]
         hidden = frames.with_values(self.enter((frames.values - level).where(frames.mask(), 0)))

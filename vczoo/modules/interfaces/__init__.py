@@ -1,1 +1,6 @@
-"""Interfaces of backbones, heads and vocoders."""
+"""Interfaces of backbones, freezing strategies, heads, vocoders and watermarks.
+
+Waveform -> Backbone (stage by stage) -> Frames -+-> SpeakerHead -> embedding, logits
+                                                 +-> VoiceHead (Frames, pitch, voice) -> acoustic Frames
+                                                         acoustic Frames -> Vocoder -> Waveform [-> Watermark]
+"""

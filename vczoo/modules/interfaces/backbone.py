@@ -1,9 +1,4 @@
-"""The interfaces that parts implement: Backbone, Freezing, SpeakerHead and VoiceHead, Vocoder; and Watermark.
-
-Waveform -> Backbone (stage by stage) -> Frames -+-> SpeakerHead -> embedding, logits
-                                                 +-> VoiceHead (Frames, pitch, voice) -> acoustic Frames
-                                                         acoustic Frames -> Vocoder -> Waveform [-> Watermark]
-"""
+"""Interfaces of backbones and of freezing strategies."""
 
 from __future__ import annotations
 
@@ -25,18 +20,22 @@ __all__ = ["Backbone", "Freezing", "Stage"]
 
 
 class Stage(NamedTuple):
-    """One of a backbone's ordered parts: its module maps the activation before it to the one after."""
+    """One stage of a backbone: a name, and a module that maps an activation to the next one."""
 
     name: str
     module: nn.Module
 
 
 class Backbone(nn.Module, ABC):
-    """Turns a waveform into frames, stage by stage.
+    """Network that turns waveforms into frames, stage by stage.
 
-    `forward` is `collect(run(prepare(wave)))`. Every parameter and buffer that weights define stands in exactly
-    one stage. A prefix of the stages can be run alone, which is what makes a cache of it possible. Who loads
-    pretrained weights into it sets `origin`; it stays None for random ones.
+    For recordings of one padded length, `forward` is `collect(run(prepare(wave)))`. Every parameter and every
+    persistent buffer belongs to exactly one stage. The first stages can run without the others, so their activations
+    can be cached.
+
+    Attributes:
+        spec: Format of the frames.
+        origin: Source of the pretrained weights, set by the code that loads them; None for random weights.
     """
 
     spec: FrameSpec
@@ -48,54 +47,57 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
-        """The stages from input to output; at least one."""
+        """Return the stages from input to output; at least one."""
 
     @abstractmethod
     def prepare(self, wave: Waveform) -> Tensor:
-        """Make the input of the first stage from waveforms of one `padded_length`."""
+        """Compute the input of the first stage from waveforms (B, S) of one `padded_length`."""
 
     @abstractmethod
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
-        """Read the last stage's activation as frames.
+        """Convert the last stage's activation to frames.
 
         Args:
-            activation: what `run` gives.
-            lengths: (B,) frames of each item, from `num_frames`.
+            activation: Output of the last stage.
+            lengths: Number of frames of each item, from `num_frames`: (B,).
 
         Returns:
-            As many frames as the longest has, or more: what stands past an item's length has no meaning.
+            Frames (B, T, spec.channels), where T is at least the greatest length. Values past an item's length have no
+            meaning.
         """
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a recording of `num_samples` samples, at least 1."""
+        """Return the number of frames of a recording of `num_samples` samples, at least 1."""
         return max(1, -(-num_samples // self.spec.hop_length))
 
     def padded_length(self, num_samples: int) -> int:
-        """Samples to which `prepare` pads a recording. Recordings of one padded length run as one batch.
+        """Return the length in samples to which `prepare` pads a recording.
 
-        The default pads nothing, so only recordings of equal length share a batch.
+        Recordings of one padded length run as one batch. By default nothing is padded, so that only recordings of equal
+        length share a batch.
         """
         return num_samples
 
     def run(self, activation: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-        """Run stages `start` to `stop` (exclusive) on the activation before `start`."""
+        """Run stages `start` to `stop` (exclusive) on the input of stage `start`."""
         for stage in self.stages()[start:stop]:
             activation = stage.module(activation)
         return activation
 
     def forward(self, wave: Waveform) -> Frames:
-        """(B, S) -> (B, T, spec.channels).
+        """Compute frames from waveforms: (B, S) -> (B, T, spec.channels).
 
-        Recordings of different padded length run apart: no network with padding or statistics of its own
-        would otherwise give a recording the same frames in a batch as alone.
+        Recordings of different padded lengths run in separate batches. Otherwise, a network with padding or statistics
+        of its own would compute other frames for a recording in a batch than by itself.
 
         Raises:
-            ContractError: the waveform has another sample rate than the spec.
+            ContractError: The sample rate of the waveform is not that of the spec, or the backbone returns fewer frames
+                than its `num_frames` promises.
         """
         if wave.sample_rate_hz != self.spec.sample_rate_hz:
             raise ContractError(
-                f"this backbone reads {self.spec.sample_rate_hz} Hz, the waveform has {wave.sample_rate_hz} Hz; "
-                "call wave.resample first"
+                f"this backbone reads audio at {self.spec.sample_rate_hz} Hz, but the waveform is at "
+                f"{wave.sample_rate_hz} Hz; call wave.resample first"
             )
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for index, length in enumerate(wave.lengths.tolist()):
@@ -109,22 +111,22 @@ class Backbone(nn.Module, ABC):
             frames = self.collect(self.run(self.prepare(group)), torch.tensor(counts, device=rows.device))
             if frames.values.shape[1] < max(counts):
                 raise ContractError(
-                    f"{type(self).__name__} made {frames.values.shape[1]} frames of {int(lengths.max())} samples, "
-                    f"where its num_frames promises {max(counts)}; mend the adapter"
+                    f"{type(self).__name__} returned {frames.values.shape[1]} frames for {int(lengths.max())} samples, "
+                    f"but its num_frames promises {max(counts)}; fix this backbone's collect or num_frames"
                 )
             parts.append(frames.cut(max(counts)))
             order += indices
         frames = Frames.batch(parts)
-        back = torch.argsort(torch.tensor(order, device=wave.samples.device))
-        return Frames(frames.values[back], frames.lengths[back])
+        restore = torch.argsort(torch.tensor(order, device=wave.samples.device))
+        return Frames(frames.values[restore], frames.lengths[restore])
 
     def hold(self, frozen: Sequence[nn.Module]) -> None:
-        """Keep these modules in eval mode, now and through every later `train()` call."""
+        """Keep these modules in eval mode, now and after every later call of `train()`."""
         self._frozen = tuple(frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, except for what is frozen: its BatchNorm statistics would drift."""
+        """Set the training mode, but keep frozen modules in eval mode: their BatchNorm statistics would drift."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
@@ -132,18 +134,26 @@ class Backbone(nn.Module, ABC):
 
 
 class Freezing(ABC):
-    """Decides which stages of a backbone train, and how fast, epoch by epoch."""
+    """Freezing strategy: decides in each epoch which stages of a backbone train, and at which learning rate."""
 
     def prepare(self, backbone: Backbone) -> None:  # noqa: B027  (a hook that few strategies need)
-        """Change the backbone before training: add adapters, say. Nothing unless a strategy says else."""
+        """Change the backbone before training, for example by adding adapters. Does nothing by default."""
 
     def finish(self, backbone: Backbone) -> None:  # noqa: B027
-        """Undo what `prepare` did, its effect merged into the weights: a run holds ordinary stages."""
+        """Undo what `prepare` did and merge its effect into the weights, so that a run has ordinary stages.
+
+        Does nothing by default.
+        """
 
     @abstractmethod
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """One learning-rate multiplier a stage, from input to output; 0 freezes the stage."""
+        """Return one learning-rate multiplier per stage, from input to output; 0 freezes the stage.
+
+        Args:
+            num_stages: Number of stages of the backbone.
+            epoch: Number of the epoch, counted from 0.
+        """
 
     def trains(self, module: nn.Module) -> bool:
-        """Whether this module of a stage that is not frozen trains; all do unless a strategy says else."""
+        """Return whether a module of a stage that is not frozen trains. All of them do by default."""
         return True

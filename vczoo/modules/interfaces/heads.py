@@ -1,4 +1,4 @@
-"""Interfaces of heads."""
+"""Interfaces of speaker, voice, text, label and frame heads, and the values that they take and return."""
 
 from __future__ import annotations
 
@@ -32,9 +32,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Voice:
-    """A named target of conversion: what enrolment found, by `<head>.<tensor>`, and `pitch` (mean log-Hz).
+    """A named target voice of conversion.
 
-    One that is `lent` came with the run that a recipe starts from: who saves or shares a run shares his own alone.
+    Attributes:
+        name: Name of the voice.
+        tensors: Results of enrollment, named `<head>.<tensor>`, and `pitch`, the mean of ln(F0 in Hz).
+        lent: Whether the voice was inherited from the run that the recipe starts from. Such a voice is neither saved
+            nor shared with a run.
     """
 
     name: str
@@ -44,13 +48,13 @@ class Voice:
 
 @dataclass(frozen=True)
 class Source:
-    """What a voice head reads of a recording.
+    """Recordings as a voice head reads them.
 
     Attributes:
-        content: (B, T, C) frames of the backbone.
-        content_spec: their spec.
-        pitch: (B, T', 2) at the acoustic rate: log-F0 in units of half an e-fold about 200 Hz (0 where there
-            is none), and voicing, 0 or 1. Its lengths are those of the acoustic frames to make.
+        content: Frames of the backbone, (B, T, C).
+        content_spec: Format of the content frames.
+        pitch: Pitch at the frame rate of the acoustic frames, (B, T', 2). The channels are ln(F0 / 200 Hz) / 0.5, which
+            is 0 in unvoiced frames, and voicing, 0 or 1. The head returns acoustic frames of the same lengths.
     """
 
     content: Frames
@@ -59,162 +63,186 @@ class Source:
 
 
 class Loss(NamedTuple):
-    """A loss to be minimised, and figures to be logged beside it, all of them averages over the batch."""
+    """A loss to minimize, and metrics to log. All of them are averages over the batch."""
 
     value: Tensor
     metrics: Mapping[str, Tensor]
 
 
 class SpeakerHead(nn.Module, ABC):
-    """Reads frames and tells speakers apart."""
+    """Head that recognizes speakers and embeds their voices.
+
+    Attributes:
+        embedding_width: Number of channels of an embedding.
+        num_speakers: Number of speakers that the logits distinguish.
+    """
 
     embedding_width: int
     num_speakers: int
 
     @abstractmethod
     def embed(self, frames: Frames) -> Tensor:
-        """(B, T, C) -> (B, embedding_width), of length 1: recordings of one speaker are close in cosine."""
+        """Return embeddings of length 1: (B, T, C) -> (B, embedding_width).
+
+        Embeddings of one speaker's recordings have a high cosine similarity.
+        """
 
     @abstractmethod
     def logits(self, frames: Frames) -> Tensor:
-        """(B, T, C) -> (B, num_speakers)."""
+        """Return the logits of the speakers: (B, T, C) -> (B, num_speakers)."""
 
     @abstractmethod
     def loss(self, frames: Frames, speakers: Tensor) -> Loss:
-        """The training loss against speaker indices (B,)."""
+        """Return the training loss against speaker indices (B,)."""
 
     @abstractmethod
     def grow(self, num_speakers: int) -> None:
-        """Make room for more speakers; what the head knows of the old ones stays as it is."""
+        """Add untrained speakers until there are `num_speakers`. The parameters of the old speakers do not change."""
 
     @abstractmethod
     def restart(self, num_speakers: int) -> None:
-        """Forget the speakers for so many others, of whom nothing is known; the embedding stays as it is."""
+        """Replace all speakers by `num_speakers` untrained ones. The embeddings do not change."""
 
 
 class VoiceHead(nn.Module, ABC):
-    """Turns a source and a voice into acoustic frames under the vocoder's spec."""
+    """Head that converts recordings to a voice, as acoustic frames in the vocoder's format."""
 
     @abstractmethod
     def convert(self, source: Source, voice: Mapping[str, Tensor]) -> Frames:
-        """Say what the source says in a voice: (B, T', acoustic channels).
+        """Convert recordings to a voice.
 
         Args:
-            source: the recording.
-            voice: what this head's `enroll` gave, and `embedding`, (E,), where the recipe has a speaker head.
+            source: The recordings.
+            voice: The tensors that this head's `enroll` returned. If the recipe has a speaker head, also `embedding`,
+                (E,).
+
+        Returns:
+            Acoustic frames (B, T', acoustic channels).
         """
 
     def convert_mix(self, source: Source, voices: Sequence[tuple[Mapping[str, Tensor], float]]) -> Frames:
-        """Say it in a voice between several, each with its share; the shares add up to 1.
+        """Convert recordings to a mix of voices.
 
-        The default converts into each and averages the frames; a head that has a space of voices mixes there.
-        """
-        made = [self.convert(source, voice) for voice, _ in voices]
-        values = torch.stack([share * frames.values for frames, (_, share) in zip(made, voices, strict=True)])
-        return made[0].with_values(values.sum(dim=0))
-
-    def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
-        """What this head keeps of a voice beyond its speaker embedding; nothing unless a head says else.
+        By default, the recordings are converted to each voice and the frames are averaged. A head with a space of
+        voices mixes the voices there instead.
 
         Args:
-            content: (N, T, C), the backbone's frames of the voice's recordings.
-            acoustic: (N, T', acoustic channels), their frames under the vocoder's spec.
+            source: The recordings.
+            voices: Each voice, as `convert` takes it, with its share. The shares add up to 1.
+
+        Returns:
+            Acoustic frames (B, T', acoustic channels).
+        """
+        converted = [self.convert(source, voice) for voice, _ in voices]
+        values = torch.stack([share * frames.values for frames, (_, share) in zip(converted, voices, strict=True)])
+        return converted[0].with_values(values.sum(dim=0))
+
+    def enroll(self, content: Frames, acoustic: Frames) -> dict[str, Tensor]:
+        """Return the tensors that this head stores for a voice besides its speaker embedding. None by default.
+
+        Args:
+            content: The backbone's frames of the voice's recordings, (N, T, C).
+            acoustic: Acoustic frames of the same recordings, (N, T', acoustic channels).
         """
         return {}
 
     def loss(self, source: Source, embedding: Tensor | None, target: Frames) -> Loss | None:
-        """The training loss, or None for a head without parameters.
+        """Return the training loss, or None for a head without parameters.
 
         Args:
-            source: recordings of the training speakers.
-            embedding: (B, E), each item's speaker as the recipe's speaker head hears it; None without one.
-            target: (B, T', acoustic channels), the same recordings under the vocoder's spec.
+            source: Recordings of the training speakers.
+            embedding: Embedding of each item's speaker, (B, E), from the recipe's speaker head; None without one.
+            target: Acoustic frames of the same recordings, (B, T', acoustic channels).
         """
         return None
 
 
 class TextHead(nn.Module, ABC):
-    """Reads frames and writes what is said in them.
+    """Head that transcribes speech.
 
     Attributes:
-        alphabet: the characters that it writes, each once.
+        alphabet: The characters of the transcripts, each once.
     """
 
     alphabet: str
 
     @abstractmethod
     def log_probabilities(self, frames: Frames) -> Frames:
-        """Of each character at each time, (B, T, C) -> (B, T', 1 + len(alphabet)), in float32 at least.
+        """Return the log-probability of each character at each step: (B, T, C) -> (B, T', 1 + len(alphabet)).
 
-        Index 0 is the blank, which writes nothing; index i is the alphabet's character i - 1.
+        The values have at least the precision of float32. Index 0 is the blank, which stands for no character. Index i
+        is the alphabet's character i - 1.
         """
 
     @abstractmethod
     def transcribe(self, frames: Frames) -> list[str]:
-        """What is said in each item; "" where nothing is."""
+        """Return the transcript of each item; "" if nothing is said in it."""
 
     @abstractmethod
     def loss(self, frames: Frames, texts: Sequence[str]) -> Loss:
-        """The training loss against what is said in each item, the whole of it.
+        """Return the training loss against the full transcript of each item.
 
         Raises:
-            ContractError: a text cannot be spelled, or takes more frames than its item has.
+            ContractError: A text has characters that the alphabet lacks, or needs more frames than its item has.
         """
 
     def frames_needed(self, text: str) -> int:
-        """The fewest frames that a text can be learnt from; 1 unless a head says else."""
+        """Return the least number of frames that a recording with this text needs in training; 1 by default."""
         return 1
 
     def spell(self, text: str) -> str:
-        """A text as this head could write it: see `vczoo.modules.alphabet.spelled`.
+        """Normalize a text to the characters of this head's alphabet, as `vczoo.modules.alphabet.spelled` does.
 
         Raises:
-            ContractError: the alphabet lacks some of its characters.
+            ContractError: The text has characters that the alphabet lacks.
         """
-        written, lacking = spelled(text, self.alphabet)
-        if lacking:
-            raise ContractError(f"the alphabet {self.alphabet[:60]!r} lacks {''.join(sorted(set(lacking)))[:60]!r}")
-        return written
+        normalized, missing = spelled(text, self.alphabet)
+        if missing:
+            raise ContractError(
+                f"the alphabet {self.alphabet[:60]!r} lacks {''.join(sorted(set(missing)))[:60]!r}; "
+                "add these characters to it, or remove them from the text"
+            )
+        return normalized
 
 
 class LabelHead(nn.Module, ABC):
-    """Reads frames and says which of some labels an utterance has.
+    """Head that classifies utterances by labels.
 
     Attributes:
-        labels: in the order of the logits.
+        labels: The labels, in the order of the logits.
     """
 
     labels: tuple[str, ...]
 
     @abstractmethod
     def logits(self, frames: Frames) -> Tensor:
-        """(B, T, C) -> (B, len(labels))."""
+        """Return the logits of the labels: (B, T, C) -> (B, len(labels))."""
 
     @abstractmethod
     def loss(self, frames: Frames, labels: Tensor) -> Loss:
-        """The training loss against label indices (B,)."""
+        """Return the training loss against label indices (B,)."""
 
     @abstractmethod
     def relabel(self, labels: Sequence[str]) -> None:
-        """Know these labels from now on: what it knows of those that stay is kept, of others nothing is known."""
+        """Replace the labels. Labels that stay keep their trained parameters; new labels are untrained."""
 
 
 class FrameHead(nn.Module, ABC):
-    """Reads frames and says what the recipe's teacher hears at the same times.
+    """Head that predicts the frames of the recipe's teacher, for distillation.
 
     Attributes:
-        channels: of the teacher's frames.
+        channels: Number of channels of the teacher's frames.
     """
 
     channels: int
 
     @abstractmethod
     def frames(self, content: Frames) -> Frames:
-        """(B, T, C) -> (B, T, channels)."""
+        """Predict the teacher's frames: (B, T, C) -> (B, T, channels)."""
 
     @abstractmethod
     def loss(self, content: Frames, teacher_frames: Frames) -> Loss:
-        """The training loss against the teacher's frames of the same excerpts, (B, T, channels)."""
+        """Return the training loss against the teacher's frames of the same segments, (B, T, channels)."""
 
 
 Task = Literal["speaker", "voice", "text", "label", "frames"]
@@ -222,13 +250,13 @@ Head = SpeakerHead | VoiceHead | TextHead | LabelHead | FrameHead
 
 
 class Answer(NamedTuple):
-    """What a head said of one utterance.
+    """Prediction of a text or label head for one utterance, with the reference.
 
     Attributes:
-        head: its name.
-        kind: whether it is a text that was asked for, or a label.
-        right: what is right.
-        given: what it said.
+        head: Name of the head.
+        kind: Whether the head predicts a text or a label.
+        right: The reference: the correct text or label.
+        given: The head's prediction.
     """
 
     head: str

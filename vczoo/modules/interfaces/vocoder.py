@@ -15,43 +15,56 @@ __all__ = ["Vocoder", "Watermark"]
 
 
 class Vocoder(nn.Module, ABC):
-    """Turns acoustic frames into a waveform. Its `origin` is as a backbone's."""
+    """Network that turns acoustic frames into waveforms.
+
+    Attributes:
+        accepts: Format of the acoustic frames that the vocoder reads.
+        origin: Source of the pretrained weights, set by the code that loads them; None for random weights.
+    """
 
     accepts: MelSpec | FrameSpec
     origin: Origin | None = None
 
     @abstractmethod
     def forward(self, frames: Frames) -> Waveform:
-        """(B, T, C) under `accepts` -> (B, S)."""
+        """Synthesize waveforms from acoustic frames in the format `accepts`: (B, T, C) -> (B, S)."""
 
     def rebuild(self, frames: Frames, real: Waveform) -> Waveform:
-        """As `forward`, in training: with a gradient, and with what no loss need teach it taken from the recording.
+        """Synthesize waveforms in training, with a gradient.
+
+        A vocoder can take from the real waveforms what it does not learn, such as the phases. By default, this method
+        does the same as `forward`.
 
         Args:
-            frames: (B, T, C), of whole excerpts.
-            real: (B, S), the recording that they were made of. One whose phases are not learnt takes its phases.
+            frames: Acoustic frames of whole segments, (B, T, C).
+            real: The segments that the frames were computed from, (B, S).
         """
-        made: Waveform = self(frames)
-        return made
+        rebuilt: Waveform = self(frames)
+        return rebuilt
 
     def follow(self, frames: Frames, before: Waveform) -> Waveform:
-        """As `forward`, going on from what was made earlier, where a vocoder can: else it is not read.
+        """Synthesize the next chunk of a longer waveform, so that it can be cross-faded with the previous one.
+
+        By default, this method ignores `before` and does the same as `forward`.
 
         Args:
-            frames: (1, T, C).
-            before: (1, P), the waveform that is there already, from the first frame's beginning on.
+            frames: Acoustic frames of the chunk, (1, T, C).
+            before: The part of the waveform that exists already, from the beginning of the first frame on, (1, P).
         """
-        made: Waveform = self(frames)
-        return made
+        continued: Waveform = self(frames)
+        return continued
 
 
 class Watermark(nn.Module, ABC):
-    """Hides in a recording that it is synthetic, where nobody hears it, and finds that again."""
+    """Inaudible watermark that marks a recording as synthetic, with its detector."""
 
     @abstractmethod
     def embed(self, wave: Waveform) -> Waveform:
-        """(1, S) at any rate -> (1, S) at the same. A long recording comes piece by piece, of any lengths from 1 on."""
+        """Embed the watermark: (1, S) -> (1, S), at the same sample rate, whatever it is.
+
+        A long recording is passed in chunks. A chunk has at least 1 sample.
+        """
 
     @abstractmethod
     def detect(self, wave: Waveform) -> float:
-        """The probability, 0 to 1, that some of a recording, (1, S) of up to 30 s, carries this watermark."""
+        """Return the probability, 0 to 1, that a recording (1, S) of up to 30 s carries this watermark anywhere."""

@@ -1,1 +1,1 @@
-"""Network blocks that backbones, heads and vocoders share."""
+"""Network blocks shared by backbones, heads and vocoders."""

@@ -1,4 +1,7 @@
-"""`ConvDecoder`: ConvNeXt blocks from content and pitch frames to log-mel frames, steered by an embedding or not."""
+"""ConvNeXt blocks, and `ConvDecoder`, a mel decoder made of them.
+
+The decoder computes log-mel frames from content and pitch frames, and optionally from a speaker embedding.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,31 @@ from vczoo.errors import ContractError
 
 __all__ = ["ConvBlock", "ConvDecoder", "mean_absolute_error"]
 
-DILATIONS = (1, 1, 2, 2)  # of the blocks, and again
+DILATIONS = (1, 1, 2, 2)  # dilations of successive blocks, repeated
 KERNEL = 7
 MOST_BLOCKS = 256
-LOUDNESS = -6.0  # log-mels of quiet speech: a better place to start than 0, which is as loud as they get
+LOUDNESS = -6.0  # initial bias: log-mels of quiet speech; 0 would be as loud as speech gets
 
 
 class ConvDecoder(nn.Module):
-    """Most blocks run at the content's frame rate and the last ones at that of the mel, which halves the cost.
+    """Convolutional decoder from content and pitch frames to log-mel frames.
 
-    Source of the blocks: ConvNeXt, arXiv:2201.03545; of the steering: FiLM, arXiv:1709.07871.
+    Most blocks run at the content's frame rate, and only the last ones at the mel's frame rate, which halves the cost.
+    An embedding can scale and shift the activations of every block.
+
+    Source: the blocks are from ConvNeXt, arXiv:2201.03545; the conditioning is FiLM, arXiv:1709.07871.
 
     Args:
-        frames: rate of the content.
-        acoustic: the mel to make.
-        channels: of the content that it is given.
-        embedding_width: of what steers it; 0 for nothing.
-        width: channels of the blocks.
-        blocks: at the content's frame rate.
-        fine_blocks: at the mel's frame rate, after them.
+        frames: Frame format of the content. Only its frame rate is used.
+        acoustic: Format of the mel to predict.
+        channels: Number of channels of the content.
+        embedding_width: Number of channels of the embedding; 0 for a decoder without embedding.
+        width: Number of channels of the blocks.
+        blocks: Number of blocks at the content's frame rate.
+        fine_blocks: Number of blocks at the mel's frame rate, after the others.
 
     Raises:
-        ContractError: a size below 1, or more than 256 blocks.
+        ContractError: A size is below 1, or there are more than 256 blocks of one kind.
     """
 
     def __init__(
@@ -49,9 +55,11 @@ class ConvDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if min(width, blocks, fine_blocks) < 1:
-            raise ContractError(f"width, blocks and fine_blocks are 1 or more, got {width}, {blocks} and {fine_blocks}")
+            raise ContractError(
+                f"width, blocks and fine_blocks must be 1 or more, got {width}, {blocks} and {fine_blocks}"
+            )
         if max(blocks, fine_blocks) > MOST_BLOCKS:
-            raise ContractError(f"blocks and fine_blocks are at most {MOST_BLOCKS}, got {blocks} and {fine_blocks}")
+            raise ContractError(f"blocks and fine_blocks must be at most {MOST_BLOCKS}, got {blocks} and {fine_blocks}")
         self.content_per_acoustic = frames.frame_rate_hz / acoustic.frame_rate_hz
         self.first = acoustic.first_frame
         self.enter = nn.Linear(channels + 2, width)
@@ -63,8 +71,14 @@ class ConvDecoder(nn.Module):
         nn.init.constant_(last.bias, LOUDNESS)
 
     def forward(self, content: Frames, pitch: Frames, steer: Tensor | None = None) -> Frames:
-        """Content (B, T, channels), pitch (B, T', 2) and embeddings (B, E) -> log-mel (B, T', num_mels)."""
-        # Padding may hold NaN, which no product with a mask takes away, nor a gradient of 0.
+        """Predict log-mel frames (B, T', num_mels).
+
+        Args:
+            content: Content frames, (B, T, channels).
+            pitch: Pitch frames at the mel's frame rate, (B, T', 2): scaled log-F0 and voicing, as in `Source.pitch`.
+            steer: Embeddings, (B, embedding_width); None for a decoder without embedding.
+        """
+        # Not a product with the mask: padding may hold NaN, and NaN times 0 is NaN, in the gradient too.
         pitch = pitch.with_values(pitch.values.where(pitch.mask(), 0))
         content = content.cut(content.longest)
         coarse = _pitch_at(pitch, content, 1 / self.content_per_acoustic, -self.first)
@@ -79,17 +93,17 @@ class ConvDecoder(nn.Module):
         return hidden.with_values(self.exit(hidden.values))
 
 
-def mean_absolute_error(made: Frames, target: Frames) -> Tensor:
-    """L1 over the target's valid frames and all channels: ()."""
+def mean_absolute_error(predicted: Frames, target: Frames) -> Tensor:
+    """Return the mean absolute error over the target's valid frames and all channels: (B, T, C), (B, T, C) -> ()."""
     mask = target.mask()
-    error: Tensor = (made.values - target.values).abs().where(mask, 0).sum() / (mask.sum() * target.channels)
+    error: Tensor = (predicted.values - target.values).abs().where(mask, 0).sum() / (mask.sum() * target.channels)
     return error
 
 
 def _pitch_at(pitch: Frames, lengths: Frames, frames_per_frame: float, first: float) -> Frames:
-    """Pitch at another rate, as many frames as others are.
+    """Resample pitch frames to another frame rate and to the lengths of other frames.
 
-    Log-F0 comes from its voiced neighbours alone, which an unvoiced 0 must not pull down.
+    Log-F0 is interpolated between voiced frames only, because the 0 of an unvoiced frame would pull it down.
     """
     resized = pitch.resize(lengths, frames_per_frame, first)
     log_f0, voiced = resized.values[..., :1], resized.values[..., 1:]
@@ -97,12 +111,12 @@ def _pitch_at(pitch: Frames, lengths: Frames, frames_per_frame: float, first: fl
 
 
 class ConvBlock(nn.Module):
-    """One residual ConvNeXt block under FiLM where there is an embedding: frames of `width` channels -> the same.
+    """Residual ConvNeXt block in time, conditioned by FiLM if there is an embedding.
 
     Args:
-        width: channels.
-        embedding_width: of what steers it; 0 for nothing.
-        index: of the block, which decides its dilation.
+        width: Number of channels of input and output.
+        embedding_width: Number of channels of the embedding; 0 for a block without embedding.
+        index: Position of the block, from which its dilation follows.
     """
 
     def __init__(self, width: int, embedding_width: int, index: int) -> None:
@@ -117,8 +131,13 @@ class ConvBlock(nn.Module):
         self.narrow = nn.Linear(3 * width, width)
 
     def forward(self, hidden: Frames, steer: Tensor | None = None) -> Frames:
-        """(B, T, width) and embeddings (B, E), None without -> (B, T, width)."""
-        # Zeros past the end, as the convolution sees them for a recording that stands alone.
+        """Apply the block: (B, T, width) -> (B, T, width).
+
+        Args:
+            hidden: Frames of `width` channels.
+            steer: Embeddings, (B, embedding_width); None for a block without embedding.
+        """
+        # Zeros after each item's end, which the convolution would also see if the item were not in a batch.
         valid = hidden.values.where(hidden.mask(), 0).transpose(1, 2)
         normed = self.norm(self.convolution(valid).transpose(1, 2))
         if self.film:

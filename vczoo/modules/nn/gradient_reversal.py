@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 class GradientReversal(torch.autograd.Function):
-    """The identity, whose gradient is turned round (Ganin and Lempitsky, arXiv:1505.07818)."""
+    """Identity function with a reversed gradient (Ganin and Lempitsky, arXiv:1505.07818)."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, strength: float) -> Tensor:
-        """Any shape."""
+        """Return `values`, of any shape, unchanged."""
         context.strength = strength
         return values.view_as(values)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Of the same shape."""
+        """Return the gradient times -strength."""
         return -context.strength * gradient, None

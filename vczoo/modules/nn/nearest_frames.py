@@ -1,4 +1,4 @@
-"""Content frames of a source and of a voice in; which frames of the voice are nearest to each of the source's, out."""
+"""Nearest-neighbor search from a recording's content frames to the content frames of a voice."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ PRIOR_SECONDS = 0.5
 
 
 def source_centre(content: Frames, frame_rate_hz: float, voice_mean: Tensor) -> Tensor:
-    """What is subtracted from a recording's frames before they are matched with those of a centred voice.
+    """Compute the mean to subtract from a recording's frames before they are compared with those of a centered voice.
 
-    A recording's mean tells who speaks, and taking it away makes the frames of two speakers alike. The mean of a
-    short one, or of silence, rather tells what is in it, which must stay: so the voice's mean stands in for half a
-    second of the recording.
+    The mean of a recording depends on its speaker, so subtracting it makes the frames of two speakers similar. The mean
+    of a short recording depends more on what is said, which must not be removed. Therefore the mean is computed as if
+    the recording had half a second more, in which every frame is the voice's mean.
 
     Args:
-        content: (B, T, C), the recordings.
-        frame_rate_hz: frames a second.
-        voice_mean: (C,), the mean over the voice's own frames.
+        content: Content frames of the recordings, (B, T, C). Padding is not read.
+        frame_rate_hz: Number of frames per second.
+        voice_mean: Mean of the voice's frames, (C,).
 
     Returns:
-        (B, C); padding is not read.
+        The mean for each recording, (B, C).
     """
     own, _ = content.moments()
     prior = PRIOR_SECONDS * frame_rate_hz
@@ -36,26 +36,37 @@ def source_centre(content: Frames, frame_rate_hz: float, voice_mean: Tensor) -> 
 
 
 def retrieve(content: Frames, frame_rate_hz: float, reference: Tensor, k: int) -> Frames:
-    """In place of each frame the mean of the k frames of a voice that are nearest by cosine, both sides centred.
+    """Replace each frame by the mean of the k nearest frames of a voice: (B, T, C) -> (B, T, C).
+
+    Frames are compared by cosine similarity, after both sides are centered.
 
     Args:
-        content: (B, T, C), the recordings; padding is not read.
-        frame_rate_hz: frames a second.
-        reference: (N, C), the voice's frames as the backbone made them.
-        k: neighbours that are averaged.
+        content: Content frames of the recordings, (B, T, C). Padding is not read.
+        frame_rate_hz: Number of frames per second.
+        reference: The backbone's frames of the voice, (N, C).
+        k: Number of neighbors to average.
     """
     mean = reference.mean(dim=0)
-    centred = content.values - source_centre(content, frame_rate_hz, mean)[:, None]
-    queries = F.normalize(centred.where(content.mask(), 0).flatten(0, 1), dim=1)
+    centered = content.values - source_centre(content, frame_rate_hz, mean)[:, None]
+    queries = F.normalize(centered.where(content.mask(), 0).flatten(0, 1), dim=1)
     matches = nearest_frames(queries, F.normalize(reference - mean, dim=1), k)
     return content.with_values(reference[matches].mean(dim=1).view_as(content.values))
 
 
 def nearest_frames(queries: Tensor, reference: Tensor, k: int, chunk_frames: int = CHUNK_FRAMES) -> Tensor:
-    """Indices of the k reference rows of highest dot product for each query: (Q, C), (N, C) -> (Q, min(k, N)).
+    """Find the k reference rows with the highest dot product for each query: (Q, C), (N, C) -> (Q, min(k, N)).
 
-    Both sides are taken in chunks and only the best k so far are kept: memory beyond the inputs and the result is
-    chunk_frames squared at most, however long the reference is. The search is exact.
+    The search is exact. It compares the two sides in chunks and keeps only the best k rows so far. Beyond the inputs
+    and the result, it therefore stores at most `chunk_frames` squared values, however long the reference is.
+
+    Args:
+        queries: The query rows, (Q, C).
+        reference: The reference rows, (N, C).
+        k: Number of rows to find for each query.
+        chunk_frames: Number of rows of either side that are compared at a time.
+
+    Returns:
+        Indices of reference rows, best first.
     """
     k = min(k, reference.shape[0])
     chunks = (queries[start : start + chunk_frames] for start in range(0, queries.shape[0], chunk_frames))
@@ -70,6 +81,6 @@ def _best(queries: Tensor, reference: Tensor, k: int, chunk_frames: int) -> Tens
         new_scores, new_indices = chunk.topk(min(k, chunk.shape[1]), dim=1)
         scores = torch.cat([scores, new_scores], dim=1)
         indices = torch.cat([indices, new_indices + start], dim=1)
-        scores, kept = scores.topk(min(k, scores.shape[1]), dim=1)
-        indices = indices.gather(1, kept)
+        scores, best = scores.topk(min(k, scores.shape[1]), dim=1)
+        indices = indices.gather(1, best)
     return indices

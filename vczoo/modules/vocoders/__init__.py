@@ -1,1 +1,1 @@
-"""Vocoders that the core itself brings."""
+"""Vocoders of the core package."""

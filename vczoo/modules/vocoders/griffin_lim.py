@@ -1,4 +1,4 @@
-"""Griffin-Lim: log-mel frames in, a waveform out, with nothing to train."""
+"""Griffin-Lim vocoder, which reconstructs phases without any training."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from vczoo.modules.interfaces.vocoder import Vocoder
 
 __all__ = ["GriffinLim", "spsi_phases"]
 
-CACHED_FRAMES = 128  # so many at a time stay in a core's cache: twice as fast as a minute at once
+CACHED_FRAMES = 128  # this many frames stay in a core's cache: twice as fast as a minute of frames at once
 TINY = 1e-30
 MOST_ITERATIONS = 10_000
 
 
 class GriffinLim(Vocoder):
-    """Fast Griffin-Lim (Perraudin et al. 2013) from phases that advance with the spectrum's peaks, so deterministic.
+    """Fast Griffin-Lim (Perraudin et al. 2013) with deterministic initial phases.
 
-    Magnitudes come from the mel through the pseudo-inverse of its filters. Their phases start where single pass
-    spectrogram inversion puts them (Beauregard et al. 2015), which saves half of the iterations; outside of the
-    recording there is silence, as for the mel.
+    The magnitudes are computed from the mel with the pseudo-inverse of its filters. The initial phases come from single
+    pass spectrogram inversion (Beauregard et al. 2015), which saves half of the iterations. The waveform outside the
+    recording is taken as silent, as it is for the mel.
 
     Args:
-        iterations: of phase reconstruction.
-        momentum: in [0, 1); 0 is the plain algorithm.
-        num_mels, fft_length, hop_length, sample_rate_hz: of the mel that it reads.
+        iterations: Number of iterations of phase reconstruction, 1 to 10,000.
+        momentum: Momentum of the iterations, in [0, 1); 0 is the plain algorithm.
+        num_mels: Number of bands of the mel that the vocoder reads.
+        fft_length: Length of the mel's FFT and window, in samples.
+        hop_length: Number of samples from one frame to the next.
+        sample_rate_hz: Sample rate of the mel and of the waveform.
 
     Raises:
-        ContractError: iterations below 1 or above 10,000, momentum out of range, windows that do not overlap by half,
-            or no such mel.
+        ContractError: An option is out of range, there is no such mel, or the windows overlap by less than half.
     """
 
     window: Tensor
@@ -54,7 +56,7 @@ class GriffinLim(Vocoder):
         super().__init__()
         if not 1 <= iterations <= MOST_ITERATIONS or not 0 <= momentum < 1:
             raise ContractError(
-                f"iterations is 1 to {MOST_ITERATIONS} and momentum in [0, 1), got iterations={iterations}, "
+                f"iterations must be 1 to {MOST_ITERATIONS} and momentum in [0, 1), got iterations={iterations}, "
                 f"momentum={momentum}"
             )
         self.accepts: MelSpec = MelSpec(
@@ -66,40 +68,40 @@ class GriffinLim(Vocoder):
         )
         if hop_length > fft_length // 2:
             raise ContractError(
-                f"hop_length is at most half of fft_length {fft_length}, or the windows leave gaps in the waveform; "
-                f"got {hop_length}"
+                f"hop_length must be at most half of fft_length {fft_length}, because windows that overlap by less "
+                f"than half leave gaps in the waveform; got {hop_length}"
             )
         self.iterations, self.momentum = iterations, momentum
         self.register_buffer("window", torch.hann_window(fft_length), persistent=False)
         self.register_buffer("inverse", torch.linalg.pinv(mel_filters(self.accepts)), persistent=False)
 
     def forward(self, frames: Frames) -> Waveform:
-        """(B, T, num_mels) -> (B, (T - 1) * hop_length)."""
-        # One by one, in a batch of equal lengths, too: on a CPU eight at once take 1.3 times as long.
-        return Waveform.batch([self._made(frames[index], None) for index in range(len(frames))])
+        """Synthesize waveforms: (B, T, num_mels) -> (B, (T - 1) * hop_length)."""
+        # One by one, even if lengths are equal: on a CPU, eight items at once take 1.3 times as long.
+        return Waveform.batch([self._reconstruct(frames[index], None) for index in range(len(frames))])
 
     def follow(self, frames: Frames, before: Waveform) -> Waveform:
-        """As `forward`, but frames that lie in `before` start from its phases, so that it can be faded into.
+        """Synthesize the next chunk of a longer waveform, so that it can be cross-faded with the previous one.
 
-        The others start from the peaks, as in `forward`.
+        Frames within `before` start from its phases. The others start from the same phases as in `forward`.
 
         Args:
-            frames: (1, T, num_mels).
-            before: (1, P), what was made earlier for the first P samples.
+            frames: Log-mel frames of the chunk, (1, T, num_mels).
+            before: The first P samples of the chunk, which exist already, (1, P).
         """
-        return self._made(frames, before.samples[0])
+        return self._reconstruct(frames, before.samples[0])
 
     def magnitudes(self, mel: Tensor) -> Tensor:
-        """Of the spectrum, by the pseudo-inverse of the mel's filters: (…, T, num_mels) -> (…, T, bins)."""
+        """Compute magnitudes with the pseudo-inverse of the mel's filters: (…, T, num_mels) -> (…, T, bins)."""
         return torch.matmul(mel.float().exp(), self.inverse).clamp(min=0.0)
 
     @torch.no_grad()
-    def _made(self, frames: Frames, before: Tensor | None) -> Waveform:
+    def _reconstruct(self, frames: Frames, before: Tensor | None) -> Waveform:
         magnitudes = self.magnitudes(frames.values[:1])[0]
         spectrogram = _Spectrogram(magnitudes, self.window, self.accepts.hop_length)
         phases = spsi_phases(magnitudes, self.accepts.fft_length, self.accepts.hop_length)
-        if before is not None and len(known := spectrogram.phases(before)):
-            phases[: len(known)] = known
+        if before is not None and len(old_phases := spectrogram.phases(before)):
+            phases[: len(old_phases)] = old_phases
         spectrogram.start(phases)
         for _ in range(self.iterations):
             spectrogram.improve(self.momentum)
@@ -109,15 +111,23 @@ class GriffinLim(Vocoder):
 
 
 def spsi_phases(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
-    """Phases that every bin would have if its nearest spectral peak were a sinusoid: (T, bins) -> (T, bins).
+    """Compute the phases that each bin would have if its nearest spectral peak were a sinusoid.
 
-    Source: single pass spectrogram inversion, Beauregard, Harish and Wyse 2015, without its locking of the phases
-    about a peak, which Griffin-Lim's first iterations do.
+    Source: single pass spectrogram inversion, Beauregard, Harish and Wyse 2015. Its phase locking around peaks is
+    omitted, because the first iterations of Griffin-Lim have the same effect.
+
+    Args:
+        magnitudes: Magnitudes of the spectrogram, (T, bins).
+        fft_length: Length of the FFT, in samples.
+        hop_length: Number of samples from one frame to the next.
+
+    Returns:
+        Phases in radians, (T, bins).
     """
     below = torch.cat([magnitudes[:, :1], magnitudes[:, :-1]], dim=1)
     above = torch.cat([magnitudes[:, 1:], magnitudes[:, -1:]], dim=1)
     bins = torch.arange(magnitudes.shape[1], dtype=magnitudes.dtype, device=magnitudes.device).expand_as(magnitudes)
-    # The peak's place between bins, by the parabola through it and its neighbours.
+    # Position of the peak between bins, from the parabola through it and its neighbors.
     curve = below - 2 * magnitudes + above
     offset = torch.where(curve < 0, 0.5 * (below - above) / curve.clamp(max=-TINY), 0.0).clamp(-0.5, 0.5)
     peak = (magnitudes > below) & (magnitudes >= above)
@@ -130,12 +140,15 @@ def spsi_phases(magnitudes: Tensor, fft_length: int, hop_length: int) -> Tensor:
 
 
 class _Spectrogram:
-    """Given magnitudes under phases that get better: (T, bins), and the waveform of it, padded by half a window."""
+    """Spectrogram with fixed magnitudes (T, bins) and phases that the iterations improve.
+
+    Its waveform is padded by half a window.
+    """
 
     def __init__(self, magnitudes: Tensor, window: Tensor, hop: int) -> None:
         count, length = len(magnitudes), len(window)
         self.magnitudes, self.window, self.hop = magnitudes, window, hop
-        self.overlap = -(-length // hop)  # hops that a frame reaches over
+        self.overlap = -(-length // hop)  # number of hops that a frame covers
         self.chunk = CACHED_FRAMES if magnitudes.device.type == "cpu" else count
         self.previous: Tensor | None = None
         self.sums = magnitudes.new_zeros(count - 1 + self.overlap, hop)
@@ -149,20 +162,24 @@ class _Spectrogram:
         self.gain[length // 2 + (count - 1) * hop :] = 0.0
 
     def start(self, phases: Tensor) -> None:
+        """Set the initial phases, (T, bins)."""
         self.values = torch.polar(self.magnitudes, phases)
 
     def phases(self, samples: Tensor) -> Tensor:
-        """Phases of the frames that lie wholly in samples and the silence before them: (at most T, bins)."""
+        """Compute the phases of a waveform (S,): (at most T, bins).
+
+        Only frames that lie within the waveform, or within it and the silence before it, are returned.
+        """
         length = len(self.window)
         padded = torch.nn.functional.pad(samples.float(), (length // 2, 0))
         if len(padded) < length:
             return self.magnitudes[:0]
         frames = padded.unfold(0, length, self.hop)[: len(self.magnitudes)] * self.window
-        known: Tensor = torch.fft.rfft(frames).angle()
-        return known
+        angles: Tensor = torch.fft.rfft(frames).angle()
+        return angles
 
     def samples(self) -> Tensor:
-        """Overlap and add: a flat view, valid until the next call."""
+        """Return the waveform by overlap-add, as a flat view that is valid until the next call."""
         count, length = len(self.values), len(self.window)
         self.sums.zero_()
         for start in range(0, count, self.chunk):
@@ -172,11 +189,11 @@ class _Spectrogram:
             hops = self.windowed[:rows].view(rows, self.overlap, self.hop)
             for shift in range(self.overlap):
                 self.sums[start + shift : start + shift + rows] += hops[:, shift]
-        made: Tensor = self.sums.view(-1).mul_(self.gain)
-        return made
+        waveform: Tensor = self.sums.view(-1).mul_(self.gain)
+        return waveform
 
     def improve(self, momentum: float) -> None:
-        """One iteration: the phases of the nearest spectrogram that a waveform has, and beyond it by momentum."""
+        """Run one iteration: take the phases of the nearest consistent spectrogram, extrapolated by the momentum."""
         length = len(self.window)
         frames = self.samples().unfold(0, length, self.hop)
         first = self.previous is None
@@ -190,6 +207,6 @@ class _Spectrogram:
             values = rebuilt if first else torch.add(rebuilt, rebuilt - self.previous[rows], alpha=momentum)
             self.previous[rows] = rebuilt
             real, imaginary = values.real, values.imag
-            # Not abs(): it guards against overflow, which no spectrum comes near, at three times the price.
+            # Not abs(): it guards against overflow, which cannot happen here, and takes three times as long.
             scale = (real * real).addcmul_(imaginary, imaginary).add_(TINY).rsqrt_().mul_(self.magnitudes[rows])
             torch.mul(values, scale, out=self.values[rows])

@@ -1,4 +1,4 @@
-"""Griffin-Lim under magnitudes that a network makes of the mel: log-mel frames in, a waveform out."""
+"""Griffin-Lim vocoder whose magnitudes are predicted by a network."""
 
 from __future__ import annotations
 
@@ -19,27 +19,33 @@ __all__ = ["GriffinLimNet"]
 MOST_BLOCKS = 256
 KERNEL = 7
 EXPANSION = 3
-LEAST, MOST = -11.5, 7.0  # logarithms of the magnitudes that it makes
-FIRST_SCALE = 0.2  # of what a block adds
+LEAST, MOST = -11.5, 7.0  # range of the predicted log-magnitudes
+FIRST_SCALE = 0.2  # initial scale of a block's output before it is added
 
 
 class GriffinLimNet(GriffinLim):
-    """What Griffin-Lim lacks is not phases but magnitudes: a mel has lost the harmonics above a kilohertz.
+    """Griffin-Lim on magnitudes from a network.
 
-    ConvNeXt blocks (arXiv:2201.03545) add to the logarithm of what the mel's pseudo-inverse gives, as the
-    post-processing network of Tacotron (arXiv:1703.10135) makes a linear spectrogram of a mel. Phases are those of
-    `griffin-lim`; in training they are the recording's, so that losses and discriminators hear magnitudes alone.
+    Griffin-Lim is limited by its magnitudes rather than its phases, because a mel loses the harmonics above 1 kHz.
+    ConvNeXt blocks (arXiv:2201.03545) correct the log-magnitudes from the mel's pseudo-inverse, just as the
+    post-processing network of Tacotron (arXiv:1703.10135) predicts a linear spectrogram from a mel. Phases are computed
+    as in `griffin-lim`. In training, they are taken from the recording, so that the losses and discriminators depend
+    only on the magnitudes.
 
     Args:
-        weights: random, or a path to a .safetensors file.
-        width: channels of the blocks.
-        blocks: how many.
-        iterations, momentum: of phase reconstruction.
-        num_mels, fft_length, hop_length, sample_rate_hz: of the mel that it reads.
+        weights: "random", or the path of a .safetensors file.
+        width: Number of channels of the blocks.
+        blocks: Number of blocks.
+        iterations: Number of iterations of phase reconstruction, 1 to 10,000.
+        momentum: Momentum of the iterations, in [0, 1); 0 is the plain algorithm.
+        num_mels: Number of bands of the mel that the vocoder reads.
+        fft_length: Length of the mel's FFT and window, in samples.
+        hop_length: Number of samples from one frame to the next.
+        sample_rate_hz: Sample rate of the mel and of the waveform.
 
     Raises:
-        ContractError: a size below 1, more than 256 blocks, or what `griffin-lim` refuses.
-        WeightsError: weights that are neither random nor a file that fits.
+        ContractError: A size is below 1, there are more than 256 blocks, or `griffin-lim` does not allow an option.
+        WeightsError: `weights` is neither "random" nor a file that fits this network.
     """
 
     def __init__(
@@ -56,7 +62,7 @@ class GriffinLimNet(GriffinLim):
         sample_rate_hz: int = 16000,
     ) -> None:
         if min(width, blocks) < 1 or blocks > MOST_BLOCKS:
-            raise ContractError(f"width is 1 or more and blocks 1 to {MOST_BLOCKS}, got {width} and {blocks}")
+            raise ContractError(f"width must be 1 or more and blocks 1 to {MOST_BLOCKS}, got {width} and {blocks}")
         super().__init__(
             iterations=iterations,
             momentum=momentum,
@@ -79,29 +85,37 @@ class GriffinLimNet(GriffinLim):
             choose_weights("griffin-lim-net", weights, ())
 
     def magnitudes(self, mel: Tensor) -> Tensor:
-        """Of the spectrum: (B, T, num_mels) -> (B, T, bins)."""
-        known = super().magnitudes(mel).clamp(min=1e-4).log()
+        """Predict the magnitudes of the spectrum: (B, T, num_mels) -> (B, T, bins)."""
+        log_magnitudes = super().magnitudes(mel).clamp(min=1e-4).log()
         hidden = self.norm(self.enter((mel / 4 + 1).transpose(1, 2)).transpose(1, 2))
         for block in self.blocks:
             hidden = block(hidden)
-        made: Tensor = (known + self.exit(hidden).float()).clamp(LEAST, MOST).exp()
-        return made
+        predicted: Tensor = (log_magnitudes + self.exit(hidden).float()).clamp(LEAST, MOST).exp()
+        return predicted
 
     def rebuild(self, frames: Frames, real: Waveform) -> Waveform:
-        """(B, T, num_mels) under the phases of (B, S) -> (B, (T - 1) * hop_length)."""
+        """Synthesize waveforms in training, with the phases of the real waveforms.
+
+        Args:
+            frames: Log-mel frames of whole segments, (B, T, num_mels).
+            real: The segments that the frames were computed from, (B, S).
+
+        Returns:
+            Waveforms (B, (T - 1) * hop_length).
+        """
         fft, hop = self.accepts.fft_length, self.accepts.hop_length
         spectrum = torch.stft(
             real.samples.float(), fft, hop, window=self.window, pad_mode="constant", return_complex=True
         )
         spectrum = spectrum[..., : frames.values.shape[1]]
         phases = spectrum / spectrum.abs().clamp(min=1e-9)
-        made = self.magnitudes(frames.values).transpose(1, 2)
-        samples = torch.istft(made * phases, fft, hop, window=self.window)
+        magnitudes = self.magnitudes(frames.values).transpose(1, 2)
+        samples = torch.istft(magnitudes * phases, fft, hop, window=self.window)
         return Waveform.of(samples, self.accepts.sample_rate_hz)
 
 
 class _Block(nn.Module):
-    """A ConvNeXt block in time: (B, T, width) -> (B, T, width)."""
+    """Residual ConvNeXt block in time: (B, T, width) -> (B, T, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

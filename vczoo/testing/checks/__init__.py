@@ -1,1 +1,1 @@
-"""What a part promises, as named checks: an entry in; what each check found, out. `vczoo.testing` is its face."""
+"""Conformance checks of parts and recipes, exported by `vczoo.testing`."""

@@ -1,4 +1,4 @@
-"""What an entry promises before anything is built: an `Entry` in; nothing out, or a `ContractError`. No torch here."""
+"""Conformance checks of an entry's metadata and of the module that registers it. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["check_about", "check_light"]
 LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
 REVISION = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{8,64}")
-SECONDS = 120  # in which a light import hangs rather than works
+SECONDS = 120  # an import that takes longer is considered to hang
 
-# What importing a plugin's module and asking for its entries loads, beside what vczoo and Python load themselves.
+# Prints the packages that a plugin's module loads until its entries are listed, besides those of vczoo and Python.
 _LISTING = """
 import sys
 import vczoo
@@ -34,48 +34,56 @@ print(*sorted(after - before - set(sys.stdlib_module_names) - {sys.argv[1].parti
 
 
 def check_about(entry: Entry) -> None:
-    """Check that licence and source are there, of the weights too, and that what pins them is well-formed.
+    """Check that an entry and its weights have a license and a source, and that digests and revisions are well-formed.
 
     Raises:
-        ContractError: which is missing or malformed.
+        ContractError: A field is missing or malformed; the message says which.
     """
     _expect(
         LICENCE.fullmatch(entry.licence) is not None and entry.licence.lower() != "unknown",
-        f"`licence` is an SPDX identifier of the code, got {entry.licence!r}",
+        f"`licence` must be the SPDX identifier of the code's license, got {entry.licence!r}",
     )
-    _expect(bool(entry.source), "`source` says where the code comes from: its page, or your distribution's name")
-    _expect("\n" not in entry.summary, "`summary` is one line")
+    _expect(
+        bool(entry.source), "`source` must say where the code comes from: its project page, or your distribution's name"
+    )
+    _expect("\n" not in entry.summary, "`summary` must be one line")
     names = [weights.name for weights in entry.weights]
-    _expect(len(set(names)) == len(names), f"names of weights differ, got {names}")
+    _expect(len(set(names)) == len(names), f"names of weights must differ, got {names}")
     for weights in entry.weights:
-        _expect(bool(weights.name) and "." not in weights.name, f"a name of weights has no dot, got {weights.name!r}")
-        _expect(bool(weights.source), f"weights {weights.name!r} say where they come from")
-        _expect(bool(weights.licence), f'weights {weights.name!r} say under which licence, "unknown" where nobody does')
+        _expect(
+            bool(weights.name) and "." not in weights.name, f"a name of weights must have no dot, got {weights.name!r}"
+        )
+        _expect(bool(weights.source), f"weights {weights.name!r} must have a `source`")
+        _expect(bool(weights.licence), f'weights {weights.name!r} must have a `licence`, "unknown" if none is stated')
         _expect(
             not weights.sha256 or DIGEST.fullmatch(weights.sha256) is not None,
-            f"`sha256` of weights {weights.name!r} is hex, got {weights.sha256!r}",
+            f"`sha256` of weights {weights.name!r} must be 8 to 64 lowercase hex digits, got {weights.sha256!r}",
         )
         _expect(
             not weights.revision or REVISION.fullmatch(weights.revision) is not None,
-            f"`revision` of weights {weights.name!r} is a commit of 40 digits, got {weights.revision!r}",
+            f"`revision` of weights {weights.name!r} must be a commit of 40 hex digits, got {weights.revision!r}",
         )
 
 
 def check_light(module: str) -> None:
-    """Import a module in a process of its own and ask it for its entries.
+    """Import a module in a new process, and list its entries.
+
+    Args:
+        module: Module that an entry point of the plugin names.
 
     Raises:
-        ContractError: that fails, or loads more than Python's own modules and vczoo's light ones.
+        ContractError: That fails, or loads more than the standard library and vczoo's lightweight modules.
     """
-    fault = _heavy(module)
+    fault = _import_fault(module)
     _expect(not fault, fault)
 
 
 @cache
-def _heavy(module: str) -> str:
+def _import_fault(module: str) -> str:
+    """Say what is wrong with importing a module; empty if nothing is."""
     path = os.pathsep.join(part for part in sys.path if part)
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", _LISTING, module],
         capture_output=True,
         text=True,
@@ -83,16 +91,17 @@ def _heavy(module: str) -> str:
         env=environment,
         timeout=SECONDS,
     )
-    if done.returncode:
-        return f"`import {module}` works by itself; it says: {(done.stderr.strip().splitlines() or ['nothing'])[-1]}"
-    if done.stdout.strip():
+    if result.returncode:
+        error = (result.stderr.strip().splitlines() or ["no error output"])[-1]
+        return f"`import {module}` must work in a new process, but it fails: {error}"
+    if result.stdout.strip():
         return (
-            f"`import {module}` imports nothing but Python's own modules and vczoo's light ones, got "
-            f"{', '.join(done.stdout.split())}; move what needs them into the module that `factory` names"
+            f"`import {module}` must load only the standard library and vczoo's lightweight modules, got "
+            f"{', '.join(result.stdout.split())}; move code that needs them into the module that `factory` names"
         )
     return ""
 
 
-def _expect(holds: bool, promise: str) -> None:
+def _expect(holds: bool, message: str) -> None:
     if not holds:
-        raise ContractError(promise)
+        raise ContractError(message)

@@ -1,4 +1,7 @@
-"""Promises: what was expected and what was got go in; nothing out, or a `ContractError` that says what is broken."""
+"""Assertions and test inputs that the conformance checks share.
+
+The assertions raise `ContractError`. Their `requirement` is the beginning of its message: what the part must do.
+"""
 
 from __future__ import annotations
 
@@ -26,41 +29,43 @@ __all__ = [
     "truncated_list",
 ]
 
-CLOSE = 1e-4  # of the largest value: what another order of a sum may change
+CLOSE = 1e-4  # relative to the largest value: rounding differences from another order of summation
 
 
-def expect(holds: bool, promise: str) -> None:
-    """Raise unless a promise holds."""
+def expect(holds: bool, message: str) -> None:
+    """Raise ContractError with this message unless a condition holds."""
     if not holds:
-        raise ContractError(promise)
+        raise ContractError(message)
 
 
-def expect_kind(value: Any, wanted: Any, what: str) -> None:
-    """A value must be of this class, or of one of these."""
-    expected = getattr(wanted, "__name__", str(wanted))
-    expect(isinstance(value, wanted), f"{what} is a {expected}, got {type(value).__name__}")
+def expect_kind(value: Any, expected: Any, what: str) -> None:
+    """Require that a value is an instance of a class, or of one class of a union."""
+    name = getattr(expected, "__name__", str(expected))
+    expect(isinstance(value, expected), f"{what} must be a {name}, got {type(value).__name__}")
 
 
-def expect_shape(tensor: Tensor, shape: tuple[int, ...], promise: str) -> None:
-    """A tensor must have this shape."""
-    expect(tuple(tensor.shape) == shape, f"{promise}: {shape} was expected, got {tuple(tensor.shape)}")
+def expect_shape(tensor: Tensor, shape: tuple[int, ...], requirement: str) -> None:
+    """Require that a tensor has a shape."""
+    expect(tuple(tensor.shape) == shape, f"{requirement}: expected {shape}, got {tuple(tensor.shape)}")
 
 
-def expect_same(first: Tensor, second: Tensor, promise: str, close: float = CLOSE) -> None:
-    """Two tensors must be of one shape and equal but for rounding."""
-    expect_shape(first, tuple(second.shape), promise)
-    if first.numel():
-        apart = float((first - second).abs().max()) / max(1e-3, float(second.abs().max()))
-        expect(apart <= close, f"{promise}: they are {apart:.2g} of the largest value apart, at most {close} is meant")
+def expect_same(actual: Tensor, expected: Tensor, requirement: str, close: float = CLOSE) -> None:
+    """Require that two tensors have the same shape, and values that are equal up to rounding."""
+    expect_shape(actual, tuple(expected.shape), requirement)
+    if actual.numel():
+        difference = float((actual - expected).abs().max()) / max(1e-3, float(expected.abs().max()))
+        expect(
+            difference <= close,
+            f"{requirement}: the difference is {difference:.2g} of the largest value, and at most {close} is allowed",
+        )
 
 
-def expect_bits(first: Mapping[str, Tensor], second: Mapping[str, Tensor], promise: str) -> None:
-    """Tensors of the same names must be the same bytes."""
-    expect(
-        first.keys() == second.keys(), f"{promise}; their names differ: {truncated_list(first.keys() ^ second.keys())}"
-    )
-    apart = [name for name, tensor in first.items() if _bytes(tensor) != _bytes(second[name])]
-    expect(not apart, f"{promise}; {truncated_list(apart)} differ")
+def expect_bits(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], requirement: str) -> None:
+    """Require that two collections of tensors have the same names, and the same bytes under each name."""
+    unmatched = actual.keys() ^ expected.keys()
+    expect(not unmatched, f"{requirement}; tensors with different names: {truncated_list(unmatched)}")
+    differing = [name for name, tensor in actual.items() if _bytes(tensor) != _bytes(expected[name])]
+    expect(not differing, f"{requirement}; tensors that differ: {truncated_list(differing)}")
 
 
 def _bytes(tensor: Tensor) -> tuple[torch.dtype, torch.Size, bytes]:
@@ -69,28 +74,31 @@ def _bytes(tensor: Tensor) -> tuple[torch.dtype, torch.Size, bytes]:
 
 
 def truncated_list(names: Iterable[str]) -> str:
-    """The first few names, sorted."""
+    """Return the first five names in sorted order, separated by commas."""
     return ", ".join(sorted(names)[:5])
 
 
 def expect_gradients(module: nn.Module, loss: Tensor) -> None:
-    """Run backward; every parameter that needs a gradient must get one that is finite."""
-    expect(loss.requires_grad or not any(True for _ in module.parameters()), "gradients reach the parameters")
+    """Run backward, and require that every parameter with `requires_grad` gets a finite gradient."""
+    expect(
+        loss.requires_grad or not any(True for _ in module.parameters()),
+        "gradients must reach the parameters, but the output has no gradient",
+    )
     if loss.requires_grad:
         loss.backward()  # type: ignore[no-untyped-call]
     gradients = {name: parameter.grad for name, parameter in module.named_parameters() if parameter.requires_grad}
-    dead = [name for name, found in gradients.items() if found is None or not bool(found.isfinite().all())]
-    expect(not dead, f"a finite gradient reaches every parameter; none reaches {', '.join(dead[:5])}")
+    dead = [name for name, gradient in gradients.items() if gradient is None or not bool(gradient.isfinite().all())]
+    expect(not dead, f"a finite gradient must reach every parameter; none reaches {', '.join(dead[:5])}")
 
 
 def noise(spec: FrameSpec, hops: float, seed: int, dtype: torch.dtype = torch.float32) -> Waveform:
-    """One recording of so many hops of this spec, the same for the same seed."""
+    """Make one noise recording that is `hops` hops of `spec` long; the same seed gives the same noise."""
     samples = max(1, round(hops * spec.hop_length))
     values = torch.rand(1, samples, generator=torch.Generator().manual_seed(seed)) - 0.5
     return Waveform(values.to(dtype), spec.sample_rate_hz, torch.tensor([samples]))
 
 
 def padded_with_nan(values: Tensor, lengths: tuple[int, ...]) -> Frames:
-    """Frames whose padding is NaN: whoever reads it is found out."""
+    """Make frames whose padding is NaN, so that reading the padding shows in the result."""
     frames = Frames(values, torch.tensor(lengths))
     return frames.with_values(values.where(frames.mask(), math.nan))

@@ -1,4 +1,4 @@
-"""`torch.export`, a file and back, of a part that says it can: a `Specimen` in; nothing out, or a `ContractError`."""
+"""Conformance check of parts whose entry says that `torch.export` supports them."""
 
 from __future__ import annotations
 
@@ -22,29 +22,31 @@ __all__ = ["EXPORT_CHECKS"]
 
 
 def export(specimen: Specimen) -> None:
-    """`torch.export` takes it, and what is read back from the file gives the same."""
+    """A part that is exported, saved and loaded gives the same output."""
     part = specimen.copy()
-    whole: nn.Module
+    wrapper: nn.Module
     if isinstance(part, Backbone):
-        whole, given = _FromWaveform(part), noise(part.spec, 24.3, 0).samples
+        wrapper, example = _FromWaveform(part), noise(part.spec, 24.3, 0).samples
     elif isinstance(part, Vocoder):
-        whole, given = _FromFrames(part), random_frames(part.accepts.channels, 0)[:1] - 5
+        wrapper, example = _FromFrames(part), random_frames(part.accepts.channels, 0)[:1] - 5
     elif isinstance(part, SpeakerHead):
-        whole, given = _Embedding(part), random_frames(specimen.context["frames"].channels, 0)[:1]
+        wrapper, example = _Embedding(part), random_frames(specimen.context["frames"].channels, 0)[:1]
     else:
-        raise ContractError(f"backbones, vocoders and speaker heads can be exported, not a {type(part).__name__}")
+        raise ContractError(
+            f"only backbones, vocoders and speaker heads can be exported, got {type(part).__name__}; remove `exports`"
+        )
     with torch.no_grad():
-        wanted = whole(given)
-        program = torch.export.export(whole.eval(), (given,), strict=False)
+        expected = wrapper(example)
+        program = torch.export.export(wrapper.eval(), (example,), strict=False)
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, about its own file
+            warnings.simplefilter("ignore")  # torch warns about its own file format
             torch.export.save(program, Path(folder) / "part.pt2")
-            read = torch.export.load(Path(folder) / "part.pt2")
-        expect_same(read.module()(given), wanted, "what was exported gives what the part gives")
+            loaded = torch.export.load(Path(folder) / "part.pt2")
+        expect_same(loaded.module()(example), expected, "the exported part must give the same output as the part")
 
 
 class _FromWaveform(nn.Module):
-    """(1, S) samples -> (1, T, C), the backbone's frames."""
+    """(1, S) samples -> (1, T, C) frames of the backbone."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -53,12 +55,12 @@ class _FromWaveform(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         backbone = self.backbone
         count = backbone.num_frames(samples.shape[1])
-        ready = backbone.prepare(Waveform.of(samples, backbone.spec.sample_rate_hz))
-        return backbone.collect(backbone.run(ready), torch.tensor([count])).values[:, :count]
+        prepared = backbone.prepare(Waveform.of(samples, backbone.spec.sample_rate_hz))
+        return backbone.collect(backbone.run(prepared), torch.tensor([count])).values[:, :count]
 
 
 class _FromFrames(nn.Module):
-    """(1, T, C) -> (1, S), the vocoder's samples."""
+    """(1, T, C) frames -> (1, S) samples of the vocoder."""
 
     def __init__(self, vocoder: Vocoder) -> None:
         super().__init__()
@@ -70,7 +72,7 @@ class _FromFrames(nn.Module):
 
 
 class _Embedding(nn.Module):
-    """(1, T, C) -> (1, E), the speaker head's embedding."""
+    """(1, T, C) frames -> (1, E) embedding of the speaker head."""
 
     def __init__(self, head: SpeakerHead) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a freezing strategy promises: a `Specimen` in; nothing out, or a `ContractError` that says what is broken."""
+"""Conformance checks of freezing strategies, on a small backbone. A check raises `ContractError` if it fails."""
 
 from __future__ import annotations
 
@@ -19,61 +19,65 @@ from vczoo.testing.checks.specimen import Specimen
 __all__ = ["FREEZING_CHECKS"]
 
 WIDTH, HOP = 8, 32
-RATE = 0.05  # of the steps
+RATE = 0.05  # learning rate of the training steps
 EPOCHS = (0, 1, 7, 100)
 
 
 def multipliers(specimen: Specimen) -> None:
-    """One multiplier a stage, finite, 0 or more, the same for the same epoch."""
+    """There is one multiplier per stage, finite and 0 or more, and the same for the same epoch."""
     freezing = copy.deepcopy(specimen.part)
     for num_stages in (1, 2, 5, 12):
         for epoch in EPOCHS:
-            found = freezing.multipliers(num_stages, epoch)
-            where = f"for {num_stages} stages in epoch {epoch}, got {found}"
-            expect(len(found) == num_stages, f"`multipliers` gives one a stage {where}")
-            expect(all(0 <= value < math.inf for value in found), f"multipliers are finite and 0 or more {where}")
-            expect(freezing.multipliers(num_stages, epoch) == found, f"multipliers depend on nothing else {where}")
+            values = freezing.multipliers(num_stages, epoch)
+            where = f"for {num_stages} stages in epoch {epoch}, got {values}"
+            expect(len(values) == num_stages, f"`multipliers` must return one per stage {where}")
+            expect(all(0 <= value < math.inf for value in values), f"multipliers must be finite and 0 or more {where}")
+            same = freezing.multipliers(num_stages, epoch) == values
+            expect(same, f"multipliers must depend only on the number of stages and the epoch: {where}")
     for module in (nn.Linear(2, 2), nn.BatchNorm1d(2)):
         expect_kind(freezing.trains(module), bool, f"`trains({type(module).__name__})`")
 
 
 def frozen(specimen: Specimen) -> None:
-    """Stages whose multiplier is 0 keep their bits through training steps, buffers too."""
+    """Training steps leave the parameters and buffers of stages with multiplier 0 unchanged."""
     for epoch in (0, 1):
         backbone, freezing = _Probe().eval(), copy.deepcopy(specimen.part)
         freezing.prepare(backbone)
-        applied = apply_freezing(backbone.train(), freezing, epoch)
+        multipliers = apply_freezing(backbone.train(), freezing, epoch)
         before = [_state(stage.module) for stage in backbone.stages()]
         _train(backbone)
-        for stage, multiplier, kept in zip(backbone.stages(), applied, before, strict=True):
+        for stage, multiplier, tensors in zip(backbone.stages(), multipliers, before, strict=True):
             if multiplier == 0:
-                promise = f"a stage whose multiplier is 0 keeps its bits in epoch {epoch}: {stage.name}"
-                expect_bits(_state(stage.module), kept, promise)
+                requirement = f"training must not change stage {stage.name}, whose multiplier is 0 in epoch {epoch}"
+                expect_bits(_state(stage.module), tensors, requirement)
 
 
 def finish(specimen: Specimen) -> None:
-    """`prepare` changes no output, `finish` keeps what was learnt, and the tensors are those that there were."""
+    """`prepare` keeps the output, `finish` keeps what was learned, and both together keep the names of tensors."""
     backbone, freezing = _Probe().eval(), copy.deepcopy(specimen.part)
     wave = noise(backbone.spec, 20, 1)
-    names = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
+    expected = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
     with torch.no_grad():
         first = backbone(wave).values
         freezing.prepare(backbone)
-        promise = "`prepare` does not change what the backbone gives"
-        expect(bool(torch.allclose(backbone(wave).values, first, atol=1e-5)), promise)
+        same = bool(torch.allclose(backbone(wave).values, first, atol=1e-5))
+        expect(same, "`prepare` must not change the output of the backbone")
     apply_freezing(backbone.train(), freezing, 0)
     _train(backbone)
     with torch.no_grad():
-        learnt = backbone.eval()(wave).values
+        learned = backbone.eval()(wave).values
         freezing.finish(backbone)
         after = backbone.eval()(wave).values
-    found = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
-    expect(found == names, f"`finish` leaves the tensors that were there before `prepare`, got {sorted(found)[:8]}")
-    expect(bool(torch.allclose(after, learnt, atol=1e-4)), "`finish` keeps what was learnt")
+    actual = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
+    expect(
+        actual == expected,
+        f"`finish` must restore the tensor names and shapes of before `prepare`, got {sorted(actual)[:8]}",
+    )
+    expect(bool(torch.allclose(after, learned, atol=1e-4)), "`finish` must keep what was learned")
 
 
 class _Probe(Backbone):
-    """A convolution, a linear layer with norms, and another: what strategies tell apart."""
+    """A small backbone with linear layers and two kinds of norms, which strategies may treat differently."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,18 +104,18 @@ class _Probe(Backbone):
 
 
 class _OverTime(nn.BatchNorm1d):
-    """(B, T, C) -> (B, T, C)."""
+    """Batch normalization with time before channels: (B, T, C) -> (B, T, C)."""
 
     def __init__(self) -> None:
         super().__init__(WIDTH)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (the name in torch)
         return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
 def _train(backbone: Backbone) -> None:
-    free = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(free, lr=RATE) if free else None
+    trainable = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trainable, lr=RATE) if trainable else None
     for seed in range(2):
         loss = backbone(noise(backbone.spec, 20, seed)).values.square().mean()
         if optimizer:

@@ -1,4 +1,4 @@
-"""What heads promise: a `Specimen` of one in; nothing out, or a `ContractError` that says what is broken."""
+"""Conformance checks of heads. Each check takes a `Specimen` and raises `ContractError` if it fails."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ from vczoo.testing.checks.task_heads import (
 
 __all__ = ["HEAD_CHECKS"]
 
-COUNTS = (30, 7, 1)  # frames of the items of a batch
+COUNTS = (30, 7, 1)  # frames of each item of a batch
 
 
 def shapes(specimen: Specimen) -> None:
-    """A speaker head gives embeddings of length 1 and logits; a voice head the pitch's lengths in acoustic channels; a
-    text head a log-probability of each character, a label head a logit of each label, a frame head the teacher's width.
+    """A head's output has the right shape and finite values.
+
+    A speaker head returns embeddings of length 1 and logits; a voice head acoustic frames with the lengths of the
+    pitch; a text head a log-probability per character; a label head a logit per label; a frame head frames with the
+    teacher's number of channels.
     """
     if isinstance(specimen.part, TextHead):
         text_shapes(specimen.copy(), _content(specimen))
@@ -43,7 +46,7 @@ def shapes(specimen: Specimen) -> None:
 
 
 def padding(specimen: Specimen) -> None:
-    """An item of a batch gives what it gives alone: no padding is read."""
+    """An item gives the same output in a batch as by itself, so that padding is not read."""
     if isinstance(specimen.part, TextHead):
         text_padding(specimen.copy(), _content(specimen))
     elif isinstance(specimen.part, LabelHead):
@@ -55,7 +58,7 @@ def padding(specimen: Specimen) -> None:
 
 
 def gradients(specimen: Specimen) -> None:
-    """The loss is one finite number, its figures are detached, and a gradient reaches every parameter."""
+    """The loss is one finite number, its metrics are detached, and a gradient reaches every parameter."""
     if isinstance(specimen.part, TextHead | LabelHead | FrameHead):
         head = specimen.copy().train()
         content = _content(specimen)
@@ -68,21 +71,21 @@ def gradients(specimen: Specimen) -> None:
 
 
 def grow(specimen: Specimen) -> None:
-    """`grow` keeps what is known of the old speakers; `restart` keeps the embedding."""
+    """`grow` keeps the logits of the old speakers; `restart` keeps the embedding."""
     if not isinstance(specimen.part, SpeakerHead):
-        raise UnsupportedError("it is no speaker head")
+        raise UnsupportedError("only for speaker heads")
     head, content = specimen.copy(), _content(specimen)
-    known = head.num_speakers
+    count = head.num_speakers
     with torch.inference_mode():
         embedding, logits = head.embed(content), head.logits(content)
-    head.grow(known + 2)
+    head.grow(count + 2)
     with torch.inference_mode():
-        expect_shape(head.logits(content), (len(content), known + 2), "`grow` makes room for more speakers")
-        expect_same(head.logits(content)[:, :known], logits, "`grow` keeps what the head knows of the old speakers")
-    head.restart(known + 1)
+        expect_shape(head.logits(content), (len(content), count + 2), "`grow` must add speakers")
+        expect_same(head.logits(content)[:, :count], logits, "`grow` must keep the logits of the old speakers")
+    head.restart(count + 1)
     with torch.inference_mode():
-        expect_shape(head.logits(content), (len(content), known + 1), "`restart` makes room for so many speakers")
-        expect_same(head.embed(content), embedding, "`restart` leaves the embedding as it is")
+        expect_shape(head.logits(content), (len(content), count + 1), "`restart` must set the number of speakers")
+        expect_same(head.embed(content), embedding, "`restart` must not change the embedding")
 
 
 def _speaker_shapes(specimen: Specimen) -> None:
@@ -90,9 +93,9 @@ def _speaker_shapes(specimen: Specimen) -> None:
     count = len(content)
     with torch.inference_mode():
         embedding, logits = head.embed(content), head.logits(content)
-    expect_shape(embedding, (count, head.embedding_width), "`embed` gives (B, embedding_width)")
-    expect_shape(logits, (count, head.num_speakers), "`logits` gives (B, num_speakers)")
-    expect_same(embedding.norm(dim=1), torch.ones(count), "embeddings have length 1")
+    expect_shape(embedding, (count, head.embedding_width), "`embed` must return (B, embedding_width)")
+    expect_shape(logits, (count, head.num_speakers), "`logits` must return (B, num_speakers)")
+    expect_same(embedding.norm(dim=1), torch.ones(count), "embeddings must have length 1")
 
 
 def _speaker_padding(specimen: Specimen) -> None:
@@ -100,8 +103,10 @@ def _speaker_padding(specimen: Specimen) -> None:
     with torch.inference_mode():
         embedding, logits = head.embed(content), head.logits(content)
         for index in range(len(content)):
-            expect_same(embedding[index], head.embed(content[index])[0], f"`embed` reads no padding (item {index})")
-            expect_same(logits[index], head.logits(content[index])[0], f"`logits` reads no padding (item {index})")
+            expect_same(
+                embedding[index], head.embed(content[index])[0], f"`embed` must not read padding (item {index})"
+            )
+            expect_same(logits[index], head.logits(content[index])[0], f"`logits` must not read padding (item {index})")
 
 
 def _speaker_gradients(specimen: Specimen) -> None:
@@ -111,31 +116,32 @@ def _speaker_gradients(specimen: Specimen) -> None:
 
 def _voice_shapes(specimen: Specimen) -> None:
     head = specimen.copy()
-    source, embedding, target = _padded_lesson(specimen)
+    source, embedding, target = _padded_example(specimen)
     lengths, channels = source.pitch.lengths.tolist(), specimen.context["acoustic"].channels
     with torch.inference_mode():
-        kept = head.enroll(source.content, target)
-        expect(all(bool(value.isfinite().all()) for value in kept.values()), "`enroll` reads no padding")
-        made = head.convert(source, {**kept, "embedding": embedding[0]})
-    expect(made.lengths.tolist() == lengths, f"`convert` gives the pitch's lengths {lengths}, got {made.lengths}")
-    expect(made.channels == channels, f"`convert` gives {channels} channels, not {made.channels}")
+        voice = head.enroll(source.content, target)
+        expect(all(bool(value.isfinite().all()) for value in voice.values()), "`enroll` must not read padding")
+        converted = head.convert(source, {**voice, "embedding": embedding[0]})
+    actual = converted.lengths.tolist()
+    expect(actual == lengths, f"`convert` must return frames with the lengths of the pitch, {lengths}, got {actual}")
+    expect(converted.channels == channels, f"`convert` must return {channels} channels, got {converted.channels}")
 
 
 def _voice_padding(specimen: Specimen) -> None:
     head, frames = specimen.copy(), specimen.context["frames"]
-    source, embedding, target = _padded_lesson(specimen)
+    source, embedding, target = _padded_example(specimen)
     with torch.inference_mode():
         voice = {**head.enroll(source.content, target), "embedding": embedding[0]}
-        made = head.convert(source, voice)
+        converted = head.convert(source, voice)
         for index in range(len(COUNTS)):
-            alone = head.convert(Source(source.content[index], frames, source.pitch[index]), voice)
-            expect_same(made[index].values, alone.values, f"`convert` reads no padding (item {index})")
+            single = head.convert(Source(source.content[index], frames, source.pitch[index]), voice)
+            expect_same(converted[index].values, single.values, f"`convert` must not read padding (item {index})")
 
 
 def _voice_gradients(specimen: Specimen) -> None:
     head = specimen.copy()
-    loss = head.train().loss(*_padded_lesson(specimen))
-    expect(loss is not None or not any(True for _ in head.parameters()), "a head with parameters gives a loss")
+    loss = head.train().loss(*_padded_example(specimen))
+    expect(loss is not None or not any(True for _ in head.parameters()), "a head with parameters must return a loss")
     if loss is not None:
         _check_loss(head, loss)
 
@@ -145,7 +151,7 @@ def _content(specimen: Specimen) -> Frames:
     return padded_with_nan(torch.cat([random_frames(channels, seed, count=COUNTS[0])[:1] for seed in range(3)]), COUNTS)
 
 
-def _padded_lesson(specimen: Specimen) -> tuple[Source, Tensor, Frames]:
+def _padded_example(specimen: Specimen) -> tuple[Source, Tensor, Frames]:
     frames, acoustic = specimen.context["frames"], specimen.context["acoustic"]
     content = _content(specimen)
     lengths = tuple(max(1, round(count * frames.hop_length / acoustic.hop_length)) for count in COUNTS)
@@ -159,9 +165,9 @@ def _padded_lesson(specimen: Specimen) -> tuple[Source, Tensor, Frames]:
 
 def _check_loss(head: nn.Module, loss: Loss) -> None:
     value, metrics = loss
-    expect_shape(value, (), "a loss is one number")
-    expect(bool(value.isfinite()), f"a loss is finite and reads no padding, got {value.item()}")
-    expect(not any(figure.requires_grad for figure in metrics.values()), "figures beside a loss are detached")
+    expect_shape(value, (), "a loss must be one number")
+    expect(bool(value.isfinite()), f"a loss must be finite and must not read padding, got {value.item()}")
+    expect(not any(metric.requires_grad for metric in metrics.values()), "the metrics of a loss must be detached")
     expect_gradients(head, value)
 
 

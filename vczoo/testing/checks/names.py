@@ -1,4 +1,4 @@
-"""The names of the checks that the conformance suite makes of an entry, in their order. No torch here."""
+"""Names of the conformance checks, in the order in which they run. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ _OF_KINDS = {
 
 
 def checks_of(entry: Entry) -> tuple[str, ...]:
-    """The names of an entry's checks."""
+    """The names of the checks that run on an entry."""
     return OF_ENTRIES + _BUILDING + _OF_KINDS[entry.kind] + (("export",) if entry.exports else ())

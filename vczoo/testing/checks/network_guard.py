@@ -1,4 +1,4 @@
-"""`NetworkWatch`: what a block of code asked of the network, through Python's audit events. No torch here."""
+"""Network guard, which blocks and records network access through Python's audit events. Does not import torch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ EVENTS = {
 LOCAL = "AF_UNIX"
 
 _watching: list[NetworkWatch] = []
-_installed = False  # an audit hook stays for as long as the process: there is one, and it is idle but in a watch
+_installed = False  # an audit hook cannot be removed, so there is only one, which does nothing outside of a watch
 
 
 class NetworkWatch:
-    """While it lasts, looking up or connecting to a host fails, in every thread of this process, and is noted.
+    """Context manager in which looking up or connecting to a host fails, in every thread, and is recorded.
 
     Attributes:
-        contacts: what was asked for.
+        contacts: The attempts, each as the audit event and its arguments.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if getattr(getattr(arguments[0], "family", None), "name", "") == LOCAL:
         return
-    asked = ", ".join(str(argument) for argument in arguments if isinstance(argument, str | bytes | int | tuple))
+    values = ", ".join(str(argument) for argument in arguments if isinstance(argument, str | bytes | int | tuple))
     for watch in _watching:
-        watch.contacts.append(f"{event}({asked})")
-    raise OSError(f"{event}({asked}): a part with random weights needs no network")
+        watch.contacts.append(f"{event}({values})")
+    raise OSError(f"{event}({values}): blocked, since a part with random weights needs no network")

@@ -1,4 +1,4 @@
-"""One part, built by hand, under the checks of its kind: the part in; nothing out, or a `ContractError`."""
+"""Conformance checks of a single part that a test has built itself."""
 
 from __future__ import annotations
 
@@ -25,19 +25,25 @@ __all__ = ["check_backbone", "check_freezing", "check_head", "check_vocoder", "c
 
 
 def check_backbone(backbone: Backbone) -> None:
-    """Check what backbones promise: shapes, lengths, batches, stages, freezing, gradients.
+    """Check a backbone: shapes, lengths, batches, stages, freezing and gradients.
+
+    Args:
+        backbone: The backbone to check. It is not changed.
 
     Raises:
-        ContractError: which promise is broken.
+        ContractError: A check fails; the message says which.
     """
     _check_part(Specimen("backbone", backbone), BACKBONE_CHECKS)
 
 
 def check_freezing(freezing: Freezing) -> None:
-    """Check a freezing strategy: its multipliers, that what is frozen keeps its bits, and `finish`.
+    """Check a freezing strategy: its multipliers, that frozen stages do not change, and `finish`.
+
+    Args:
+        freezing: The strategy to check. It is not changed.
 
     Raises:
-        ContractError: which promise is broken.
+        ContractError: A check fails; the message says which.
     """
     _check_part(Specimen("freezing", freezing), FREEZING_CHECKS)
 
@@ -49,34 +55,44 @@ def check_head(
     acoustic: MelSpec | FrameSpec | None = None,
     embedding_width: int = 16,
 ) -> None:
-    """Check a head that was built for these specs: shapes, padding, the loss and its gradients, growth, texts, labels.
+    """Check a head: shapes, padding, the loss and its gradients, growth, texts and labels.
+
+    Args:
+        head: The head to check. It is not changed.
+        frames: Spec of the content frames that the head was built for.
+        acoustic: Spec of the acoustic frames that a voice head was built for; other heads need none.
+        embedding_width: Width of the speaker embeddings that a voice head was built for.
 
     Raises:
-        ContractError: which promise is broken.
+        ContractError: A check fails, or `acoustic` is missing; the message says which.
     """
     if isinstance(head, VoiceHead) and acoustic is None:
-        raise ContractError("a voice head is checked with the acoustic spec that it was built for")
+        raise ContractError("to check a voice head, pass `acoustic`, the acoustic spec that it was built for")
     context = CONTEXT | {"frames": frames, "acoustic": acoustic, "embedding_width": embedding_width}
     _check_part(Specimen("head", head, context), HEAD_CHECKS)
 
 
 def check_vocoder(vocoder: Vocoder) -> None:
-    """Check a vocoder: rate, length, batch against single, `follow`, gradients.
+    """Check a vocoder: sample rate, lengths, batches, `follow` and gradients.
+
+    Args:
+        vocoder: The vocoder to check. It is not changed.
 
     Raises:
-        ContractError: which promise is broken.
+        ContractError: A check fails; the message says which.
     """
     _check_part(Specimen("vocoder", vocoder), VOCODER_CHECKS)
 
 
 def check_watermark(watermark: Watermark, *, trained: bool = True) -> None:
-    """Check that a recording keeps shape and rate, that what is embedded is quiet, and that it is detected.
+    """Check that a watermark keeps the shape and rate of a recording, is quiet, and is detected.
 
     Args:
-        trained: whether its weights are; random ones keep their shape, and neither hide nor find anything.
+        watermark: The watermark to check. It is not changed.
+        trained: Whether its weights are trained. With random weights, loudness and detection are not checked.
 
     Raises:
-        ContractError: which promise is broken.
+        ContractError: A check fails; the message says which.
     """
     _check_part(Specimen("watermark", watermark, trained=trained), WATERMARK_CHECKS)
 

@@ -1,4 +1,4 @@
-"""What a recipe of a plugin promises: its file in; a `Result` for each named check out."""
+"""Conformance checks of recipes that a plugin registers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ __all__ = ["check_recipe"]
 
 
 def check_recipe(name: str, file: Path, module: str) -> Result:
-    """Make one of `OF_RECIPES`.
+    """Run one of the checks in `OF_RECIPES`.
 
     Args:
-        name: `light`, the module that registers it is light; `recipe`, it has no fault; `needs`, it names the plugins
-            that its parts come from.
-        module: that registers it, as the entry point says.
+        name: Name of the check. `light`: the module that registers the recipe loads only lightweight modules. `recipe`:
+            the recipe is valid. `needs`: it names the plugins that its parts come from.
+        file: The recipe file.
+        module: Module that registers the recipe, as the entry point names it.
     """
     start, detail = time.perf_counter(), ""
     try:
@@ -39,7 +40,7 @@ def check_recipe(name: str, file: Path, module: str) -> Result:
 
 
 def _check_needs(file: Path, module: str) -> None:
-    """Who has the recipe alone has its plugin; where the other parts come from only `needs` can say."""
+    """Check that `needs` names the plugins of all parts, besides the one that registers the recipe."""
     values = resolve(file)
     own = {
         normalised(plugin.distribution)
@@ -47,8 +48,8 @@ def _check_needs(file: Path, module: str) -> None:
         if plugin.candidate and plugin.candidate.module == module
     }
     used = {normalised(name) for name in used_plugins(values)} - own
-    told = {normalised(parse_need(text).name) for text in values.get("needs") or ()} - own
-    if used != told:
+    declared = {normalised(parse_need(text).name) for text in values.get("needs") or ()} - own
+    if used != declared:
         expected = f"needs: [{', '.join(sorted(used))}]" if used else "no `needs`"
-        got = f"needs: [{', '.join(sorted(told))}]" if told else "none"
-        raise ContractError(f"recipe {file.stem!r}: by its parts {expected} was expected, got {got}")
+        got = f"needs: [{', '.join(sorted(declared))}]" if declared else "none"
+        raise ContractError(f"recipe {file.stem!r}: expected {expected} for its parts, got {got}")

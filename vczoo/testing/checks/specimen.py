@@ -1,6 +1,6 @@
-"""`Specimen`: a part under check, how to make another, and what to feed it. An entry and options in; tensors out.
+"""Part under check, with the inputs that the conformance checks run it on.
 
-What a part is fed comes from fixed seeds; torch's own random state is left alone.
+Inputs come from fixed seeds. The random state of torch is not changed.
 """
 
 from __future__ import annotations
@@ -34,25 +34,28 @@ CONTEXT: dict[str, Any] = {
     "labels": ("angry", "calm", "sad"),
     "embedding_width": 16,
 }
-"""What the suite gives to a factory that asks for it, as a recipe would: for tests that build a part by themselves."""
+"""The values that the suite passes to a factory whose signature names them, as a recipe would.
+
+Use them in tests that build a part themselves.
+"""
 
 
 class UnsupportedError(Exception):
-    """A part cannot do something that no part has to: the check is skipped, and says why."""
+    """A check does not apply to a part. It is skipped, and the message says why."""
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """A part and what is known of it.
+    """A part under check.
 
     Attributes:
-        kind: of the entry.
-        part: never changed by a check: see `copy`.
-        context: the specs that a head was built for.
-        make: another one, from a seed; None for a part that came without its entry.
-        contacts: what was asked of the network while it was made.
-        trained: whether it is to work as it stands: its weights are not random, or it has none.
-        exports: whether its entry says that torch.export takes it.
+        kind: Kind of the part.
+        part: The part. Checks never change it, but work on a `copy`.
+        context: Specs that a head was built for, with the keys of `CONTEXT`.
+        make: Function from a seed to another such part; None for a part that was passed without its entry.
+        contacts: Attempts to access the network while the part was built.
+        trained: Whether the part should work without training: its weights are not random, or it has none.
+        exports: Whether the entry says that `torch.export` supports the part.
     """
 
     kind: Kind
@@ -62,62 +65,73 @@ class Specimen:
     contacts: tuple[str, ...] = ()
     trained: bool = False
     exports: bool = False
-    _heard: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _outputs: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def built(cls, entry: Entry, options: Mapping[str, Any]) -> Specimen:
-        """Build an entry's part: with `check_with`, these options and random weights.
+        """Build an entry's part with its `check_with`, these options and random weights.
 
         Raises:
-            PluginError: its factory cannot be imported.
-            Exception: whatever the factory raises.
+            PluginError: The factory cannot be imported.
+            Exception: Any error of the factory.
         """
-        given = dict(entry.check_with) | dict(options)
+        chosen = dict(entry.check_with) | dict(options)
 
         def make(seed: int) -> Any:
             factory = entry.load()
-            wanted = inspect.signature(factory).parameters
-            context = {name: value for name, value in CONTEXT.items() if name in wanted}
-            if "weights" in wanted:
-                given.setdefault("weights", "random")
+            parameters = inspect.signature(factory).parameters
+            context = {name: value for name, value in CONTEXT.items() if name in parameters}
+            if "weights" in parameters:
+                chosen.setdefault("weights", "random")
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                return factory(**{**entry.arguments, **given, **context})
+                return factory(**{**entry.arguments, **chosen, **context})
 
         with NetworkWatch() as watch:
             part = make(0)
-        trained = given.get("weights") != "random"
+        trained = chosen.get("weights") != "random"
         return cls(entry.kind, part, CONTEXT, make, tuple(watch.contacts), trained, entry.exports)
 
     def copy(self) -> Any:
-        """The part again, in eval mode, to be changed."""
+        """Copy the part. The copy is in eval mode and may be changed."""
         return copy.deepcopy(self.part).eval()
 
     def another(self, seed: int = 1) -> Any:
-        """A second part, made with another seed, in eval mode."""
-        expect(self.make is not None, "a part that came without its entry cannot be made again")
+        """Build a second part from a seed, in eval mode.
+
+        Raises:
+            ContractError: The part was passed without its entry, so it cannot be built again.
+        """
+        expect(self.make is not None, "a part that was passed without its entry cannot be built again")
         assert self.make is not None
-        made = self.make(seed)
-        return made.eval() if isinstance(made, nn.Module) else made
+        part = self.make(seed)
+        return part.eval() if isinstance(part, nn.Module) else part
 
     def plain(self, seed: int = 0) -> Tensor:
-        """What the part itself makes of an input, worked out once."""
-        if seed not in self._heard:
-            self._heard[seed] = self.infer(self.copy(), seed)
-        return self._heard[seed]
+        """The output of the unchanged part for the input of a seed. It is computed once and kept."""
+        if seed not in self._outputs:
+            self._outputs[seed] = self.infer(self.copy(), seed)
+        return self._outputs[seed]
 
     def infer(
         self, part: Any, seed: int = 0, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """What a part makes of one input: (1 or B, …). Another seed gives another input, of another length."""
+        """Run a part on one input. Another seed gives another input with another length.
+
+        Returns:
+            The output, (1, …) or (B, …): frames, samples, or embeddings and logits, by the kind of part.
+
+        Raises:
+            ContractError: The part is a module of an unknown kind.
+        """
         with torch.inference_mode():
             if isinstance(part, Backbone):
-                found: Tensor = part(noise(part.spec, 12 + 5 * seed, seed, dtype).to(device)).values
-                return found
+                frames: Tensor = part(noise(part.spec, 12 + 5 * seed, seed, dtype).to(device)).values
+                return frames
             if isinstance(part, Vocoder):
                 values = random_frames(part.accepts.channels, seed, dtype, 6 + 3 * seed)[:1] - 5
-                sound: Tensor = part(Frames.of(values.to(device))).samples
-                return sound
+                samples: Tensor = part(Frames.of(values.to(device))).samples
+                return samples
             if isinstance(part, SpeakerHead):
                 content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
                 return torch.cat([part.embed(content), part.logits(content)], dim=1)
@@ -130,23 +144,23 @@ class Specimen:
                 content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
                 return part.frames(content).values
             if isinstance(part, VoiceHead):
-                source, embedding, target = self.lesson(seed, dtype, device)
+                source, embedding, target = self.training_example(seed, dtype, device)
                 voice = part.enroll(source.content, target) | {"embedding": embedding[0]}
                 return part.convert(source, voice).values
             if isinstance(part, Watermark):
                 return part.embed(noise(FrameSpec(16000, 100, 1), 200 + 9.99 * seed, seed).to(device)).samples
-        raise ContractError(f"a {type(part).__name__} is no module of a known kind")
+        raise ContractError(f"expected a backbone, head, vocoder or watermark, got {type(part).__name__}")
 
     def loss(self, part: Any) -> Tensor | None:
-        """A number to be minimised, with its graph; None where the part has nothing that trains."""
+        """Compute a loss, (), with its graph; None if the part has nothing to train."""
         if not any(True for _ in part.parameters()):
             return None
         if isinstance(part, Backbone):
             frames: Frames = part(noise(part.spec, 25, 3))
             return frames.values.square().mean()
         if isinstance(part, Vocoder):
-            heard = Frames.of(random_frames(part.accepts.channels, 0)[:1] - 5)
-            return part.rebuild(heard, excerpt_of(part.accepts, heard)).samples.square().mean()
+            mel = Frames.of(random_frames(part.accepts.channels, 0)[:1] - 5)
+            return part.rebuild(mel, excerpt_of(part.accepts, mel)).samples.square().mean()
         if isinstance(part, SpeakerHead):
             content = Frames.of(random_frames(self.context["frames"].channels, 0))
             return part.loss(content, torch.arange(len(content)) % part.num_speakers).value
@@ -160,14 +174,14 @@ class Specimen:
             content = Frames.of(random_frames(self.context["frames"].channels, 0))
             return part.loss(content, Frames.of(random_frames(part.channels, 1, count=content.longest))).value
         if isinstance(part, VoiceHead):
-            loss = part.loss(*self.lesson(0))
+            loss = part.loss(*self.training_example(0))
             return loss.value if loss else None
         return None
 
-    def lesson(
+    def training_example(
         self, seed: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> tuple[Source, Tensor, Frames]:
-        """What a voice head learns from: two recordings, embeddings of their speakers, and acoustic frames."""
+        """Make the arguments of a voice head's loss: two recordings, their speaker embeddings, and acoustic frames."""
         frames, acoustic = self.context["frames"], self.context["acoustic"]
         content = random_frames(frames.channels, seed, dtype).to(device)
         count = round(content.shape[1] * frames.hop_length / acoustic.hop_length)
@@ -179,28 +193,38 @@ class Specimen:
 
 
 def random_frames(channels: int, seed: int, dtype: torch.dtype = torch.float32, count: int = 0) -> Tensor:
-    """(2, count, channels), normal, the same for the same seed; by default 12 frames and more for another seed."""
+    """Make normally distributed frames, the same for the same seed.
+
+    Args:
+        channels: Number of channels.
+        seed: Seed of the values.
+        dtype: Type of the result.
+        count: Number of frames; 0 for 12 + 5 * seed.
+
+    Returns:
+        Values of shape (2, count, channels).
+    """
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(2, count or 12 + 5 * seed, channels, generator=generator).to(dtype)
 
 
 def missing_options(entry: Entry, options: Mapping[str, Any]) -> list[str]:
-    """Names of what a factory must be given and nobody gives.
+    """Names of the required parameters of a factory that have no value in the entry, the options or `CONTEXT`.
 
     Raises:
-        PluginError: the factory cannot be imported.
+        PluginError: The factory cannot be imported.
     """
-    given = {*entry.arguments, *entry.check_with, *options, *CONTEXT}
-    fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    available = {*entry.arguments, *entry.check_with, *options, *CONTEXT}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [
         name
         for name, parameter in inspect.signature(entry.load()).parameters.items()
-        if parameter.default is parameter.empty and parameter.kind not in fixed and name not in given
+        if parameter.default is parameter.empty and parameter.kind not in variadic and name not in available
     ]
 
 
 def excerpt_of(spec: MelSpec | FrameSpec, frames: Frames) -> Waveform:
-    """Noise that could have been what frames were made of."""
+    """Make noise of the length of the recording that frames were computed from."""
     count = frames.longest - (1 if isinstance(spec, MelSpec) and spec.centred else 0)
     generator = torch.Generator().manual_seed(0)
     samples = 0.1 * torch.randn(len(frames), count * spec.hop_length, generator=generator)

@@ -1,4 +1,4 @@
-"""The conformance suite: an entry in; a `Result` for each named check out, or a `ContractError` at the first fault."""
+"""Conformance suite, which runs the checks of an entry by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vczoo.testing.checks.watermarks import WATERMARK_CHECKS
 
 __all__ = ["CLASSES", "Conformance", "Result", "check_entry", "conformance"]
 
-LONGEST = 500  # characters of an error that is not ours
+LONGEST = 500  # characters shown of an error that is not a ContractError
 Outcome = Literal["passed", "failed", "skipped"]
 CLASSES: dict[str, Any] = {
     "backbone": Backbone,
@@ -43,14 +43,14 @@ CLASSES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
-        name: of the check.
-        kind: what it looks at: entry, or the part's kind.
-        outcome: passed, failed or skipped.
-        detail: what is wrong, or why it was skipped; empty where it passed.
-        seconds: that it took.
+        name: Name of the check.
+        kind: What was checked: entry, recipe, or the kind of the part.
+        outcome: Whether the check passed, failed or was skipped.
+        detail: What is wrong, or why the check was skipped; empty if it passed.
+        seconds: How long the check took.
     """
 
     name: str
@@ -61,21 +61,21 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether the check did not fail; a skipped check counts as passed."""
         return self.outcome != "failed"
 
     def to_plain(self) -> dict[str, Any]:
-        """The result as plain values."""
+        """The result as a dictionary of plain values, for JSON."""
         return asdict(self)
 
 
 class Conformance:
-    """The checks of one entry, by name; its part is built once, when the first check needs it.
+    """Runner of the checks of one entry. The part is built once, when a check first needs it.
 
     Args:
-        entry: to be checked.
-        options: for its factory, beside its own `check_with`.
-        module: that registers it, which is to be light; not checked if empty.
+        entry: Entry to check.
+        options: Options for its factory, in addition to the entry's `check_with`.
+        module: Module that registers the entry, for the check `light`; if empty, that check is skipped.
     """
 
     def __init__(self, entry: Entry, options: Mapping[str, Any] | None = None, module: str = "") -> None:
@@ -84,21 +84,22 @@ class Conformance:
         self._build_seconds = 0.0
 
     def names(self) -> tuple[str, ...]:
-        """The checks, in their order."""
+        """Names of the checks, in order."""
         return checks_of(self.entry)
 
     def specimen(self) -> Specimen:
-        """The part and what is known of it.
+        """Build the part once, and return it with its inputs.
 
         Raises:
-            Exception: whatever building it raised.
+            UnsupportedError: The factory needs an option that is not set.
+            Exception: Any error that building the part raised.
         """
         if self._specimen is None:
             start = time.perf_counter()
             try:
-                if lacking := missing_options(self.entry, self.options):
+                if missing := missing_options(self.entry, self.options):
                     raise UnsupportedError(
-                        f"it cannot be built without {', '.join(lacking)}: give that in `check_with` or in the tests"
+                        f"cannot be built without {', '.join(missing)}; set it in `check_with`, or pass it in the tests"
                     )
                 self._specimen = Specimen.built(self.entry, self.options)
             except Exception as error:
@@ -112,20 +113,20 @@ class Conformance:
         """Run one check.
 
         Raises:
-            ContractError: the promise is broken; the message names entry, check and promise.
-            PluginError: the factory cannot be imported.
-            UnsupportedError: it does not apply; the message says why.
+            ContractError: The check fails; the message names the entry and the check, and says what is wrong.
+            PluginError: The factory cannot be imported.
+            UnsupportedError: The check does not apply; the message says why.
         """
         try:
             self._run(name)
         except (PluginError, UnsupportedError):
             raise
         except Exception as error:
-            said = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"[:LONGEST]
-            raise ContractError(f"{self.entry.kind} {self.entry.name!r}, {name}: {said}") from error
+            message = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"[:LONGEST]
+            raise ContractError(f"{self.entry.kind} {self.entry.name!r}, {name}: {message}") from error
 
     def result(self, name: str) -> Result:
-        """Run one check and say what it found."""
+        """Run one check, and return its result instead of raising."""
         outcome: Outcome = "passed"
         start, detail = time.perf_counter(), ""
         try:
@@ -138,7 +139,7 @@ class Conformance:
         return Result(name, "entry" if name in OF_ENTRIES else self.entry.kind, outcome, detail, seconds)
 
     def results(self) -> Iterator[Result]:
-        """Run every check; where the part cannot be built, those before that one and `builds` alone."""
+        """Run the checks in order. If the part cannot be built, stop after the check `builds`."""
         for name in self.names():
             result = self.result(name)
             yield result
@@ -152,12 +153,15 @@ class Conformance:
             elif self.module:
                 check_light(self.module)
             else:
-                raise UnsupportedError("which module registers it is not known here")
+                raise UnsupportedError("the module that registers the entry is not known")
             return
         specimen = self.specimen()
         expect_kind(specimen.part, CLASSES[self.entry.kind], "the part")
         if name == "no_network":
-            expect(not specimen.contacts, f"with random weights nothing is asked of the network: {specimen.contacts}")
+            expect(
+                not specimen.contacts,
+                f"building with random weights must not access the network, got {', '.join(specimen.contacts)}",
+            )
         elif name != "builds":
             checks = {check.__name__: check for check in _part_checks(self.entry.kind)}
             if name not in checks:
@@ -168,21 +172,29 @@ class Conformance:
 
 
 def conformance(entry: Entry, **options: Any) -> tuple[Result, ...]:
-    """Run every check on an entry's part, built with these options, its `check_with` and random weights.
+    """Run every check on an entry. Its part is built with these options, its `check_with` and random weights.
+
+    Args:
+        entry: Entry to check.
+        **options: Options for its factory.
 
     Returns:
-        A result a check, in their order. Where the part cannot be built, those that need it are left out; where
-        nobody gives what its factory must be given, `builds` is skipped.
+        One result per check, in order. If the part cannot be built, the checks that need it are left out. If a required
+        option of the factory is not set, `builds` is skipped.
     """
     return tuple(Conformance(entry, options).results())
 
 
 def check_entry(entry: Entry, **options: Any) -> None:
-    """Build an entry's part with these options, or its defaults and random weights, and run every check on it.
+    """Run every check on an entry, and raise at the first that fails.
+
+    Args:
+        entry: Entry to check. Its part is built with random weights.
+        **options: Options for its factory, in addition to the entry's `check_with`.
 
     Raises:
-        PluginError: its factory cannot be imported.
-        ContractError: it breaks a promise; the message names entry, check and promise.
+        PluginError: The factory cannot be imported.
+        ContractError: A check fails; the message names the entry and the check, and says what is wrong.
     """
     suite = Conformance(entry, options)
     for name in suite.names():

@@ -1,7 +1,4 @@
-"""What text, label and frame heads promise: a `Specimen` of one in; nothing or a `ContractError` out.
-
-`vczoo.testing.checks.heads` asks these for heads of their kinds.
-"""
+"""Conformance checks of text, label and frame heads, which `vczoo.testing.checks.heads` calls."""
 
 from __future__ import annotations
 
@@ -29,132 +26,140 @@ __all__ = [
     "texts",
 ]
 
-ONE = 2e-3  # from 1 that probabilities may add up to, after bfloat16
+SUM_TOLERANCE = 2e-3  # largest difference from 1 of a sum of probabilities, which may come from bfloat16
 
 
 def text_shapes(head: TextHead, content: Frames) -> None:
-    """Of each character a log-probability at each time, and a text an item."""
+    """`log_probabilities` returns one per character and time, and `transcribe` one text per item."""
     with torch.inference_mode():
-        found, texts = head.log_probabilities(content), head.transcribe(content)
+        frames, texts = head.log_probabilities(content), head.transcribe(content)
     width = 1 + len(head.alphabet)
-    promise = "`log_probabilities` gives (B, T', 1 + len(alphabet))"
-    expect_shape(found.values, (len(content), found.values.shape[1], width), promise)
-    valid = found.values[found.mask()[..., 0]]
-    expect(bool(valid.isfinite().all()), "log-probabilities are finite and read no padding")
+    requirement = "`log_probabilities` must return (B, T', 1 + len(alphabet))"
+    expect_shape(frames.values, (len(content), frames.values.shape[1], width), requirement)
+    valid = frames.values[frames.mask()[..., 0]]
+    expect(bool(valid.isfinite().all()), "log-probabilities must be finite and must not read padding")
     total = valid.exp().sum(dim=1)
-    expect(bool(((total - 1).abs() < ONE).all()), "probabilities of each time add up to 1")
-    expect(len(texts) == len(content), f"`transcribe` gives a text an item, got {len(texts)} of {len(content)}")
+    expect(bool(((total - 1).abs() < SUM_TOLERANCE).all()), "the probabilities at each time must add up to 1")
+    expect(
+        len(texts) == len(content), f"`transcribe` must return one text per item, got {len(texts)} for {len(content)}"
+    )
 
 
 def text_padding(head: TextHead, content: Frames) -> None:
-    """An item of a batch gives what it gives alone."""
+    """An item gives the same output in a batch as by itself."""
     with torch.inference_mode():
-        found, texts = head.log_probabilities(content), head.transcribe(content)
+        frames, texts = head.log_probabilities(content), head.transcribe(content)
         for index in range(len(content)):
-            alone = head.log_probabilities(content[index])
-            promise = f"`log_probabilities` reads no padding (item {index})"
-            expect(bool(found.lengths[index] == alone.lengths[0]), promise)
-            expect_same(found[index].values, alone.values, promise)
-            expect(texts[index] == head.transcribe(content[index])[0], f"`transcribe` reads no padding (item {index})")
+            single, text = head.log_probabilities(content[index]), head.transcribe(content[index])[0]
+            requirement = f"`log_probabilities` must not read padding (item {index})"
+            expect(bool(frames.lengths[index] == single.lengths[0]), requirement)
+            expect_same(frames[index].values, single.values, requirement)
+            expect(texts[index] == text, f"`transcribe` must not read padding (item {index})")
 
 
 def text_loss(head: TextHead, content: Frames) -> Loss:
-    """Of texts that fit each item."""
+    """Compute the loss of a text per item that is short enough for it."""
     return head.loss(content, _fitting(head, content.lengths.tolist()))
 
 
 def label_shapes(head: LabelHead, content: Frames) -> None:
-    """A logit for each label."""
+    """`logits` returns one per label."""
     with torch.inference_mode():
         logits = head.logits(content)
-    expect_shape(logits, (len(content), len(head.labels)), "`logits` gives (B, len(labels))")
-    expect(bool(logits.isfinite().all()), "logits are finite and read no padding")
+    expect_shape(logits, (len(content), len(head.labels)), "`logits` must return (B, len(labels))")
+    expect(bool(logits.isfinite().all()), "logits must be finite and must not read padding")
 
 
 def label_padding(head: LabelHead, content: Frames) -> None:
-    """An item of a batch gives what it gives alone."""
+    """An item gives the same output in a batch as by itself."""
     with torch.inference_mode():
         logits = head.logits(content)
         for index in range(len(content)):
-            expect_same(logits[index], head.logits(content[index])[0], f"`logits` reads no padding (item {index})")
+            expect_same(logits[index], head.logits(content[index])[0], f"`logits` must not read padding (item {index})")
 
 
 def frame_shapes(head: FrameHead, content: Frames) -> None:
-    """A frame of the teacher's width for each frame."""
+    """`frames` returns a frame with the teacher's channels per content frame."""
     with torch.inference_mode():
-        made = head.frames(content)
-    expect_shape(made.values, (*content.values.shape[:2], head.channels), "`frames` gives (B, T, channels)")
-    expect(bool(made.values[made.mask()[..., 0]].isfinite().all()), "what the teacher would hear is finite")
+        predicted = head.frames(content)
+    expect_shape(predicted.values, (*content.values.shape[:2], head.channels), "`frames` must return (B, T, channels)")
+    expect(bool(predicted.values[predicted.mask()[..., 0]].isfinite().all()), "predicted frames must be finite")
 
 
 def frame_padding(head: FrameHead, content: Frames) -> None:
-    """An item of a batch gives what it gives alone."""
+    """An item gives the same output in a batch as by itself."""
     with torch.inference_mode():
-        made = head.frames(content)
+        predicted = head.frames(content)
         for index in range(len(content)):
-            alone = head.frames(content[index])
-            expect_same(made[index].values, alone.values, f"`frames` reads no padding (item {index})")
+            single = head.frames(content[index])
+            expect_same(predicted[index].values, single.values, f"`frames` must not read padding (item {index})")
 
 
 def frame_loss(head: FrameHead, content: Frames) -> Loss:
-    """Against some teacher."""
+    """Compute the loss against random teacher frames."""
     generator = torch.Generator().manual_seed(1)
     teacher_frames = torch.randn(*content.values.shape[:2], head.channels, generator=generator)
     return head.loss(content, content.with_values(teacher_frames.where(content.mask(), torch.nan)))
 
 
 def label_loss(head: LabelHead, content: Frames) -> Loss:
-    """Of some labels."""
+    """Compute the loss of arbitrary labels."""
     return head.loss(content, torch.arange(len(content)) % len(head.labels))
 
 
 def texts(specimen: Specimen) -> None:
-    """A text head writes its alphabet alone, and refuses what it cannot write: no text is learnt as nothing."""
+    """A text head writes only its alphabet, and rejects texts that it cannot write.
+
+    It must not silently train on an empty text instead.
+    """
     head, content = specimen.copy(), Frames.of(torch.randn(1, 4, specimen.context["frames"].channels))
     if not isinstance(head, TextHead):
-        raise UnsupportedError("it is no text head")
-    expect(len(set(head.alphabet)) == len(head.alphabet) > 0, "the alphabet has each character once")
+        raise UnsupportedError("only for text heads")
+    expect(
+        len(set(head.alphabet)) == len(head.alphabet) > 0,
+        "the alphabet must have at least one character, each only once",
+    )
     with torch.inference_mode():
         written = "".join(head.transcribe(content))
-    expect(set(written) <= set(head.alphabet), f"`transcribe` writes the alphabet alone, got {written[:40]!r}")
-    strange = next(char for char in "\N{SNOWMAN}\N{COMET}" if char not in head.alphabet)
-    _expect_refused(head, content, strange, "`loss` refuses a character that the alphabet lacks")
+    expect(set(written) <= set(head.alphabet), f"`transcribe` must write only the alphabet, got {written[:40]!r}")
+    foreign = next(char for char in "\N{SNOWMAN}\N{COMET}" if char not in head.alphabet)
+    _expect_rejected(head, content, foreign, "`loss` must reject a character that is not in the alphabet")
     longest = head.alphabet.strip()[0] * 400
     needed = head.frames_needed(longest)
-    expect(needed >= 1, "`frames_needed` is 1 at least")
+    expect(needed >= 1, "`frames_needed` must be at least 1")
     if needed > 4:
-        _expect_refused(head, content, longest, f"`loss` refuses a text that takes {needed} frames where 4 are")
+        _expect_rejected(head, content, longest, f"`loss` must reject a text that needs {needed} frames if there are 4")
 
 
 def relabel(specimen: Specimen) -> None:
-    """`relabel` keeps what is known of the labels that stay, in their new places."""
+    """`relabel` keeps the logits of the labels that stay, in their new positions."""
     head, content = specimen.copy(), Frames.of(torch.randn(2, 9, specimen.context["frames"].channels))
     if not isinstance(head, LabelHead):
-        raise UnsupportedError("it is no label head")
+        raise UnsupportedError("only for label heads")
     old = head.labels
     with torch.inference_mode():
         before = head.logits(content)
     head.relabel(["another", *reversed(old)])
-    expect(tuple(head.labels) == ("another", *reversed(old)), f"`relabel` sets the labels, got {head.labels}")
+    expect(tuple(head.labels) == ("another", *reversed(old)), f"`relabel` must set the labels, got {head.labels}")
     with torch.inference_mode():
         after = head.logits(content)
-    expect_shape(after, (2, 1 + len(old)), "`relabel` makes room for so many labels")
-    expect_same(after[:, 1:].flip(1), before, "`relabel` keeps what the head knows of the labels that stay")
+    expect_shape(after, (2, 1 + len(old)), "`logits` must have one per label after `relabel`")
+    expect_same(after[:, 1:].flip(1), before, "`relabel` must keep the logits of the labels that stay")
 
 
 def _fitting(head: TextHead, lengths: Sequence[int]) -> list[str]:
-    """A text for each item: of its own characters, as long as it may be."""
+    """Make a text per item from the head's alphabet, as long as fits and at most 8 characters."""
     letters = head.alphabet.strip()
-    found = []
+    texts = []
     for number, length in enumerate(lengths):
         candidates = ((letters[number % len(letters) :] + letters)[:count] for count in range(8, 0, -1))
-        found.append(next((text for text in candidates if head.frames_needed(text) <= length), letters[0]))
-    return found
+        texts.append(next((text for text in candidates if head.frames_needed(text) <= length), letters[0]))
+    return texts
 
 
-def _expect_refused(head: TextHead, content: Frames, text: str, promise: str) -> None:
+def _expect_rejected(head: TextHead, content: Frames, text: str, requirement: str) -> None:
     try:
         head.loss(content, [text])
     except ContractError:
         return
-    expect(False, promise)
+    expect(False, requirement)

@@ -1,4 +1,4 @@
-"""What a vocoder promises: a `Specimen` of one in; nothing out, or a `ContractError` that says what is broken."""
+"""Conformance checks of vocoders. Each check takes a `Specimen` and raises `ContractError` if it fails."""
 
 from __future__ import annotations
 
@@ -19,60 +19,63 @@ from vczoo.testing.checks.specimen import Specimen, excerpt_of, random_frames
 
 __all__ = ["VOCODER_CHECKS"]
 
-COUNTS = (16, 5, 1)  # frames of the items of a batch
-MANY = (1, 2, 3, 7, 12)
+COUNTS = (16, 5, 1)  # frames of each item of a batch
+SINGLE_COUNTS = (1, 2, 3, 7, 12)  # frames of recordings that are vocoded one by one
 
 
 def shapes(specimen: Specimen) -> None:
-    """The waveform has the rate of `accepts`, and T - 1 to T hops of samples, for many lengths."""
+    """The waveform has the sample rate of `accepts`, and T - 1 to T hops of samples, for several lengths."""
     vocoder = specimen.copy()
     expect_kind(getattr(vocoder, "accepts", None), MelSpec | FrameSpec, "`accepts`")
     hop, rate = vocoder.accepts.hop_length, vocoder.accepts.sample_rate_hz
-    for count in MANY:
+    for count in SINGLE_COUNTS:
         with torch.inference_mode():
             wave = vocoder(Frames.of(random_frames(vocoder.accepts.channels, 0, count=count)[:1] - 5))
-        expect(wave.sample_rate_hz == rate, f"the waveform has the rate of `accepts`, {rate} Hz")
-        made, least, most = int(wave.lengths[0]), (count - 1) * hop, count * hop
-        expect(least <= made <= most, f"{count} frames give {least} to {most} samples, got {made}")
-        expect(wave.samples.shape[1] >= made, f"there are as many samples as the length says, {made}")
-        expect(bool(wave.samples.isfinite().all()), f"the waveform of {count} frames is finite")
+        expect(wave.sample_rate_hz == rate, f"the waveform must have the rate of `accepts`, {rate} Hz")
+        length, least, most = int(wave.lengths[0]), (count - 1) * hop, count * hop
+        expect(least <= length <= most, f"{count} frames must give {least} to {most} samples, got {length}")
+        expect(wave.samples.shape[1] >= length, f"the waveform must have as many samples as its length says, {length}")
+        expect(bool(wave.samples.isfinite().all()), f"the waveform of {count} frames must be finite")
 
 
 def batch(specimen: Specimen) -> None:
-    """A batch gives what its items give alone, and no padding is read."""
+    """An item gives the same waveform in a batch as by itself, so that padding is not read."""
     vocoder = specimen.copy()
     frames = _frames(specimen)
     hop = vocoder.accepts.hop_length
     with torch.inference_mode():
         wave = vocoder(frames)
         for index, count in enumerate(COUNTS):
-            made, least, most = int(wave.lengths[index]), (count - 1) * hop, count * hop
-            expect(least <= made <= most, f"{count} frames give {least} to {most} samples, got {made}")
-            alone = vocoder(frames[index]).samples
-            expect_same(wave.samples[[index], :made], alone, f"a batch gives what its items give alone (item {index})")
+            length, least, most = int(wave.lengths[index]), (count - 1) * hop, count * hop
+            expect(least <= length <= most, f"{count} frames must give {least} to {most} samples, got {length}")
+            single = vocoder(frames[index]).samples
+            requirement = f"an item must give the same waveform in a batch as by itself (item {index})"
+            expect_same(wave.samples[[index], :length], single, requirement)
 
 
 def follow(specimen: Specimen) -> None:
-    """`follow` gives as much as `forward`, finite, whatever went before."""
+    """`follow` returns as many samples as `forward`, all finite, after any number of earlier samples."""
     vocoder = specimen.copy()
     frames, rate = _frames(specimen)[0], vocoder.accepts.sample_rate_hz
     with torch.inference_mode():
         before = vocoder(frames).samples[0]
-        for count in (0, vocoder.accepts.hop_length + 1, len(before)):  # nothing, less than a window, all
+        for count in (0, vocoder.accepts.hop_length + 1, len(before)):  # no samples, less than a window, all of them
             after = vocoder.follow(frames, Waveform.of(before[:count], rate))
-            expect(after.sample_rate_hz == rate, f"`follow` gives the rate of `accepts`, {rate} Hz")
-            expect_shape(after.samples, (1, len(before)), f"`follow` after {count} samples is as `forward` long")
-            expect(bool(after.samples.isfinite().all()), f"`follow` after {count} samples is finite")
+            expect(after.sample_rate_hz == rate, f"`follow` must return the rate of `accepts`, {rate} Hz")
+            expect_shape(
+                after.samples, (1, len(before)), f"`follow` after {count} samples must be as long as `forward`"
+            )
+            expect(bool(after.samples.isfinite().all()), f"`follow` after {count} samples must be finite")
 
 
 def gradients(specimen: Specimen) -> None:
-    """A finite gradient reaches every parameter through `rebuild`, whose waveform is as long as that of `forward`."""
+    """Through `rebuild`, a finite gradient reaches every parameter. `rebuild` is as long as `forward`."""
     vocoder = specimen.copy().train().requires_grad_(True)
     if any(True for _ in vocoder.parameters()):
-        frames = _frames(specimen)[0]  # one alone, as long as its recording
-        made = vocoder.rebuild(frames, excerpt_of(vocoder.accepts, frames))
-        expect_shape(made.samples, tuple(vocoder(frames).samples.shape), "`rebuild` gives what `forward` does")
-        expect_gradients(vocoder, made.samples.square().mean())
+        frames = _frames(specimen)[0]  # a single item, as long as its recording
+        rebuilt = vocoder.rebuild(frames, excerpt_of(vocoder.accepts, frames))
+        expect_shape(rebuilt.samples, tuple(vocoder(frames).samples.shape), "`rebuild` must be as long as `forward`")
+        expect_gradients(vocoder, rebuilt.samples.square().mean())
 
 
 def _frames(specimen: Specimen) -> Frames:

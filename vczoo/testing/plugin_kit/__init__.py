@@ -1,1 +1,1 @@
-"""What plugins' authors are given: a distribution that works, written, and a whole plugin checked."""
+"""Tools for plugin authors: creating a plugin from templates, and checking a whole plugin."""

@@ -1,6 +1,6 @@
-"""The suite on a whole plugin, in a process of its own: a `PluginSource` in; what was found of each entry out.
+"""Conformance checks of a whole plugin, in a child process.
 
-The process writes a line before each entry and after each check, so that one that crashes says where.
+The child process writes a line before each entry and after each check, so that the report can say where it crashed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,20 @@ from vczoo.testing.plugin_kit.source import PluginSource
 __all__ = ["Checked", "PluginReport", "check_plugin"]
 
 CORE_MODULE = "vczoo.registry.builtin"
-MANY, SAMPLE = 40, 8  # entries beyond which, unless all are asked for, so many stand for all
-LARGEST_BYTES = 200 * 10**6  # of the weights of those that do
-LAST_LINES = 3  # of what a process that crashed said
+MANY, SAMPLE = 40, 8  # of a plugin with more than MANY entries, SAMPLE are checked unless all are requested
+LARGEST_BYTES = 200 * 10**6  # largest weights of an entry in such a sample
+LAST_LINES = 3  # lines shown of the error output of a process that crashed
 
 
 @dataclass
 class Checked:
-    """One entry, or recipe, and its results as plain values: name, kind, outcome, detail, seconds."""
+    """The results of one entry or recipe.
+
+    Attributes:
+        name: Name of the entry or recipe.
+        kind: Kind of the part, or "recipe".
+        results: One dictionary per check with the fields of `vczoo.testing.Result`.
+    """
 
     name: str
     kind: str
@@ -41,19 +47,20 @@ class Checked:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong."""
+        """What is wrong, one sentence per failed check."""
         return [result["detail"] for result in self.results if result["outcome"] == "failed"]
 
 
 @dataclass
 class PluginReport:
-    """What was found of a plugin.
+    """Report of the checks of a plugin.
 
     Attributes:
-        distribution, version: of it.
-        checked: each entry that was checked.
-        registered: how many entries and recipes there are of the names that were asked for.
-        faults: what is wrong with the plugin as a whole: it does not load, or it crashed.
+        distribution: Name of the plugin's distribution.
+        version: Version of the distribution.
+        checked: The entries and recipes that were checked.
+        registered: Number of registered entries and recipes that match the pattern.
+        faults: What is wrong with the plugin as a whole: it does not load, or it crashed.
     """
 
     distribution: str
@@ -64,37 +71,38 @@ class PluginReport:
 
     @property
     def all_faults(self) -> list[str]:
-        """Everything that is wrong."""
-        return self.faults + [fault for one in self.checked for fault in one.faults]
+        """All faults of the plugin, its entries and its recipes."""
+        return self.faults + [fault for subject in self.checked for fault in subject.faults]
 
 
 def check_plugin(source: PluginSource, pattern: str = "*", *, everything: bool = False) -> PluginReport:
-    """Run the suite on every entry and recipe of a plugin, in a process of its own.
+    """Run the conformance checks on every entry and recipe of a plugin, in a child process.
 
     Args:
-        pattern: names of entries, as in a shell.
-        everything: all of them, where there are more than 40; else 8, evenly spaced among those of at most 200 MB,
-            stand for them.
+        source: The plugin to check.
+        pattern: Shell pattern of the names of entries and recipes to check.
+        everything: Whether to check all of them even if there are more than 40. Otherwise, 8 of those with weights of
+            at most 200 MB are checked, evenly spaced.
     """
     report = PluginReport(source.distribution, source.version)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         path = [str(source.folder)] if source.folder else []
         if source.folder:
             source.write_metadata(folder / "installed")
             path = [str(folder / "installed"), *path]
-        # Strict, the zoo would stop at what is to be reported; of those left out a recipe may need a part.
+        # VCZOO_STRICT would raise instead of reporting; VCZOO_PLUGINS could leave out plugins that a recipe needs.
         inherited = {key: value for key, value in os.environ.items() if key not in ("VCZOO_STRICT", "VCZOO_PLUGINS")}
         environment = {**inherited, "PYTHONPATH": os.pathsep.join([*path, *(part for part in sys.path if part)])}
-        asked = {"distribution": source.distribution, "pattern": pattern, "everything": everything}
+        request = {"distribution": source.distribution, "pattern": pattern, "everything": everything}
         while True:
-            begun, lines = len(report.checked), folder / "lines"
-            done = subprocess.run(
+            start, lines = len(report.checked), folder / "lines"
+            process = subprocess.run(
                 [
                     sys.executable,
                     "-m",
                     "vczoo.testing.plugin_kit.check",
-                    json.dumps(asked | {"begun": begun}),
+                    json.dumps(request | {"start": start}),
                     str(lines),
                 ],
                 capture_output=True,
@@ -103,17 +111,19 @@ def check_plugin(source: PluginSource, pattern: str = "*", *, everything: bool =
                 env=environment,
             )
             for line in lines.read_text(encoding="utf-8").splitlines() if lines.is_file() else ():
-                _take(report, json.loads(line))
-            if done.returncode:
-                report.faults.append(_crash(report, done))
-            if not done.returncode or len(report.checked) == begun:  # else what is left goes on in another process
+                _add_line(report, json.loads(line))
+            if process.returncode:
+                report.faults.append(_crash(report, process))
+            # After a crash, another process checks the remaining entries.
+            if not process.returncode or len(report.checked) == start:
                 break
     if not report.registered and not report.faults:
-        report.faults.append(f"{source.distribution} registers nothing that is called {pattern!r}")
+        report.faults.append(f"{source.distribution} registers no entry or recipe that matches {pattern!r}")
     return report
 
 
-def _take(report: PluginReport, line: dict[str, Any]) -> None:
+def _add_line(report: PluginReport, line: dict[str, Any]) -> None:
+    """Add a line that the child process wrote to the report."""
     if "registered" in line:
         report.registered += line["registered"]
     elif "fault" in line:
@@ -124,76 +134,83 @@ def _take(report: PluginReport, line: dict[str, Any]) -> None:
         report.checked.append(Checked(line["name"], line["kind"]))
 
 
-def _crash(report: PluginReport, done: subprocess.CompletedProcess[str]) -> str:
-    said = " / ".join(done.stderr.strip().splitlines()[-LAST_LINES:]) or "it said nothing"
+def _crash(report: PluginReport, process: subprocess.CompletedProcess[str]) -> str:
+    """Say how and where the child process crashed."""
+    output = " / ".join(process.stderr.strip().splitlines()[-LAST_LINES:]) or "no error output"
     at = ""
     if report.checked:
         last = report.checked[-1]
         after = f" after {last.results[-1]['name']}" if last.results else ""
         at = f" at {last.kind} {last.name!r}{after}"
-    return f"the process that checked it ended with status {done.returncode}{at}: {said}"
+    return f"the checking process ended with status {process.returncode}{at}: {output}"
 
 
-def _work(asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
-    """In the process of its own: load the plugin as the zoo does, and check what it registers."""
+def _run_checks(request: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> None:
+    """Load the plugin as the zoo does, and check what it registers. This runs in the child process.
+
+    Args:
+        request: Arguments of `check_plugin`, and `start`, the number of entries that are already checked.
+        write: Function that writes one line.
+    """
     from vczoo.registry.validation import flaws
 
     zoo = the_zoo()
-    # After it: what a plugin imports that is heavy is seen where nobody else has imported it.
+    # Imported after loading the plugins, so that the zoo can see whether a plugin itself imports torch.
     from vczoo.testing.checks.recipes import check_recipe
     from vczoo.testing.checks.suite import Conformance
 
     subjects: list[tuple[str, Any, str]] = []
     for plugin in zoo.plugins:
-        if normalised(plugin.distribution) != normalised(asked["distribution"]):
+        if normalised(plugin.distribution) != normalised(request["distribution"]):
             continue
         offer, module = plugin.offer, plugin.candidate.module if plugin.candidate else CORE_MODULE
-        told = [plugin.fault] if offer is None else [*flaws(offer), *zoo.clashes(plugin), *offer.remarks]
-        for fault in told if not asked["begun"] else ():
-            tell({"fault": f"entry point {plugin.name!r} ({module}): {fault}"})
+        faults = [plugin.fault] if offer is None else [*flaws(offer), *zoo.clashes(plugin), *offer.remarks]
+        for fault in faults if not request["start"] else ():
+            write({"fault": f"entry point {plugin.name!r} ({module}): {fault}"})
         subjects += [(entry.name, entry, module) for entry in (offer.entries if offer else ())]
         subjects += [(recipe.name, recipe.file, module) for recipe in (offer.recipes if offer else ())]
-    subjects = [subject for subject in subjects if fnmatch.fnmatchcase(subject[0], asked["pattern"])]
-    if not asked["begun"]:
-        tell({"registered": len(subjects)})
-        for fault in _lost([subject for _, subject, _ in subjects if isinstance(subject, Entry)]):
-            tell({"fault": fault})
-    chosen = subjects if asked["everything"] else _sample(subjects)
-    for name, subject, module in chosen[asked["begun"] :]:
+    subjects = [subject for subject in subjects if fnmatch.fnmatchcase(subject[0], request["pattern"])]
+    if not request["start"]:
+        write({"registered": len(subjects)})
+        for fault in _missing_replacements([subject for _, subject, _ in subjects if isinstance(subject, Entry)]):
+            write({"fault": fault})
+    chosen = subjects if request["everything"] else _sample(subjects)
+    for name, subject, module in chosen[request["start"] :]:
         if isinstance(subject, Entry):
-            tell({"name": name, "kind": subject.kind})
+            write({"name": name, "kind": subject.kind})
             for result in Conformance(subject, module=module).results():
-                tell(result.to_plain())
+                write(result.to_plain())
         else:
-            tell({"name": name, "kind": "recipe"})
+            write({"name": name, "kind": "recipe"})
             for check in OF_RECIPES:
-                tell(check_recipe(check, Path(str(subject)), module).to_plain())
+                write(check_recipe(check, Path(str(subject)), module).to_plain())
 
 
-def _lost(entries: Sequence[Entry]) -> Iterator[str]:
-    """Sentences on entries that name a replacement which is not there."""
+def _missing_replacements(entries: Sequence[Entry]) -> Iterator[str]:
+    """One sentence per entry whose `replaced_by` names no part."""
     for entry in entries:
         if entry.replaced_by:
             try:
                 the_zoo().find(entry.kind, entry.replaced_by)
             except VczooError as error:
-                yield f"{entry.kind} {entry.name!r}: replaced_by names nothing: {error}"
+                yield f"{entry.kind} {entry.name!r}: replaced_by names no part: {error}"
 
 
 def _sample(subjects: Sequence[Any]) -> Sequence[Any]:
+    """Choose the subjects to check: all of them, or an evenly spaced sample if there are many."""
     if len(subjects) <= MANY:
         return subjects
-    # A network of a billion parameters takes this machine's memory several times over, and stands for no other.
+    # Checking a network with a billion parameters would take several times its memory.
     subjects = [subject for subject in subjects if 0 < _size_bytes(subject[1]) <= LARGEST_BYTES] or subjects
     return [subjects[index * (len(subjects) - 1) // (SAMPLE - 1)] for index in range(SAMPLE)]
 
 
 def _size_bytes(subject: Any) -> int:
-    """Of its default weights; 0 where nobody says."""
+    """Size of the default weights; 0 if unknown."""
     weights = getattr(subject, "weights", ())
     return weights[0].size_bytes if weights else 0
 
 
 if __name__ == "__main__":
     with Path(sys.argv[2]).open("w", encoding="utf-8") as file:
-        _work(json.loads(sys.argv[1]), lambda line: print(json.dumps(line), file=file, flush=True))
+        _run_checks(json.loads(sys.argv[1]), lambda line: print(json.dumps(line), file=file, flush=True))

@@ -1,7 +1,7 @@
-"""`PluginSource`: a folder or an installed distribution's name in; what it registers under, and where, out. No torch.
+"""Location of a plugin, either installed or in a source folder. This module does not import torch.
 
-A folder that is not installed is given metadata of its own, in a folder that a process has on its path: to that
-process it is installed.
+To check a source folder without installing it, its metadata are written to a folder on the path of a child process,
+which then finds the plugin as if it were installed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ CORE = {"vczoo": "vczoo.registry.builtin"}
 
 @dataclass(frozen=True)
 class PluginSource:
-    """A plugin as it is installed, or as it lies in a folder.
+    """A plugin that is installed, or in a source folder.
 
     Attributes:
-        distribution, version: of the distribution.
-        points: its entry points of the group `vczoo`: their names, and the modules that they name.
-        folder: what has to be on the path of a process that imports it; None where it is installed.
+        distribution: Name of the plugin's distribution.
+        version: Version of the distribution.
+        points: Entry points of the group `vczoo`: the module for each name.
+        folder: Folder that must be on the path of a process that imports the plugin; None if it is installed.
     """
 
     distribution: str
@@ -36,9 +37,9 @@ class PluginSource:
     points: dict[str, str]
     folder: Path | None = None
 
-    def write_metadata(self, place: Path) -> None:
-        """Write in a folder what makes a process that has it on its path take the distribution for installed."""
-        info = place / f"{self.distribution.replace('-', '_')}-{self.version}.dist-info"
+    def write_metadata(self, folder: Path) -> None:
+        """Write metadata to a folder, so that a process with this folder on its path sees the plugin as installed."""
+        info = folder / f"{self.distribution.replace('-', '_')}-{self.version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {self.distribution}\nVersion: {self.version}\n", encoding="utf-8"
@@ -48,27 +49,29 @@ class PluginSource:
 
 
 def find_plugin(where: str) -> PluginSource:
-    """Find a plugin by its folder, which has a pyproject.toml, or by its name, `vczoo-` or not.
+    """Find a plugin by its source folder or its name.
+
+    Args:
+        where: Folder with a pyproject.toml, or name of an installed distribution, with or without `vczoo-`.
 
     Raises:
-        PluginError: there is none, or it has no entry point of the group `vczoo`.
+        PluginError: There is no such plugin, or it has no entry point of the group `vczoo`.
     """
     folder = Path(where)
     if (folder / "pyproject.toml").is_file() or "/" in where or where.startswith("."):
         return _of_folder(folder)
     for name in (f"{GROUP}-{where}", where):  # torchvision is the library, vczoo-torchvision the plugin
         try:
-            found = metadata.distribution(name)
+            distribution = metadata.distribution(name)
         except (metadata.PackageNotFoundError, ValueError):
             continue
-        points = {point.name: point.value for point in found.entry_points if point.group == GROUP}
-        return PluginSource(
-            found.name, found.version, _some_points(points or (CORE if name == GROUP else {}), found.name)
-        )
+        points = {point.name: point.value for point in distribution.entry_points if point.group == GROUP}
+        points = points or (CORE if name == GROUP else {})
+        return PluginSource(distribution.name, distribution.version, _require_points(points, distribution.name))
     installed = {point.dist.name for point in metadata.entry_points(group=GROUP) if point.dist}
     raise PluginError(
-        f"no distribution is called {where!r}{nearest(where, installed)} Give the folder of its pyproject.toml, or one "
-        f"of the plugins that are installed: {', '.join(sorted(installed)) or 'none'}"
+        f"no distribution is called {where!r}{nearest(where, installed)} Pass the folder of its pyproject.toml, or an "
+        f"installed plugin: {', '.join(sorted(installed)) or 'none'}"
     )
 
 
@@ -77,21 +80,21 @@ def _of_folder(folder: Path) -> PluginSource:
     try:
         values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PluginError(f"{file}: cannot be read ({error}); give the folder of a plugin's pyproject.toml") from error
+        raise PluginError(f"{file}: cannot be read ({error}); pass the folder of a plugin's pyproject.toml") from error
     project = values.get("project", {})
     if not isinstance(project, dict) or not isinstance(project.get("name"), str):
-        raise PluginError(f"{file}: [project] has no name; give the folder of a plugin's pyproject.toml")
+        raise PluginError(f"{file}: [project] has no name; pass the folder of a plugin's pyproject.toml")
     points = project.get("entry-points", {}).get(GROUP, {})
-    # A version that is worked out when a wheel is built is of no account here.
+    # A dynamic version, which is computed when a wheel is built, does not matter here.
     version, source = str(project.get("version", "0")), folder / "src"
-    place = (source if source.is_dir() else folder).resolve()
-    return PluginSource(project["name"], version, _some_points(dict(points), str(file)), place)
+    root = (source if source.is_dir() else folder).resolve()
+    return PluginSource(project["name"], version, _require_points(dict(points), str(file)), root)
 
 
-def _some_points(points: dict[str, str], where: str) -> dict[str, str]:
+def _require_points(points: dict[str, str], where: str) -> dict[str, str]:
     if not points:
         raise PluginError(
-            f"{where}: no entry point of the group {GROUP!r}; it registers nothing. In pyproject.toml: "
-            f'[project.entry-points.{GROUP}] and example = "vczoo_example"'
+            f"{where}: no entry point of the group {GROUP!r}, so it registers nothing. Add to pyproject.toml: "
+            f'[project.entry-points.{GROUP}] with a line such as example = "vczoo_example"'
         )
     return points

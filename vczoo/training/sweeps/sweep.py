@@ -233,7 +233,7 @@ class _Work:
 
     def ended(self, task: Task, outcome: Outcome) -> None:
         """Record the outcome of a task, and report it."""
-        result = outcome.found or {}
+        result = outcome.results or {}
         if task.kind == "train":
             cell = self.state.cells[task.name]
             for name in ("reason", "resumable", "notes", "conversions"):

@@ -90,13 +90,13 @@ class Outcome:
     Attributes:
         status: `done`, `failed` or `interrupted`.
         reason: The reason for a failure.
-        found: The results: the entries to record for a cell, or for cells by name.
+        results: The entries to record for a cell, or for cells by name.
         resumable: Whether the next sweep may resume the checkpoint that is left.
     """
 
     status: Literal["done", "failed", "interrupted"]
     reason: str = ""
-    found: dict[str, Any] | None = None
+    results: dict[str, Any] | None = None
     resumable: bool = True
 
 
@@ -105,7 +105,7 @@ def perform(task: Task) -> Outcome:
     torch.set_num_threads(task.threads)
     work: dict[str, Callable[[Task], dict[str, Any]]] = {"fill": _fill, "train": _train, "listen": _listen}
     try:
-        return Outcome("done", found=work[task.kind](task))
+        return Outcome("done", results=work[task.kind](task))
     except KeyboardInterrupt:
         return Outcome("interrupted")
     except VczooError as error:

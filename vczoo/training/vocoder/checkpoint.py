@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
@@ -105,7 +105,7 @@ def load_vocoder_state(path: Path, identity: str, networks: Networks, optimizers
             metadata = file.metadata() or {}
         state = VocoderState(**json.loads(metadata["state"]))
         flat = read_tensors(path)
-    except Exception as error:  # the stubs of safetensors do not export its own error in every version
+    except (WeightsError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
     if state.identity != identity:
         raise RunError(

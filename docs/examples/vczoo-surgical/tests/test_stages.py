@@ -3,7 +3,7 @@
 import pytest
 import vczoo
 
-from vczoo_surgical.adapter import Surgical
+from vczoo_surgical.freezing import Surgical
 
 
 def test_worked_numbers() -> None:

@@ -1,4 +1,4 @@
-"""Surgical fine-tuning for vczoo: its name and metadata, and recipes that use it. Neither torch nor the adapter here."""
+"""Surgical fine-tuning for vczoo: name, metadata and recipes. This module imports no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def vczoo_entries() -> list[vczoo.Entry]:
         vczoo.Entry(
             name="surgical/stages",
             kind="freezing",
-            factory="vczoo_surgical.adapter:Surgical",
+            factory="vczoo_surgical.freezing:Surgical",
             summary="the stages that are named train, the first one by default; all others are frozen",
             licence="Apache-2.0",
             paper="arXiv:2210.11466",

@@ -91,4 +91,4 @@ def test_the_command_says_what_it_is(recipe: Path, voices_folder: Path, tmp_path
     words = ["train", str(recipe), "--data", str(voices_folder), "--out", str(tmp_path / "run"), "training.epochs=1"]
     done = CliRunner().invoke(app, [*words, "--no-cache"])
     assert done.exit_code == 0, done.output
-    assert f"{tmp_path / 'run'}: no voices: a backbone to start from" in done.stdout
+    assert f"{tmp_path / 'run'}: no voices; use it as a pretrained backbone" in done.stdout

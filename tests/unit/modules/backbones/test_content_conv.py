@@ -102,15 +102,15 @@ def test_weights_from_a_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "part"),
     [
-        ({"width": 0}, ContractError, "width, blocks, channels and num_mels are 1 or more, got 0, 2, 5 and 80"),
+        ({"width": 0}, ContractError, "width, blocks, channels and num_mels must be 1 or more, got 0, 2, 5 and 80"),
         ({"blocks": 0}, ContractError, "got 12, 0, 5 and 80"),
         ({"channels": 0}, ContractError, "got 12, 2, 0 and 80"),
         ({"num_mels": 0}, ContractError, "got 12, 2, 5 and 0"),
-        ({"blocks": 257}, ContractError, "blocks is at most 256, got 257"),
-        ({"perturb": 1.5}, ContractError, "perturb is a strength in [0, 1], got 1.5"),
-        ({"perturb": math.nan}, ContractError, "perturb is a strength in [0, 1], got nan"),
+        ({"blocks": 257}, ContractError, "blocks must be at most 256, got 257"),
+        ({"perturb": 1.5}, ContractError, "perturb must be in [0, 1], got 1.5"),
+        ({"perturb": math.nan}, ContractError, "perturb must be in [0, 1], got nan"),
         ({"weights": "pretrained"}, WeightsError, "expected one of: random, a path to a .safetensors file"),
-        ({"weights": "gone/w.safetensors"}, WeightsError, "no such file of weights"),
+        ({"weights": "gone/w.safetensors"}, WeightsError, "no such weights file"),
     ],
 )
 def test_options_out_of_range(options, kind, part) -> None:

@@ -71,7 +71,7 @@ def test_silence_is_minus_one_and_padding_is_silence() -> None:
 
 
 def test_another_sample_rate_is_refused() -> None:
-    with pytest.raises(ContractError, match="this backbone reads 16000 Hz, the waveform has 8000 Hz"):
+    with pytest.raises(ContractError, match="this backbone reads audio at 16000 Hz, but the waveform is at 8000 Hz"):
         MelConv(width=4)(Waveform.of(torch.zeros(1000), 8000))
 
 
@@ -89,11 +89,11 @@ def test_weights_from_a_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "part"),
     [
-        ({"width": 0}, ContractError, "width, blocks and num_mels are 1 or more, got 0, 3 and 80"),
+        ({"width": 0}, ContractError, "width, blocks and num_mels must be 1 or more, got 0, 3 and 80"),
         ({"blocks": 0}, ContractError, "got 128, 0 and 80"),
         ({"num_mels": 0}, ContractError, "got 128, 3 and 0"),
         ({"weights": "pretrained"}, WeightsError, "expected one of: random, a path to a .safetensors file"),
-        ({"weights": "gone/w.safetensors"}, WeightsError, "no such file of weights"),
+        ({"weights": "gone/w.safetensors"}, WeightsError, "no such weights file"),
     ],
 )
 def test_options_out_of_range(options, kind, part) -> None:

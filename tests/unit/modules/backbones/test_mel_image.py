@@ -68,7 +68,7 @@ def test_channels_are_normalised_as_imagenet() -> None:
 
 
 def test_other_bands_are_refused() -> None:
-    with pytest.raises(ContractError, match="80 bands was expected, got 64"):
+    with pytest.raises(ContractError, match="expected a mel of 80 bands, got 64"):
         mel_image(Frames.of(torch.zeros(4, 64)), SPEC, width_multiple=32)
 
 

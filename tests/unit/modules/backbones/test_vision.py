@@ -148,10 +148,10 @@ def test_time_stride_is_a_power_of_two(time_stride) -> None:
 
 def test_a_network_that_pools_everything_is_refused() -> None:
     flat = Stage("flat", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-    with pytest.raises(ContractError, match=r"gives a feature map \(B, C, F, T\), this one gives \(1, 8\)"):
+    with pytest.raises(ContractError, match=r"return a feature map \(B, C, F, T\), this one returns \(1, 8\)"):
         VisionBackbone([*stages(), flat])
 
 
 def test_a_wrong_rate_is_refused() -> None:
-    with pytest.raises(ContractError, match="reads 16000 Hz, the waveform has 8000 Hz"):
+    with pytest.raises(ContractError, match="reads audio at 16000 Hz, but the waveform is at 8000 Hz"):
         VisionBackbone(stages())(Waveform.of(torch.zeros(800), 8000))

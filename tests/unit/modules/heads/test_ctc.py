@@ -61,7 +61,7 @@ def test_a_text_that_does_not_fit_is_no_loss_of_zero() -> None:
     assert [head.frames_needed(text) for text in ("a", "ab", "aa", "aabb")] == [1, 2, 3, 6]
     frames = Frames(torch.randn(2, 5, 6), torch.tensor([5, 2]))
     assert head.loss(frames, ["aab", "ab"]).value.isfinite()
-    with pytest.raises(ContractError, match=r"'aa' takes 3 frames at least, its recording has 2"):
+    with pytest.raises(ContractError, match=r"'aa' needs at least 3 frames, but its recording has 2"):
         head.loss(frames, ["aab", "aa"])
     with pytest.raises(ContractError, match=r"the alphabet 'ab' lacks 'c'"):
         head.loss(frames, ["aab", "c"])
@@ -88,12 +88,12 @@ def test_texts_are_spelled_before_they_are_learnt() -> None:
     [
         ({"alphabet": ""}, "1 to 20000 characters"),
         ({"alphabet": "   "}, "1 to 20000 characters"),
-        ({"alphabet": "abca"}, "each character once, got 'a' more often"),
-        ({"alphabet": "ab\n"}, "characters that print"),
+        ({"alphabet": "abca"}, "each character only once; this one repeats 'a'"),
+        ({"alphabet": "ab\n"}, "only printable characters"),
         ({"alphabet": "ae\u0301"}, "composed form"),
-        ({"width": 0}, "width is 1 or more"),
-        ({"blocks": -1}, "blocks are 0 to 256"),
-        ({"dropout": 1.0}, r"dropout is a share in \[0, 1\)"),
+        ({"width": 0}, "width must be 1 or more"),
+        ({"blocks": -1}, "blocks must be 0 to 256"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
     ],
 )
 def test_options_out_of_range(options: dict[str, object], said: str) -> None:

@@ -119,7 +119,7 @@ def test_padding_is_not_read() -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"channels": 0}, "channels is 1 or more and cosine_weight 0 or more, got 0 and 1.0"),
+        ({"channels": 0}, "channels must be 1 or more and cosine_weight 0 or more, got 0 and 1.0"),
         ({"cosine_weight": -1.0}, "got 384 and -1.0"),
     ],
 )
@@ -132,21 +132,21 @@ def test_options_out_of_range(options, part) -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["heads.distil.channels=7"], "teacher: heads.distil has 7 channels and the teacher 6; give heads.distil.chan"),
+        (["heads.distil.channels=7"], "teacher: heads.distil has 7 channels, but the teacher has 6; set heads.distil."),
         (["teacher.use=mel-cnov"], "teacher.use: no backbone is called 'mel-cnov'; did you mean 'mel-conv'"),
         (["teacher.wdth=3"], "teacher.wdth: mel-conv has no such option; did you mean 'width'?"),
-        (["teacher.width=0"], "teacher: width, blocks and num_mels are 1 or more, got 0, 1 and 80"),
+        (["teacher.width=0"], "teacher: width, blocks and num_mels must be 1 or more, got 0, 1 and 80"),
         (["teacher.weights=gone/w.safetensors"], "teacher.weights: no such file or folder of weights: gone/w.safet"),
         (["teacher.use=griffin-lim"], "teacher.use: no backbone is called 'griffin-lim'"),
-        (["teacher=null"], "heads.distil: it learns from a teacher, and this recipe has none; name a backbone as"),
-        (["heads.distil=null", SPEAKER], "teacher: no head of this recipe learns from it; add one (distil), or leave"),
+        (["teacher=null"], "heads.distil: it learns from a teacher, but this recipe has none; name a backbone as"),
+        (["heads.distil=null", SPEAKER], "teacher: no head of this recipe learns from it; add one (distil), or remove"),
         (
             ["training.criterion=accuracy"],
-            "training.criterion: accuracy is a speaker head's or a label head's, and this recipe has none",
+            "training.criterion: accuracy needs a speaker head or a label head, but this recipe has none",
         ),
         (
             ["training.criterion=similarity"],
-            "training.criterion: similarity is measured on conversions, and this recipe has no voice head; choose loss",
+            "training.criterion: similarity is measured on conversions, but this recipe has no voice head; choose loss",
         ),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_sound_recipe_has_no_fault(recipe: Path) -> None:
 
 
 def test_the_teacher_is_looked_at_before_anything_is_trained(tmp_path: Path, recipe: Path, voices_folder: Path) -> None:
-    with pytest.raises(RecipeError, match=r"heads.distil has 7 channels and the teacher 6"):
+    with pytest.raises(RecipeError, match=r"heads.distil has 7 channels, but the teacher has 6"):
         vczoo.finetune(recipe, voices_folder, tmp_path / "run", ["heads.distil.channels=7"], progress=False)
     assert not (tmp_path / "run").exists()
 
@@ -246,7 +246,7 @@ def test_an_excerpt_is_taught_what_is_heard_in_it(recipe: Path, voices_folder: P
 
 
 def test_it_is_not_pushed_alone(taught_folder: Path) -> None:
-    with pytest.raises(HubError, match="has learnt from its teacher and does nothing by itself; train a recipe with a"):
+    with pytest.raises(HubError, match="has only heads that learn from a teacher, so it is of no use by itself"):
         vczoo.load(taught_folder).push_to_hub("me/x", license="mit", consent="synthetic", dry_run=True)
 
 
@@ -255,7 +255,7 @@ def test_what_is_shared_names_its_teacher(run_folder: Path) -> None:
     pytest.importorskip("vczoo_transformers")
     vc = vczoo.load(run_folder)
     plain = vc.run.recipe
-    for part, source in (({}, "openai/whisper-tiny.en"), ({"weights": "/tmp/w.safetensors"}, "a source that is not")):
+    for part, source in (({}, "openai/whisper-tiny.en"), ({"weights": "/tmp/w.safetensors"}, "an unknown source")):
         teacher = Part(use="transformers/whisper-tiny.en", **part)
         vc.run.recipe = plain.model_copy(update={"teacher": teacher})
         (told,) = [one for one in _ingredients(vc.run, parse_consent("synthetic"), "") if one.what.startswith("teach")]

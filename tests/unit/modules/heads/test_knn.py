@@ -106,7 +106,7 @@ def test_it_has_nothing_to_train() -> None:
 
 
 def test_a_voice_that_was_not_enrolled() -> None:
-    with pytest.raises(VoiceError, match=r"no reference frames; enrol it with recordings"):
+    with pytest.raises(VoiceError, match=r"no reference frames; enroll it with recordings"):
         KNN(frames=CONTENT, acoustic=MEL).convert(source(torch.randn(4, 8), 8), {"embedding": torch.ones(2)})
 
 

@@ -174,7 +174,7 @@ def test_a_mix_averages_the_moved_frames() -> None:
 
 
 def test_a_voice_that_was_not_enrolled() -> None:
-    with pytest.raises(VoiceError, match=r"no reference frames; enrol it with recordings"):
+    with pytest.raises(VoiceError, match=r"no reference frames; enroll it with recordings"):
         linear().convert(source(torch.randn(4, 8), 4), {"embedding": torch.ones(2)})
 
 
@@ -183,10 +183,10 @@ def test_a_voice_that_was_not_enrolled() -> None:
     [
         ({"k": 0}, "got k=0, rank=None"),
         ({"rank": 0}, "got k=4, rank=0"),
-        ({"ridge": 0.0}, "ridge is above 0 and finite, got 0.0"),
+        ({"ridge": 0.0}, "ridge must be above 0 and finite, got 0.0"),
         ({"ridge": math.nan}, "got nan"),
-        ({"acoustic": FrameSpec(16000, 320, 9)}, "the backbone's 8 channels, and this one reads 9"),
-        ({"acoustic": MEL, "width": 0}, "width, blocks and fine_blocks are 1 or more"),
+        ({"acoustic": FrameSpec(16000, 320, 9)}, "the backbone's 8 channels, but this vocoder reads 9"),
+        ({"acoustic": MEL, "width": 0}, "width, blocks and fine_blocks must be 1 or more"),
     ],
 )
 def test_options_out_of_range(options, part) -> None:

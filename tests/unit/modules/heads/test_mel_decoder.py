@@ -143,20 +143,20 @@ def test_one_voice_serves_a_batch() -> None:
 
 def test_a_voice_or_a_recipe_without_an_embedding() -> None:
     head, batch = decoder(), source(5)
-    with pytest.raises(VoiceError, match="no speaker embedding; enrol it"):
+    with pytest.raises(VoiceError, match="no speaker embedding; enroll it"):
         head.convert(batch, {})
-    with pytest.raises(ContractError, match="needs a speaker head"):
+    with pytest.raises(ContractError, match="needs the embedding of a speaker head"):
         head.loss(batch, None, Frames.of(torch.randn(1, 10, 10)))
 
 
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"acoustic": FrameSpec(16000, 320, 4)}, "makes a mel, the vocoder reads FrameSpecs"),
-        ({"bottleneck": 0}, "bottleneck is 1 or more, got 0"),
-        ({"width": 0}, "width, blocks and fine_blocks are 1 or more, got 0, 4 and 1"),
+        ({"acoustic": FrameSpec(16000, 320, 4)}, "predicts a mel, but the vocoder reads FrameSpec frames"),
+        ({"bottleneck": 0}, "bottleneck must be 1 or more, got 0"),
+        ({"width": 0}, "width, blocks and fine_blocks must be 1 or more, got 0, 4 and 1"),
         ({"blocks": 0}, "got 16, 0 and 1"),
-        ({"dropout": 1.0}, "dropout is a share in [0, 1), got 1.0"),
+        ({"dropout": 1.0}, "dropout must be in [0, 1), got 1.0"),
     ],
 )
 def test_options_out_of_range(options, part) -> None:

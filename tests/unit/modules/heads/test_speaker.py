@@ -195,14 +195,14 @@ def test_the_gradient_is_finite_where_an_item_meets_its_centre() -> None:
 @pytest.mark.parametrize(
     ("make", "part"),
     [
-        (lambda: classifier(hidden=()), "hidden needs at least one width of 1 or more, got []"),
+        (lambda: classifier(hidden=()), "hidden must have at least one width, each 1 or more; got []"),
         (lambda: classifier(hidden=(4, 0)), "got [4, 0]"),
-        (lambda: classifier(dropout=1.0), "dropout is a share in [0, 1), got 1.0"),
-        (lambda: aam(margin=-0.1), "margin is an angle in [0, pi / 2) radians, got -0.1"),
+        (lambda: classifier(dropout=1.0), "dropout must be in [0, 1), got 1.0"),
+        (lambda: aam(margin=-0.1), "margin must be an angle in [0, pi / 2) radians, got -0.1"),
         (lambda: aam(margin=1.6), "got 1.6"),
-        (lambda: aam(scale=0.0), "scale is above 0, got 0.0"),
-        (lambda: aam(scale=math.nan), "scale is above 0, got nan"),
-        (lambda: aam(width=0), "width is 1 or more, got 0"),
+        (lambda: aam(scale=0.0), "scale must be above 0, got 0.0"),
+        (lambda: aam(scale=math.nan), "scale must be above 0, got nan"),
+        (lambda: aam(width=0), "width must be 1 or more, got 0"),
     ],
 )
 def test_sizes_out_of_range(make, part) -> None:

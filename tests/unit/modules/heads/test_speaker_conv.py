@@ -81,14 +81,14 @@ def test_widths_and_speakers() -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"channels": 0}, "channels is 1 or more and blocks 1 to 64, got 0 and 1"),
+        ({"channels": 0}, "channels must be 1 or more and blocks 1 to 64, got 0 and 1"),
         ({"blocks": 0}, "got 12 and 0"),
         ({"blocks": 65}, "got 12 and 65"),
-        ({"dropout": 1.0}, "dropout is a share in [0, 1), got 1.0"),
-        ({"dropout": math.nan}, "dropout is a share in [0, 1), got nan"),
-        ({"margin": 2.0}, "margin is an angle in [0, pi / 2) radians, got 2.0"),
-        ({"scale": 0.0}, "scale is above 0, got 0.0"),
-        ({"width": 0}, "width is 1 or more, got 0"),
+        ({"dropout": 1.0}, "dropout must be in [0, 1), got 1.0"),
+        ({"dropout": math.nan}, "dropout must be in [0, 1), got nan"),
+        ({"margin": 2.0}, "margin must be an angle in [0, pi / 2) radians, got 2.0"),
+        ({"scale": 0.0}, "scale must be above 0, got 0.0"),
+        ({"width": 0}, "width must be 1 or more, got 0"),
     ],
 )
 def test_sizes_out_of_range(options, part) -> None:

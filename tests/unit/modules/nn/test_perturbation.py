@@ -28,7 +28,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nothing but what a test asks for is perturbed, and that by the most: whatever is drawn is 1."""
 
     def only(**constants: float) -> None:
-        for name in ("FORMANTS", "PITCH", "COLOUR_NATS", "LEVEL_NATS", "NOISY", "NARROW"):
+        for name in ("FORMANTS", "PITCH", "COLOR_NATS", "LEVEL_NATS", "NOISY", "NARROW"):
             monkeypatch.setattr(perturbation, name, constants.get(name, 0.0))
         monkeypatch.setattr(torch, "rand", lambda shape, device=None: torch.ones(shape, device=device))
         monkeypatch.setattr(torch, "randn", lambda *shape, device=None: torch.ones(shape, device=device))
@@ -112,7 +112,7 @@ def test_the_level_moves_every_band_alike(alone: Any) -> None:
 
 
 def test_the_colour_is_smooth_and_the_same_at_all_times(alone: Any) -> None:
-    alone(COLOUR_NATS=0.5)
+    alone(COLOR_NATS=0.5)
     colour = perturbed(torch.zeros(1, 80, 4))
     assert torch.equal(colour[..., 0], colour[..., 3])
     steps = colour[0, :, 0].diff().abs()
@@ -121,7 +121,7 @@ def test_the_colour_is_smooth_and_the_same_at_all_times(alone: Any) -> None:
 
 
 def test_noise_fills_what_was_silent_and_leaves_what_was_loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOUR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 1, "NARROW": 0}.items():
+    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 1, "NARROW": 0}.items():
         monkeypatch.setattr(perturbation, name, float(value))
     mel = torch.full((8, 80, 20), -1.0)
     mel[..., :10] = 0.6  # 8 nats above the floor
@@ -131,7 +131,7 @@ def test_noise_fills_what_was_silent_and_leaves_what_was_loud(monkeypatch: pytes
 
 
 def test_a_telephone_carries_the_middle_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOUR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 0, "NARROW": 1}.items():
+    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 0, "NARROW": 1}.items():
         monkeypatch.setattr(perturbation, name, float(value))
     mel = torch.full((16, 80, 3), 0.2)
     found, hz = perturbed(mel), centres_hz()

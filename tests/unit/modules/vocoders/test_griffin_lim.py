@@ -103,7 +103,7 @@ def test_it_has_nothing_to_train_or_to_save() -> None:
         ({"momentum": 1.0}, "momentum=1.0"),
         ({"momentum": -0.1}, "momentum in [0, 1)"),
         ({"momentum": math.nan}, "momentum=nan"),
-        ({"hop_length": 513}, "hop_length is at most half of fft_length 1024"),
+        ({"hop_length": 513}, "hop_length must be at most half of fft_length 1024"),
         ({"hop_length": 0}, "hop_length must be a positive whole number"),
         ({"num_mels": 0}, "num_mels must be a positive whole number"),
     ],

@@ -93,13 +93,13 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "part"),
     [
-        ({"width": 0}, ContractError, "width is 1 or more and blocks 1 to 256, got 0 and 1"),
+        ({"width": 0}, ContractError, "width must be 1 or more and blocks 1 to 256, got 0 and 1"),
         ({"blocks": 0}, ContractError, "got 8 and 0"),
         ({"blocks": 257}, ContractError, "got 8 and 257"),
         ({"iterations": 0}, ContractError, "got iterations=0"),
-        ({"hop_length": 513}, ContractError, "hop_length is at most half of fft_length 1024"),
+        ({"hop_length": 513}, ContractError, "hop_length must be at most half of fft_length 1024"),
         ({"weights": "pretrained"}, WeightsError, "expected one of: random, a path to a .safetensors file"),
-        ({"weights": "gone/w.safetensors"}, WeightsError, "no such file of weights"),
+        ({"weights": "gone/w.safetensors"}, WeightsError, "no such weights file"),
     ],
 )
 def test_options_out_of_range(options, kind, part) -> None:

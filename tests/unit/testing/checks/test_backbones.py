@@ -107,18 +107,18 @@ class Cut(Small):
 @pytest.mark.parametrize(
     ("backbone", "part"),
     [
-        (NoSpec, "`spec` is a FrameSpec, got tuple"),
-        (Wider, "give (1, num_frames(3), spec.channels): (1, 1, 5) was expected, got (1, 1, 4)"),
-        (Promising, "made 16 frames of 3 samples, where its num_frames promises 41"),
-        (PadsNothing, "a batch gives what each recording gives alone"),
-        (Homeless, "every parameter and persistent buffer is in a stage; scale are in none"),
-        (HomelessBuffer, "every parameter and persistent buffer is in a stage; mean are in none"),
-        (Shared, "each tensor is in one stage"),
-        (SameNames, "names of stages differ, got ['stage', 'stage']"),
-        (NotComposed, "the stages run one by one give what they give together"),
-        (Awake, "a frozen stage stays in eval mode through train(); stem does not"),
-        (Detached, "gradients reach the parameters"),
-        (Cut, "a finite gradient reaches every parameter; none reaches trunk.stem.0.weight"),
+        (NoSpec, "`spec` must be a FrameSpec, got tuple"),
+        (Wider, "have the shape (1, num_frames(3), spec.channels): expected (1, 1, 5), got (1, 1, 4)"),
+        (Promising, "returned 16 frames for 3 samples, but its num_frames promises 41"),
+        (PadsNothing, "a recording must give the same frames in a batch as by itself"),
+        (Homeless, "every parameter and persistent buffer must be in a stage; in none: scale"),
+        (HomelessBuffer, "every parameter and persistent buffer must be in a stage; in none: mean"),
+        (Shared, "each tensor must be in one stage only"),
+        (SameNames, "names of stages must differ, got ['stage', 'stage']"),
+        (NotComposed, "running the stages one by one must give the same result as running all together"),
+        (Awake, "a frozen stage must stay in eval mode through train(); stem does not"),
+        (Detached, "gradients must reach the parameters"),
+        (Cut, "a finite gradient must reach every parameter; none reaches trunk.stem.0.weight"),
     ],
 )
 def test_a_backbone_that_breaks_a_promise(backbone, part) -> None:
@@ -143,7 +143,7 @@ def test_an_entry_is_named_with_the_promise(monkeypatch) -> None:
     check_entry(Entry("fake/small", "backbone", "fake_parts:Small", "s", "MIT", source="here"))
     with pytest.raises(ContractError, match=r"^backbone 'fake/net', stages: every parameter and persistent buffer"):
         check_entry(Entry("fake/net", "backbone", "fake_parts:Homeless", "s", "MIT", source="here"))
-    with pytest.raises(ContractError, match=r"^vocoder 'fake/net', builds: the part is a Vocoder, got Small"):
+    with pytest.raises(ContractError, match=r"^vocoder 'fake/net', builds: the part must be a Vocoder, got Small"):
         check_entry(Entry("fake/net", "vocoder", "fake_parts:Small", "s", "MIT", source="here"))
 
 

@@ -63,10 +63,10 @@ class Idle(Classifier):
 @pytest.mark.parametrize(
     ("head", "part"),
     [
-        (Long, "embeddings have length 1"),
-        (ReadsPadding, "`logits` reads no padding"),
-        (Forgets, "`grow` keeps what the head knows"),
-        (Attached, "figures beside a loss are detached"),
+        (Long, "embeddings must have length 1"),
+        (ReadsPadding, "`logits` must not read padding"),
+        (Forgets, "`grow` must keep the logits of the old speakers"),
+        (Attached, "the metrics of a loss must be detached"),
         (Idle, "none reaches idle.weight, idle.bias"),
     ],
 )
@@ -167,17 +167,17 @@ class Relearns(Labeller):
 @pytest.mark.parametrize(
     ("head", "part"),
     [
-        (Unsure, "probabilities of each time add up to 1"),
-        (WritesPadding, "`log_probabilities` reads no padding (item 1)"),
-        (WritesMore, "`transcribe` writes the alphabet alone, got '?'"),
-        (TakesAll, "`loss` refuses a text that takes 799 frames where 4 are"),
+        (Unsure, "the probabilities at each time must add up to 1"),
+        (WritesPadding, "`log_probabilities` must not read padding (item 1)"),
+        (WritesMore, "`transcribe` must write only the alphabet, got '?'"),
+        (TakesAll, "`loss` must reject a text that needs 799 frames if there are 4"),
         (IdleWriter, "none reaches idle.weight, idle.bias"),
-        (Narrow, "`logits` gives (B, len(labels)): (3, 3) was expected, got (3, 2)"),
-        (LabelsPadding, "`logits` reads no padding (item 1)"),
+        (Narrow, "`logits` must return (B, len(labels)): expected (3, 3), got (3, 2)"),
+        (LabelsPadding, "`logits` must not read padding (item 1)"),
         (IdleLabeller, "none reaches idle.weight, idle.bias"),
-        (Relearns, "`relabel` keeps what the head knows of the labels that stay"),
-        (NarrowPupil, "`frames` gives (B, T, channels): (3, 30, 6) was expected, got (3, 30, 5)"),
-        (PupilOfPadding, "`frames` reads no padding (item 0)"),
+        (Relearns, "`relabel` must keep the logits of the labels that stay"),
+        (NarrowPupil, "`frames` must return (B, T, channels): expected (3, 30, 6), got (3, 30, 5)"),
+        (PupilOfPadding, "`frames` must not read padding (item 0)"),
         (IdlePupil, "none reaches idle.weight, idle.bias"),
     ],
 )
@@ -207,8 +207,8 @@ class Untrained(MelDecoder):
 @pytest.mark.parametrize(
     ("head", "part"),
     [
-        (lambda: Short(frames=SPEC, acoustic=MelSpec(num_mels=20)), "`convert` gives the pitch's lengths"),
-        (lambda: Untrained(**{k: CONTEXT[k] for k in ("frames", "acoustic", "embedding_width")}), "gives a loss"),
+        (lambda: Short(frames=SPEC, acoustic=MelSpec(num_mels=20)), "with the lengths of the pitch"),
+        (lambda: Untrained(**{k: CONTEXT[k] for k in ("frames", "acoustic", "embedding_width")}), "must return a loss"),
         (lambda: nn.Linear(2, 2), "got Linear"),
     ],
 )
@@ -273,13 +273,13 @@ class Deaf(Shorter):
 @pytest.mark.parametrize(
     ("vocoder", "part"),
     [
-        (Forgetful, "`follow` after 161 samples is as `forward` long: (1, 2400) was expected, got (1, 2239)"),
-        (Greedy, "`follow` after 0 samples is finite"),
-        (Slower, "`follow` gives the rate of `accepts`, 16000 Hz"),
-        (Slow, "the waveform has the rate of `accepts`, 16000 Hz"),
-        (Whole, "5 frames give 640 to 800 samples, got 2400"),
-        (Restless, "a batch gives what its items give alone"),
-        (Shorter, "`rebuild` gives what `forward` does"),
+        (Forgetful, "`follow` after 161 samples must be as long as `forward`: expected (1, 2400), got (1, 2239)"),
+        (Greedy, "`follow` after 0 samples must be finite"),
+        (Slower, "`follow` must return the rate of `accepts`, 16000 Hz"),
+        (Slow, "the waveform must have the rate of `accepts`, 16000 Hz"),
+        (Whole, "5 frames must give 640 to 800 samples, got 2400"),
+        (Restless, "an item must give the same waveform in a batch as by itself"),
+        (Shorter, "`rebuild` must be as long as `forward`"),
         (Deaf, "gradient"),
     ],
 )
@@ -300,7 +300,7 @@ class Fickle(None_):
 
 
 def test_a_freezing_that_breaks_a_promise() -> None:
-    with pytest.raises(ContractError, match="multipliers depend on nothing else"):
+    with pytest.raises(ContractError, match="multipliers must depend only on the number of stages and the epoch"):
         check_freezing(Fickle())
-    with pytest.raises(ContractError, match="the part is a Freezing, got Linear"):
+    with pytest.raises(ContractError, match="the part must be a Freezing, got Linear"):
         check_freezing(nn.Linear(2, 2))  # type: ignore[arg-type]

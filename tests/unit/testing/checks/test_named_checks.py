@@ -285,13 +285,13 @@ def test_every_named_check_has_a_broken_part() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"source": ""}, "`source` says where the code comes from"),
-        ({"licence": "unknown"}, "`licence` is an SPDX identifier of the code, got 'unknown'"),
-        ({"licence": "do what you like"}, "`licence` is an SPDX identifier"),
-        ({"weights": (Weights("a.b", "here"),)}, "a name of weights has no dot, got 'a.b'"),
-        ({"weights": (Weights("a", ""),)}, "weights 'a' say where they come from"),
-        ({"weights": (Weights("a", "here", sha256="xyz"),)}, "`sha256` of weights 'a' is hex, got 'xyz'"),
-        ({"weights": (Weights("a", "here", revision="main"),)}, "is a commit of 40 digits, got 'main'"),
+        ({"source": ""}, "`source` must say where the code comes from"),
+        ({"licence": "unknown"}, "`licence` must be the SPDX identifier of the code's license, got 'unknown'"),
+        ({"licence": "do what you like"}, "`licence` must be the SPDX identifier"),
+        ({"weights": (Weights("a.b", "here"),)}, "a name of weights must have no dot, got 'a.b'"),
+        ({"weights": (Weights("a", ""),)}, "weights 'a' must have a `source`"),
+        ({"weights": (Weights("a", "here", sha256="xyz"),)}, "must be 8 to 64 lowercase hex digits, got 'xyz'"),
+        ({"weights": (Weights("a", "here", revision="main"),)}, "must be a commit of 40 hex digits, got 'main'"),
     ],
 )
 def test_an_entry_without_licence_or_source(more: dict[str, Any], said: str) -> None:

@@ -8,25 +8,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.support.recipes import recipe
 from vczoo.errors import RecipeError, WeightsError
-from vczoo.io.plain_yaml import merge
 from vczoo.models.build import build, build_freezing, check, checked_recipe
-from vczoo.models.recipe import Recipe, read_recipe
-from vczoo.models.resolve import nest
+from vczoo.models.recipe import read_recipe
 from vczoo.modules.freezing import Partial
 from vczoo.registry.zoo import the_zoo
-
-BASE: dict[str, Any] = {
-    "name": "plain",
-    "summary": "small",
-    "backbone": {"use": "mel-conv", "width": 8, "blocks": 1},
-    "freezing": {"use": "partial", "trainable_stages": 1},
-    "heads": {
-        "speaker": {"use": "speaker-classifier", "hidden": [8]},
-        "voice": {"use": "mel-decoder", "width": 8, "blocks": 1},
-    },
-    "vocoder": {"use": "griffin-lim"},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -35,10 +22,6 @@ def no_network(monkeypatch) -> None:
         raise AssertionError("nothing here needs the network")
 
     monkeypatch.setattr(socket, "socket", refuse)
-
-
-def recipe(**overrides: Any) -> Recipe:
-    return Recipe.parse(merge(BASE, nest({key.replace("__", "."): value for key, value in overrides.items()})))
 
 
 def test_build_decides_sizes_from_the_data_and_weights_from_the_random_state() -> None:
