@@ -221,7 +221,7 @@ def test_the_command_converts_a_folder(
     code, told, _ = run(tmp_path / "again", "--jobs", "1")
     assert (code, "3 recordings, " in told, "s in the voice of bob" in told) == (0, True, True)
     code, _, told = run(tmp_path / "again")
-    assert (code, "3 files cannot be made" in told) == (1, True)
+    assert (code, "3 files cannot be written" in told) == (1, True)
     assert run(tmp_path / "again", "--overwrite")[0] == 0
 
 
