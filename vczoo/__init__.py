@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vczoo.data.corpus import Corpus as Corpus
     from vczoo.data.corpus_reader import read_corpus as read_corpus
     from vczoo.errors import AudioError as AudioError
+    from vczoo.errors import AudioWarning as AudioWarning
     from vczoo.errors import ContractError as ContractError
     from vczoo.errors import CorpusError as CorpusError
     from vczoo.errors import FolderError as FolderError
@@ -128,6 +129,7 @@ _HOMES = {
     "registry.entry": ("Entry", "Weights"),
     "errors": (
         "AudioError",
+        "AudioWarning",
         "ContractError",
         "CorpusError",
         "FolderError",

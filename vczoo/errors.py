@@ -7,6 +7,7 @@ from pathlib import Path
 
 __all__ = [
     "AudioError",
+    "AudioWarning",
     "ContractError",
     "CorpusError",
     "FolderError",
@@ -31,6 +32,10 @@ class VczooError(Exception):
 
 class AudioError(VczooError):
     """A recording cannot be read, written or used."""
+
+
+class AudioWarning(UserWarning):
+    """A recording was used, but not as it is: channels were left out, peaks clipped, or damaged parts skipped."""
 
 
 class CorpusError(VczooError):

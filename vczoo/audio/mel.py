@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import melscale_fbanks
 
+from vczoo.audio.filterbank import mel_filter_bank
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
@@ -84,14 +84,13 @@ def _pad(samples: Tensor, around: int, padding: str) -> Tensor:
 
 
 def mel_filters(spec: MelSpec) -> Tensor:
-    """Mel filter bank of a spec, computed by torchaudio: (fft_length // 2 + 1, num_mels)."""
-    filters: Tensor = melscale_fbanks(
-        n_freqs=spec.fft_length // 2 + 1,
-        f_min=spec.min_hz,
-        f_max=spec.max_hz,
-        n_mels=spec.num_mels,
-        sample_rate=spec.sample_rate_hz,
-        norm="slaney" if spec.filter_norm == "slaney" else None,
-        mel_scale=spec.filter_scale,
+    """Mel filter bank of a spec: (fft_length // 2 + 1, num_mels)."""
+    return mel_filter_bank(
+        spec.fft_length // 2 + 1,
+        spec.min_hz,
+        spec.max_hz,
+        spec.num_mels,
+        spec.sample_rate_hz,
+        scale=spec.filter_scale,
+        slaney_norm=spec.filter_norm == "slaney",
     )
-    return filters

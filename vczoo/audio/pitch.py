@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 TRACKER = "DIO, and DIO of the envelope"  # part of the cache key of contours; change it when they change
-LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
+LOWEST_HZ, HIGHEST_HZ = 40.0, 1100.0  # from a creaky male voice to a child's cry
 CARRIED_HZ = 300.0  # lowest frequency that telephones transmit; hum is below it
 FLAT = 1e-3  # an envelope that deviates less than this, relative to the signal, does not beat
 CONTRADICTION = float(np.log(1.35))  # difference of log-F0; less than the distance to the next harmonic

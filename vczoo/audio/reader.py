@@ -1,47 +1,58 @@
 """Block-wise reading of sound files as mono samples, and of their provenance mark.
 
-It reads the formats of libsndfile (WAV, FLAC, OGG, MP3) at any sample rate and channel count; channels are averaged.
+It reads what libsndfile and FFmpeg decode, at any sample rate and channel count. Channels are averaged, unless that
+would lose the speech (see `channels`).
 """
 
 from __future__ import annotations
 
 import os
-import struct
+import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from vczoo.audio.channels import Downmix, Samples, choose_downmix
+from vczoo.audio.decoders import BLOCK_SAMPLES, open_sound
 from vczoo.audio.provenance_mark import Mark
-from vczoo.errors import AudioError
+from vczoo.errors import AudioError, AudioWarning
 
 __all__ = ["AUDIO_SUFFIXES", "BLOCK_SAMPLES", "Samples", "SoundReader", "read_mark"]
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+# The files that a folder is searched for. A single file may have any suffix, since its content decides.
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
+    *(".w64", ".rf64", ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv", ".mka", ".webm", ".3gp", ".3g2", ".wma"),
+    *(".amr", ".mp2", ".voc", ".wv"),
+)
 SHORTEST_SECONDS = 0.02  # one analysis window of speech
 SILENCE_PEAK = 1e-4  # -80 dBFS: below the noise floor of any recording
-BLOCK_SAMPLES = 65536
-
-Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
+LARGEST_PEAK = 16.0  # +24 dBFS; floats beyond are integers that were not scaled
+CLIPPED_PEAK = 1.5  # decoders of lossy formats overshoot by less
 
 
 class SoundReader:
     """Reader of one recording. Each iteration over it reads the file from its beginning, in blocks.
 
+    Args:
+        path: The sound file.
+        channel: "left", "right" or "mix" (the average). None averages the channels, unless that would lose the speech.
+
     Attributes:
         path: The sound file.
         sample_rate_hz: Sample rate in Hz.
-        promised: Number of samples according to the file's header. MP3 headers, and those of a WAV written to a pipe,
-            only estimate it.
+        promised: Number of samples according to the file's header, or its estimate; 0 if it has none.
         mark: Provenance mark in the file's comment, or None.
 
     Raises:
-        AudioError: The file is missing, is not audio, or its container is truncated.
+        AudioError: The file is missing, is not audio, or its container is truncated; or it has no such channel.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], channel: str | None = None) -> None:
+        self.path, self._channel = Path(path), channel
         if self.path.is_dir():
             raise AudioError(f"{self.path}: a folder, but a recording was expected; give a sound file")
         try:
@@ -51,13 +62,15 @@ class SoundReader:
         if size == 0:
             raise AudioError(f"{self.path}: the file is empty (0 bytes); record or export it again")
         try:
-            if promised := _truncation(self.path, size):
-                raise AudioError(f"{self.path}: truncated, {promised}; copy or export it again")
-            with self._open() as file:
-                self.promised, self.sample_rate_hz = int(file.frames), int(file.samplerate)
-                self.mark = Mark.parse(file.comment)
-        except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-            raise self._not_audio(error) from error
+            self._decoder = open_sound(self.path)
+            if channel is not None:
+                choose_downmix((), self._decoder.num_channels, self._decoder.sample_rate_hz, channel)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise AudioError(f"{self.path}: cannot be read ({error}); check the file") from error
+        except AudioError as error:
+            raise self._located(error) from error
+        self.promised, self.sample_rate_hz = self._decoder.promised, self._decoder.sample_rate_hz
+        self.mark = next(filter(None, map(Mark.parse, self._decoder.comments)), None)
 
     @property
     def seconds(self) -> float:
@@ -67,12 +80,16 @@ class SoundReader:
     def __iter__(self) -> Iterator[Samples]:
         """Yield blocks (S,), float32 in [-1, 1].
 
+        A recording whose channels are not simply averaged, whose samples are clipped, or of which damaged parts are
+        left out, is reported by an `AudioWarning`.
+
         Raises:
-            AudioError: The file is truncated, is shorter than 20 ms, contains NaN or infinity, or is silent
-                throughout. NaN and infinity raise before their block is yielded; the other faults raise at the end.
+            AudioError: The file is truncated or damaged, is shorter than 20 ms, contains NaN, infinity or samples far
+                outside [-1, 1], or is silent throughout. Wrong values raise before their block is yielded; the other
+                faults raise at the end.
         """
         count, peak = 0, 0.0
-        blocks = self._decoded()
+        blocks = self._mono()
         for block in blocks:
             finite = np.isfinite(block)
             if not finite.all():
@@ -82,6 +99,11 @@ class SoundReader:
                 raise AudioError(f"{self.path}: {bad} of {total} samples are NaN or infinite; export it again")
             count += block.size
             peak = max(peak, float(np.abs(block).max(initial=0.0)))
+            if peak > LARGEST_PEAK:
+                raise AudioError(
+                    f"{self.path}: its samples reach {peak:g}, but floats must lie in [-1, 1]. They look like integers "
+                    "that were not scaled; divide them by 32768 (16 bits) or 2147483648 (32 bits)"
+                )
             yield np.clip(block, -1.0, 1.0)
         if count < SHORTEST_SECONDS * self.sample_rate_hz:
             raise AudioError(
@@ -90,34 +112,27 @@ class SoundReader:
             )
         if peak < SILENCE_PEAK:
             raise AudioError(f"{self.path}: silent throughout (peak below -80 dBFS); check the recording")
+        if peak > CLIPPED_PEAK:
+            self._warn(f"it is {20 * np.log10(peak):.0f} dB too loud, and its peaks were clipped; lower its level")
 
-    def _decoded(self) -> Iterator[Samples]:
-        """Yield the file's blocks, averaged to mono and unchecked. The last one is short or empty."""
-        count = 0
-        try:
-            with self._open() as file:
-                while True:  # in blocks: a damaged header may promise more than memory holds
-                    block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
-                    count += len(block)
-                    yield block.mean(axis=1)
-                    if len(block) < BLOCK_SAMPLES:
-                        break
-        except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-            raise self._not_audio(error) from error
-        # A cut FLAC decodes to fewer frames than its header promises. MP3 headers only estimate, so they pass.
-        if self.path.suffix.lower() != ".mp3" and 0 < count < self.promised < 2**62:
-            raise AudioError(
-                f"{self.path}: truncated, {count} of {self.promised} samples could be decoded; copy or export it again"
-            )
+    def _mono(self) -> Iterator[Samples]:
+        downmix = self._downmix
+        if downmix.note:
+            self._warn(downmix.note)
+        for block in self._decoder.blocks():
+            yield downmix(block)
 
-    def _open(self) -> soundfile.SoundFile:
-        # As bytes, because soundfile cannot encode names that are not UTF-8. Windows has no such names.
-        return soundfile.SoundFile(self.path if os.name == "nt" else os.fsencode(self.path))
+    @cached_property
+    def _downmix(self) -> Downmix:
+        decoder = self._decoder
+        return choose_downmix(decoder.blocks(), decoder.num_channels, decoder.sample_rate_hz, self._channel)
 
-    def _not_audio(self, error: Exception) -> AudioError:
-        return AudioError(
-            f"{self.path}: not audio that libsndfile can read ({error}); convert it to WAV, FLAC, OGG or MP3"
-        )
+    def _warn(self, message: str) -> None:
+        warnings.warn(f"{self.path}: {message}", AudioWarning, stacklevel=2)
+
+    def _located(self, error: AudioError) -> AudioError:
+        text = str(error)
+        return error if text.startswith(str(self.path)) else AudioError(f"{self.path}: {text}")
 
 
 def read_mark(path: str | os.PathLike[str]) -> Mark | None:
@@ -134,33 +149,3 @@ def read_mark(path: str | os.PathLike[str]) -> Mark | None:
         AudioError: The file is missing, is not audio, or its container is truncated.
     """
     return SoundReader(path).mark
-
-
-def _truncation(path: Path, size: int) -> str:
-    """Describe what is missing from a truncated WAV or OGG container; return "" if nothing is.
-
-    libsndfile reads truncated files without an error, so the containers are checked here.
-    """
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            position = 12
-            while len(header := file.read(8)) == 8:
-                name, length = struct.unpack("<4sI", header)
-                if name == b"data":
-                    available = size - position - 8
-                    streamed = length in (0, 0xFFFFFFFF)  # written to a pipe: the length was unknown
-                    complete = streamed or available >= length
-                    return "" if complete else f"only {available} of {length} bytes of sound are present"
-                position += 8 + length + length % 2
-                file.seek(position)
-        elif head[:4] == b"OggS":
-            file.seek(max(0, size - 65307 - 27))  # the largest possible page
-            tail = file.read()
-            page = tail[max(0, tail.rfind(b"OggS")) :]
-            body = sum(page[27 : 27 + page[26]]) if len(page) > 26 else 0
-            if len(page) < 27 or len(page) < 27 + page[26] + body:
-                return "its last page is incomplete"
-            if not page[5] & 4:
-                return "its last page is not marked as the end of the stream"
-    return ""

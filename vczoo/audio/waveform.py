@@ -1,7 +1,6 @@
 """`Waveform`: a batch of mono recordings in memory, (B, S) in [-1, 1], with reading, writing and resampling.
 
-It reads and writes the formats of libsndfile (WAV, FLAC, OGG, MP3) at any sample rate and channel count; channels are
-averaged. `reader` and `writer` do the audio I/O, block by block.
+`reader` and `writer` do the audio I/O, block by block.
 """
 
 from __future__ import annotations
@@ -17,14 +16,37 @@ import torch
 from torch import Tensor
 
 from vczoo.audio.provenance_mark import Mark
-from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
-from vczoo.audio.resampling import resampler, whole_rate
+from vczoo.audio.reader import AUDIO_SUFFIXES, LARGEST_PEAK, SoundReader
+from vczoo.audio.resampling import resample, whole_rate
 from vczoo.audio.writer import SoundWriter
 from vczoo.errors import AudioError
 
-__all__ = ["AUDIO_SUFFIXES", "LONGEST_SECONDS", "Waveform"]
+__all__ = ["AUDIO_SUFFIXES", "LONGEST_SECONDS", "Waveform", "unit_floats"]
 
 LONGEST_SECONDS = 30.0  # the longest input of a backbone; longer recordings are split into parts
+
+
+def unit_floats(samples: Tensor) -> Tensor:
+    """Convert samples to float32 in [-1, 1], dividing integers by the largest value of their type.
+
+    Raises:
+        AudioError: The type is not a float or an integer of 8, 16 or 32 bits, or floats are far outside [-1, 1].
+    """
+    if samples.dtype == torch.uint8:  # unsigned, with silence in the middle, as in an 8-bit WAV
+        return (samples.float() - 128) / 128
+    if samples.dtype in (torch.int8, torch.int16, torch.int32):
+        return (samples.double() / -float(torch.iinfo(samples.dtype).min)).float()
+    if not samples.is_floating_point():
+        raise AudioError(
+            f"samples must be floats in [-1, 1], or integers of 8, 16 or 32 bits, got {samples.dtype}; convert them"
+        )
+    peak = float(samples.detach().abs().max()) if samples.numel() else 0.0
+    if LARGEST_PEAK < peak < math.inf:
+        raise AudioError(
+            f"samples must lie in [-1, 1], but reach {peak:g}. They look like integers that were not scaled; divide "
+            "them by 32768 (16 bits) or 2147483648 (32 bits)"
+        )
+    return samples.float()
 
 
 @dataclass(frozen=True)
@@ -46,17 +68,22 @@ class Waveform:
 
     @classmethod
     def of(cls, samples: Tensor, sample_rate_hz: int) -> Waveform:
-        """Wrap `samples` of shape (S,) or (B, S), all of them valid.
+        """Wrap samples of shape (S,) or (B, S), all of them valid.
+
+        Args:
+            samples: Floats in [-1, 1]. Integers of 8, 16 or 32 bits are divided by the largest value of their type.
+            sample_rate_hz: Sample rate in Hz.
 
         Raises:
-            AudioError: `samples` has any other shape.
+            AudioError: `samples` has another shape or type, or floats far outside [-1, 1].
         """
+        samples = unit_floats(samples)
         if samples.ndim == 1:
             samples = samples[None]
         if samples.ndim != 2:
             raise AudioError(f"a waveform has shape (S,) or (B, S), batch first and mono, got {tuple(samples.shape)}")
         lengths = torch.full((samples.shape[0],), samples.shape[1], dtype=torch.int64, device=samples.device)
-        return cls(samples.float(), int(sample_rate_hz), lengths)
+        return cls(samples, int(sample_rate_hz), lengths)
 
     @classmethod
     def batch(cls, waves: Sequence[Waveform]) -> Waveform:
@@ -81,24 +108,24 @@ class Waveform:
         return cls(torch.cat(rows), rates.pop(), lengths, mark)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], sample_rate_hz: int | None = None) -> Waveform:
-        """Read one recording as (1, S), averaged to mono.
+    def read(
+        cls, path: str | os.PathLike[str], sample_rate_hz: int | None = None, channel: str | None = None
+    ) -> Waveform:
+        """Read one recording as (1, S).
 
         Args:
-            path: A sound file.
+            path: A sound file, in any format that libsndfile or FFmpeg decodes.
             sample_rate_hz: Sample rate to resample to. None keeps the file's.
+            channel: "left", "right" or "mix" (the average). None averages the channels, unless one of them is silent or
+                they cancel out; an `AudioWarning` then says which one is used.
 
         Raises:
-            AudioError: The file is missing, is not audio, is truncated, is shorter than 20 ms, contains NaN or
-                infinity, or is silent throughout; or the common factor of its sample rate and `sample_rate_hz` is too
-                small.
+            AudioError: The file is missing, is not audio, is truncated or damaged, is shorter than 20 ms, contains NaN,
+                infinity or samples far outside [-1, 1], or is silent throughout.
         """
-        reader = SoundReader(path)
+        reader = SoundReader(path, channel)
         wave = replace(cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz), mark=reader.mark)
-        try:
-            return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
-        except AudioError as error:
-            raise AudioError(f"{path}: {error}") from error
+        return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
 
     def __len__(self) -> int:
         return self.samples.shape[0]
@@ -118,23 +145,21 @@ class Waveform:
         return replace(self, samples=self.samples.to(device), lengths=self.lengths.to(device))
 
     def resample(self, sample_rate_hz: int) -> Waveform:
-        """Resample with a windowed sinc (torchaudio). Each item keeps its duration.
+        """Resample. Each item keeps its duration, to the nearest sample, and equals itself resampled alone.
 
         Raises:
-            AudioError: `sample_rate_hz` is not a positive whole number, or its common factor with the present sample
-                rate is too small.
+            AudioError: `sample_rate_hz` is not a positive whole number; or the samples need a gradient or are on a GPU,
+                and the common factor of the two rates is too small.
         """
         sample_rate_hz = whole_rate(sample_rate_hz)
         if sample_rate_hz == self.sample_rate_hz:
             return self
-        samples = resampler(self.sample_rate_hz, sample_rate_hz, self.samples.device)(self.samples)
-        lengths = torch.clamp(
-            (self.lengths * sample_rate_hz + self.sample_rate_hz - 1) // self.sample_rate_hz,
-            max=samples.shape[1],
-        )
-        # The filter rings on past an item's end. Silence it, so that the item equals itself resampled alone.
-        valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
-        return Waveform(samples * valid, sample_rate_hz, lengths, self.mark)
+        rows = [
+            resample(row[:length], self.sample_rate_hz, sample_rate_hz)
+            for row, length in zip(self.samples, self.lengths.tolist(), strict=True)
+        ]
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64, device=self.lengths.device)
+        return Waveform(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), sample_rate_hz, lengths, self.mark)
 
     def parts(self, longest_seconds: float = LONGEST_SECONDS) -> list[Waveform]:
         """Split into single items, (1, length); items longer than `longest_seconds` into parts of equal duration."""

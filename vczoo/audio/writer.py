@@ -11,15 +11,17 @@ from typing import Self
 import numpy as np
 import soundfile
 
+from vczoo.audio.channels import Samples
+from vczoo.audio.decoders import BLOCK_SAMPLES
 from vczoo.audio.provenance_mark import Mark
-from vczoo.audio.reader import AUDIO_SUFFIXES, BLOCK_SAMPLES, Samples
 from vczoo.errors import AudioError
 from vczoo.io.files import file_above, write_beside
 
-__all__ = ["SoundWriter"]
+__all__ = ["WRITE_SUFFIXES", "SoundWriter"]
 
 LARGEST_WAV = 2**32 - 4096  # bytes of sound, since a WAV stores lengths in 32 bits
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+WRITE_SUFFIXES = tuple(_FORMATS)
 
 
 class SoundWriter:
@@ -47,7 +49,7 @@ class SoundWriter:
         file_format = _FORMATS.get(self.path.suffix.lower())
         if file_format is None:
             suffix = self.path.suffix or "a file without suffix"
-            raise AudioError(f"{self.path}: cannot write {suffix}; use one of {', '.join(AUDIO_SUFFIXES)}")
+            raise AudioError(f"{self.path}: cannot write {suffix}; use one of {', '.join(WRITE_SUFFIXES)}")
         self.format = file_format
         if self.path.exists() and not overwrite:
             raise self._write_error(FileExistsError())

@@ -15,7 +15,7 @@ import typer
 from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train
 from vczoo.cli.launch import launched, leave
 from vczoo.cli.listing import part_rows, recipe_rows
-from vczoo.cli.terminal import Overrides, as_run, print_deprecations, print_line, print_table
+from vczoo.cli.terminal import Overrides, as_run, print_line, print_table, print_warnings
 from vczoo.errors import VczooError
 
 app = typer.Typer(
@@ -129,7 +129,7 @@ def main() -> NoReturn:
     status = 0
     try:
         with warnings.catch_warnings():
-            print_deprecations()
+            print_warnings()
             app()
     except VczooError as error:
         print_line(f"error: {error}", to_stderr=True)

@@ -17,7 +17,6 @@ from vczoo.audio.reader import SoundReader
 from vczoo.audio.resampling import BlockResampler
 from vczoo.audio.waveform import Waveform
 from vczoo.conversion.chunking import Chunk, Chunker, ChunkPlan, CrossfadeJoiner
-from vczoo.errors import AudioError
 from vczoo.models.model import Model
 
 __all__ = [
@@ -61,13 +60,9 @@ class Blocks:
         """Yield the blocks.
 
         Raises:
-            AudioError: The recording has a fault (see `SoundReader`), or its sample rate cannot be resampled.
+            AudioError: The recording has a fault (see `SoundReader`).
         """
-        try:
-            resampler = BlockResampler(self.recording.sample_rate_hz, self.sample_rate_hz)
-        except AudioError as error:
-            where = f"{self.recording.path}: " if isinstance(self.recording, SoundReader) else ""
-            raise AudioError(f"{where}{error}") from error
+        resampler = BlockResampler(self.recording.sample_rate_hz, self.sample_rate_hz)
         if isinstance(self.recording, Waveform):
             samples, length = self.recording[0].samples[0], PITCH_BLOCK_SECONDS * self.sample_rate_hz
             blocks: Iterable[Tensor] = (samples[first : first + length] for first in range(0, len(samples), length))

@@ -142,7 +142,7 @@ def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
         "seed": evaluation.seed,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in ("vczoo", "torch", "torchaudio")},
+        "versions": {name: metadata.version(name) for name in ("vczoo", "torch", "soxr")},
     }
 
 

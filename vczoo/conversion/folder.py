@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from vczoo.audio.pitch import log_ratio
 from vczoo.audio.reader import AUDIO_SUFFIXES
+from vczoo.audio.writer import WRITE_SUFFIXES
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.workers import Job, Workers
@@ -83,8 +84,8 @@ def convert_folder(
         VczooError: `suffix`, `jobs` or `semitones` is out of range, or there is no such watermark.
     """
     folder, out = Path(folder), Path(out)
-    if suffix != KEEP and suffix not in AUDIO_SUFFIXES:
-        raise VczooError(f"suffix is one of {', '.join(AUDIO_SUFFIXES)}, or {KEEP}; got {suffix!r}")
+    if suffix != KEEP and suffix not in WRITE_SUFFIXES:
+        raise VczooError(f"suffix is one of {', '.join(WRITE_SUFFIXES)}, or {KEEP}; got {suffix!r}")
     if jobs < 1:
         raise VczooError(f"jobs is 1 or more, got {jobs}")
     shares = read_mix(voice, converter.voices)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vczoo.audio.pitch import log_ratio
 from vczoo.audio.resampling import BlockResampler
+from vczoo.audio.waveform import unit_floats
 from vczoo.conversion.chunked import ChunkedConversion, Voices, plan_in_seconds
 from vczoo.errors import AudioError, ContractError
 from vczoo.models.model import Model
@@ -30,7 +31,8 @@ class Stream(Iterator[Tensor]):
 
     Args:
         model: The model, in eval mode.
-        blocks: Blocks of samples (S,) in [-1, 1], each of any length, as tensors or arrays of floats.
+        blocks: Blocks of samples (S,), each of any length, as tensors or arrays: floats in [-1, 1], or integers of 8,
+            16 or 32 bits.
         voices: Tensors of each voice, with its share in the mix.
         semitones: Pitch shift in semitones. None moves the mean pitch of the input so far to that of the voice.
         sample_rate_hz: Sample rate of the input blocks.
@@ -47,8 +49,7 @@ class Stream(Iterator[Tensor]):
 
     Raises:
         ContractError: A length is out of range, or `semitones` is NaN or infinite.
-        AudioError: `sample_rate_hz` is not a positive whole number, or its common factor with the model's sample rate
-            is too small.
+        AudioError: `sample_rate_hz` is not a positive whole number.
         VoiceError: The recipe has no voice head.
     """
 
@@ -84,20 +85,24 @@ class Stream(Iterator[Tensor]):
         """Return the next output block, as soon as enough input for it has arrived.
 
         Raises:
-            AudioError: An input block is not a one-dimensional row of floats, or contains NaN or infinity.
+            AudioError: An input block is not a one-dimensional row of samples, or contains NaN, infinity or floats far
+                outside [-1, 1].
         """
         return next(self._blocks)
 
     def _convert(self, blocks: Iterable[Tensor | np.ndarray[Any, Any]]) -> Iterator[Tensor]:
         for number, block in enumerate(blocks, start=1):
             samples = torch.as_tensor(block).detach()
-            if samples.ndim != 1 or not samples.is_floating_point():
-                kind = f"{samples.dtype} of shape {tuple(samples.shape)}"
-                raise AudioError(f"block {number}: (S,) floats in [-1, 1] were expected, one channel, got {kind}")
+            if samples.ndim != 1:
+                raise AudioError(f"block {number}: expected one channel of samples (S,), got {tuple(samples.shape)}")
+            try:
+                floats = unit_floats(samples)
+            except AudioError as error:
+                raise AudioError(f"block {number}: {error}") from error
             if not bool(samples.isfinite().all()):
                 raise AudioError(f"block {number}: {int((~samples.isfinite()).sum())} samples are NaN or infinite")
             # Copied, because a sound card may reuse the buffer of the block.
-            fitting = samples.to("cpu", torch.float32, copy=True).clamp(-1.0, 1.0)
+            fitting = floats.to("cpu", copy=True).clamp(-1.0, 1.0)
             yield from self._conversion.push(self._resampler.push(fitting))
         yield from self._conversion.push(self._resampler.finish())
         yield from self._conversion.finish()

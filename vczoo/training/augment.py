@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torchaudio.functional import add_noise, bass_biquad, treble_biquad
 
+from vczoo.audio.filters import add_noise, shelf
 from vczoo.audio.waveform import Waveform
 
 __all__ = ["PLAIN", "Version", "as_heard", "vary"]
@@ -47,15 +47,15 @@ def vary(wave: Waveform, number: int) -> Waveform:
     """Color one recording with low and high shelves, add white noise, and restore its peak: (1, S) -> (1, S).
 
     The shelves are up to 6 dB, and the signal-to-noise ratio is 5 to 30 dB. All of it is random, seeded by `number` and
-    the duration. Source: shelving filters and `add_noise` of torchaudio.
+    the duration.
     """
     generator = torch.Generator().manual_seed(number * 0x9E3779B1 + wave.samples.shape[1])
     bass, treble, share = torch.rand(3, generator=generator).tolist()
     noise = torch.randn(wave.samples.shape, generator=generator).to(wave.samples.device)
     rate, treble_hz = wave.sample_rate_hz, min(TREBLE_HZ, 0.4 * wave.sample_rate_hz)
-    colored = bass_biquad(wave.samples, rate, (2 * bass - 1) * SHELF_DB, BASS_HZ)
-    colored = treble_biquad(colored, rate, (2 * treble - 1) * SHELF_DB, treble_hz)
+    colored = shelf(wave.samples, rate, (2 * bass - 1) * SHELF_DB, BASS_HZ, high=False)
+    colored = shelf(colored, rate, (2 * treble - 1) * SHELF_DB, treble_hz, high=True)
     snr_db = SNR_DB[0] + share * (SNR_DB[1] - SNR_DB[0])
-    noisy = add_noise(colored, noise, wave.samples.new_tensor([snr_db]))
+    noisy = add_noise(colored, noise, snr_db)
     peak = wave.samples.abs().max() / noisy.abs().max().clamp(min=1e-9)
     return Waveform.of(noisy * peak, rate)

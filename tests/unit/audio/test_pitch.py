@@ -7,6 +7,7 @@ import pytest
 import pyworld
 import torch
 
+from vczoo.audio import pitch
 from vczoo.audio.frames import Frames
 from vczoo.audio.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, mean_log_hz, pitch_frames, shift_pitch
 from vczoo.audio.specs import MelSpec
@@ -69,7 +70,9 @@ def test_the_hum_of_the_mains_is_no_pitch(loudness) -> None:
 def test_where_the_envelope_agrees_in_part_the_fundamental_is_believed() -> None:
     wave = Waveform.of(torch.cat([tone(190, 0.4).samples[0], carried(190, 0.6)]), RATE_HZ)
     samples = wave.samples[0].double().numpy()
-    rough_hz, times = pyworld.dio(samples, RATE_HZ, f0_floor=60.0, f0_ceil=600.0, frame_period=10.0)
+    rough_hz, times = pyworld.dio(
+        samples, RATE_HZ, f0_floor=pitch.LOWEST_HZ, f0_ceil=pitch.HIGHEST_HZ, frame_period=10.0
+    )
     expected = pyworld.stonemask(samples, rough_hz, times, RATE_HZ)
     assert (expected > 300).sum() > 1.5 * (abs(expected / 190 - 1) < 0.02).sum() > 30  # of more frames it is a harmonic
     torch.testing.assert_close(in_hz(pitch_frames(wave, MEL)), torch.from_numpy(expected[expected > 0]).float())
@@ -140,3 +143,10 @@ def test_the_mean_is_over_voiced_frames_of_all_recordings_and_reads_no_padding()
     mean = mean_log_hz(Frames(values, torch.tensor([3, 1])))
     assert mean.shape == (1,)
     assert mean.item() == pytest.approx(1.0 * PITCH_SCALE + math.log(200))
+
+
+@pytest.mark.parametrize("f0_hz", [45.0, 60.0, 120.0, 440.0, 700.0, 1050.0])
+def test_the_range_goes_from_a_creak_to_a_cry(f0_hz: float) -> None:
+    found = in_hz(pitch_frames(tone(f0_hz, 1.0), MEL))
+    assert found.shape[0] > 60
+    assert ((found / f0_hz - 1).abs() < 0.03).float().mean() > 0.9

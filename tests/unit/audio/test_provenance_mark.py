@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import vczoo
 from vczoo.audio.provenance_mark import Mark
-from vczoo.audio.reader import AUDIO_SUFFIXES, read_mark
+from vczoo.audio.reader import read_mark
 from vczoo.audio.waveform import Waveform
-from vczoo.audio.writer import SoundWriter
+from vczoo.audio.writer import WRITE_SUFFIXES, SoundWriter
 from vczoo.cli.app import main
 from vczoo.errors import AudioError
 
@@ -126,7 +126,7 @@ def test_a_field_of_a_later_version_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("mark", [ALICE, ODD, Mark("a", {"b": 1.0}), Mark("ab", {"b": 1.0})], ids=str)
-@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITE_SUFFIXES)
 def test_a_file_of_every_format_carries_its_mark_and_sounds_as_without(suffix: str, mark: Mark, tmp_path: Path) -> None:
     torch.manual_seed(0)
     wave = Waveform.of(0.1 * torch.randn(8001), 16000)
@@ -196,7 +196,7 @@ def test_what_is_no_sound_file_is_one_error(fault: str, tmp_path: Path) -> None:
         read_mark(path)
 
 
-@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITE_SUFFIXES)
 def test_a_comment_of_megabytes_is_no_mark(suffix: str, tmp_path: Path) -> None:
     assert read_mark(sound(tmp_path / f"a{suffix}", "z" * 3_000_000)) is None
     assert read_mark(sound(tmp_path / f"b{suffix}", str(ALICE)[:-1] + "; note " + "z" * 3_000_000 + ")")) is None

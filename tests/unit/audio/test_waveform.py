@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from vczoo.audio.waveform import AUDIO_SUFFIXES, Waveform
+from vczoo.audio.waveform import Waveform
+from vczoo.audio.writer import WRITE_SUFFIXES
 from vczoo.errors import AudioError
 
 
@@ -23,7 +24,7 @@ def noise(seconds: float, rate_hz: int = 16000) -> torch.Tensor:
     return torch.rand(round(seconds * rate_hz), generator=torch.Generator().manual_seed(0)) - 0.5
 
 
-@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITE_SUFFIXES)
 @pytest.mark.parametrize(("rate_hz", "channels"), [(8000, 1), (22050, 2), (44100, 1), (48000, 2)])
 def test_read_every_format_rate_and_channel_count(tone, tmp_path, suffix, rate_hz, channels) -> None:
     path = tone(tmp_path / f"tone{suffix}", hz=1000, seconds=0.5, rate_hz=rate_hz, channels=channels)
@@ -109,7 +110,7 @@ def damaged(kind: str, folder: Path) -> Path:
     ("kind", "message"),
     [
         ("empty", r"empty \(0 bytes\)"),
-        ("text", "not audio that libsndfile can read"),
+        ("text", "not a sound file that libsndfile or FFmpeg can read"),
         ("folder", "a folder, but a recording was expected"),
         ("silent", "silent throughout"),
         ("one sample", "1 samples at 16000 Hz, shorter than 20 ms"),
@@ -207,7 +208,7 @@ def test_trim_keeps_what_is_within_the_range() -> None:
     assert wave.trim(below_peak_db=30).samples.shape[1] == 3200
 
 
-@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITE_SUFFIXES)
 def test_save_and_read_back(tone, tmp_path, suffix) -> None:
     wave = Waveform.read(tone(tmp_path / "source.wav", hz=500, seconds=1.0))
     path = wave.save(tmp_path / "new" / f"out{suffix}")
@@ -271,7 +272,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITE_SUFFIXES)
 @pytest.mark.parametrize("missing", [1, 4096])  # a libsndfile that writes itself does not notice the first
 def test_a_full_disk_leaves_nothing_behind_and_the_old_file_whole(tmp_path, suffix, missing) -> None:
     wave = Waveform.of(noise(5.0), 16000)

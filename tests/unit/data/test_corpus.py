@@ -93,7 +93,7 @@ def test_hidden_files_and_other_files_are_passed_over(voices, tone) -> None:
 def test_stray_recordings_and_empty_folders_are_skipped_with_the_layout(voices, tone) -> None:
     stray = tone(voices / "stray.wav")
     (voices / "dave").mkdir()
-    (voices / "dave" / "a.m4a").write_bytes(b"x")
+    (voices / "dave" / "a.txt").write_bytes(b"x")
     corpus = read_corpus(voices)
     assert corpus.speakers == ("alice", "bob", "carol")
     reasons = {skipped.path: skipped.reason for skipped in corpus.skipped}
@@ -138,7 +138,7 @@ def test_damaged_recordings_are_skipped_with_their_reasons(voices) -> None:
     assert len(corpus.utterances) == 18
     assert [(skipped.path.name, skipped.reason.split(",")[0].split(" (")[0]) for skipped in corpus.skipped] == [
         ("empty.wav", "the file is empty"),
-        ("text.wav", "not audio that libsndfile can read"),
+        ("text.wav", "not a sound file that libsndfile or FFmpeg can read"),
         ("cut.wav", "truncated"),
     ]
     assert "3 skipped:" in corpus.report()

@@ -74,7 +74,7 @@ class Plan:
 
     def about(self, threads: int) -> dict[str, Any]:
         """Everything that the figures depend on besides the recipe and the recordings."""
-        versions = {name: metadata.version(name) for name in ("vczoo", "torch", "torchaudio")}
+        versions = {name: metadata.version(name) for name in ("vczoo", "torch", "soxr")}
         return {"python": platform.python_version(), "versions": versions, "threads": threads}
 
     def lines(self, state: State) -> list[str]:

@@ -1,0 +1,270 @@
+"""Decoders of sound files: libsndfile, and FFmpeg (through PyAV) for what libsndfile cannot read to its end.
+
+libsndfile reads uncompressed containers, FLAC and OGG Vorbis fastest. FFmpeg reads everything else: MP3, Opus, AAC and
+the containers of phones and browsers, WMA, AMR, and files that hold several recordings. Importing it takes a third of a
+second, so it is imported only for such a file.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+
+from vczoo.audio.containers import inspect
+from vczoo.audio.wav_container import Container, Part, PartFile
+from vczoo.errors import AudioError, AudioWarning
+
+if TYPE_CHECKING:
+    import av
+
+__all__ = ["BLOCK_SAMPLES", "AudioBlock", "Decoder", "open_sound"]
+
+BLOCK_SAMPLES = 65536
+# FFmpeg's names of the formats that it may read. Playlists and scripts, which open other files, are not among them.
+DEMUXERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,eac3,flac,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,wav,wv,webm"
+)
+DAMAGED_SHARE = 0.01  # packets that may be damaged; joined MP3s have one at each joint
+XING = (b"Xing", b"Info", b"VBRI")  # headers that state the length of an MP3
+END_SLACK_SECONDS = 0.1  # a stated length may differ from what is decoded by the padding of the encoder
+
+AudioBlock = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+
+class Decoder(ABC):
+    """A sound file as blocks of samples.
+
+    Attributes:
+        path: The sound file.
+        sample_rate_hz: Sample rate in Hz.
+        num_channels: Number of channels.
+        promised: Number of samples per channel that the header states; 0 if it states none.
+        comments: Texts of the file's comment field, which may hold a provenance mark.
+        floating: Whether the samples are stored as floats, so that they can lie outside [-1, 1].
+    """
+
+    path: Path
+    sample_rate_hz: int
+    num_channels: int
+    promised: int
+    comments: tuple[str, ...] = ()
+    floating: bool = False
+
+    @abstractmethod
+    def blocks(self) -> Iterator[AudioBlock]:
+        """Decode the file from its beginning: blocks (S, C), float32.
+
+        Raises:
+            AudioError: The file is damaged or truncated.
+        """
+
+
+def open_sound(path: Path) -> Decoder:
+    """Open a sound file with the decoder that reads it to its end.
+
+    Raises:
+        AudioError: The file is not audio, or is truncated.
+        OSError: The file cannot be read.
+    """
+    container = inspect(path)
+    if container.truncated:
+        raise truncated(path, container.truncated)
+    if container.kind in ("mp3", "mp4", "matroska", "asf") or container.joined:
+        return FFmpegDecoder(path, container)
+    try:
+        return SndfileDecoder(path, container)
+    except (soundfile.SoundFileError, RuntimeError):
+        return FFmpegDecoder(path, container)
+
+
+def truncated(path: Path, what: str) -> AudioError:
+    """The error for a file that ends too early."""
+    return AudioError(f"{path}: truncated, {what}; copy or export it again")
+
+
+class SndfileDecoder(Decoder):
+    """A file that libsndfile reads.
+
+    Args:
+        path: The sound file.
+        container: What `inspect` found.
+
+    Raises:
+        AudioError: The file holds several recordings that do not fit together.
+        soundfile.SoundFileError, RuntimeError: libsndfile cannot read it.
+    """
+
+    def __init__(self, path: Path, container: Container) -> None:
+        self.path, self.parts = path, container.parts
+        opened = []
+        for part in self.parts or (None,):
+            with self._open(part) as file:
+                opened.append((int(file.samplerate), int(file.channels), int(file.frames)))
+                if file.comment:
+                    self.comments = (*self.comments, file.comment)
+                self.floating = self.floating or file.subtype in ("FLOAT", "DOUBLE")
+        self.sample_rate_hz, self.num_channels, _ = opened[0]
+        if len({entry[:2] for entry in opened}) > 1:
+            raise AudioError(
+                f"{path}: holds {len(opened)} recordings with different sample rates or channels; split it into files"
+            )
+        self.promised = sum(frames for *_, frames in opened)
+
+    def blocks(self) -> Iterator[AudioBlock]:
+        """Decode the file."""
+        count = 0
+        try:
+            for part in self.parts or (None,):
+                with self._open(part) as file:
+                    while True:  # in blocks: a damaged header may promise more than memory holds
+                        block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+                        count += len(block)
+                        yield block
+                        if len(block) < BLOCK_SAMPLES:
+                            break
+        except (soundfile.SoundFileError, RuntimeError, OSError) as error:
+            raise AudioError(f"{self.path}: truncated or damaged ({error}); copy or export it again") from error
+        if 0 < count < self.promised < 2**62:
+            raise truncated(self.path, f"{count} of {self.promised} samples could be decoded")
+
+    @contextmanager
+    def _open(self, part: Part | None) -> Iterator[soundfile.SoundFile]:
+        # As bytes, because soundfile cannot encode names that are not UTF-8. Windows has no such names.
+        source: Any = self.path if os.name == "nt" else os.fsencode(self.path)
+        if part is None:
+            with soundfile.SoundFile(source) as file:
+                yield file
+        else:
+            with PartFile(self.path, part) as view, soundfile.SoundFile(view) as file:
+                yield file
+
+
+@dataclass
+class _Tally:
+    """Numbers of packets, and of those that could not be decoded."""
+
+    packets: int = 0
+    damaged: int = 0
+
+
+class FFmpegDecoder(Decoder):
+    """A file that FFmpeg reads.
+
+    Args:
+        path: The sound file.
+        container: What `inspect` found.
+
+    Raises:
+        AudioError: The file is not audio.
+    """
+
+    def __init__(self, path: Path, container: Container) -> None:
+        self.path, self.kind, self.parts = path, container.kind, container.parts or (None,)
+        with self._open(self.parts[0]) as (source, stream):
+            self.sample_rate_hz, self.num_channels = int(stream.rate or 0), int(stream.channels or 0)
+            if not self.sample_rate_hz or not self.num_channels:
+                raise AudioError(f"{path}: its sound stream states no sample rate; export it again")
+            seconds = (source.duration or 0) / 1e6
+            if stream.duration and stream.time_base:
+                seconds = float(stream.duration * stream.time_base)
+            self.promised = max(0, round(seconds * self.sample_rate_hz))
+            tags = (source.metadata, stream.metadata)
+            self.comments = tuple(
+                text for values in tags for name, text in values.items() if name.lower() in ("comment", "description")
+            )
+            self.floating = stream.codec_context.name.startswith("pcm_f")
+            # Only these formats state their length instead of estimating it from the bit rate.
+            self.stated = self.kind == "flac" or (self.kind == "mp3" and _has_xing(path))
+
+    def blocks(self) -> Iterator[AudioBlock]:
+        """Decode the file."""
+        count, packets, damaged = 0, 0, 0
+        for part in self.parts:
+            tally = _Tally()
+            for block in self._decode(part, tally):
+                count += len(block)
+                yield block
+            packets, damaged = packets + tally.packets, damaged + tally.damaged
+        if damaged > max(3, DAMAGED_SHARE * packets):
+            raise AudioError(f"{self.path}: damaged, {damaged} of {packets} packets cannot be decoded; export it again")
+        if self.stated and count < self.promised - END_SLACK_SECONDS * self.sample_rate_hz:
+            raise truncated(self.path, f"{count} of {self.promised} samples could be decoded")
+        if damaged:
+            warnings.warn(
+                f"{self.path}: {damaged} of {packets} packets were damaged and left out", AudioWarning, stacklevel=2
+            )
+
+    def _decode(self, part: Part | None, tally: _Tally) -> Iterator[AudioBlock]:
+        """Decode one recording of the file, and count its packets."""
+        import av
+
+        last_damaged = False
+        with self._open(part) as (source, stream):
+            resampler = None
+            try:
+                for packet in source.demux(stream):
+                    if packet.is_corrupt:
+                        raise truncated(self.path, "its last packet is incomplete")
+                    tally.packets += packet.size > 0
+                    try:
+                        frames = packet.decode()
+                    except av.error.InvalidDataError:
+                        tally.damaged, last_damaged = tally.damaged + 1, True
+                        continue
+                    last_damaged = last_damaged and packet.size == 0
+                    for frame in frames:
+                        key = (frame.format.name, frame.layout.name, frame.sample_rate)
+                        if resampler is None or resampler[0] != key:
+                            converter = av.AudioResampler("flt", stream.layout, self.sample_rate_hz)
+                            resampler = (key, converter)
+                        for converted in resampler[1].resample(frame):
+                            block = converted.to_ndarray().astype(np.float32).reshape(-1, self.num_channels)
+                            yield block
+            except av.error.FFmpegError as error:
+                raise AudioError(
+                    f"{self.path}: truncated or damaged ({error.strerror}); copy or export it again"
+                ) from error
+        if last_damaged:
+            raise truncated(self.path, "its last packet is incomplete")
+
+    @contextmanager
+    def _open(self, part: Part | None) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
+        import av
+
+        # A file object, because FFmpeg would take a name such as "concat:a|b" for a protocol.
+        with self.path.open("rb") if part is None else PartFile(self.path, part) as file:
+            try:
+                source = av.open(file, "r", options={"format_whitelist": DEMUXERS})
+            except (av.error.FFmpegError, ValueError) as error:
+                raise self._not_audio(getattr(error, "strerror", "") or str(error)) from error
+            with source:
+                if not source.streams.audio:
+                    raise self._not_audio("it has no sound")
+                yield source, source.streams.audio[0]
+
+    def _not_audio(self, reason: str) -> AudioError:
+        return AudioError(
+            f"{self.path}: not a sound file that libsndfile or FFmpeg can read ({reason}); convert it to WAV, FLAC, "
+            "OGG or MP3"
+        )
+
+
+def _has_xing(path: Path) -> bool:
+    """Whether an MP3 states its length: a Xing, Info or VBRI header in its first frame."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        start = 0
+        if head[:3] == b"ID3":
+            start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+        file.seek(start)
+        frame = file.read(256)
+    return any(name in frame for name in XING)
