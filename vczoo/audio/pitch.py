@@ -31,7 +31,7 @@ __all__ = [
     "shift_pitch",
 ]
 
-TRACKER = "DIO, and DIO of the envelope"  # part of the cache key of contours; change it when they change
+TRACKER = "DIO, and DIO of the envelope, 40 to 1100 Hz"  # part of the cache key of contours; change it when they change
 LOWEST_HZ, HIGHEST_HZ = 40.0, 1100.0  # from a creaky male voice to a child's cry
 CARRIED_HZ = 300.0  # lowest frequency that telephones transmit; hum is below it
 FLAT = 1e-3  # an envelope that deviates less than this, relative to the signal, does not beat
@@ -88,7 +88,9 @@ def _track(samples: NDArray[np.float64], rate_hz: int, period_ms: float) -> NDAr
         beats_hz, _ = rough(envelope)
         both = (f0_hz > 0) & (beats_hz > 0)
         ratios = np.abs(np.log(f0_hz[both] / beats_hz[both]))
-        apart = np.quantile(ratios, AGREED) if both.sum() >= FEWEST_FRAMES else 0.0
+        # Speech whose fundamental is missing has a harmonic between 300 and 600 Hz, so DIO would find that one.
+        low = both.sum() >= FEWEST_FRAMES and np.median(f0_hz[both]) < 2 * CARRIED_HZ
+        apart = np.quantile(ratios, AGREED) if low else 0.0
         if apart > CONTRADICTION or (beats_hz > 0).sum() > MORE_VOICED * (f0_hz > 0).sum() + FEWEST_FRAMES:
             samples, f0_hz = envelope, beats_hz
     refined_hz: NDArray[np.float64] = pyworld.stonemask(samples, f0_hz, times, rate_hz)

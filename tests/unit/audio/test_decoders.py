@@ -37,7 +37,7 @@ def test_a_format_is_read_to_its_end(tmp_path: Path, suffix: str) -> None:
     assert reader.sample_rate_hz == RATE_HZ
     assert abs(len(decoded) - len(samples)) <= 0.05 * RATE_HZ
     lag = int(np.argmax(np.correlate(decoded[:24000], samples[4000:20000], "valid"))) - 4000
-    assert abs(lag) <= 0.025 * RATE_HZ
+    assert abs(lag) <= 0.045 * RATE_HZ  # of the encoder
     start = 4000 + lag
     assert np.corrcoef(decoded[start : start + 60000], samples[4000:64000])[0, 1] > 0.99
 

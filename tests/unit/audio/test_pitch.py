@@ -19,7 +19,7 @@ MEL = MelSpec()
 
 def tone(f0_hz: float, seconds: float = 0.5, rate_hz: int = RATE_HZ) -> Waveform:
     time = np.arange(round(seconds * rate_hz)) / rate_hz
-    samples = sum(np.sin(2 * np.pi * n * f0_hz * time) / n for n in range(1, 12))
+    samples = sum(np.sin(2 * np.pi * n * f0_hz * time) / n for n in range(1, 12) if n * f0_hz < rate_hz / 2)
     return Waveform.of(torch.from_numpy(0.2 * samples).float(), rate_hz)
 
 
