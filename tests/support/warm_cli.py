@@ -52,8 +52,8 @@ def serve(address: str) -> None:
     """Fork for each call, until killed."""
     import pyworld  # noqa: F401
     import soundfile  # noqa: F401
+    import soxr  # noqa: F401
     import torch
-    import torchaudio  # noqa: F401
     import typer  # noqa: F401
 
     import vczoo.cli.app

@@ -19,9 +19,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or ow
 
 def convert(
     run: RunName,
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="A recording (WAV, FLAC, OGG or MP3), or a folder of them.")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recording in any format, or a folder of them.")],
     voice: Annotated[str, typer.Option(help="Target voice, or a mix of voices: alice:0.7,bob:0.3.")],
     out: Annotated[Path, typer.Option(help="Output file, or output folder if SOURCE is a folder.")],
     semitones: Annotated[
@@ -90,7 +88,7 @@ def convert(
 
 
 def provenance(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files (WAV, FLAC, OGG or MP3).")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files.")],
     watermark: Annotated[str, typer.Option(metavar="NAME", help="Also look for this plugin's watermark.")] = "",
 ) -> None:
     """Show whether files are marked as synthetic, and which model made them.

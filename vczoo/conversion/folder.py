@@ -60,12 +60,12 @@ def convert_folder(
 
     Args:
         converter: The converter of a loaded run.
-        folder: Folder whose WAV, FLAC, OGG and MP3 files are converted. Hidden files are skipped, and so are files in
-            `out` if it is inside. Links to folders are not followed.
+        folder: Folder whose recordings are converted, found by the suffixes in `AUDIO_SUFFIXES`. Hidden files are
+            skipped, and so are files in `out` if it is inside. Links to folders are not followed.
         out: Folder to write. A converted file has the same relative path as its recording has in `folder`.
         voice: As for `Converter.convert`.
         semitones: As for `Converter.convert`.
-        suffix: Suffix of the converted files, or "keep" to use that of each recording.
+        suffix: Suffix of the converted files, or "keep" to use that of each recording, or .wav if it cannot be written.
         jobs: Number of processes. Each holds the run in its memory and gets its share of torch's threads.
         overwrite: Whether to replace existing files.
         mark: Whether each file's metadata say that it is synthetic, as for `Converter.convert_file`.
@@ -136,7 +136,9 @@ def _pairs(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]:
     if not sources:
         raise AudioError(f"{folder}: no recording below it; {', '.join(AUDIO_SUFFIXES)} were looked for")
     targets = [out / path.relative_to(folder) for path in sources]
-    if suffix != KEEP:
+    if suffix == KEEP:
+        targets = [path if path.suffix.lower() in WRITE_SUFFIXES else path.with_suffix(".wav") for path in targets]
+    else:
         targets = [path.with_suffix(suffix) for path in targets]
     return list(zip(sources, targets, strict=True))
 

@@ -1,8 +1,8 @@
 """Listing the recordings of a folder or manifest, without opening the audio.
 
-A folder is `<folder>/<speaker>/**/*.wav` (or .flac, .ogg, .mp3). A .txt file with the name of a recording, next to it,
-holds its transcript. A manifest is a .csv or .jsonl file with the columns path, speaker and, optionally, split, text
-and label; its paths are relative to the manifest.
+A folder is `<folder>/<speaker>/**/*.wav`, or another suffix of `AUDIO_SUFFIXES`. A .txt file with the name of a
+recording, next to it, holds its transcript. A manifest is a .csv or .jsonl file with the columns path, speaker and,
+optionally, split, text and label; its paths are relative to the manifest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-LAYOUT = "recordings belong in <folder>/<speaker>/, as " + ", ".join(AUDIO_SUFFIXES)
+LAYOUT = "recordings belong in <folder>/<speaker>/, as .wav, .flac, .mp3, .m4a or another format of sound"
 COLUMNS = "a manifest has the columns path, speaker and, optionally, split, text and label, separated by commas"
 TEXT_SUFFIXES = (".normalized.txt", ".txt")  # of transcripts next to recordings; the first is LibriTTS's
 LONGEST_TEXT = 10_000  # characters read from a transcript; half a minute of speech has about 500

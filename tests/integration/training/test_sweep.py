@@ -220,7 +220,7 @@ def test_the_state_says_what_figures_depend_on(swept: Path, voices_folder: Path)
     state = json.loads((swept / "out" / "sweep.json").read_text())
     assert state["shared"]["data"]["fingerprint"] == vczoo.read_corpus(voices_folder).fingerprint()
     assert state["shared"]["recipes"]["demo"]["freezing"]["use"] == "partial"
-    assert set(state["about"]["versions"]) == {"vczoo", "torch", "torchaudio"}
+    assert set(state["about"]["versions"]) == {"vczoo", "torch", "soxr"}
     assert state["axes"] == {"freezing.trainable_stages": [0, 1], "minutes": [0.04, 0.06]}
 
 

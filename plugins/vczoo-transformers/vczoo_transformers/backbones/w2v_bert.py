@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchaudio.compliance.kaldi import fbank
+from transformers.audio_utils import mel_filter_bank
 
 from vczoo import ContractError, Stage, Waveform
 from vczoo_transformers.encoder import SAMPLE_RATE_HZ, WINDOW_SECONDS, EncoderBackbone, Group, grouped
 
 __all__ = ["ConformerBackbone", "kaldi_mel"]
 
-FRAME_LENGTH, MEL_HOP = 400, 160
+FRAME_LENGTH, MEL_HOP, FFT_LENGTH = 400, 160, 512
 LOWEST_HZ = 20.0
 PCM_SCALE = 32768.0  # Kaldi reads 16-bit integers
+PREEMPHASIS = 0.97
+POWER_FLOOR = 1.192092955078125e-07  # of a band
 STACKED = 2  # mel frames per frame
 VARIANCE_FLOOR = 1e-7
 
@@ -99,19 +102,31 @@ class PositionedGroup(Group):
 def kaldi_mel(samples: Tensor, num_mels: int) -> Tensor:
     """Kaldi's log-mels, each band of each item with mean 0 and variance 1: (B, S) -> (B, T, num_mels).
 
-    Equal to transformers' SeamlessM4TFeatureExtractor, but computed by torchaudio.
+    Equal to transformers' SeamlessM4TFeatureExtractor, but in torch: frames of 25 ms without their mean,
+    pre-emphasized, in a Povey window; the log of the powers in bands of Kaldi's mel scale.
     """
     with torch.autocast(samples.device.type, enabled=False):
-        mels = [
-            fbank(
-                row[None].float() * PCM_SCALE,
-                num_mel_bins=num_mels,
-                sample_frequency=SAMPLE_RATE_HZ,
-                low_freq=LOWEST_HZ,
-                dither=0.0,
-            )
-            for row in samples
-        ]
-        mel = torch.stack(mels)
+        frames = (samples.float() * PCM_SCALE).unfold(1, FRAME_LENGTH, MEL_HOP)
+        frames = frames - frames.mean(dim=2, keepdim=True)
+        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
+        window = torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float32, device=samples.device) ** 0.85
+        spectrum = torch.fft.rfft((frames - PREEMPHASIS * before) * window, FFT_LENGTH)
+        powers = spectrum.real.square() + spectrum.imag.square()
+        mel = (powers @ _kaldi_filters(num_mels).to(samples.device)).clamp(min=POWER_FLOOR).log()
         mean, variance = mel.mean(dim=1, keepdim=True), mel.var(dim=1, keepdim=True, correction=1)
         return (mel - mean) / (variance + VARIANCE_FLOOR).sqrt()
+
+
+@cache
+def _kaldi_filters(num_mels: int) -> Tensor:
+    """Triangular filters on Kaldi's mel scale: (FFT_LENGTH // 2 + 1, num_mels)."""
+    filters = mel_filter_bank(
+        FFT_LENGTH // 2 + 1,
+        num_mels,
+        LOWEST_HZ,
+        SAMPLE_RATE_HZ / 2,
+        SAMPLE_RATE_HZ,
+        mel_scale="kaldi",
+        triangularize_in_mel_space=True,
+    )
+    return torch.from_numpy(filters).float()

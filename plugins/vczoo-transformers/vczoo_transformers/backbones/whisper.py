@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import melscale_fbanks
 from transformers import WhisperConfig
+from transformers.audio_utils import mel_filter_bank
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from vczoo import Stage, Waveform
@@ -71,9 +71,9 @@ class WhisperMel(nn.Module):
 
     def __init__(self, num_mels: int) -> None:
         super().__init__()
-        filters = melscale_fbanks(
-            FFT_LENGTH // 2 + 1, 0.0, SAMPLE_RATE_HZ / 2, num_mels, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney"
-        )
+        bins, highest_hz = FFT_LENGTH // 2 + 1, SAMPLE_RATE_HZ / 2
+        bank = mel_filter_bank(bins, num_mels, 0.0, highest_hz, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney")
+        filters = torch.from_numpy(bank).float()
         self.register_buffer("window", torch.hann_window(FFT_LENGTH), persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
