@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from vczoo.audio.writer import WRITE_SUFFIXES
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.workers import Job, Workers
-from vczoo.errors import AudioError, FolderError, VczooError
+from vczoo.errors import AudioError, AudioWarning, FolderError, VczooError
 from vczoo.io.files import file_above
 from vczoo.io.progress import FileBar
 from vczoo.io.text import truncated_list
@@ -25,6 +26,7 @@ from vczoo.runs.run_folder import save_run
 __all__ = ["Converted", "convert_folder"]
 
 KEEP = "keep"
+MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,15 @@ def _pairs(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]:
         raise AudioError(f"{folder}: no such folder; check the path")
     if out.resolve() == folder.resolve():
         raise AudioError(f"{out}: it is the folder of the recordings; choose another folder for the conversions")
-    sources = sorted(_recordings(folder, out.resolve()))
+    others: list[Path] = []
+    sources = sorted(_recordings(folder, out.resolve(), others))
     if not sources:
         raise AudioError(f"{folder}: no recording below it; {', '.join(AUDIO_SUFFIXES)} were looked for")
+    if others:
+        names = ", ".join(truncated_list([str(path.relative_to(folder)) for path in sorted(others)], MOST_NAMES))
+        count = f"{len(others)} file{'s' * (len(others) > 1)}"
+        reason = f"passed over {count} without the suffix of a sound: {names}"
+        warnings.warn(f"{folder}: {reason}", AudioWarning, stacklevel=3)
     targets = [out / path.relative_to(folder) for path in sources]
     if suffix == KEEP:
         targets = [path if path.suffix.lower() in WRITE_SUFFIXES else path.with_suffix(".wav") for path in targets]
@@ -143,8 +151,11 @@ def _pairs(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]:
     return list(zip(sources, targets, strict=True))
 
 
-def _recordings(folder: Path, out: Path) -> Iterator[Path]:
-    """Yield the recordings in a folder and its subfolders, except those in `out`, which may be inside it."""
+def _recordings(folder: Path, out: Path, others: list[Path]) -> Iterator[Path]:
+    """Yield the recordings in a folder and its subfolders, except those in `out`, which may be inside it.
+
+    Other files are added to `others`.
+    """
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
@@ -152,9 +163,11 @@ def _recordings(folder: Path, out: Path) -> Iterator[Path]:
     for entry in entries:
         if entry.is_dir() and not entry.is_symlink():  # a link inside could lead back up
             if entry.resolve() != out:
-                yield from _recordings(entry, out)
+                yield from _recordings(entry, out, others)
         elif entry.suffix.lower() in AUDIO_SUFFIXES:
             yield entry
+        elif entry.is_file():
+            others.append(entry)
 
 
 def _refuse_blocked(targets: Iterable[Path]) -> None:

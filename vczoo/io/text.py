@@ -31,6 +31,6 @@ def nearest(name: str, valid: Iterable[str], *, limit: int = 3) -> str:
 SHOWN = 10  # lines of one report; the others are only counted
 
 
-def truncated_list(lines: Sequence[str]) -> list[str]:
-    """The first lines of a long report, and the number of further lines."""
-    return [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])]
+def truncated_list(lines: Sequence[str], shown: int = SHOWN) -> list[str]:
+    """The first `shown` lines of a long report, and the number of further lines."""
+    return [*lines[:shown], *([f"and {len(lines) - shown} more"] if len(lines) > shown else [])]

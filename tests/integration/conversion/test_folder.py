@@ -17,9 +17,10 @@ import soundfile
 import torch
 
 import vczoo
+from tests.support.sound_files import encode, speech_like
 from vczoo.cli.app import main
 from vczoo.conversion.workers import Job, Workers
-from vczoo.errors import AudioError, FolderError, RecipeError, VczooError, VoiceError
+from vczoo.errors import AudioError, AudioWarning, FolderError, RecipeError, VczooError, VoiceError
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,17 @@ def test_several_processes_make_the_same_files_with_voices_that_are_not_saved(
         np.testing.assert_allclose(other, one, atol=1e-3)
 
 
+def test_formats_of_phones_are_converted_and_other_files_are_counted(
+    converter: vczoo.Converter, folder: Path, tmp_path: Path
+) -> None:
+    encode(folder / "deep" / "phone.m4a", speech_like(1.0))
+    (folder / "notes.txt").write_text("take 2 is better")
+    (folder / "cover.jpg").write_bytes(b"picture")
+    with pytest.warns(AudioWarning, match=r"passed over 2 files without the suffix of a sound: cover\.jpg, notes\.txt"):
+        vczoo.convert_folder(converter, folder, tmp_path / "out", "bob", suffix="keep", progress=False)
+    assert (tmp_path / "out" / "deep" / "phone.wav").is_file()
+
+
 def test_faults_do_not_stop_the_rest_and_are_all_told(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
     (folder / "empty.wav").touch()
     (folder / "deep" / "text.mp3").write_text("no sound at all" * 100)
@@ -93,7 +105,7 @@ def test_faults_do_not_stop_the_rest_and_are_all_told(converter: vczoo.Converter
     told = str(error.value)
     assert "2 of 5 recordings could not be converted" in told
     assert "empty.wav: the file is empty" in told
-    assert "text.mp3: not audio" in told
+    assert "text.mp3: not a sound file" in told
     assert set(error.value.faults) == {folder / "empty.wav", folder / "deep" / "text.mp3"}
     assert len(error.value.made) == 3
     assert files(tmp_path / "out") == {"a.wav", "deep/b.wav", "deep/er/c.wav"}
@@ -214,7 +226,8 @@ def test_the_command_converts_a_folder(
     (folder / "empty.wav").touch()
     code, _, told = run(tmp_path / "out", "--suffix", ".flac")
     assert code == 1
-    assert told.startswith("error: ")
+    assert "passed over 1 file" in told
+    assert "\nerror: " in told
     assert "1 of 4 recordings could not be converted" in told
     assert files(tmp_path / "out") == {"a.flac", "deep/b.flac", "deep/er/c.flac"}
     (folder / "empty.wav").unlink()
