@@ -21,6 +21,7 @@ import torch
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import UnknownNameError, VczooError
+from vczoo.io.install_advice import pip_install
 from vczoo.io.text import nearest
 
 __all__ = ["SENTENCES", "SYNTHETIC_VOICES", "SyntheticVoice", "speak", "write_corpus"]
@@ -172,7 +173,9 @@ class _Engine:
         try:
             self.library = ctypes.CDLL(str(library))
         except OSError as error:
-            raise VczooError(f"{library}: espeak-ng cannot be loaded ({error}); {_INSTALL}") from error
+            raise VczooError(
+                f"{library}: espeak-ng cannot be loaded ({error}); run: {pip_install(extra='demo')}"
+            ) from error
         self.data = data
         self.chunks: list[bytes] = []
         # The library calls it as long as the process lives. If it were garbage-collected, the process would crash.
@@ -194,7 +197,7 @@ class _Engine:
         if self.rate_hz <= 0:
             raise VczooError(
                 f"espeak-ng cannot read its data in {data} (the path has {len(str(data))} characters; the library "
-                f"supports about 150); {_INSTALL}"
+                f"supports about 150); install vczoo in a shorter path"
             )
         self.library.espeak_SetSynthCallback(self.callback)
 
@@ -229,13 +232,12 @@ class _Engine:
         return Waveform.of(torch.from_numpy(pcm.astype(np.float32) / 32768), self.rate_hz)
 
 
-_INSTALL = 'install it with `pip install "vczoo[demo]"`'
-
-
 @cache
 def _engine() -> _Engine:
     try:
         import espeakng_loader
     except ImportError as error:
-        raise VczooError(f"synthetic speech needs espeak-ng, which is not installed; {_INSTALL}") from error
+        raise VczooError(
+            f"synthetic speech needs espeak-ng, which is not installed; run: {pip_install(extra='demo')}"
+        ) from error
     return _Engine(Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path()))

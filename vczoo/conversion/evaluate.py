@@ -24,7 +24,6 @@ from vczoo.evaluation.references import References, read_references
 from vczoo.evaluation.report import METRICS, Report, Scores
 from vczoo.evaluation.scorer import Conversion, Evaluation
 from vczoo.evaluation.trials import Trial, read_trials
-from vczoo.io.optional_imports import require
 from vczoo.runs.run import MANIFEST
 
 __all__ = ["SECOND_ASR", "draw", "evaluate", "setup_of"]
@@ -86,8 +85,6 @@ def evaluate(
     folder = Path(out) if out is not None else run_folder / "evaluation" if run_folder else None
     if folder and (folder / METRICS).exists() and not overwrite:
         raise RunError(f"{folder} already contains an evaluation; choose another folder, or set overwrite")
-    if folder:
-        require("matplotlib", "a plot", "eval")  # before the conversions, not after them
     converter = _with_own_voices(run if isinstance(run, Converter) else load(run, device=device))
     if not converter.model.voice_heads:
         raise VoiceError(
@@ -159,9 +156,6 @@ def draw(evaluation: Evaluation, scores: Sequence[Scores], conversion: Conversio
 
     Returns:
         The files that were written.
-
-    Raises:
-        PluginError: matplotlib is not installed.
     """
     ranked = sorted(range(len(conversion.waves)), key=lambda index: _similarities(scores)[index])
     index = ranked[len(ranked) // 2]

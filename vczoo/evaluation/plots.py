@@ -33,9 +33,6 @@ def plot_similarity(scores: Sequence[Scores], path: Path) -> Path:
 
     Returns:
         The file that was written.
-
-    Raises:
-        PluginError: matplotlib is not installed.
     """
     figure, axes = one_axes(6.4, 5.2)
     colors = iter([BLUE, ORANGE, PURPLE, INK, "#a33b54", "#5f8f8f"] * 8)
@@ -69,9 +66,6 @@ def plot_contours(waves: Mapping[str, Waveform], path: Path, title: str) -> Path
 
     Returns:
         The file that was written.
-
-    Raises:
-        PluginError: matplotlib is not installed.
     """
     figure, axes = one_axes(8.0, 3.2)
     for (label, wave), color in zip(waves.items(), [GREY, BLUE, GREEN, ORANGE], strict=False):
@@ -100,9 +94,6 @@ def plot_mels(waves: Mapping[str, Waveform], path: Path, title: str) -> Path:
 
     Returns:
         The file that was written.
-
-    Raises:
-        PluginError: matplotlib is not installed.
     """
     spec = MelSpec()
     # In dB relative to the loudest value of all; anything 80 dB below it is drawn as silence.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from vczoo.errors import PluginError, WeightsError
+from vczoo.io.install_advice import pip_install
 
 __all__ = ["load_or_download", "require", "safetensors_alone"]
 
@@ -40,7 +41,7 @@ def require(module: str, needed_by: str, extra: str) -> Any:
     except ImportError as error:
         library = module.partition(".")[0]
         raise PluginError(
-            f'{needed_by} needs {library}, which cannot be imported ({error}); run: pip install "vczoo[{extra}]"'
+            f"{needed_by} needs {library}, which cannot be imported ({error}); run: {pip_install(extra=extra)}"
         ) from error
 
 

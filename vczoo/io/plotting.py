@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.io.files import write_beside
-from vczoo.io.optional_imports import require
 
 __all__ = [
     "BLUE",
@@ -27,21 +26,15 @@ INK, GREY, BLUE, GREEN, ORANGE, PURPLE = "#222222", "#9a9a9a", "#2f6db3", "#3a9a
 
 
 def page(width_inches: float, height_inches: float) -> Any:
-    """An empty figure of the given size.
-
-    Raises:
-        PluginError: matplotlib is not installed.
-    """
+    """An empty figure of the given size."""
     # Not pyplot, which would choose a GUI backend and keep every figure in memory.
-    return require("matplotlib.figure", "a plot", "eval").Figure(figsize=(width_inches, height_inches))
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_inches, height_inches))
 
 
 def one_axes(width_inches: float, height_inches: float) -> tuple[Any, Any]:
-    """A figure of the given size and its axes, with a pale grid.
-
-    Raises:
-        PluginError: matplotlib is not installed.
-    """
+    """A figure of the given size and its axes, with a pale grid."""
     figure = page(width_inches, height_inches)
     axes = figure.subplots()
     despine(axes)

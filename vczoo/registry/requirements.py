@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 from packaging.requirements import InvalidRequirement, Requirement
 
 from vczoo.errors import VczooError
+from vczoo.io.install_advice import pip_install
 from vczoo.registry.discovery import CORE, KNOWN_PLUGINS, normalised
 from vczoo.registry.entry import Kind
 from vczoo.registry.registration import Plugin
@@ -72,7 +73,8 @@ def _need(name: str, plugin: Plugin | None, requirement: Requirement | None) -> 
     if plugin is None:
         official = name in KNOWN_PLUGINS.values()
         advice = "" if official else "it is not one of vczoo's own plugins, so find out who publishes it, then "
-        return Need("not installed", f"it is not installed; {advice}pip install '{name}{versions}'")
+        command = pip_install(name) if official else f"pip install '{name}{versions}'"
+        return Need("not installed", f"it is not installed; {advice}{command}")
     if plugin.fault:
         return Need(plugin.state, f"{plugin.fault}; run `vczoo plugins` for details")
     if requirement and not requirement.specifier.contains(plugin.version, prereleases=True):

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any, Literal, TypeVar
 
 from vczoo.errors import PluginError, UnknownNameError, VczooError
+from vczoo.io.install_advice import pip_install
 from vczoo.io.text import nearest
 from vczoo.registry import builtin
 from vczoo.registry.discovery import CORE, KNOWN_PLUGINS, Candidate, candidates, normalised, select
@@ -199,7 +200,7 @@ class Zoo:
         prefix = name.partition("/")[0] if "/" in name else ""
         distribution = KNOWN_PLUGINS.get(prefix)
         if distribution and distribution not in {plugin.distribution for plugin in self.plugins}:
-            return f"{kind} {full!r} comes with a plugin that is not installed: pip install {distribution}"
+            return f"{kind} {full!r} comes with a plugin that is not installed: {pip_install(distribution)}"
         for plugin in self.plugins:
             if plugin.fault and (plugin.distribution == distribution or plugin.name == prefix):
                 return f"{kind} {full!r} comes with {plugin.distribution}, which does not load ({plugin.fault})"

@@ -167,7 +167,7 @@ def parse_config(text: str, where: str) -> RunConfig:
     if values.get("format") != FORMAT:
         raise RunError(
             f"{where}: the run has format {str(values.get('format'))[:40]!r}, but this version of vczoo reads format "
-            f"{FORMAT}. Upgrade with `pip install -U vczoo`, or train the run again"
+            f"{FORMAT}. Install a newer version of vczoo, or train the run again"
         )
     try:
         return RunConfig.model_validate(values)

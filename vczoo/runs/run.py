@@ -5,7 +5,7 @@ model.safetensors    every tensor that is not bit by bit equal to the pretrained
 voices.safetensors   <voice>/<head>.<tensor>; here and in model.safetensors, float32 may be stored as float16
 metrics.json         metrics of the fine-tune
 metrics.jsonl        the same metrics, one line per epoch
-curves.png           plot of the metrics, if matplotlib is installed
+curves.png           plot of the metrics
 logs/                TensorBoard logs, if requested
 manifest.jsonl       recordings of the training data, with their splits; never published
 """

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.errors import PluginError
+from vczoo.io.install_advice import pip_install
 from vczoo.models.recipe import Recipe
 from vczoo.registry.requirements import used_plugins
 from vczoo.registry.zoo import KNOWN_PLUGINS, the_zoo
 
 __all__ = ["check_distributions", "digest_of_settings", "digest_of_sources", "distributions", "library_versions"]
+
+
+DRAWING = {"matplotlib", "rich"}
 
 
 def distributions(recipe: Recipe) -> dict[str, str]:
@@ -41,7 +45,7 @@ def check_distributions(needed: Mapping[str, str]) -> None:
         if name not in plugins:
             official = name in KNOWN_PLUGINS.values()
             advice = (
-                f"Install it with `pip install {name}`"
+                f"Install it with `{pip_install(name)}`"
                 if official
                 else "It is not one of vczoo's own plugins: find out who publishes it before you install it"
             )
@@ -53,11 +57,15 @@ def check_distributions(needed: Mapping[str, str]) -> None:
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the installed versions of vczoo, of the given distributions, and of their requirements without extras."""
+    """Return the installed versions of vczoo, of the given distributions, and of their requirements without extras.
+
+    Libraries that only draw are left out: they change no figure.
+    """
     packages = {"vczoo", *names}
     for name in tuple(packages):
         requirements = [line for line in metadata.requires(name) or () if "extra ==" not in line]
         packages |= {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements}
+    packages -= DRAWING
     versions = {}
     for name in sorted(packages):
         try:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from vczoo.errors import PluginError
 from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, add_grid, despine, page, save, set_title
 from vczoo.models.selection_metric import Criterion, best_epoch
 
@@ -41,7 +40,7 @@ def draw_curves(
         return None
     try:
         return plot_curves(history, log.parent / CURVES, best_epoch(history, criterion, keep))
-    except (PluginError, OSError) as error:
+    except OSError as error:
         say(f"{CURVES} is not drawn: {error}")
         return None
 
@@ -55,7 +54,6 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -
         chosen: The epoch whose weights are kept.
 
     Raises:
-        PluginError: matplotlib is not installed.
         OSError: The disk cannot be written.
     """
     panels = _panels(history)

@@ -20,7 +20,6 @@ import torch
 from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError, RunError, VczooError
-from vczoo.io.optional_imports import require
 from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_title
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.models.build import build_freezing, checked_recipe
@@ -147,16 +146,13 @@ def find_learning_rate(
     Raises:
         CorpusError, RecipeError, UnknownNameError, WeightsError: The recordings or the recipe cannot be used, as for
             `finetune`.
-        PluginError: A plot is requested, but matplotlib is not installed.
         RunError: `out` already exists.
         VczooError: Nothing trains in this recipe, `steps` is too small, or the loss falls at no rate.
     """
     if steps < FEWEST:
         raise VczooError(f"a range test takes at least {FEWEST} steps, got {steps}")
-    if out is not None:
-        require("matplotlib", "a plot", "eval")  # fail now, not after all the work
-        if Path(out).exists():
-            raise RunError(f"{out} exists; choose another file, or remove it")
+    if out is not None and Path(out).exists():
+        raise RunError(f"{out} exists; choose another file, or remove it")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, place = read_name(name)
     start = read_run(kind, place)
@@ -211,7 +207,6 @@ def plot_rates(search: RateSearch, path: Path, title: str) -> Path:
         title: The name of the recipe, for the plot's title.
 
     Raises:
-        PluginError: matplotlib is not installed.
         OSError: The disk cannot be written.
     """
     figure, axes = one_axes(6.4, 3.4)

@@ -42,7 +42,6 @@ class Interrupt(NullProgress):
 
 
 def test_a_run_holds_these_files_and_no_pickle(trained_folder: Path) -> None:
-    pytest.importorskip("matplotlib")
     assert {path.name for path in trained_folder.iterdir()} == {
         "vczoo.yaml",
         "model.safetensors",

@@ -90,7 +90,6 @@ def test_the_loss_falls_where_it_says(tmp_path: Path, voices_folder: Path, quick
 def test_nothing_is_left_but_the_plot(
     tmp_path: Path, voices_folder: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in voices_folder.rglob("*")}
     torch.manual_seed(5)

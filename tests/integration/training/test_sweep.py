@@ -20,6 +20,7 @@ from safetensors import safe_open
 
 import vczoo
 from vczoo.errors import CorpusError, PluginError, RecipeError, RunError, VczooError
+from vczoo.io.install_advice import pip_install
 from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import cells_of
 from vczoo.training.sweeps.grid import Axis, cell_name, is_axis, read_grid, settings_of
@@ -225,7 +226,6 @@ def test_the_state_says_what_figures_depend_on(swept: Path, voices_folder: Path)
 
 
 def test_plots_are_there_as_png_and_svg(swept: Path) -> None:
-    pytest.importorskip("matplotlib")
     names = {path.name for path in (swept / "out" / "plots").iterdir()}
     for measure in ("speaker.accuracy", "loss"):
         for axis in ("freezing.trainable_stages", "minutes"):
@@ -302,7 +302,7 @@ def test_without_the_speaker_model_similarity_is_left_out_and_that_is_said(
     monkeypatch.setattr("vczoo.training.sweeps.plan.find_spec", lambda name: None)
     plan = plan_sweep("demo", voices_folder, tmp_path / "out", ["minutes=0.04,0.06"], small)
     assert not plan.needs_conversions
-    assert any('pip install "vczoo[eval]"' in note for note in plan.notes)
+    assert any(pip_install(extra="eval") in note for note in plan.notes)
     quiet = plan_sweep("demo", voices_folder, tmp_path / "out", ["minutes=0.04,0.06"], small, measures=["accuracy"])
     assert not any("similarity" in note for note in quiet.notes)
 
@@ -498,7 +498,6 @@ def drawn_lines(table: Table, axis: str) -> dict[str, Any]:
 
 
 def test_of_seeds_the_mean_is_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     axes = {"minutes": [10.0, 1.0, 3.0], "freezing.use": ["partial", "full"], "seed": [0, 1]}
     table = Table.of(state_of(axes, lambda s: s["minutes"] / 20 + s["seed"] / 10), None)
     drawn = drawn_lines(table, "minutes")

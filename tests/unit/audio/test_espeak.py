@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from vczoo.audio.mel import LogMel
 from vczoo.audio.specs import MelSpec
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import UnknownNameError, VczooError
+from vczoo.io.install_advice import pip_install
 
 needs_espeak = pytest.mark.usefixtures("espeak")
 
@@ -31,7 +33,9 @@ def espeak() -> None:
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     synthesis._engine.cache_clear()
-    with pytest.raises(VczooError, match=r'espeak-ng, which is not installed; .*pip install "vczoo\[demo\]"'):
+    with pytest.raises(
+        VczooError, match=rf"espeak-ng, which is not installed; run: {re.escape(pip_install(extra='demo'))}"
+    ):
         speak("Hello.", SYNTHETIC_VOICES["ada"])
     synthesis._engine.cache_clear()
 

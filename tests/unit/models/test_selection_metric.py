@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import vczoo
 from vczoo.errors import CorpusError, PluginError, RecipeError, VczooError
+from vczoo.io.install_advice import pip_install
 from vczoo.models.build import checked_recipe
 from vczoo.models.selection_metric import best_epoch, check_criterion, needs_conversions, score
 
@@ -91,6 +93,6 @@ def test_without_the_extra_nothing_begins(
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     for criterion in ("similarity", "character-error"):
         told = [*small, f"training.criterion={criterion}"]
-        with pytest.raises(PluginError, match=r'needs resemblyzer, .*pip install "vczoo\[eval\]"'):
+        with pytest.raises(PluginError, match=rf"needs resemblyzer, .*{re.escape(pip_install(extra='eval'))}"):
             vczoo.finetune("demo", voices_folder, tmp_path / "run", told, progress=False)
     assert not (tmp_path / "run").exists()

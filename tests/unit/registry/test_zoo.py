@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from vczoo.errors import PluginError, UnknownNameError
+from vczoo.io.install_advice import pip_install
 from vczoo.registry import zoo as zoo_module
 from vczoo.registry.discovery import Candidate
 from vczoo.registry.entry import Entry, Weights
@@ -229,7 +231,7 @@ def test_an_unknown_name_gets_its_nearest() -> None:
 
 @pytest.mark.parametrize("prefix", sorted(zoo_module.KNOWN_PLUGINS))
 def test_an_absent_plugin_is_named(prefix) -> None:
-    with pytest.raises(UnknownNameError, match=rf"not installed: pip install vczoo-{prefix}$"):
+    with pytest.raises(UnknownNameError, match=rf"not installed: {re.escape(pip_install(f'vczoo-{prefix}'))}$"):
         zoo().find("backbone", f"{prefix}/resnet18.a1_in1k")
 
 

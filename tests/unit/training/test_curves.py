@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import matplotlib.font_manager  # noqa: F401  (on a new machine its first import starts fc-list)
 import pytest
-
-pytest.importorskip("matplotlib.font_manager")  # on a new machine its first import starts fc-list
 
 from vczoo.training import curves
 from vczoo.training.curves import CURVES, draw_curves, plot_curves
@@ -28,7 +27,6 @@ def record(epoch: int, loss: float, **figures: float) -> dict[str, Any]:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that were saved."""
-    pytest.importorskip("matplotlib.pyplot")
     figures: list[Any] = []
 
     def keep(figure: Any, path: Path) -> Path:
@@ -99,7 +97,6 @@ def test_the_criterion_says_which_epoch_is_marked(drawn: list[Any], tmp_path: Pa
 
 
 def test_a_disk_that_refuses_the_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib.pyplot")
 
     def full(figure: Any, path: Path) -> Path:
         raise OSError(28, "No space left on device")

@@ -14,6 +14,7 @@ from typing import Any
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, VczooError
+from vczoo.io.install_advice import pip_install
 from vczoo.io.plain_yaml import dump_plain, parse_plain
 from vczoo.io.text import truncated_list
 from vczoo.models.resolve import nest, read_values
@@ -175,7 +176,9 @@ def _notes(corpus: Corpus, cells: Sequence[Cell], measures: Sequence[str] | None
             )
     notes += truncated_list(short)
     if is_wanted(SIMILARITY, measures) and find_spec(SPEAKER_LIBRARY) is None:
-        notes.append(f'similarity is not measured: {SPEAKER_LIBRARY} is not installed; run: pip install "vczoo[eval]"')
+        notes.append(
+            f"similarity is not measured: {SPEAKER_LIBRARY} is not installed; run: {pip_install(extra='eval')}"
+        )
     return notes
 
 

@@ -41,7 +41,6 @@ def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], held
         The paths of the plots; an empty list if no axis has several values.
 
     Raises:
-        PluginError: matplotlib is not installed.
         OSError: The disk cannot be written.
     """
     axes = [axis for axis in table.axes if axis.name != SEED]
