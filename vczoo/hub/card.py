@@ -169,8 +169,11 @@ def _run_in_words(facts: CardFacts) -> str:
     if trained:
         sentences.append(f"Trained on {sum(trained):.1f} minutes of speech of {_count(len(trained), 'speaker')}.")
     epochs, best, seconds = (facts.metrics.get(name) for name in ("epochs", "best_epoch", "seconds"))
-    if isinstance(epochs, int):
-        selected = f"; the weights are from epoch {best}" if isinstance(best, int) else ""
+    kept = facts.metrics.get("kept_epoch", best)
+    if isinstance(epochs, int) and epochs > 0:
+        selected = f"; the weights are from epoch {kept}" if isinstance(kept, int) else ""
+        if isinstance(best, int) and best != kept:
+            selected += f", and validation was best at epoch {best}"
         duration = f" in {seconds:.0f} s" if isinstance(seconds, int | float) else ""
         sentences.append(f"{_count(epochs, 'epoch')}{duration}{selected}.")
     if facts.seed is not None:

@@ -87,7 +87,8 @@ class CardFacts:
         datasets: Hub ids of the training datasets.
         versions: Versions of vczoo and its plugins, by distribution.
         seed: Random seed of the fine-tune; None if there was no fine-tune.
-        metrics: Metrics of the fine-tune, as in metrics.json: speakers, epochs, best_epoch, seconds, validation, test.
+        metrics: Metrics of the fine-tune, as in metrics.json: speakers, epochs, best_epoch, kept_epoch, seconds,
+            validation, test.
         evaluation: Results of `vczoo evaluate`, as it writes them; None if there are none.
         plots: Paths of images in the repository.
         samples: Converted recordings in the repository.

@@ -231,6 +231,7 @@ def finetune(
                 "speakers": len(speakers),
                 "epochs": len(fitted.history),
                 "best_epoch": fitted.best_epoch,
+                "kept_epoch": fitted.kept_epoch,
                 "seconds": round(fitted.seconds, 2),
                 "trainable_parameters": fitted.parameters,
                 "training_minutes": {name: round(s / 60, 2) for name, s in corpus.training_seconds().items()},
