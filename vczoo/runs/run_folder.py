@@ -93,6 +93,8 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
         labels=list(run.labels),
         licence=run.licence,
         consent=run.consent,
+        attribution=list(run.attribution),
+        lineage=list(run.lineage),
         data=Data.model_validate(run.data),
         seed=run.recipe.training.seed,
         tensors=len(stored),
@@ -153,6 +155,8 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
         path,
         _revision((path / CONFIG).read_bytes()),
         tuple(config.labels),
+        tuple(config.attribution),
+        tuple(config.lineage),
     )
 
 

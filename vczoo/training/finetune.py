@@ -26,6 +26,7 @@ from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.models.selection_metric import check_criterion, needs_conversions
 from vczoo.models.teacher import build_teacher
+from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import MANIFEST, Run, is_run
 from vczoo.runs.run_folder import load_run, save_run
 from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
@@ -258,6 +259,9 @@ def finetune(
                 licence=initial.licence,
                 base=dict(initial.base),
                 labels=labels if model.label_heads else (),
+                # A run that keeps its speakers keeps their voices, and what was stated about them.
+                consent=old.consent if old else "",
+                lineage=lineage_from(start) if start else initial.lineage,
             )
             save_run(run, folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
