@@ -24,6 +24,7 @@ from vczoo.conversion.stream import Stream
 from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.errors import AudioError, RunError, VoiceError
+from vczoo.io.device import choose_device
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
@@ -52,7 +53,7 @@ class Converter:
 
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         self.run = run
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         run.model.to(self.device).eval()
         self._watermarks: dict[str, Watermark] = {}
 

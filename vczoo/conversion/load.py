@@ -12,6 +12,7 @@ import torch
 from vczoo.conversion.converter import Converter
 from vczoo.errors import RunError, UnknownNameError
 from vczoo.hub.name import is_hub_name
+from vczoo.io.device import choose_device
 from vczoo.models.build import checked_recipe
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.run import Run
@@ -48,7 +49,9 @@ def load(
         RecipeError: The recipe or its overrides have faults.
         RunError: The run cannot be read, or overrides were passed with a run.
         WeightsError: The weights are unavailable or do not fit.
+        VczooError: The device does not work on this machine.
     """
+    device = choose_device(device)  # first, so that a wrong device is reported before weights are loaded
     kind, location = read_name(name)
     if run := read_run(kind, location):
         if overrides:

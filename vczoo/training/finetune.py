@@ -17,7 +17,8 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RunError
 from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import Measures
-from vczoo.io.files import write_text
+from vczoo.io.device import choose_device
+from vczoo.io.files import write_fault, write_text
 from vczoo.io.progress import CallbackList, NullProgress, ProgressBar
 from vczoo.io.tensors import fingerprint as weights_fingerprint
 from vczoo.io.text import truncated_list
@@ -108,13 +109,13 @@ def finetune(
         CorpusError: The recordings cannot be used for training.
         RecipeError, UnknownNameError, WeightsError: The recipe cannot be built.
         PluginError: A tracker, or a library that the criterion needs, is not installed.
-        RunError: `out` already exists, or there is nothing to resume.
+        RunError: `out` already exists or cannot be written, or there is nothing to resume.
         VczooError: The criterion cannot be measured on these recordings, or the model that measures it is part of the
-            recipe.
+            recipe; or the device does not work here.
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
     """
     folder = Path(out)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(device)
     kind, place = read_name(name)
     start = read_run(kind, place)
     recipe = recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
@@ -272,6 +273,8 @@ def finetune(
 
 
 def _check_out(folder: Path, resume: bool) -> None:
+    if fault := write_fault(folder):
+        raise RunError(f"{folder}: no run can be written there ({fault}); choose another --out")
     place = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
     if is_run(folder):
         raise RunError(f"{folder}: a finished run is here; choose another --out, or load it as {place}")

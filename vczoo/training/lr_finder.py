@@ -20,6 +20,8 @@ import torch
 from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError, RunError, VczooError
+from vczoo.io.device import choose_device
+from vczoo.io.files import write_fault
 from vczoo.io.optional_imports import require
 from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_title
 from vczoo.io.progress import NullProgress, ProgressBar
@@ -148,7 +150,7 @@ def find_learning_rate(
         CorpusError, RecipeError, UnknownNameError, WeightsError: The recordings or the recipe cannot be used, as for
             `finetune`.
         PluginError: A plot is requested, but matplotlib is not installed.
-        RunError: `out` already exists.
+        RunError: `out` already exists, is not a .png file or cannot be written.
         VczooError: Nothing trains in this recipe, `steps` is too small, or the loss falls at no rate.
     """
     if steps < FEWEST:
@@ -157,7 +159,11 @@ def find_learning_rate(
         require("matplotlib", "a plot", "eval")  # fail now, not after all the work
         if Path(out).exists():
             raise RunError(f"{out} exists; choose another file, or remove it")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if Path(out).suffix.lower() != ".png":
+            raise RunError(f"{out}: the plot is a PNG; choose a name that ends in .png")
+        if fault := write_fault(Path(out)):
+            raise RunError(f"{out}: no plot can be written there ({fault}); choose another --out")
+    device = choose_device(device)
     kind, place = read_name(name)
     start = read_run(kind, place)
     recipe = recipe_of_run(start.recipe, False, overrides) if start else checked_recipe(place, overrides)
