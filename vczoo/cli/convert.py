@@ -10,7 +10,7 @@ import typer
 
 from vczoo.cli.terminal import Device, as_run, print_line, print_table
 from vczoo.errors import VczooError
-from vczoo.io.files import is_folder_with
+from vczoo.io.files import is_folder_with, is_same_file
 
 __all__ = ["COMMANDS"]
 
@@ -45,6 +45,8 @@ def convert(
     """
     if source.is_file() and out.exists() and not overwrite:
         raise VczooError(f"{out} already exists; choose another --out, or pass --overwrite")
+    if is_same_file(out, source):
+        raise VczooError(f"{out} is SOURCE itself, which the conversion would replace; choose another --out")
     try:
         shift = None if semitones == "auto" else float(semitones)
     except ValueError:

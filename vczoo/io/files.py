@@ -13,7 +13,16 @@ from pathlib import Path
 
 PREFIX_CHARACTERS = 50  # of a temporary file's name: at most 4 bytes each, and a name has at most 255 bytes
 
-__all__ = ["file_above", "is_folder_with", "open_file", "write_beside", "write_bytes", "write_fault", "write_text"]
+__all__ = [
+    "file_above",
+    "is_folder_with",
+    "is_same_file",
+    "open_file",
+    "write_beside",
+    "write_bytes",
+    "write_fault",
+    "write_text",
+]
 
 
 def file_above(path: Path) -> Path | None:
@@ -37,6 +46,14 @@ def write_fault(path: Path) -> str:
 def is_folder_with(path: Path, name: str) -> bool:
     """Whether `path` is a folder that contains a file with this name."""
     return (path / name).is_file()
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one existing file, perhaps by links."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def open_file(path: Path) -> io.BufferedReader:

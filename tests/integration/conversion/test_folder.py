@@ -196,7 +196,7 @@ def test_a_process_that_dies_costs_its_recording_alone(trained_folder: Path, fol
 
 def test_a_run_that_cannot_be_loaded_there_is_told(tmp_path: Path) -> None:
     job = Job(tmp_path / "a.wav", tmp_path / "b.wav", {"bob": 1.0}, None, False)
-    with Workers(tmp_path / "none", "cpu", 1) as workers, pytest.raises(VczooError, match="no run is here"):
+    with Workers(tmp_path / "none", "cpu", 1) as workers, pytest.raises(VczooError, match="no such folder"):
         list(workers.map([job]))
 
 
