@@ -21,6 +21,16 @@ from vczoo.runs.run import Run
 
 EACH = 2  # voices per sex
 LICENSE = "cc-by-sa-4.0"  # the license of the prompts in its training data; see docs/base.md
+ATTRIBUTION = (  # vczoo.yaml and every run tuned from the model carry these lines
+    "LibriSpeech train-clean-100, one utterance each of 251 speakers, by Vassil Panayotov, Guoguo Chen, Daniel Povey "
+    "and Sanjeev Khudanpur (https://www.openslr.org/12), CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)",
+    "Asterisk's core sounds in English and Spanish by Allison Smith, in French by June Wallack, CC BY-SA 3.0 "
+    "(https://creativecommons.org/licenses/by-sa/3.0/)",
+    "Asterisk's core sounds in Italian by Carlo Flora, in Russian by Maxim Topal, CC BY 3.0 "
+    "(https://creativecommons.org/licenses/by/3.0/)",
+    "Whisper tiny.en by OpenAI (https://github.com/openai/whisper), MIT: the teacher of the content; none of its "
+    "weights are in the model",
+)
 
 
 def main() -> None:
@@ -38,7 +48,16 @@ def main() -> None:
         head.restart(1)
     figures = {name: trained.metrics[name] for name in ("epochs", "seconds", "validation")}
     packed = vczoo.Converter(
-        Run(trained.recipe, trained.model, (), {}, figures, {"fingerprint": trained.data["fingerprint"]}, LICENSE)
+        Run(
+            trained.recipe,
+            trained.model,
+            (),
+            {},
+            figures,
+            {"fingerprint": trained.data["fingerprint"]},
+            LICENSE,
+            attribution=ATTRIBUTION,
+        )
     )
     for name, recordings in chosen(arguments.voices, set(trained.speakers)).items():
         packed.enroll(name, recordings)

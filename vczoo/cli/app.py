@@ -15,8 +15,18 @@ import typer
 from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train
 from vczoo.cli.launch import launched, leave
 from vczoo.cli.listing import part_rows, recipe_rows
-from vczoo.cli.terminal import Overrides, as_run, print_line, print_table, print_warnings
+from vczoo.cli.terminal import (
+    Overrides,
+    as_run,
+    flushed,
+    open_closed_streams,
+    print_line,
+    print_table,
+    print_warnings,
+)
 from vczoo.errors import VczooError
+
+BROKEN_PIPE = 128 + 13  # as a shell reports a process that SIGPIPE has ended
 
 app = typer.Typer(
     name="vczoo",
@@ -71,12 +81,14 @@ def copy(
     file: Annotated[Path, typer.Argument(help="The .yaml file to create.")],
 ) -> None:
     """Create a recipe file that extends a recipe, for you to edit."""
-    from vczoo.io.files import write_beside
+    from vczoo.io.files import write_beside, write_fault
     from vczoo.registry.zoo import the_zoo
 
     recipe = the_zoo().recipe(name)
     if file.suffix not in {".yaml", ".yml"}:
         raise VczooError(f"{file}: the name of a recipe file must end in .yaml; use {file}.yaml")
+    if fault := write_fault(file):
+        raise VczooError(f"{file} cannot be written ({fault}); choose another file")
     text = f"extends: {name}\n\n# Put your changes here. `vczoo show {name}` shows every setting. The file of {name}:\n"
     text += "".join(f"#   {line}".rstrip() + "\n" for line in recipe.read().splitlines())
     try:
@@ -125,17 +137,36 @@ app.add_typer(plugin_kit.app, name="plugin")
 
 
 def main() -> NoReturn:
-    """Run the command line. A user's mistake is printed as one message, and the exit status is 1."""
+    """Run the command line.
+
+    A user's mistake, or a file or output that cannot be written, is printed as one message, and the exit status is 1.
+    If the reader of a pipe has gone, as in `vczoo list | head`, there is no message, and the status is 141, as if
+    SIGPIPE had ended the process.
+    """
+    open_closed_streams()
     status = 0
     try:
         with warnings.catch_warnings():
             print_warnings()
-            app()
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
     except VczooError as error:
         print_line(f"error: {error}", to_stderr=True)
         status = 1
+    except BrokenPipeError:
+        status = BROKEN_PIPE
+    except OSError as error:
+        place = error.filename or "the output"
+        print_line(f"error: {place} cannot be read or written ({error.strerror or error})", to_stderr=True)
+        status = 1
     except SystemExit as exit_:
         status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        if isinstance(exit_.__context__, BrokenPipeError):  # typer and rich turn it into status 1
+            status = BROKEN_PIPE
+    if not flushed():
+        status = status or 1
     if launched():
         leave(status)
     sys.exit(status)

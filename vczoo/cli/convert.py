@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from vczoo.cli.terminal import as_run, print_line, print_table
+from vczoo.cli.terminal import Device, as_run, print_line, print_table
 from vczoo.errors import VczooError
-from vczoo.io.files import is_folder_with
+from vczoo.io.files import is_folder_with, is_same_file
 
 __all__ = ["COMMANDS"]
 
@@ -35,6 +35,7 @@ def convert(
         bool, typer.Option(help="Mark each file as synthetic in its metadata; `vczoo provenance` reads the mark.")
     ] = True,
     watermark: Annotated[str, typer.Option(metavar="NAME", help="Also embed this plugin's inaudible watermark.")] = "",
+    device: Device = None,
 ) -> None:
     """Convert a recording, or every recording in a folder and its subfolders, to a voice.
 
@@ -42,6 +43,8 @@ def convert(
     """
     if source.is_file() and out.exists() and not overwrite:
         raise VczooError(f"{out} already exists; choose another --out, or pass --overwrite")
+    if is_same_file(out, source):
+        raise VczooError(f"{out} is SOURCE itself, which the conversion would replace; choose another --out")
     try:
         shift = None if semitones == "auto" else float(semitones)
     except ValueError:
@@ -52,7 +55,7 @@ def convert(
             from vczoo.conversion.folder import convert_folder
 
             conversions = convert_folder(
-                _load(run),
+                _load(run, device),
                 source,
                 out,
                 voice,
@@ -69,7 +72,7 @@ def convert(
         from vczoo.audio.reader import SoundReader
         from vczoo.io.progress import FileBar
 
-        converter, reader = _load(run), SoundReader(source)
+        converter, reader = _load(run, device), SoundReader(source)
         with FileBar(reader.seconds, "s") as bar:
             seconds = converter.convert_file(
                 source,
@@ -125,13 +128,14 @@ def enroll(
     out: Annotated[
         Path | None, typer.Option(help="New folder for the run with the added voice. Default: change RUN itself.")
     ] = None,
+    device: Device = None,
 ) -> None:
     """Add a voice to a run from recordings of it, without training."""
     if out is None and not is_folder_with(Path(run), "vczoo.yaml"):
         raise VczooError(
             f"{run} is not a local run folder, so it cannot be changed; use --out to save the run to a new folder"
         )
-    converter = _load(run)
+    converter = _load(run, device)
     converter.enroll(name, recordings, overwrite=overwrite)
     converter.save(out or run, overwrite=out is None)
     print_line(f"{out or run}: voices {', '.join(converter.voices)}")
@@ -140,9 +144,10 @@ def enroll(
 def identify(
     run: RunName,
     recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording of the speaker to identify.")],
+    device: Device = None,
 ) -> None:
     """Compare a recording with each voice, by the cosine of their speaker embeddings. Lists the nearest voice first."""
-    scores = _load(run).identify(recording)
+    scores = _load(run, device).identify(recording)
     print_table([{"voice": name, "cosine": f"{score:.3f}"} for name, score in scores.items()])
 
 
@@ -167,6 +172,7 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier evaluation in that folder.")
     ] = False,
+    device: Device = None,
 ) -> None:
     """Convert a list of trials, and measure the conversions, the unconverted sources and real speech."""
     from vczoo.conversion.evaluate import evaluate as measure
@@ -182,6 +188,7 @@ def evaluate(
         out=out,
         keep=keep,
         overwrite=overwrite,
+        device=device,
         say=lambda line: print_line(line, to_stderr=True),
     )
     print_table(report.rows("measure"))
@@ -200,10 +207,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _load(run: str) -> Any:
+def _load(run: str, device: str | None) -> Any:
     from vczoo.conversion.load import load
 
-    return load(as_run(run))
+    return load(as_run(run), device=device)
 
 
 def _detector(name: str) -> Callable[[Path], float]:

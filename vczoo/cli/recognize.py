@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vczoo.cli.terminal import as_run, print_line
+from vczoo.cli.terminal import Device, as_run, print_line
 
 __all__ = ["COMMANDS"]
 
@@ -20,26 +20,26 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 
 
-def transcribe(run: RunName, files: Files, json: AsJson = False) -> None:
+def transcribe(run: RunName, files: Files, json: AsJson = False, device: Device = None) -> None:
     """Transcribe recordings with a run that has a text head.
 
     Exit status: 1 if a recording cannot be read; the others are still transcribed.
     """
     from vczoo.conversion.load import load
 
-    converter = load(as_run(run))
+    converter = load(as_run(run), device=device)
     converter.check_transcribes()
     _each(files, converter.transcribe, lambda text: text, "text", json)
 
 
-def classify(run: RunName, files: Files, json: AsJson = False) -> None:
+def classify(run: RunName, files: Files, json: AsJson = False, device: Device = None) -> None:
     """Classify recordings (emotion, language, …) with a run that has a label head.
 
     Exit status: 1 if a recording cannot be read; the others are still classified.
     """
     from vczoo.conversion.load import load
 
-    converter = load(as_run(run))
+    converter = load(as_run(run), device=device)
     converter.check_classifies()
     _each(files, converter.classify, _likeliest, "labels", json)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -16,11 +18,45 @@ from vczoo.errors import AudioWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
 
-__all__ = ["Overrides", "as_run", "print_line", "print_table", "print_warnings"]
+__all__ = [
+    "Device",
+    "Overrides",
+    "as_run",
+    "flushed",
+    "open_closed_streams",
+    "print_line",
+    "print_table",
+    "print_warnings",
+]
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
 ]
+
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps. Default: a GPU if there is one.")]
+
+
+def open_closed_streams() -> None:
+    """Replace standard streams that are closed, as by `>&-`, so that printing to them does nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+
+
+def flushed() -> bool:
+    """Flush the standard streams, and return whether that worked.
+
+    What a stream cannot write is dropped, because Python would try again when it exits, and print a traceback.
+    """
+    worked = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            worked = False
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return worked
 
 
 def as_run(name: str) -> str | Path:

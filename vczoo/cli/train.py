@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -81,7 +81,7 @@ def train(
         summary = "transcribes speech" if transcribes else "no voices; use it as a pretrained backbone"
     print_line(f"{out}: {summary}")
     figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no test utterances"
-    print_line(f"test: {figures} (best epoch {metrics['best_epoch']}, {metrics['seconds']:.0f} s)")
+    print_line(f"test: {figures} ({_weights_in_words(metrics)}, {metrics['seconds']:.0f} s)")
     for age, accuracies in metrics.get("extension", {}).items():
         before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
         print_line(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
@@ -128,6 +128,16 @@ def train_vocoder(
     )
     print_line(f"validation: {figures} ({trained.seconds:.0f} s)")
     print_line(f"{trained.file}: use it in a recipe with this vocoder: vocoder.weights={trained.file}")
+
+
+def _weights_in_words(metrics: Mapping[str, Any]) -> str:
+    """The epoch whose weights were kept and, if that is another one, the best epoch on validation."""
+    best, kept = metrics["best_epoch"], metrics["kept_epoch"]
+    if kept < 0:
+        return "nothing to train"
+    if kept == best:
+        return f"weights of epoch {kept}, the best on validation"
+    return f"weights of epoch {kept}, the last; epoch {best} was the best on validation"
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"train": train, "find-rate": find_rate, "train-vocoder": train_vocoder}

@@ -24,6 +24,8 @@ from vczoo.conversion.stream import Stream
 from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.errors import AudioError, RunError, VoiceError
+from vczoo.io.device import choose_device
+from vczoo.io.files import is_same_file
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
@@ -52,7 +54,7 @@ class Converter:
 
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         self.run = run
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         run.model.to(self.device).eval()
         self._watermarks: dict[str, Watermark] = {}
 
@@ -149,9 +151,11 @@ class Converter:
             The number of seconds written.
 
         Raises:
-            VoiceError, AudioError, ContractError, VczooError: As for `convert`. Also AudioError if `out` exists, has an
-                unknown format or has a file where its folder should be, or if the disk refuses.
+            VoiceError, AudioError, ContractError, VczooError: As for `convert`. Also AudioError if `out` exists or
+                is the source, has an unknown format or has a file where its folder should be, or if the disk refuses.
         """
+        if not isinstance(source, Waveform) and is_same_file(Path(out), Path(source)):
+            raise AudioError(f"{out} is the source itself, which the conversion would replace; choose another file")
         rate = self.model.sample_rate_hz
         provenance = self._mark(voice) if mark else None
         # The writer comes first, so that a bad output path is reported before the conversion starts.

@@ -123,8 +123,9 @@ def _outcomes(converter: Converter, work: list[Job], jobs: int) -> Iterator[tupl
             yield job, job.run(converter)
         return
     with TemporaryDirectory(prefix="vczoo-run-") as temporary:
-        # A copy of the run in memory, with the voices enrolled since it was loaded.
-        run = save_run(replace(converter.run), Path(temporary) / "run")
+        # A copy of the run in memory, with the voices that are needed, even if they are lent or were not saved yet.
+        voices = {name: replace(converter.run.voices[name], lent=False) for name in work[0].shares}
+        run = save_run(replace(converter.run, voices=voices), Path(temporary) / "run")
         with Workers(run, str(converter.device), jobs, converter.run.revision) as workers:
             yield from workers.map(work)
 

@@ -11,10 +11,12 @@ import torch
 
 from vczoo.conversion.converter import Converter
 from vczoo.errors import RunError, UnknownNameError
-from vczoo.hub.name import is_hub_name
+from vczoo.hub.name import check_path, is_hub_name
+from vczoo.io.device import choose_device
+from vczoo.io.text import truncated_list
 from vczoo.models.build import checked_recipe
 from vczoo.registry.zoo import the_zoo
-from vczoo.runs.run import Run
+from vczoo.runs.run import CONFIG, Run
 from vczoo.runs.run_folder import load_run
 from vczoo.runs.warm_start import build_initial_model
 
@@ -48,7 +50,9 @@ def load(
         RecipeError: The recipe or its overrides have faults.
         RunError: The run cannot be read, or overrides were passed with a run.
         WeightsError: The weights are unavailable or do not fit.
+        VczooError: The device does not work on this machine.
     """
+    device = choose_device(device)  # first, so that a wrong device is reported before weights are loaded
     kind, location = read_name(name)
     if run := read_run(kind, location):
         if overrides:
@@ -101,8 +105,22 @@ def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:
                 f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder, or "
                 f"{text}@main for the Hub"
             )
+        check_path(text)
         return "hub", text
     if "/" in text or os.sep in text:
         return "run", str(path)
-    the_zoo().recipe(text)
+    try:
+        the_zoo().recipe(text)
+    except UnknownNameError as error:
+        if not path.is_dir():
+            raise
+        raise UnknownNameError(
+            f"{text}: this folder is not a run, because it has no {CONFIG}.{_runs_in(path)}"
+        ) from error
     return "recipe", text
+
+
+def _runs_in(folder: Path) -> str:
+    """Name the runs in a folder, as the next step of an error."""
+    runs = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
+    return f" Choose one of the runs in it: {', '.join(truncated_list(runs))}" if runs else " Check the path"

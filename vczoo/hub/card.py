@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from vczoo.hub.card_facts import CardFacts, PartFacts, SampleFacts, VoiceFacts
+from vczoo.hub.card_lineage import credits_of, described, lineage_table
 from vczoo.hub.card_metadata import front_matter
 from vczoo.hub.card_results import quality
 from vczoo.io.markdown import code, escaped, fenced, link, one_line, table, web_address
@@ -67,7 +68,10 @@ def _opening(facts: CardFacts) -> str:
         more = f" and {len(facts.labels) - MOST_LABELS:,} more" if len(facts.labels) > MOST_LABELS else ""
         abilities.append(f"Classifies utterances with these labels: {shown}{more}.")
     name = facts.repository.rpartition("/")[2]
-    origin = f"Fine-tuned with vczoo from the recipe {code(facts.recipe)}: {escaped(facts.summary.rstrip('.'))}."
+    verb = "Made" if facts.metrics.get("epochs", 0) == 0 else "Fine-tuned"
+    origin = f"{verb} with vczoo from the recipe {code(facts.recipe)}: {escaped(facts.summary.rstrip('.'))}."
+    if facts.lineage:
+        origin += f" It began with the weights of {described(facts.lineage[0], facts.endpoint)}."
     return f"# {escaped(name)}\n\n{' '.join(abilities)} {origin}"
 
 
@@ -135,7 +139,7 @@ def _details(facts: CardFacts) -> str:
     rows = [
         (
             escaped(part.role),
-            code(part.use) + (f", weights {code(part.weights)}" if part.weights else ""),
+            code(part.use) + (f", weights {code(part.weights)}" if part.weights and not part.start else ""),
             _origin(facts, part),
             escaped(part.licence or "unknown"),
         )
@@ -149,6 +153,7 @@ def _details(facts: CardFacts) -> str:
         [
             "## Model details",
             _run_in_words(facts),
+            *lineage_table(facts),
             *([table(("part", "name", "source", "license"), rows, left=4)] if rows else []),
             f"<details>\n<summary>Recipe</summary>\n\n{fenced(recipe + cut, 'yaml')}\n\n</details>",
             *(
@@ -167,10 +172,14 @@ def _run_in_words(facts: CardFacts) -> str:
     trained = facts.trained_minutes
     sentences = []
     if trained:
-        sentences.append(f"Trained on {sum(trained):.1f} minutes of speech of {_count(len(trained), 'speaker')}.")
+        verb = "Fine-tuned" if facts.lineage else "Trained"
+        sentences.append(f"{verb} on {sum(trained):.1f} minutes of speech of {_count(len(trained), 'speaker')}.")
     epochs, best, seconds = (facts.metrics.get(name) for name in ("epochs", "best_epoch", "seconds"))
-    if isinstance(epochs, int):
-        selected = f"; the weights are from epoch {best}" if isinstance(best, int) else ""
+    kept = facts.metrics.get("kept_epoch", best)
+    if isinstance(epochs, int) and epochs > 0:
+        selected = f"; the weights are from epoch {kept}" if isinstance(kept, int) else ""
+        if isinstance(best, int) and best != kept:
+            selected += f", and validation was best at epoch {best}"
         duration = f" in {seconds:.0f} s" if isinstance(seconds, int | float) else ""
         sentences.append(f"{_count(epochs, 'epoch')}{duration}{selected}.")
     if facts.seed is not None:
@@ -184,7 +193,8 @@ def _run_in_words(facts: CardFacts) -> str:
 def _origin(facts: CardFacts, part: PartFacts) -> str:
     host = urlsplit(web_address(part.source)).netloc  # empty for a repository of the Hub
     address = part.source if host else f"{facts.endpoint.rstrip('/')}/{part.source}"
-    details = [link(host or part.source, address)] if part.source else []
+    details = [f"weights of {described(part.start, facts.endpoint)}"] if part.start else []
+    details += [link(host or part.source, address)] if part.source else []
     details += [f"revision {code(part.revision[:SHORT])}"] if part.revision else []
     details += [f"sha256 {code(part.sha256[:SHORT])}"] if part.sha256 else []
     return ", ".join(details) or "no pretrained weights"
@@ -235,7 +245,8 @@ def _license(facts: CardFacts) -> str:
     name = f" ({link(facts.licence_name, facts.licence_link)})" if facts.licence_name else ""
     notes = "\n".join(f"- {escaped(note)}" for note in facts.licence_notes)
     checked = "Checked against the declared licenses of its parts and recordings, as far as they are known."
-    return f"## License\n\n{code(facts.licence)}{name}. {checked}" + (f"\n\n{notes}" if notes else "")
+    blocks = ["## License", f"{code(facts.licence)}{name}. {checked}", *([notes] if notes else []), *credits_of(facts)]
+    return "\n\n".join(blocks)
 
 
 def _voices_in_words(voices: Sequence[VoiceFacts]) -> str:

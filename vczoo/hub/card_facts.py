@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from vczoo.hub.consent import Consent
 from vczoo.io.markdown import web_address
+from vczoo.runs.config import Ancestor
 
 __all__ = ["CardFacts", "PartFacts", "SampleFacts", "VoiceFacts"]
 
@@ -25,6 +26,7 @@ class PartFacts:
         revision: Full commit of the Hub repository.
         sha256: SHA-256 of the weights file.
         licence: License of the weights, or of the part if it has no weights; an SPDX identifier or "unknown".
+        start: The run that its tensors began with; None if there is none.
     """
 
     role: str
@@ -34,6 +36,7 @@ class PartFacts:
     revision: str = ""
     sha256: str = ""
     licence: str = ""
+    start: Ancestor | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,13 @@ class CardFacts:
         minutes: Minutes of speech of each training speaker, if the run has no voices.
         languages: Languages of the training speech, as ISO 639 codes or names.
         base_models: Hub ids of the pretrained models.
+        lineage: The runs that this one was made from, the nearest first.
+        attribution: The credit that the run itself asks for, one line each.
         datasets: Hub ids of the training datasets.
         versions: Versions of vczoo and its plugins, by distribution.
         seed: Random seed of the fine-tune; None if there was no fine-tune.
-        metrics: Metrics of the fine-tune, as in metrics.json: speakers, epochs, best_epoch, seconds, validation, test.
+        metrics: Metrics of the fine-tune, as in metrics.json: speakers, epochs, best_epoch, kept_epoch, seconds,
+            validation, test.
         evaluation: Results of `vczoo evaluate`, as it writes them; None if there are none.
         plots: Paths of images in the repository.
         samples: Converted recordings in the repository.
@@ -112,6 +118,8 @@ class CardFacts:
     minutes: tuple[float, ...] = ()
     languages: tuple[str, ...] = ()
     base_models: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    attribution: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
@@ -139,6 +147,12 @@ class CardFacts:
     def trained_minutes(self) -> list[float]:
         """Minutes of speech of each trained voice, or of each training speaker if the run has no trained voices."""
         return [voice.minutes for voice in self.voices if voice.minutes is not None] or list(self.minutes)
+
+    def classes_of(self, head: str) -> int | None:
+        """Number of classes that a speaker or label head chooses from; None for other heads, or if it is unknown."""
+        task = self.tasks.get(head)
+        count = len(self.labels) if task == "label" else self.metrics.get("speakers") if task == "speaker" else None
+        return count if isinstance(count, int) and count > 0 else None
 
     def url(self, path: str) -> str:
         """Return the download URL of a file. Relative paths do not play in every place where cards are shown."""

@@ -97,6 +97,7 @@ def _tags(facts: CardFacts) -> Iterable[str]:
     for part in facts.parts:
         if part.role in ("backbone", "vocoder"):
             tags.append(search_tag(part.role, part.use))
+    tags += [search_tag("base", ancestor.name) for ancestor in facts.lineage if ancestor.kind == "bundled"]
     return dict.fromkeys(tags)
 
 
@@ -128,13 +129,16 @@ def _evaluated(facts: CardFacts) -> Iterator[EvalResult]:
 
 
 def _fine_tuned(facts: CardFacts) -> Iterator[EvalResult]:
-    """Yield the metrics of the fine-tune that can be compared between models, which losses cannot."""
+    """Yield the metrics of the fine-tune that can be compared between models, which losses cannot.
+
+    A head with one class is always right, so its accuracy is left out.
+    """
     split = "test" if facts.metrics.get("test") else "validation"
     recordings = one_line(facts.consent.dataset) or "recordings of its own voices"
     for name, raw in (facts.metrics.get(split) or {}).items():
         value = _number(raw)
         head, _, figure = str(name).rpartition(".")
-        if value is None or figure not in _FINE_TUNE_METRICS:
+        if value is None or figure not in _FINE_TUNE_METRICS or facts.classes_of(head) == 1:
             continue
         task, task_name, metric, title = _FINE_TUNE_METRICS[figure]
         task_name = UTTERANCES if facts.tasks.get(head) == "label" else task_name

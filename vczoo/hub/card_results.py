@@ -24,14 +24,21 @@ def quality(facts: CardFacts) -> str:
         blocks.append("Similarity to the voices and intelligibility were not measured.")
     splits = [name for name in ("validation", "test") if facts.metrics.get(name)]
     if splits:
-        figures = dict.fromkeys(key for split in splits for key in facts.metrics[split])
-        rows = [(code(str(key)), *(_figure(facts.metrics[split].get(key)) for split in splits)) for key in figures]
+        names = dict.fromkeys(str(key) for split in splits for key in facts.metrics[split])
+        figures = [name for name in names if not _is_certain(facts, name)]
+        rows = [(code(key), *(_figure(facts.metrics[split].get(key)) for split in splits)) for key in figures]
         blocks += [
             "Metrics of the fine-tune, on recordings that were not used for training:",
             table(("metric", *splits), rows),
         ]
     blocks += [f"![{escaped(path)}]({facts.url(path)})" for path in facts.plots]
     return "\n\n".join(blocks)
+
+
+def _is_certain(facts: CardFacts, name: str) -> bool:
+    """Whether a metric is the rate of right answers of a head with one class, which is always 1."""
+    head, _, figure = name.rpartition(".")
+    return figure in ("accuracy", "recall") and facts.classes_of(head) == 1
 
 
 def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from vczoo.errors import HubError
+from vczoo.errors import HubError, UnknownNameError
 
-__all__ = ["HubName", "is_hub_name"]
+__all__ = ["HubName", "check_path", "is_hub_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_][\w./-]*", re.ASCII)
@@ -54,3 +55,17 @@ def is_hub_name(text: str) -> bool:
         return bool(HubName.parse(text))
     except HubError:
         return False
+
+
+def check_path(text: str) -> None:
+    """Check that a name without a revision is not a mistyped path: one in an existing folder that does not exist.
+
+    Raises:
+        UnknownNameError: It is such a path. `owner/name@main` is always a name on the Hub.
+    """
+    path = Path(text)
+    if "@" not in text and path.parent.is_dir() and not path.exists():
+        raise UnknownNameError(
+            f"{text}: there is no such folder in {path.parent}; check the path. If you mean the run {text} on the Hub, "
+            f"write {text}@main"
+        )

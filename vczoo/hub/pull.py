@@ -20,7 +20,9 @@ from vczoo.errors import HubError, RunError
 from vczoo.hub.client import MEGABYTE, RUN_FILES, evict, fetch_config, fetch_file, list_files, resolve, sha256_of
 from vczoo.hub.name import HubName
 from vczoo.io.tensor_file import LARGEST_HEADER, layout_of
-from vczoo.runs.run import METRICS, MODEL, VOICES, Run
+from vczoo.runs.config import Ancestor
+from vczoo.runs.lineage import published_ancestor
+from vczoo.runs.run import CONFIG, METRICS, MODEL, VOICES, Run
 from vczoo.runs.run_folder import LARGEST_METRICS, config_of, load_run, outline_of
 from vczoo.runs.voices_file import LARGEST_VOICES
 
@@ -67,6 +69,7 @@ def load_from_hub(text: str) -> Run:
             ) from error
         raise
     run.revision = pulled.label
+    run.lineage = (_ancestor(pulled), *run.lineage)
     return run
 
 
@@ -90,8 +93,13 @@ def pull(text: str, out: Path | None = None) -> Pulled:
     commit = resolve(name)
     pulled = _cached(name, commit) or _download(name, commit)
     if out is not None:
-        _copy(pulled.folder, out)
+        _copy(pulled, out)
     return pulled
+
+
+def _ancestor(pulled: Pulled) -> Ancestor:
+    config = config_of(pulled.folder, foreign=True)
+    return published_ancestor(pulled.name.repository, pulled.commit, pulled.folder, config)
 
 
 def _cached(name: HubName, commit: str) -> Pulled | None:
@@ -130,14 +138,17 @@ def _evict_damaged(pulled: Pulled) -> list[str]:
     return [path.name for path in damaged]
 
 
-def _copy(folder: Path, out: Path) -> None:
-    """Copy a run out of the cache, completely or not at all."""
+def _copy(pulled: Pulled, out: Path) -> None:
+    """Copy a run out of the cache, completely or not at all. The copy records where it is from, in its lineage."""
+    config = config_of(pulled.folder, foreign=True)
+    config = config.model_copy(update={"lineage": [_ancestor(pulled), *config.lineage]})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}-", suffix=".partial", dir=out.parent))
         try:
-            for file in RUN_FILES:
-                shutil.copyfile(folder / file, temporary / file)
+            for file in (MODEL, VOICES, METRICS):
+                shutil.copyfile(pulled.folder / file, temporary / file)
+            (temporary / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders that only their owner can read

@@ -22,6 +22,7 @@ from vczoo.hub.commit import Published, publish
 from vczoo.hub.consent import Consent, parse_consent
 from vczoo.hub.licenses import Ingredient, check_licence, hub_licence
 from vczoo.hub.name import HubName, is_hub_name
+from vczoo.hub.recorded_consent import check_recorded
 from vczoo.io.files import write_text
 from vczoo.io.plain_yaml import dump_plain
 from vczoo.models.portability import foreign_faults, pinned
@@ -85,8 +86,8 @@ def push(
         Summary of the commit, or of the dry run.
 
     Raises:
-        LicenceError: The license or the consent statement is invalid, or the license is not compatible with what the
-            run is made of.
+        LicenceError: The license or the consent statement is invalid, the consent statement contradicts the one that
+            is recorded for the run, or the license is not compatible with what the run is made of.
         HubError: The name is invalid, the run has nothing to share or cannot be built on other machines, or publishing
             fails.
         RunError: The disk cannot be written, or the run's evaluation cannot be read.
@@ -103,6 +104,7 @@ def push(
     if not run.voices and not (run.metrics and {"text", "label"} & set(run.model.tasks.values())):
         raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it or enroll a voice, then push again")
     statement = parse_consent(consent)
+    check_recorded(statement, run.consent, run.lineage, target)
     licence = hub_licence(licence)
     recipe = pinned(run.recipe, run.model, whole=whole)
     if recipe.teacher and is_weights_file(str(recipe.teacher.options.get("weights", ""))):
@@ -120,7 +122,7 @@ def push(
         shared = replace(run, recipe=recipe, licence=licence, consent=statement.statement)
         folder = save_run(shared, Path(temporary) / "run", whole=whole)
         files = {path: folder / path for path in (CONFIG, MODEL, VOICES, METRICS)} | _plots(run) | _named(samples)
-        facts = _facts(shared, target, config_of(folder), statement, notes, languages, files, samples)
+        facts = _facts(shared, target, config_of(folder), statement, notes, languages, files, samples, _evaluation(run))
         write_text(folder / CARD, make_card(facts))
         files = {CARD: folder / CARD} | files
         if dry_run:
@@ -177,9 +179,11 @@ def _facts(
     languages: Sequence[str],
     files: Mapping[str, Path],
     samples: Sequence[tuple[str, Path]],
+    evaluation: Mapping[str, Any] | None,
 ) -> CardFacts:
     minutes = config.data.minutes
-    sources = [part.source for part in config.base.values()]
+    sources = [ancestor.name for ancestor in config.lineage if ancestor.kind == "hub"]
+    sources += [part.source for part in config.base.values()]
     return CardFacts(
         target.repository,
         run.recipe.name,
@@ -193,12 +197,14 @@ def _facts(
         labels=tuple(config.labels),
         minutes=() if config.voices else tuple(minutes.values()),
         languages=tuple(languages),
+        lineage=tuple(config.lineage),
+        attribution=tuple(config.attribution),
         base_models=tuple(source for source in sources if is_hub_name(source)),
         datasets=(consent.hub_id,) if consent.hub_id else (),
         versions={"vczoo": config.vczoo, **config.plugins},
         seed=config.seed,
         metrics=run.metrics,
-        evaluation=_evaluation(run),
+        evaluation=evaluation,
         plots=tuple(path for path in files if path in PLOTS),
         samples=tuple(SampleFacts(path, voice) for path, (voice, _) in zip(_named(samples), samples, strict=True)),
         files={path: file.stat().st_size for path, file in files.items()},
@@ -220,7 +226,10 @@ def _parts(run: Run, config: RunConfig) -> Iterator[PartFacts]:
         if part is None:
             continue
         base = config.base.get(kind) if kind in ("backbone", "vocoder") else None
-        licence = base.licence if base else the_zoo().find(kind, part.use)[0].licence
+        place = f"heads.{role.removeprefix('head ')}" if kind == "head" else kind
+        ancestors = [ancestor for ancestor in config.lineage if place in ancestor.parts]
+        licence = next((ancestor.licence for ancestor in ancestors if ancestor.licence), "")
+        licence = base.licence if base else licence or the_zoo().find(kind, part.use)[0].licence
         yield PartFacts(
             role,
             part.use,
@@ -229,6 +238,7 @@ def _parts(run: Run, config: RunConfig) -> Iterator[PartFacts]:
             revision=base.revision if base else "",
             sha256=", ".join(base.files.values()) if base else "",
             licence=licence,
+            start=ancestors[0] if ancestors else None,
         )
     if recipe.teacher:
         yield _teacher(recipe.teacher)

@@ -122,7 +122,7 @@ def describe_speaker(text: str) -> dict[str, Any]:
 def _config_fields(config: RunConfig) -> Mapping[str, Any]:
     """Return the fields of a configuration, the most interesting ones first."""
     plain = config.model_dump()
-    first = ("licence", "consent", "voices", "speakers")
+    first = ("licence", "consent", "voices", "speakers", "lineage", "attribution")
     return {key: plain[key] for key in first} | {key: value for key, value in plain.items() if key not in first}
 
 

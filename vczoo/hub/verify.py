@@ -11,7 +11,7 @@ from huggingface_hub import RepoFile
 
 from vczoo.errors import VczooError, WeightsError
 from vczoo.hub.client import digest_faults, list_files, sha256_of
-from vczoo.hub.name import is_hub_name
+from vczoo.hub.name import check_path, is_hub_name
 from vczoo.hub.pull import pull
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import check_base, stages_taken
@@ -49,9 +49,11 @@ def verify(target: str | Path) -> list[Check]:
         One result per check, whether it succeeded or not.
 
     Raises:
+        UnknownNameError: The name is a path in an existing folder, but does not exist.
         HubError, RunError, PluginError, RecipeError: A run on the Hub cannot be pulled; see `vczoo.hub.pull.pull`.
     """
     if isinstance(target, str) and is_hub_name(target):
+        check_path(target)
         pulled = pull(target)
         listing = list_files(pulled.name, pulled.commit)
         checks = [_check_against_hub(pulled.folder / name, info) for name, info in sorted(listing.items())]

@@ -13,7 +13,16 @@ from pathlib import Path
 
 PREFIX_CHARACTERS = 50  # of a temporary file's name: at most 4 bytes each, and a name has at most 255 bytes
 
-__all__ = ["file_above", "is_folder_with", "open_file", "write_beside", "write_bytes", "write_text"]
+__all__ = [
+    "file_above",
+    "is_folder_with",
+    "is_same_file",
+    "open_file",
+    "write_beside",
+    "write_bytes",
+    "write_fault",
+    "write_text",
+]
 
 
 def file_above(path: Path) -> Path | None:
@@ -22,9 +31,29 @@ def file_above(path: Path) -> Path | None:
     return nearest if nearest.is_file() else None
 
 
+def write_fault(path: Path) -> str:
+    """Why nothing can be written at `path`, which need not exist; "" if it can. This leaves nothing behind."""
+    try:
+        nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+        if nearest.is_file() and nearest != path:
+            return f"{nearest} is a file, not a folder"
+        with tempfile.TemporaryFile(dir=nearest if nearest.is_dir() else nearest.absolute().parent):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def is_folder_with(path: Path, name: str) -> bool:
     """Whether `path` is a folder that contains a file with this name."""
     return (path / name).is_file()
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one existing file, perhaps by links."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def open_file(path: Path) -> io.BufferedReader:

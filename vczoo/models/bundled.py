@@ -11,7 +11,7 @@ from pathlib import Path
 from vczoo.errors import RunError, UnknownNameError
 from vczoo.io.text import nearest
 
-__all__ = ["CONFIG", "embedded_names", "embedded_runs", "find_start"]
+__all__ = ["CONFIG", "embedded_names", "embedded_runs", "find_start", "is_bundled"]
 
 
 def embedded_runs() -> Path:
@@ -22,6 +22,11 @@ def embedded_runs() -> Path:
 def embedded_names() -> list[str]:
     """Names of the bundled runs, sorted."""
     return sorted(path.parent.name for path in embedded_runs().glob(f"*/{CONFIG}"))
+
+
+def is_bundled(path: Path) -> bool:
+    """Whether a run folder is that of a bundled run."""
+    return path.parent.resolve() == embedded_runs().resolve()
 
 
 def find_start(start: str) -> Path:

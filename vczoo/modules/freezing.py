@@ -46,9 +46,17 @@ class Partial(Freezing):
         self.trainable_stages = trainable_stages
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """Return 1 for the last `trainable_stages` stages and 0 for the others."""
-        trainable = min(self.trainable_stages, num_stages)
-        return (0.0,) * (num_stages - trainable) + (1.0,) * trainable
+        """Return 1 for the last `trainable_stages` stages and 0 for the others.
+
+        Raises:
+            ContractError: The backbone has fewer stages.
+        """
+        if self.trainable_stages > num_stages:
+            raise ContractError(
+                f"trainable_stages is {self.trainable_stages}, but the backbone has {num_stages} stages; "
+                f"choose 0 to {num_stages}"
+            )
+        return (0.0,) * (num_stages - self.trainable_stages) + (1.0,) * self.trainable_stages
 
 
 class Gradual(Freezing):
@@ -70,7 +78,7 @@ class Gradual(Freezing):
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
         """Return 1 for the last `epoch // every_epochs` stages and 0 for the others."""
-        return Partial(epoch // self.every_epochs).multipliers(num_stages, epoch)
+        return Partial(min(epoch // self.every_epochs, num_stages)).multipliers(num_stages, epoch)
 
 
 class Discriminative(Freezing):

@@ -15,11 +15,13 @@ from vczoo.errors import RunError
 from vczoo.io.files import open_file
 from vczoo.io.plain_yaml import LARGEST_TEXT, dump_plain, parse_plain
 
-__all__ = ["FORMAT", "BasePart", "Data", "File", "RunConfig", "parse_config", "read_config", "speakable"]
+__all__ = ["FORMAT", "Ancestor", "BasePart", "Data", "File", "RunConfig", "parse_config", "read_config", "speakable"]
 
 FORMAT = 2
 LONGEST_NAME = 200  # characters of a speaker's or a voice's name, or of a label
 MOST_LABELS = 10_000
+MOST_CREDITS = 100
+MOST_ANCESTORS = 1000
 
 
 def speakable(name: str) -> str:
@@ -55,6 +57,7 @@ Labels = Annotated[
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Text = Annotated[str, Field(max_length=2000)]
 File = Literal["model.safetensors", "voices.safetensors", "metrics.json"]
+Credits = Annotated[list[Text], Field(max_length=MOST_CREDITS)]
 
 
 class _Plain(BaseModel):
@@ -78,6 +81,30 @@ class BasePart(_Plain):
     licence: Text = "unknown"
     files: dict[Text, Digest] = Field(default_factory=dict)
     stages: dict[Text, Digest] = Field(default_factory=dict)
+
+
+class Ancestor(_Plain):
+    """A run that another run was made from.
+
+    Attributes:
+        kind: `bundled` with vczoo, published on the `hub`, or `local`, a folder that was never published.
+        name: Name of a bundled run, `owner/name` on the Hub, or the recipe of a local run.
+        revision: Version of vczoo that a bundled run is part of, or full commit on the Hub; empty for a local run.
+        sha256: SHA-256 of its vczoo.yaml; empty if it was only in memory.
+        licence: Hub identifier of its license; empty if it was never shared.
+        consent: Consent statement for its voices; empty if none was recorded.
+        parts: Parts of the model that began with its tensors: `backbone`, `vocoder` and `heads.<name>`.
+        attribution: The credit that its own license and training data ask for, one line each.
+    """
+
+    kind: Literal["bundled", "hub", "local"]
+    name: Text
+    revision: Text = ""
+    sha256: Digest | Literal[""] = ""
+    licence: Text = ""
+    consent: Text = ""
+    parts: Annotated[list[Text], Field(max_length=MOST_CREDITS)] = Field(default_factory=list)
+    attribution: Credits = Field(default_factory=list)
 
 
 class Data(_Plain):
@@ -106,6 +133,9 @@ class RunConfig(_Plain):
         labels: Labels of the label heads, in the order of the logits. The key is left out of runs that have none.
         licence: Hub identifier of the run's license; empty before the run is shared.
         consent: Consent statement for the voices; empty before the run is shared.
+        attribution: The credit that the license and the training data ask for, one line each. The key is left out if
+            there is none.
+        lineage: The runs that this one was made from, the nearest first. The key is left out if there are none.
         data: Summary of the training data.
         seed: Random seed of the fine-tune.
         tensors: Number of tensors in model.safetensors.
@@ -122,6 +152,8 @@ class RunConfig(_Plain):
     labels: Labels = Field(default_factory=list)
     licence: Text = ""
     consent: Text = ""
+    attribution: Credits = Field(default_factory=list)
+    lineage: Annotated[list[Ancestor], Field(max_length=MOST_ANCESTORS)] = Field(default_factory=list)
     data: Data
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     tensors: Annotated[int, Field(ge=0)]
@@ -129,8 +161,9 @@ class RunConfig(_Plain):
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML that `parse_config` can read."""
-        # Empty labels are left out so that versions of vczoo without labels can read the run.
-        return dump_plain(self.model_dump(exclude=None if self.labels else {"labels"}))
+        # Empty lists are left out so that versions of vczoo that do not know these keys can read the run.
+        unused = {name for name in ("labels", "attribution", "lineage") if not getattr(self, name)}
+        return dump_plain(self.model_dump(exclude=unused))
 
 
 def read_config(path: Path) -> RunConfig:

@@ -20,7 +20,7 @@ from vczoo.models.bundled import CONFIG
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
-from vczoo.runs.config import BasePart, File
+from vczoo.runs.config import Ancestor, BasePart, File
 from vczoo.runs.pretrained_base import Place
 
 __all__ = ["CONFIG", "MANIFEST", "METRICS", "MODEL", "VOICES", "Run", "is_run", "own_voices"]
@@ -49,6 +49,8 @@ class Run:
         revision: The first 12 hex digits of the configuration's SHA-256, or for a run from the Hub,
             `owner/name@commit`.
         labels: Labels of the label heads, in the order of the logits.
+        attribution: The credit that the license and the training data ask for, one line each.
+        lineage: The runs that this one was made from, the nearest first.
     """
 
     recipe: Recipe
@@ -63,6 +65,8 @@ class Run:
     folder: Path | None = None
     revision: str = ""
     labels: tuple[str, ...] = ()
+    attribution: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
 
 
 def is_run(path: Path) -> bool:

@@ -93,6 +93,8 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
         labels=list(run.labels),
         licence=run.licence,
         consent=run.consent,
+        attribution=list(run.attribution),
+        lineage=list(run.lineage),
         data=Data.model_validate(run.data),
         seed=run.recipe.training.seed,
         tensors=len(stored),
@@ -153,6 +155,8 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
         path,
         _revision((path / CONFIG).read_bytes()),
         tuple(config.labels),
+        tuple(config.attribution),
+        tuple(config.lineage),
     )
 
 
@@ -167,6 +171,7 @@ def config_of(path: Path, *, foreign: bool = False) -> RunConfig:
         RunError, PluginError, RecipeError: As in `load_run`.
     """
     if not is_run(path):
+        _check_folder(path)
         raise RunError(
             f"{path}: no run is here ({CONFIG} is missing). Create one with `vczoo train RECIPE --data … --out "
             f"{path}`, or continue an interrupted training with --resume"
@@ -220,6 +225,7 @@ def describe_run(path: Path) -> str:
         RunError: vczoo.yaml or metrics.json is missing, damaged or invalid.
     """
     if not is_run(path):
+        _check_folder(path)
         raise RunError(f"{path}: no run is here ({CONFIG} is missing)")
     config = read_config(path / CONFIG)
     try:
@@ -227,6 +233,14 @@ def describe_run(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise RunError(f"{path / METRICS}: cannot be read ({error})") from error
     return dump_plain({**config.model_dump(), "metrics": metrics})
+
+
+def _check_folder(path: Path) -> None:
+    """Raise RunError unless `path` is a folder."""
+    if not path.exists():
+        raise RunError(f"{path}: no such folder; check the path (it is relative to {Path.cwd()})")
+    if not path.is_dir():
+        raise RunError(f"{path} is a file; a run is a folder that contains {CONFIG}")
 
 
 def _model_of(config: RunConfig, path: Path) -> Model:

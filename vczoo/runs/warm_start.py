@@ -15,6 +15,7 @@ from vczoo.models.bundled import CONFIG, find_start
 from vczoo.models.model import Model
 from vczoo.models.recipe import Part, Recipe
 from vczoo.registry.weights import is_weights_file
+from vczoo.runs.lineage import lineage_from
 from vczoo.runs.pretrained_base import Place
 from vczoo.runs.run import Run
 from vczoo.runs.run_folder import fill_model, load_run
@@ -36,9 +37,9 @@ def build_initial_model(recipe: Recipe, num_speakers: int, labels: Sequence[str]
             that all label heads come from the start.
 
     Returns:
-        A run with the license of the start. It also has the start's voices, marked as `lent`, if backbone, heads and
-        vocoder are the same in both recipes. Its recipe has no `start`, and names the weights that the start's tensors
-        came from, because a saved run stores each tensor or takes it from that base.
+        A run with the license of the start, which is the first in its lineage. It also has the start's voices, marked
+        as `lent`, if backbone, heads and vocoder are the same in both recipes. Its recipe has no `start`, and names the
+        weights that the start's tensors came from, because a saved run stores each tensor or takes it from that base.
 
     Raises:
         RecipeError: The recipe has faults, or the start's tensors do not fit; the message lists all of them.
@@ -53,7 +54,8 @@ def build_initial_model(recipe: Recipe, num_speakers: int, labels: Sequence[str]
     resolved = _with_weights_of_start(recipe, start, inherited)
     model = build(resolved, max(1, len(start.speakers)), start.labels, random=inherited)
     shared = [name for name in model.heads if name in start.model.heads]
-    fill_model(model, _fitting_tensors(recipe, model, start, [*inherited, *(f"heads.{name}" for name in shared)]))
+    places = [*inherited, *(f"heads.{name}" for name in shared)]
+    fill_model(model, _fitting_tensors(recipe, model, start, places))
     for head in model.speaker_heads.values():
         head.restart(num_speakers)
     model_labels: tuple[str, ...] = ()
@@ -67,7 +69,8 @@ def build_initial_model(recipe: Recipe, num_speakers: int, labels: Sequence[str]
     base = {place: part for place, part in start.base.items() if place in inherited}
     same = _same_parts(resolved, start.recipe)
     voices = {name: replace(voice, lent=True) for name, voice in start.voices.items()} if same else {}
-    return Run(resolved, model, (), voices, licence=start.licence, base=base, labels=model_labels)
+    lineage = lineage_from(start, places)
+    return Run(resolved, model, (), voices, licence=start.licence, base=base, labels=model_labels, lineage=lineage)
 
 
 def fingerprint_of_start(recipe: Recipe) -> str:

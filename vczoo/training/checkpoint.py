@@ -30,8 +30,9 @@ class TrainingState:
             refused.
         epoch: The current epoch, or the next one.
         step: The number of finished steps in that epoch.
-        best_score: The score of the best epoch so far, by the recipe's criterion. Tuples compare; lower is better.
-        best_epoch: The best epoch so far; -1 before the first validation.
+        best_score: The score of `best_epoch`, by the recipe's criterion. Tuples compare; lower is better.
+        best_epoch: The epoch whose weights are to be kept so far: the best one, or with `keep: last` the last; -1
+            before the first validation.
         history: One record per epoch, as in metrics.jsonl.
         sums: The sums of the current epoch's figures, weighted by items.
         items: The number of items in those sums.

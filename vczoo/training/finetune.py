@@ -17,7 +17,8 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RunError
 from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import Measures
-from vczoo.io.files import write_text
+from vczoo.io.device import choose_device
+from vczoo.io.files import write_fault, write_text
 from vczoo.io.progress import CallbackList, NullProgress, ProgressBar
 from vczoo.io.tensors import fingerprint as weights_fingerprint
 from vczoo.io.text import truncated_list
@@ -26,6 +27,7 @@ from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.models.selection_metric import check_criterion, needs_conversions
 from vczoo.models.teacher import build_teacher
+from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import MANIFEST, Run, is_run
 from vczoo.runs.run_folder import load_run, save_run
 from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
@@ -107,13 +109,13 @@ def finetune(
         CorpusError: The recordings cannot be used for training.
         RecipeError, UnknownNameError, WeightsError: The recipe cannot be built.
         PluginError: A tracker, or a library that the criterion needs, is not installed.
-        RunError: `out` already exists, or there is nothing to resume.
+        RunError: `out` already exists or cannot be written, or there is nothing to resume.
         VczooError: The criterion cannot be measured on these recordings, or the model that measures it is part of the
-            recipe.
+            recipe; or the device does not work here.
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
     """
     folder = Path(out)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(device)
     kind, place = read_name(name)
     start = read_run(kind, place)
     recipe = recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
@@ -231,6 +233,7 @@ def finetune(
                 "speakers": len(speakers),
                 "epochs": len(fitted.history),
                 "best_epoch": fitted.best_epoch,
+                "kept_epoch": fitted.kept_epoch,
                 "seconds": round(fitted.seconds, 2),
                 "trainable_parameters": fitted.parameters,
                 "training_minutes": {name: round(s / 60, 2) for name, s in corpus.training_seconds().items()},
@@ -257,6 +260,9 @@ def finetune(
                 licence=initial.licence,
                 base=dict(initial.base),
                 labels=labels if model.label_heads else (),
+                # A run that keeps its speakers keeps their voices, and what was stated about them.
+                consent=old.consent if old else "",
+                lineage=lineage_from(start) if start else initial.lineage,
             )
             save_run(run, folder)
             (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -267,6 +273,8 @@ def finetune(
 
 
 def _check_out(folder: Path, resume: bool) -> None:
+    if fault := write_fault(folder):
+        raise RunError(f"{folder}: no run can be written there ({fault}); choose another --out")
     place = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
     if is_run(folder):
         raise RunError(f"{folder}: a finished run is here; choose another --out, or load it as {place}")

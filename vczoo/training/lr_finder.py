@@ -20,6 +20,8 @@ import torch
 from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError, RunError, VczooError
+from vczoo.io.device import choose_device
+from vczoo.io.files import write_fault
 from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_title
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.models.build import build_freezing, checked_recipe
@@ -146,14 +148,19 @@ def find_learning_rate(
     Raises:
         CorpusError, RecipeError, UnknownNameError, WeightsError: The recordings or the recipe cannot be used, as for
             `finetune`.
-        RunError: `out` already exists.
+        RunError: `out` already exists, is not a .png file or cannot be written.
         VczooError: Nothing trains in this recipe, `steps` is too small, or the loss falls at no rate.
     """
     if steps < FEWEST:
         raise VczooError(f"a range test takes at least {FEWEST} steps, got {steps}")
-    if out is not None and Path(out).exists():
-        raise RunError(f"{out} exists; choose another file, or remove it")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if out is not None:
+        if Path(out).exists():
+            raise RunError(f"{out} exists; choose another file, or remove it")
+        if Path(out).suffix.lower() != ".png":
+            raise RunError(f"{out}: the plot is a PNG; choose a name that ends in .png")
+        if fault := write_fault(Path(out)):
+            raise RunError(f"{out}: no plot can be written there ({fault}); choose another --out")
+    device = choose_device(device)
     kind, place = read_name(name)
     start = read_run(kind, place)
     recipe = recipe_of_run(start.recipe, False, overrides) if start else checked_recipe(place, overrides)

@@ -20,7 +20,7 @@ from typing import Any
 from vczoo.io.files import write_text
 from vczoo.io.progress import Callback
 from vczoo.models.model import Model
-from vczoo.models.selection_metric import score
+from vczoo.models.selection_metric import best_epoch, score
 from vczoo.models.training_settings import Training
 from vczoo.modules.freezing import apply_freezing
 from vczoo.modules.interfaces.backbone import Freezing
@@ -45,13 +45,16 @@ class Fit:
 
     Attributes:
         history: One record per epoch, as in metrics.jsonl.
-        best_epoch: The epoch whose weights were kept; -1 if nothing trained.
+        best_epoch: The best epoch by the settings' criterion; -1 if nothing trained.
+        kept_epoch: The epoch whose weights were kept: the best one, or with `keep: last` the last. -1 if nothing
+            trained.
         seconds: The time spent on training.
         parameters: The number of parameters that trained in at least one epoch.
     """
 
     history: list[dict[str, Any]]
     best_epoch: int
+    kept_epoch: int
     seconds: float
     parameters: int = 0
 
@@ -100,7 +103,7 @@ def fit(
     owned = trainable(model, freezing, settings.epochs)
     if not any(True for _ in owned.parameters()):
         run_frozen((train, validation), _depth(model, freezing, 0), watcher, team)
-        return Fit([], -1, 0.0)
+        return Fit([], -1, -1, 0.0)
     final, parameters = owned, count_trained(model, freezing, settings.epochs)
     if team.sharded:  # a copy is sharded, so that the model itself stays whole
         model = copy.deepcopy(model)
@@ -201,7 +204,8 @@ def fit(
     model = train.features.model.eval()
     freezing.finish(model.backbone)
     train.features.renew()  # the strategy may have frozen stages that it had trained
-    return Fit(state.history, state.best_epoch, state.seconds, parameters)
+    best_by_criterion = best_epoch(state.history, settings.criterion, "best")
+    return Fit(state.history, best_by_criterion, state.best_epoch, state.seconds, parameters)
 
 
 def run_frozen(

@@ -102,6 +102,11 @@ def test_trainable_stages_count_from_the_last(small: Small, stages: int | None, 
     assert [bool(value) for value in multipliers] == [name in adapted for name in ("features", "layer1", "layer2")]
 
 
+def test_more_stages_than_the_backbone_has() -> None:
+    with pytest.raises(vczoo.ContractError, match="trainable_stages is 4, but the backbone has 3 stages"):
+        Lora(trainable_stages=4).multipliers(3, 0)
+
+
 @pytest.mark.parametrize("option", ["rank", "alpha", "trainable_stages"])
 def test_options_out_of_range(option: str) -> None:
     with pytest.raises(vczoo.ContractError, match=f"{option} is 1 or more.*got 0"):

@@ -56,8 +56,16 @@ class Lora(Freezing):
         self.targets, self.trainable_stages = tuple(targets), trainable_stages
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """1 for the stages that may have adapters, 0 for the stages before them."""
-        free = num_stages if self.trainable_stages is None else min(self.trainable_stages, num_stages)
+        """1 for the stages that may have adapters, 0 for the stages before them.
+
+        Raises:
+            ContractError: The backbone has fewer stages than `trainable_stages`.
+        """
+        free = num_stages if self.trainable_stages is None else self.trainable_stages
+        if free > num_stages:
+            raise ContractError(
+                f"trainable_stages is {free}, but the backbone has {num_stages} stages; choose 1 to {num_stages}"
+            )
         return (0.0,) * (num_stages - free) + (1.0,) * free
 
     def trains(self, module: nn.Module) -> bool:

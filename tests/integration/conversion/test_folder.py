@@ -97,6 +97,22 @@ def test_formats_of_phones_are_converted_and_other_files_are_counted(
     assert (tmp_path / "out" / "deep" / "phone.wav").is_file()
 
 
+def test_several_processes_know_lent_voices_and_mixes_of_them_with_own_ones(
+    folder: Path, tmp_path: Path, voices_folder: Path, threads: Callable[[int], None]
+) -> None:
+    converter = vczoo.load("base")
+    converter.enroll("dora", voices_folder / "carol" / "0.wav")
+    for voice in ("woman-1", "woman-1:0.5,dora:0.5"):
+        for jobs in (1, 2):
+            threads(jobs)
+            out = tmp_path / voice.replace(":", "") / str(jobs)
+            vczoo.convert_folder(converter, folder, out, voice, jobs=jobs, progress=False)
+        for name in files(out):
+            one, other = (soundfile.read(out.parent / number / name)[0] for number in ("1", "2"))
+            np.testing.assert_allclose(other, one, atol=1e-3)
+    assert converter.run.voices["woman-1"].lent  # the caller's run is as it was
+
+
 def test_faults_do_not_stop_the_rest_and_are_all_told(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
     (folder / "empty.wav").touch()
     (folder / "deep" / "text.mp3").write_text("no sound at all" * 100)
@@ -192,7 +208,7 @@ def test_a_process_that_dies_costs_its_recording_alone(trained_folder: Path, fol
 
 def test_a_run_that_cannot_be_loaded_there_is_told(tmp_path: Path) -> None:
     job = Job(tmp_path / "a.wav", tmp_path / "b.wav", {"bob": 1.0}, None, False)
-    with Workers(tmp_path / "none", "cpu", 1) as workers, pytest.raises(VczooError, match="no run is here"):
+    with Workers(tmp_path / "none", "cpu", 1) as workers, pytest.raises(VczooError, match="no such folder"):
         list(workers.map([job]))
 
 

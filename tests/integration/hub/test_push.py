@@ -305,6 +305,6 @@ def test_a_licence_passes_on_to_what_is_made_from_it(hub: HubServer, converter: 
     converter.push_to_hub(NAME, license="cc-by-nc-4.0", consent="own-voice")
     again = vczoo.load(NAME)
     with pytest.raises(LicenceError, match="the run that it was made from"):
-        again.push_to_hub("me/second", **TERMS)
+        again.push_to_hub("me/second", license="cc-by-4.0", consent="own-voice")
     again.push_to_hub("me/second", license="cc-by-nc-4.0", consent="own-voice")
     assert re.search(r"^license: cc-by-nc-4.0$", hub.repo("me/second").head.files["README.md"].decode(), re.M)

@@ -21,6 +21,7 @@ from tests.support.small_bases import Base, Bases, drawn
 from vczoo.conversion.converter import Converter
 from vczoo.errors import HubError
 from vczoo.models.build import build_freezing
+from vczoo.runs.config import read_config
 from vczoo.runs.run import Run, own_voices
 
 RECIPES = ROOT / "recipes"
@@ -163,8 +164,7 @@ def test_there_and_back(
 
     assert all(torch.equal(one, other) for one, other in zip(said(pulled, source), expected, strict=True))
     pulled.save(tmp_path / "again")
-    for name in FILES:
-        assert (tmp_path / "again" / name).read_bytes() == pushed[name], name
+    assert contents(tmp_path / "again") == {name: pushed[name] for name in FILES}
     stored = set(load_file(folder / "model.safetensors"))
     pretrained = set(converter.model.base)
     left, kept = pretrained - stored, pretrained & stored
@@ -211,6 +211,14 @@ def test_of_a_network_whose_norms_alone_train_these_alone_are_stored(
 # Weights from a file of this machine.
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a run that was loaded from the Hub, without the record of that in its lineage."""
+    config = read_config(folder / "vczoo.yaml")
+    assert config.lineage[0].name == NAME
+    plain = config.model_copy(update={"lineage": config.lineage[1:]}).to_yaml().encode()
+    return {name: (folder / name).read_bytes() for name in FILES} | {"vczoo.yaml": plain}
+
+
 def kept_elsewhere(converter: Converter, hub: HubServer, secret: Path, source: Path, move: Callable[[], None]) -> Run:
     """See that what was pushed says nothing of a file that is no longer there, and loads without it."""
     pushed, expected = hub.repo(NAME).head.files, said(converter, source)
@@ -221,7 +229,7 @@ def kept_elsewhere(converter: Converter, hub: HubServer, secret: Path, source: P
     assert all(torch.equal(one, other) for one, other in zip(said(pulled, source), expected, strict=True))
     assert set(load(pushed["model.safetensors"])) == set(pulled.model.tensors())
     again = pulled.save(secret.parent / "again")
-    assert {name: (again / name).read_bytes() for name in FILES} == {name: pushed[name] for name in FILES}
+    assert contents(again) == {name: pushed[name] for name in FILES}
     return pulled.run
 
 

@@ -198,7 +198,18 @@ def test_training_stops_when_validation_no_longer_improves(
     overrides = [*small, "training.epochs=8", "training.patience=2"]
     converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
     assert converter.metrics["epochs"] == 4  # the best is epoch 1, and two more did not improve on it
-    assert converter.metrics["best_epoch"] == 1
+    assert converter.metrics["best_epoch"] == converter.metrics["kept_epoch"] == 1
+
+
+def test_metrics_name_the_best_epoch_and_the_last_one_that_was_kept(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 2.0, 2.5, 9.0, 9.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(losses)})
+    overrides = [*small, "training.epochs=3", "training.keep=last"]
+    vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["best_epoch"], metrics["kept_epoch"]) == (1, 2)
 
 
 def test_divergence_is_told_with_what_to_change(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:

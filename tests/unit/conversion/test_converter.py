@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -149,10 +150,30 @@ def test_names_mean_one_thing(
     with pytest.raises(UnknownNameError, match=r"write ./runs/mine for the folder"):
         vczoo.load("runs/mine")
     assert vczoo.load("./runs/mine").voices == ("alice", "bob", "carol")
-    with pytest.raises(RunError, match="no run is here"):
+    with pytest.raises(RunError, match=r"^runs/other: no such folder; check the path"):
         vczoo.load("./runs/other")
+    with pytest.raises(UnknownNameError, match=r"^runs/other: there is no such folder in runs; .* runs/other@main"):
+        vczoo.load("runs/other")
+    with pytest.raises(UnknownNameError, match=r"there is no such folder in runs"):
+        vczoo.verify("runs/other")
+    with pytest.raises(RunError, match=r"^runs/other: no such folder"):
+        vczoo.load("runs/other/")
+    with pytest.raises(UnknownNameError, match=r"^runs: this folder is not a run, .* the runs in it: runs/mine$"):
+        vczoo.load("runs")
     with pytest.raises(RunError, match="a trained run cannot take overrides"):
         vczoo.load("./runs/mine", small)
+
+
+def test_a_conversion_never_replaces_its_source(
+    tmp_path: Path, converter: vczoo.Converter, tone: Callable[..., Path]
+) -> None:
+    source = tone(tmp_path / "hello.wav")
+    (tmp_path / "link.wav").symlink_to(source)
+    before = source.read_bytes()
+    for out in (source, tmp_path / "link.wav"):
+        with pytest.raises(AudioError, match="is the source itself, which the conversion would replace"):
+            converter.convert_file(source, out, "bob", overwrite=True)
+    assert source.read_bytes() == before
 
 
 def test_save_refuses_a_path_that_exists(tmp_path: Path, converter: vczoo.Converter) -> None:

@@ -115,6 +115,21 @@ def test_the_hub_reads_the_metadata_back() -> None:
     assert (data.datasets, data.language) == (["CSTR-Edinburgh/vctk"], ["en"])
 
 
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        ({"epochs": 24, "best_epoch": 4, "kept_epoch": 4}, "24 epochs; the weights are from epoch 4. Seed 7."),
+        (
+            {"epochs": 24, "best_epoch": 4, "kept_epoch": 23},
+            "24 epochs; the weights are from epoch 23, and validation was best at epoch 4. Seed 7.",
+        ),
+        ({"epochs": 0, "best_epoch": -1, "kept_epoch": -1}, "speakers. Seed 7."),
+    ],
+)
+def test_the_card_names_the_epoch_of_the_weights(metrics: dict[str, int], sentence: str) -> None:
+    assert sentence in make_card(replace(FACTS, metrics=metrics))
+
+
 def test_the_model_index_holds_the_figures_of_the_system_alone() -> None:
     data = ModelCard(make_card(FACTS)).data
     assert data.model_name == "somebody/mine"

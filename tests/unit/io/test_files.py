@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vczoo.io.files import write_beside, write_bytes, write_text
+from vczoo.io.files import write_beside, write_bytes, write_fault, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -91,3 +91,17 @@ def test_files_have_the_mode_that_the_umask_gives(tmp_path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_path_that_can_be_written_has_no_fault_and_is_left_alone(tmp_path: Path) -> None:
+    assert write_fault(tmp_path / "new" / "deep" / "run") == ""
+    (tmp_path / "file").touch()
+    assert write_fault(tmp_path / "file") == ""
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_path_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert write_fault(tmp_path / "file" / "run") == f"{tmp_path / 'file'} is a file, not a folder"
+    if Path("/proc").is_dir():
+        assert write_fault(Path("/proc/none/run"))

@@ -167,6 +167,7 @@ def test_a_vocoder_of_frames_goes_with_knn() -> None:
             "backbone.weights: no such file or folder of weights: gone/w.safetensors",
         ),
         ({"freezing__trainable_stages": -1}, "freezing: trainable_stages must be 0 or more, got -1"),
+        ({"freezing__trainable_stages": 3}, "freezing: trainable_stages is 3, but the backbone has 2 stages; choose"),
         ({"heads__voice__dropout": 2.0}, "heads.voice: dropout must be in [0, 1), got 2.0"),
         ({"heads__speaker": {"use": "speaker-aam", "width": 0}}, "heads.speaker: width must be 1 or more, got 0"),
         ({"heads__keys": {"use": "knn"}}, "heads.keys: torch modules already have an attribute 'keys'"),

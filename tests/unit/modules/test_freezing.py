@@ -26,7 +26,7 @@ FAMILIES = ("mel-conv", "torchvision/vgg11_bn", "torchvision/resnet18", "timm/tf
         (Partial(), 4, 0, (0, 0, 0, 1)),
         (Partial(2), 4, 9, (0, 0, 1, 1)),
         (Partial(0), 2, 0, (0, 0)),
-        (Partial(9), 2, 0, (1, 1)),
+        (Partial(2), 2, 0, (1, 1)),
         (Gradual(), 3, 0, (0, 0, 0)),
         (Gradual(), 3, 1, (0, 0, 1)),
         (Gradual(4), 3, 3, (0, 0, 0)),
@@ -55,6 +55,11 @@ def test_arguments_out_of_range(make, part) -> None:
     with pytest.raises(ContractError) as error:
         make()
     assert str(error.value) == part
+
+
+def test_more_stages_than_the_backbone_has() -> None:
+    with pytest.raises(ContractError, match="trainable_stages is 9, but the backbone has 5 stages; choose 0 to 5"):
+        Partial(9).multipliers(5, 0)
 
 
 class Wrong(Freezing):

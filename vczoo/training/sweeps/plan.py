@@ -13,7 +13,8 @@ from typing import Any
 
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
-from vczoo.errors import CorpusError, VczooError
+from vczoo.errors import CorpusError, RunError, VczooError
+from vczoo.io.files import write_fault
 from vczoo.io.install_advice import pip_install
 from vczoo.io.plain_yaml import dump_plain, parse_plain
 from vczoo.io.text import truncated_list
@@ -123,6 +124,8 @@ def plan_sweep(
     """
     if jobs is not None and jobs < 1:
         raise VczooError(f"jobs must be 1 or more, got {jobs}")
+    if fault := write_fault(out):
+        raise RunError(f"{out}: no sweep can be written there ({fault}); choose another --out")
     if isinstance(measures, str) or (measures is not None and not measures):
         raise VczooError(f"measures must be a list of names, such as accuracy and similarity; got {measures!r}")
     axes = read_grid(grid)

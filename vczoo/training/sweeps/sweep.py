@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vczoo.errors import PluginError, RunError
+from vczoo.io.device import choose_device
 from vczoo.io.files import write_text
 from vczoo.runs.run import MANIFEST, is_run
 from vczoo.training.sweeps.plan import Plan, plan_sweep
@@ -107,7 +108,8 @@ def sweep(
 
     Raises:
         RecipeError: A cell's recipe is invalid. The message lists every fault of every cell.
-        VczooError: The grid is invalid (the message lists every fault), or `jobs` is below 1.
+        VczooError: The grid is invalid (the message lists every fault), `jobs` is below 1, or the device does not work
+            here.
         CorpusError: The recordings cannot be used for training.
         RunError: `out` contains other files, a different sweep or one that is running now; or the disk cannot be
             written.
@@ -117,6 +119,7 @@ def sweep(
     """
     if ray:
         import_ray()
+    choose_device(device)  # first, and not in every cell
     folder = Path(os.path.abspath(out))
     plan = plan_sweep(name, data, folder, grid, overrides, measures=measures, jobs=jobs)
     with held(folder / LOCK, what="another sweep runs here, or its processes are still ending") as lock:

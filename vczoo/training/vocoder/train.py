@@ -15,6 +15,7 @@ from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
+from vczoo.io.device import choose_device
 from vczoo.io.files import write_text
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
@@ -89,7 +90,7 @@ def train_vocoder(
     """
     folder = Path(out)
     _check_out(folder, resume)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(device)
     recipe = checked_recipe(os.fspath(name), overrides)
     settings = recipe.vocoder_training or VocoderTraining()
     with torch.random.fork_rng():
