@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -51,6 +52,8 @@ def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch, h
         "who.wav": "alice/3.wav",
     }.items():
         shutil.copy(voices_folder / source, tmp_path / name)
+    sentences = [synthetic_utterance(number, *SPEAKERS["alice"]) for number in range(30)]
+    soundfile.write(tmp_path / "me.wav", np.concatenate(sentences), 16000)
     soundfile.write(tmp_path / "hello.wav", synthetic_utterance(6, *SPEAKERS["bob"]), 16000)  # which is in no folder
     monkeypatch.chdir(tmp_path)
     return tmp_path

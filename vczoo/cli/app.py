@@ -115,14 +115,15 @@ def check(
 def demo(
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(help="Recordings of one consenting person. Without any, a synthetic voice is used."),
+        typer.Argument(help="Recordings of one consenting person, or a folder. Default: a synthetic voice."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to create.")] = Path("vczoo-demo"),
+    voice: Annotated[str | None, typer.Option(help="Name of the voice.", show_default="you")] = None,
 ) -> None:
     """Try the bundled model: convert a sentence to the voice of some recordings, offline. Takes one to two minutes."""
     from vczoo.cli.demo import run_demo
 
-    rows, files = run_demo(out, recordings or ())
+    rows, files = run_demo(out, recordings or (), voice)
     print_table(rows)
     print_line("(similarity: cosine between speaker embeddings, -1 to 1)")
     for file in files:

@@ -123,7 +123,9 @@ def provenance(
 def enroll(
     run: RunName,
     name: Annotated[str, typer.Argument(metavar="VOICE", help="Name of the new voice.")],
-    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of the new voice.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of the new voice, or folders of them.")
+    ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it already exists.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the run with the added voice. Default: change RUN itself.")
@@ -135,10 +137,25 @@ def enroll(
         raise VczooError(
             f"{run} is not a local run folder, so it cannot be changed; use --out to save the run to a new folder"
         )
+    from vczoo.data.listing import expand_recordings
+    from vczoo.io.text import truncated_list
+    from vczoo.runs.run import own_voices
+
+    passed_over: list[str] = []
+    paths = expand_recordings(recordings, passed_over)
     converter = _load(run, device)
-    converter.enroll(name, recordings, overwrite=overwrite)
+    converter.enroll(name, paths, overwrite=overwrite)
     converter.save(out or run, overwrite=out is None)
-    print_line(f"{out or run}: voices {', '.join(converter.voices)}")
+    if passed_over:
+        lines = ["passed over, because they are not audio:", *truncated_list(passed_over)]
+        print_line("\n  ".join(lines), to_stderr=True)
+    kept = own_voices(converter.run)
+    print_line(f"{out or run}: voices {', '.join(kept)}")
+    if bundled := [voice for voice in converter.voices if voice not in kept]:
+        print_line(
+            f"not saved, because they come with {run} and are not yours to share: {', '.join(bundled)}\n"
+            f"(`vczoo convert {run}` converts to them)"
+        )
 
 
 def identify(

@@ -19,9 +19,16 @@ def train(
     name: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run to extend with new speakers.")
     ],
-    data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the new run.")],
     overrides: Overrides = None,
+    voice: Annotated[
+        str | None,
+        typer.Option(help="Whose voice single recordings in --data are.", show_default="none"),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Most minutes of training speech per speaker.", show_default="all")
     ] = None,
@@ -66,6 +73,7 @@ def train(
             shard=shard,
             device=device,
             log=log or (),
+            speaker=voice,
         )
     except KeyboardInterrupt:
         if leads():

@@ -23,6 +23,7 @@ from vczoo.conversion.recognition import check_classifies, check_transcribes, cl
 from vczoo.conversion.stream import Stream
 from vczoo.conversion.voice_mix import read_mix
 from vczoo.conversion.watermark import embed_watermark, load_watermark
+from vczoo.data.listing import expand_recordings
 from vczoo.errors import AudioError, RunError, VoiceError
 from vczoo.io.device import choose_device
 from vczoo.io.files import is_same_file
@@ -222,13 +223,15 @@ class Converter:
 
         Args:
             name: Name of the voice: printable text without "/".
-            recordings: One or several sound files or waveforms of the speaker. Long ones are encoded in parts.
+            recordings: One or several sound files or waveforms of the speaker. Long ones are encoded in parts. A folder
+                is all recordings in it and its subfolders; a path that does not exist may have wildcards (`me/*.wav`).
             overwrite: Whether to replace a voice of this name.
 
         Raises:
             VoiceError: The name is taken and `overwrite` is false, the name is not valid, there is no recording, or the
                 recipe has no speaker head and no voice head.
-            AudioError: A recording cannot be read. The voice is not added then.
+            AudioError: A recording cannot be read, a folder holds none, or nothing matches a wildcard. The voice is not
+                added then.
         """
         if not self.model.speaker_heads and not self.model.voice_heads:
             raise VoiceError("this recipe has neither a speaker head nor a voice head, so no voice can be enrolled")
@@ -239,7 +242,11 @@ class Converter:
             raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
         if isinstance(recordings, str | os.PathLike | Waveform):
             recordings = [recordings]
-        waves = [self._read(recording) for recording in recordings]
+        waves = [
+            self._read(path)
+            for recording in recordings
+            for path in ([recording] if isinstance(recording, Waveform) else expand_recordings([recording], []))
+        ]
         self.run.voices[name] = Voice(name, self.model.enroll(waves))
         # A bundled voice of the same name gives way.
         for bundled in [voice for voice in self.voices if voice != name and voice.casefold() == name.casefold()]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from vczoo.audio.waveform import Waveform
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.load import load, read_name
-from vczoo.errors import CorpusError, PluginError, RunError, VoiceError
+from vczoo.errors import AudioError, CorpusError, PluginError, RunError, VoiceError
 from vczoo.evaluation.leakage import leakage_notes, shares_asr
 from vczoo.evaluation.measures import DEFAULT_ASR, DEFAULT_SPEAKER, Measures, load_measures
 from vczoo.evaluation.plots import plot_contours, plot_mels, plot_similarity
@@ -91,33 +92,34 @@ def evaluate(
             f"{converter.recipe.name} only recognizes: it has no voice head, so there is nothing to measure. Choose a "
             "recipe or run with a voice head, see `vczoo list`"
         )
-    real, shown, notes = _real_speech(run_folder, references, root)
-    # With references, any of their speakers can be enrolled. Without them, only the run's voices are available.
-    voices: Collection[str] | None = converter.voices if references is None else None
-    checked = read_trials(trials, root=root, references=real, shown=shown, voices=voices)
-    measures = measures or _measures(converter, asr, speaker, naturalness)
-    leakage = leakage_notes(converter.recipe, measures)
-    notes += _enroll(converter, checked, real)
-    evaluation = Evaluation(checked, real, measures, seed=seed, say=say)
-    say(f"converting {len(checked)} trials")
-    conversion = evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
-    scores = (
-        evaluation.floor(),
-        _through_vocoder(converter, evaluation),
-        evaluation.score(
-            converter.recipe.name, conversion, finetune_seconds=converter.metrics.get("seconds"), notes=leakage
-        ),
-        evaluation.real_target(),
-    )
-    notes += _table_notes(evaluation, scores)
-    report = Report(tuple(one for one in scores if one), setup_of(evaluation, trials), notes, folder)
-    if folder:
-        report.write(folder)
-        draw(evaluation, report.scores, conversion, folder)
-        if keep:
-            for trial, wave in zip(checked, conversion.waves, strict=True):
-                wave.save(folder / "converted" / f"{trial.name}.wav", overwrite=overwrite)
-    return report
+    with TemporaryDirectory(prefix="vczoo-parts-") as parts:
+        real, shown, notes = _real_speech(run_folder, references, root, Path(parts))
+        # With references, any of their speakers can be enrolled. Without them, only the run's voices are available.
+        voices: Collection[str] | None = converter.voices if references is None else None
+        checked = read_trials(trials, root=root, references=real, shown=shown, voices=voices)
+        measures = measures or _measures(converter, asr, speaker, naturalness)
+        leakage = leakage_notes(converter.recipe, measures)
+        notes += _enroll(converter, checked, real)
+        evaluation = Evaluation(checked, real, measures, seed=seed, say=say)
+        say(f"converting {len(checked)} trials")
+        conversion = evaluation.convert(lambda trial, source: converter.convert(source, trial.voice))
+        scores = (
+            evaluation.floor(),
+            _through_vocoder(converter, evaluation),
+            evaluation.score(
+                converter.recipe.name, conversion, finetune_seconds=converter.metrics.get("seconds"), notes=leakage
+            ),
+            evaluation.real_target(),
+        )
+        notes += _table_notes(evaluation, scores)
+        report = Report(tuple(one for one in scores if one), setup_of(evaluation, trials), notes, folder)
+        if folder:
+            report.write(folder)
+            draw(evaluation, report.scores, conversion, folder)
+            if keep:
+                for trial, wave in zip(checked, conversion.waves, strict=True):
+                    wave.save(folder / "converted" / f"{trial.name}.wav", overwrite=overwrite)
+        return report
 
 
 def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
@@ -189,20 +191,23 @@ def _with_own_voices(converter: Converter) -> Converter:
 
 
 def _real_speech(
-    run_folder: Path | None, references: Location | None, root: Location | None
+    run_folder: Path | None, references: Location | None, root: Location | None, parts: Path
 ) -> tuple[References, References | None, tuple[str, ...]]:
-    """Return the references to measure with, further recordings that the run was trained on, and notes on them."""
+    """Return the references to measure with, further recordings that the run was trained on, and notes on them.
+
+    Parts of recordings are written below `parts`.
+    """
     run_references: References | None = None
     cause = ""
     manifest = run_folder / MANIFEST if run_folder else None
     if manifest and manifest.is_file():
         try:
-            run_references = read_references(manifest)
-        except CorpusError as error:  # recordings were moved or removed
+            run_references = read_references(manifest, parts=parts)
+        except (CorpusError, AudioError) as error:  # recordings were moved or removed
             cause = str(error)
     if references is not None:
         unchecked = "the run's own manifest cannot be read, so it is unknown whether the run was trained on a source"
-        return read_references(references, root), run_references, (unchecked,) if cause else ()
+        return read_references(references, root, parts=parts), run_references, (unchecked,) if cause else ()
     if run_references is None:
         reason = f"{manifest}: {cause or 'no such file'}" if manifest else "this converter has no manifest"
         raise CorpusError(f"no real speech to compare with ({reason}). Give references: a manifest or a folder")

@@ -1,6 +1,6 @@
 """`Corpus`: recordings of named speakers, split into training, validation and test.
 
-`corpus_reader` reads it from folders and manifests; `manifest` describes their layout.
+`corpus_reader` reads it from folders, manifests and recordings; `listing` and `manifest` describe their layout.
 """
 
 from __future__ import annotations
@@ -8,13 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from vczoo.data.manifest import SPLITS, Split, composed
+from vczoo.data.columns import SPLITS, Split
+from vczoo.data.manifest import composed
+from vczoo.data.utterance import Skipped, Utterance
 from vczoo.errors import CorpusError, shortened
 from vczoo.io.text import truncated_list
 
@@ -24,57 +28,19 @@ READERS = 4  # libsndfile decodes outside the GIL
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """One usable recording.
-
-    Attributes:
-        path: Absolute path.
-        speaker: Name of the speaker, in Unicode's composed form (NFC).
-        split: The split that the utterance belongs to.
-        seconds: Duration in seconds.
-        first_second: Where the utterance begins in the file, in seconds.
-        text: Transcript of the whole recording, unchanged; "" if it is unknown.
-        label: Label of the recording, in Unicode's composed form (NFC); "" if it has none.
-    """
-
-    path: Path
-    speaker: str
-    split: Split
-    seconds: float
-    first_second: float = 0.0
-    text: str = ""
-    label: str = ""
-
-    def parts(self, longest_seconds: float) -> list[Utterance]:
-        """Split an utterance longer than `longest_seconds` into parts of equal duration. Others stay whole."""
-        count = math.ceil(self.seconds / longest_seconds)
-        each = self.seconds / max(1, count)
-        return (
-            [self]
-            if count < 2
-            else [replace(self, seconds=each, first_second=self.first_second + index * each) for index in range(count)]
-        )
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A recording that was left out, and the reason."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
 class Corpus:
     """Recordings of named speakers, each in one split.
 
     Attributes:
         utterances: The usable recordings, sorted by speaker, then path.
         skipped: The unusable recordings, sorted by path.
+        notes: Readable remarks on the reading: files that were passed over, columns that are not used, recordings that
+            were cut, and likely leaks between the splits.
     """
 
     utterances: tuple[Utterance, ...]
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -128,11 +94,10 @@ class Corpus:
         faults = []
         for speaker in self.training_seconds():
             utterances = self._training(speaker)
-            with ThreadPoolExecutor(READERS) as pool:
-                contents = pool.map(_content_hash, (utterance.path for utterance in utterances))
+            contents = _content_hashes(utterances)
             ranks = {
-                utterance: hashlib.sha256(f"{seed}/{content}".encode()).hexdigest()
-                for utterance, content in zip(utterances, contents, strict=True)
+                u: hashlib.sha256(f"{seed}/{contents[u.path]}{_place(u) or ''}".encode()).hexdigest()
+                for u in utterances
             }
             total = 0.0
             for number, utterance in enumerate(sorted(utterances, key=lambda u: (ranks[u], str(u.path)))):
@@ -140,7 +105,9 @@ class Corpus:
                 if total > 60 * minutes:
                     left_out.add(utterance)
                     if not number:
-                        faults.append(f"{speaker}'s {utterance.path.name} has {utterance.seconds / 60:.2g} minutes")
+                        faults.append(
+                            f"{speaker}'s {Path(utterance.name).name} has {utterance.seconds / 60:.2g} minutes"
+                        )
         if faults:
             raise CorpusError(
                 f"no recording fits into {minutes:g} minutes of training speech: "
@@ -152,55 +119,73 @@ class Corpus:
         return [utterance for utterance in self.of_speaker(speaker) if utterance.split == "train"]
 
     def fingerprint(self) -> str:
-        """SHA-256 of every utterance's speaker, split, file content, text and label.
+        """SHA-256 of every utterance's speaker, split, file content, place in the file, channel, text and label.
 
         It does not depend on the files' locations or names. Every file is read.
 
         Raises:
             CorpusError: A file has been removed since the corpus was read.
         """
-        with ThreadPoolExecutor(READERS) as pool:
-            contents = list(pool.map(_content_hash, (utterance.path for utterance in self.utterances)))
-        rows = sorted(
-            json.dumps([utterance.speaker, utterance.split, content, *_annotations(utterance).items()])
-            for utterance, content in zip(self.utterances, contents, strict=True)
-        )
+        contents = _content_hashes(self.utterances)
+        rows = sorted(json.dumps([u.speaker, u.split, contents[u.path], *_details(u).items()]) for u in self.utterances)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
-    def to_jsonl(self) -> str:
-        """Format the corpus as a .jsonl manifest with absolute paths, which `read_corpus` can read."""
+    def to_jsonl(self, folder: Path | None = None) -> str:
+        """Format the corpus as a .jsonl manifest with absolute paths, which `read_corpus` can read.
+
+        Args:
+            folder: The folder that the manifest is written to. Each row then also has the path relative to that folder,
+                so that the manifest stays valid if it is moved together with the recordings.
+        """
         rows = (
-            {"path": str(u.path), "speaker": u.speaker, "split": u.split, **_annotations(u)} for u in self.utterances
+            {"path": str(u.path), **_relative(u.path, folder), "speaker": u.speaker, "split": u.split, **_details(u)}
+            | ({"group": u.group} if u.group else {})
+            for u in self.utterances
         )
         return "".join(json.dumps(row) + "\n" for row in rows)
 
     def merge(self, other: Corpus) -> Corpus:
         """Merge another corpus into this one.
 
-        If both contain a path, this corpus's split is used, so that recordings held out of an earlier training stay
-        held out. Its text and label are used, too, if it has them.
+        If both contain a recording, this corpus's split is used, so that recordings held out of an earlier training
+        stay held out, and with them the rest of their group. Its text and label are used, too, if it has them. An
+        utterance of `other` that overlaps one of this corpus in the same file, but is not the same, is left out.
 
         Raises:
             CorpusError: A path has a different speaker, text or label in `other`, or names of speakers differ only in
                 case or Unicode form.
         """
         check_distinct_names([*self.speakers, *other.speakers])
-        merged = {utterance.path: utterance for utterance in self.utterances}
+        merged = {utterance.key: utterance for utterance in self.utterances}
+        of_group = {utterance.group: utterance.split for utterance in self.utterances if utterance.group}
+        spans: defaultdict[Hashable, list[Utterance]] = defaultdict(list)
+        for utterance in self.utterances:
+            spans[utterance.path, utterance.channel].append(utterance)
+        left_out = 0
         for utterance in other.utterances:
-            existing = merged.setdefault(utterance.path, utterance)
+            here = spans[utterance.path, utterance.channel]
+            if utterance.key not in merged and any(utterance.overlaps(mine) for mine in here):
+                left_out += 1
+                continue
+            existing = merged.get(utterance.key) or replace(
+                utterance, split=of_group.get(utterance.group, utterance.split)
+            )
             for attribute in ("speaker", "text", "label"):
                 first, second = getattr(existing, attribute), getattr(utterance, attribute)
                 if first and second and first != second:
                     raise CorpusError(
-                        f"{utterance.path}: {attribute} is {shortened(first, 80)!r} in one corpus and "
+                        f"{utterance.name}: {attribute} is {shortened(first, 80)!r} in one corpus and "
                         f"{shortened(second, 80)!r} in the other; correct one of them"
                     )
             text, label = existing.text or utterance.text, existing.label or utterance.label
-            merged[utterance.path] = replace(existing, text=text, label=label)
-        return sorted_corpus(merged.values(), (*self.skipped, *other.skipped))
+            merged[utterance.key] = replace(existing, text=text, label=label)
+        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        if left_out:
+            notes += (f"left out {left_out} utterances, because parts of the same recordings are here already",)
+        return sorted_corpus(merged.values(), (*self.skipped, *other.skipped), notes)
 
     def report(self) -> str:
-        """Readable summary of a few lines: speakers, minutes, splits, and skipped recordings with reasons."""
+        """Readable summary of a few lines: speakers, minutes, splits, skipped recordings with reasons, and `notes`."""
         seconds = self.seconds_by_speaker()
         counts = ", ".join(f"{len(self.split(name))} {name}" for name in SPLITS)
         lines = [
@@ -211,8 +196,16 @@ class Corpus:
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")
             lines += truncated_list([f"  {skipped.path}: {skipped.reason}" for skipped in self.skipped])
+        lines += self.notes
         # File names that are not UTF-8 could not be printed.
         return "\n".join(lines).encode(errors="backslashreplace").decode()
+
+
+def _content_hashes(utterances: Iterable[Utterance]) -> dict[Path, str]:
+    """The SHA-256 of every file, each read once."""
+    paths = list(dict.fromkeys(utterance.path for utterance in utterances))
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip(paths, pool.map(_content_hash, paths), strict=True))
 
 
 def _content_hash(path: Path) -> str:
@@ -223,11 +216,13 @@ def _content_hash(path: Path) -> str:
         raise CorpusError(f"{path}: cannot be read any more ({error.strerror}); read the corpus again") from error
 
 
-def sorted_corpus(utterances: Iterable[Utterance], skipped: Iterable[Skipped]) -> Corpus:
-    ordered = sorted(utterances, key=lambda item: (item.speaker, str(item.path)))
-    used = {item.path for item in ordered}
-    reasons = {item.path: item for item in skipped if item.path not in used}
-    return Corpus(tuple(ordered), tuple(sorted(reasons.values(), key=lambda item: str(item.path))))
+def sorted_corpus(utterances: Iterable[Utterance], skipped: Iterable[Skipped], notes: tuple[str, ...] = ()) -> Corpus:
+    ordered = sorted(utterances, key=lambda item: (item.speaker, str(item.path), item.first_second, item.channel))
+    used = {(item.path, item.first_second) for item in ordered}
+    reasons = {place: item for item in skipped if (place := (item.path, item.first_second)) not in used}
+    return Corpus(
+        tuple(ordered), tuple(sorted(reasons.values(), key=lambda item: (str(item.path), item.first_second))), notes
+    )
 
 
 def check_distinct_names(speakers: Iterable[str]) -> None:
@@ -242,7 +237,23 @@ def check_distinct_names(speakers: Iterable[str]) -> None:
         )
 
 
-def _annotations(utterance: Utterance) -> dict[str, str]:
-    """The text and the label of an utterance, as far as it has them."""
-    annotations = {"text": utterance.text, "label": utterance.label}
-    return {name: value for name, value in annotations.items() if value}
+def _details(utterance: Utterance) -> dict[str, Any]:
+    """The columns of an utterance besides path, speaker, split and group, as far as it has them."""
+    annotations = {"channel": utterance.channel, "text": utterance.text, "label": utterance.label}
+    return _place(utterance) | {name: value for name, value in annotations.items() if value}
+
+
+def _place(utterance: Utterance) -> dict[str, float]:
+    """Start and end of a part in its file, in seconds; empty for a whole file."""
+    if not utterance.is_part:
+        return {}
+    return {"start": utterance.first_second, "end": round(utterance.first_second + utterance.seconds, 6)}
+
+
+def _relative(path: Path, folder: Path | None) -> dict[str, str]:
+    if folder is None:
+        return {}
+    try:
+        return {"relative_path": os.path.relpath(path, folder)}
+    except ValueError:  # on another drive of Windows
+        return {}

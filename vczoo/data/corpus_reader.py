@@ -1,106 +1,245 @@
-"""Reading a corpus from folders and manifests."""
+"""Reading a corpus from folders, manifests and long recordings."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from vczoo.audio.waveform import Waveform
+from vczoo.data.columns import Split
 from vczoo.data.corpus import READERS, Corpus, Skipped, Utterance, check_distinct_names, sorted_corpus
-from vczoo.data.manifest import LAYOUT, Listed, composed, list_recordings
+from vczoo.data.duplicates import envelope, leak_notes
+from vczoo.data.excerpts import cut_part, read_recording
+from vczoo.data.listing import LAYOUT, list_recordings
+from vczoo.data.manifest import Listed, Listing, composed, name_fault
+from vczoo.data.pauses import cut_at_pauses
 from vczoo.data.splits import assign_splits
 from vczoo.errors import AudioError, CorpusError, shortened
 from vczoo.io.text import truncated_list
 
 __all__ = ["read_corpus"]
 
+LONG_SECONDS = 15.0  # a recording that is longer holds several sentences
+FEW = 10  # of fewer recordings, a tenth for validation and a tenth for test would be too large a part
+END_TOLERANCE_SECONDS = 0.1  # a manifest may round the end of a file up
+SILENCE_PEAK = 1e-4  # -80 dBFS, as for whole recordings
+
 Location = str | os.PathLike[str]
 
 
-def read_corpus(path: Location | Sequence[Location], *, validation: float = 0.1, test: float = 0.1) -> Corpus:
-    """Read a folder, a manifest, or several of them together.
+def read_corpus(
+    path: Location | Sequence[Location], *, validation: float = 0.1, test: float = 0.1, speaker: str | None = None
+) -> Corpus:
+    """Read a folder, a manifest, a long recording, or several of them together.
 
     Every recording is decoded once. Recordings that `Waveform.read` refuses are skipped, and the reason is reported.
 
-    The other recordings are split speaker by speaker. A speaker's utterances are ranked by the SHA-256 of
+    If a speaker has fewer than ten recordings, those that are longer than 15 s are cut at pauses into pieces of 3 to
+    9 s, unless a manifest gives their split, their text, or their start and end. So a single recording of a minute is
+    enough. The files stay as they are.
+
+    The utterances are split speaker by speaker. A speaker's utterances are ranked by the SHA-256 of
     "speaker/relative path"; the first ones are for validation, the next ones for test, the rest for training. So the
     split of a speaker depends on neither the order of the files, the machine, the location of the folder, nor the other
-    speakers. Splits in a manifest are kept.
+    speakers. Splits in a manifest are kept, and the utterances of a group in a manifest stay together.
 
     Args:
-        path: A folder, a .csv or .jsonl manifest, or a list of them.
+        path: A folder `<speaker>/**`, a .csv or .jsonl manifest, a recording, or a list of them.
         validation: Share of each speaker's utterances that is for validation. At least one utterance, unless 0.
         test: Share of each speaker's utterances that is for test. At least one utterance, unless 0.
+        speaker: Name of the speaker of single recordings, and of recordings that lie directly in a folder. None if
+            there are none.
 
     Returns:
-        The corpus: its usable utterances, and the skipped recordings with reasons.
+        The corpus: its usable utterances, the skipped recordings with reasons, and notes.
 
     Raises:
         CorpusError: No recording is usable, or none of some speaker; a speaker has too few utterances; names of
-            speakers differ only in case or Unicode form; or a manifest has faults. The message lists all faults of a
-            kind.
+            speakers differ only in case or Unicode form; a manifest has faults; or a single recording has no speaker.
+            The message lists all faults of a kind.
     """
     if not (validation >= 0 and test >= 0 and validation + test < 1):  # written this way to refuse NaN, too
         raise CorpusError(
             f"validation and test must be shares of at least 0 with a sum below 1, got {validation} and {test}"
         )
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-    listed: list[Listed] = []
-    unlisted: list[tuple[Path, str]] = []
+    listing = _list(paths, speaker)
+    check_distinct_names(item.speaker for item in listing.recordings)
+    listed = [replace(item, speaker=composed(item.speaker)) for item in _without_repetition(listing.recordings)]
+    decoded = _decode(listed)
+    if decoded.faults:
+        raise CorpusError("\n  ".join(["a manifest lists parts that are not there:", *truncated_list(decoded.faults)]))
+    _check_usable(listed, decoded)
+    splits = assign_splits(tuple(decoded.seconds), validation, test)
+    utterances = {item: _utterance(item, splits[item], seconds) for item, seconds in decoded.seconds.items()}
+    leaks = leak_notes({utterances[item]: loudness for item, loudness in decoded.envelopes.items()})
+    return sorted_corpus(
+        utterances.values(),
+        (*(Skipped(*item) for item in listing.unlisted), *decoded.skipped),
+        (*listing.notes(), *decoded.cut_notes(), *leaks),
+    )
+
+
+@dataclass
+class _Decoded:
+    """What decoding some recordings has shown.
+
+    Attributes:
+        seconds: The duration of each usable utterance. A long recording that was cut is replaced by its pieces.
+        envelopes: The envelope of each usable utterance.
+        skipped: The unusable ones.
+        faults: Parts that a manifest lists but that are not in their files.
+        pieces: The number of pieces of each recording that was cut, and its seconds without speech.
+    """
+
+    seconds: dict[Listed, float] = field(default_factory=dict)
+    envelopes: dict[Listed, Tensor] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    pieces: dict[Listed, tuple[int, float]] = field(default_factory=dict)
+
+    def add(self, other: _Decoded) -> None:
+        self.seconds |= other.seconds
+        self.envelopes |= other.envelopes
+        self.skipped += other.skipped
+        self.faults += other.faults
+        self.pieces |= other.pieces
+
+    def cut_notes(self) -> tuple[str, ...]:
+        lines = []
+        for item, (count, silence) in self.pieces.items():
+            left_out = f"; {silence:.0f} s without speech were left out" if silence >= 1 else ""
+            lines.append(f"{item.path.name} of {item.speaker} was cut at pauses into {count} pieces{left_out}")
+        return tuple(truncated_list(lines))
+
+
+def _list(paths: Sequence[Location], speaker: str | None) -> Listing:
+    if speaker is not None and (fault := name_fault(speaker)):
+        raise CorpusError(f"{fault}; give the speaker another name")
+    listing = Listing()
     for location in paths:
-        listed += list_recordings(Path(os.path.abspath(location)), unlisted)
-    if not listed:
-        reasons = [f"{path}: {reason}" for path, reason in unlisted]
+        list_recordings(Path(os.path.abspath(location)), listing, speaker or "")
+    if speaker is not None and all(item.speaker != speaker for item in listing.recordings):
+        raise CorpusError(
+            f"no recording for the voice {speaker!r}: that name is for single recordings, and for those directly in a "
+            "folder. Folders of speakers and manifests have names already; leave it out"
+        )
+    if not listing.recordings:
+        reasons = [f"{path}: {reason}" for path, reason in listing.unlisted]
         nothing = f"no recording in {', '.join(map(str, paths)) or 'an empty list of folders'}; {LAYOUT}"
-        raise CorpusError("\n  ".join([nothing, *truncated_list(reasons)]))
-    check_distinct_names(item.speaker for item in listed)
-    listed = _without_repetition(listed)
-    with ThreadPoolExecutor(READERS) as pool:
-        outcomes = list(pool.map(_seconds, (item.path for item in listed)))
-    seconds: dict[Path, float] = {}
-    refused: list[Skipped] = []
-    for item, outcome in zip(listed, outcomes, strict=True):
-        if isinstance(outcome, Skipped):
-            refused.append(outcome)
-        else:
-            seconds[item.path] = outcome
-    usable = [replace(item, speaker=composed(item.speaker)) for item in listed if item.path in seconds]
-    silent = {composed(item.speaker) for item in listed} - {item.speaker for item in usable}
-    if silent:
-        names = ", ".join(map(repr, sorted(silent)))
-        of = {item.path for item in listed if composed(item.speaker) in silent}
-        reasons = [f"{item.path}: {item.reason}" for item in refused if item.path in of]
-        raise CorpusError("\n  ".join([f"no usable recording of {names}:", *truncated_list(reasons)]))
-    splits = assign_splits(usable, validation, test)
-    utterances = [
-        Utterance(item.path, item.speaker, splits[item.path], seconds[item.path], text=item.text, label=item.label)
-        for item in usable
-    ]
-    return sorted_corpus(utterances, (*(Skipped(*item) for item in unlisted), *refused))
+        raise CorpusError("\n  ".join([nothing, *truncated_list(reasons), *listing.notes()]))
+    return listing
 
 
 def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:
-    """List each path once, with the split, text and label that any of its listings has."""
-    by_path: dict[Path, Listed] = {}
+    """List each utterance once, with the split, text, label and group that any of its listings has."""
+    by_key: dict[Hashable, Listed] = {}
     for item in listed:
-        earlier = by_path.setdefault(item.path, item)
-        for attribute in ("speaker", "split", "text", "label"):
+        earlier = by_key.setdefault(item.key, item)
+        for attribute in ("speaker", "split", "text", "label", "group"):
             first, second = getattr(earlier, attribute), getattr(item, attribute)
             if first and second and first != second:
                 raise CorpusError(
                     f"{item.path}: {attribute} is {shortened(first, 80)!r} ({earlier.where}) and "
                     f"{shortened(second, 80)!r} ({item.where}); correct one of them"
                 )
-        text, label = earlier.text or item.text, earlier.label or item.label
-        by_path[item.path] = replace(earlier, split=earlier.split or item.split, text=text, label=label)
-    return list(by_path.values())
+        by_key[item.key] = replace(
+            earlier,
+            split=earlier.split or item.split,
+            text=earlier.text or item.text,
+            label=earlier.label or item.label,
+            group=earlier.group or item.group,
+        )
+    return list(by_key.values())
 
 
-def _seconds(path: Path) -> float | Skipped:
+def _decode(listed: Sequence[Listed]) -> _Decoded:
+    """Decode every file once."""
+    of_speaker = Counter(item.speaker for item in listed)
+    by_file: defaultdict[tuple[Path, str], list[Listed]] = defaultdict(list)
+    for item in listed:
+        by_file[item.path, item.channel].append(item)
+
+    def decode(items: Sequence[Listed]) -> _Decoded:
+        return _decode_file(items, few=[item for item in items if of_speaker[item.speaker] < FEW])
+
+    decoded = _Decoded()
+    with ThreadPoolExecutor(READERS) as pool:
+        for outcome in pool.map(decode, by_file.values()):
+            decoded.add(outcome)
+    return decoded
+
+
+def _decode_file(items: Sequence[Listed], few: Sequence[Listed]) -> _Decoded:
+    """Decode one file, and measure the utterances in it.
+
+    Args:
+        items: The utterances.
+        few: Those of speakers with few utterances; they are cut if they are long.
+    """
+    decoded = _Decoded()
+    path = items[0].path
     try:
-        return Waveform.read(path).seconds
+        wave = read_recording(path, items[0].channel)
     except AudioError as error:
-        return Skipped(path, str(error).removeprefix(f"{path}: "))
+        decoded.skipped += [Skipped(path, str(error).removeprefix(f"{path}: "), item.start) for item in items]
+        return decoded
+    for item in items:
+        if item in few and wave.seconds > LONG_SECONDS and item.is_whole and not item.split and not item.text:
+            spans = cut_at_pauses(wave)
+            for start, end in spans:
+                _measure(replace(item, start=start, end=end), wave, decoded)
+            decoded.pieces[item] = len(spans), wave.seconds - sum(end - start for start, end in spans)
+        else:
+            _measure(item, wave, decoded)
+    return decoded
+
+
+def _measure(item: Listed, wave: Waveform, decoded: _Decoded) -> None:
+    end = wave.seconds if item.end is None else min(item.end, wave.seconds)
+    if item.start >= wave.seconds or (item.end or 0) > wave.seconds + END_TOLERANCE_SECONDS:
+        until = "its end" if item.end is None else f"{item.end:g} s"
+        decoded.faults.append(
+            f"{item.where}: {item.path.name} lasts {wave.seconds:.2f} s, but the utterance is from {item.start:g} s to "
+            f"{until}"
+        )
+        return
+    if not item.is_whole:
+        wave = cut_part(wave, item.start, end)
+        if float(wave.samples.abs().max()) < SILENCE_PEAK:
+            reason = f"silent from {item.start:g} s to {end:g} s (peak below -80 dBFS)"
+            decoded.skipped.append(Skipped(item.path, reason, item.start))
+            return
+    decoded.seconds[item] = wave.seconds if item.is_whole else round(end - item.start, 6)
+    decoded.envelopes[item] = envelope(wave)
+
+
+def _check_usable(listed: Sequence[Listed], decoded: _Decoded) -> None:
+    """Raise CorpusError if nothing of a speaker is usable."""
+    unusable = {item.speaker for item in listed} - {item.speaker for item in decoded.seconds}
+    if unusable:
+        names = ", ".join(map(repr, sorted(unusable)))
+        of = {item.path for item in listed if item.speaker in unusable}
+        reasons = [f"{item.path}: {item.reason}" for item in decoded.skipped if item.path in of]
+        raise CorpusError("\n  ".join([f"no usable recording of {names}:", *truncated_list(reasons)]))
+
+
+def _utterance(item: Listed, split: Split, seconds: float) -> Utterance:
+    return Utterance(
+        item.path,
+        item.speaker,
+        split,
+        seconds,
+        item.start,
+        text=item.text,
+        label=item.label,
+        is_part=not item.is_whole,
+        channel=item.channel,
+        group=item.group,
+    )

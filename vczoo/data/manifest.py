@@ -1,8 +1,6 @@
-"""Listing the recordings of a folder or manifest, without opening the audio.
+"""Manifests: .csv and .jsonl lists of recordings, or of parts of recordings, read without opening the audio.
 
-A folder is `<folder>/<speaker>/**/*.wav`, or another suffix of `AUDIO_SUFFIXES`. A .txt file with the name of a
-recording, next to it, holds its transcript. A manifest is a .csv or .jsonl file with the columns path, speaker and,
-optionally, split, text and label; its paths are relative to the manifest.
+`columns` says which columns a manifest may have. Its paths are relative to the manifest.
 """
 
 from __future__ import annotations
@@ -13,28 +11,31 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, Literal, get_args
+from typing import Any
 
-from vczoo.audio.waveform import AUDIO_SUFFIXES
+from vczoo.data.columns import (
+    CHANNELS,
+    COLUMNS,
+    REQUIRED,
+    Split,
+    column_of,
+    read_seconds,
+    read_split,
+    read_texts,
+)
 from vczoo.errors import CorpusError, shortened
 from vczoo.io.text import truncated_list
 
-__all__ = ["LAYOUT", "SPLITS", "Listed", "Split", "composed", "list_recordings"]
+__all__ = ["Listed", "Listing", "composed", "name_fault", "scan_manifest"]
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-LAYOUT = "recordings belong in <folder>/<speaker>/, as .wav, .flac, .mp3, .m4a or another format of sound"
-COLUMNS = "a manifest has the columns path, speaker and, optionally, split, text and label, separated by commas"
-TEXT_SUFFIXES = (".normalized.txt", ".txt")  # of transcripts next to recordings; the first is LibriTTS's
-LONGEST_TEXT = 10_000  # characters read from a transcript; half a minute of speech has about 500
 LONGEST_LABEL = 200  # characters
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A recording that a folder or manifest lists.
+    """A recording, or a part of one, that a folder or manifest lists.
 
     Attributes:
         path: Absolute path.
@@ -44,6 +45,10 @@ class Listed:
         where: The folder, or the manifest and line, that lists the recording; for error messages.
         text: Transcript, or "" if unknown.
         label: Label of the utterance from a manifest, or "".
+        start: Where the utterance begins in the file, in seconds.
+        end: Where it ends in the file, in seconds; None at the end of the file.
+        channel: The channel to read: left, right or mix; "" leaves it to the reader.
+        group: Utterances of one group get the same split; "" is no group.
     """
 
     path: Path
@@ -53,111 +58,112 @@ class Listed:
     where: str
     text: str = ""
     label: str = ""
+    start: float = 0.0
+    end: float | None = None
+    channel: str = ""
+    group: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the utterance is the whole recording."""
+        return not self.start and self.end is None
+
+    @property
+    def key(self) -> tuple[Path, str, float, float | None]:
+        """Identity of the samples: file, channel, start and end."""
+        return self.path, self.channel, self.start, self.end
 
 
-def list_recordings(path: Path, unlisted: list[tuple[Path, str]]) -> list[Listed]:
-    """List the recordings of a folder or manifest.
+@dataclass
+class Listing:
+    """Everything that folders and manifests list.
 
-    Args:
-        path: A folder, or a .csv or .jsonl manifest.
-        unlisted: Receives each path in a folder that belongs to no speaker or holds no recording, with the reason.
+    Attributes:
+        recordings: The recordings.
+        unlisted: Paths in a folder that belong to no speaker or hold no recording, with the reason.
+        passed_over: Files in a folder that are not audio, as paths relative to the folder.
+        unused_columns: The columns of each manifest that nothing reads.
+    """
+
+    recordings: list[Listed] = field(default_factory=list)
+    unlisted: list[tuple[Path, str]] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    unused_columns: dict[Path, list[str]] = field(default_factory=dict)
+
+    def notes(self) -> tuple[str, ...]:
+        """Readable lines on what was passed over and not used."""
+        notes = []
+        if self.passed_over:
+            count = len(self.passed_over)
+            files = "file" if count == 1 else "files"
+            notes.append(f"passed over {count} {files}, not audio that vczoo reads: {_few(self.passed_over)}")
+        for manifest, names in self.unused_columns.items():
+            notes.append(f"columns of {manifest.name} that are not used: {_few(names)}")
+        return tuple(notes)
+
+
+def scan_manifest(manifest: Path, listing: Listing) -> None:
+    """Add the rows of a manifest to a listing.
 
     Raises:
-        CorpusError: There is no such folder or manifest, or the manifest has faults. The message lists them by line.
+        CorpusError: The manifest cannot be read, or has faults. The message lists them by line.
     """
-    if path.is_dir():
-        return list(_scan_folder(path, unlisted))
-    if not path.exists():
-        raise CorpusError(f"{path}: no such folder or manifest; check the path")
-    if path.suffix.lower() not in (".csv", ".jsonl"):
-        raise CorpusError(f"{path}: a folder, a .csv or a .jsonl manifest was expected; {LAYOUT}")
-    return _scan_manifest(path)
-
-
-def _scan_folder(folder: Path, unlisted: list[tuple[Path, str]]) -> Iterator[Listed]:
-    """List `<folder>/<speaker>/**`; skip hidden files and files that are not audio."""
-    for entry in sorted(_visible(folder)):
-        if not entry.is_dir():
-            if entry.suffix.lower() in AUDIO_SUFFIXES:
-                unlisted.append((entry, f"it belongs to no speaker; {LAYOUT}"))
-            continue
-        recordings = sorted(_recordings(entry))
-        if not recordings:
-            unlisted.append((entry, f"it holds no recording; {LAYOUT}"))
-        elif fault := _name_fault(entry.name):
-            raise CorpusError(f"{entry}: {fault}; rename the folder")
-        for path in recordings:
-            yield Listed(path, entry.name, path.relative_to(entry).as_posix(), None, str(folder), _text_beside(path))
-
-
-def _visible(folder: Path) -> list[Path]:
-    try:
-        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise CorpusError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
-
-
-def _recordings(folder: Path) -> Iterator[Path]:
-    for entry in _visible(folder):
-        if entry.is_dir() and not entry.is_symlink():  # a link inside could lead back up
-            yield from _recordings(entry)
-        elif entry.suffix.lower() in AUDIO_SUFFIXES:
-            yield entry
-
-
-def _text_beside(recording: Path) -> str:
-    """Read the transcript next to a recording; "" if there is none.
-
-    Bytes that are not UTF-8 become U+FFFD, which no alphabet has, so only a task that needs the text reports an error.
-    """
-    for suffix in TEXT_SUFFIXES:
-        try:
-            with recording.with_suffix(suffix).open(encoding="utf-8-sig", errors="replace") as file:
-                return composed(file.read(LONGEST_TEXT))
-        except OSError:  # missing or unreadable
-            continue
-    return ""
-
-
-def _scan_manifest(manifest: Path) -> list[Listed]:
-    listed: list[Listed] = []
     faults: list[str] = []
-    for line, row in _rows(manifest, faults):
-        texts = {name: row.get(name) for name in ("path", "speaker", "split", "text", "label")}
-        wrong = [name for name, text in texts.items() if not isinstance(text, str | None)]
-        if wrong:
-            faults.append(f"line {line}: {' and '.join(wrong)} must be text, got {row[wrong[0]]!r}")
-            continue
-        name, speaker, split, said, label = (str(text or "").strip() for text in texts.values())
-        path = Path(os.path.abspath(manifest.parent / name))
-        if not name:
-            faults.append(f"line {line}: no path")
-        elif fault := _name_fault(speaker):
-            faults.append(f"line {line}: {fault}")
-        elif split and split not in SPLITS:
-            faults.append(f"line {line}: split is {split!r}, expected {', '.join(SPLITS)} or nothing")
-        elif len(label) > LONGEST_LABEL or not label.isprintable():
-            shown = shortened(repr(label), 60)
-            faults.append(f"line {line}: label {shown} is not printable text of at most {LONGEST_LABEL} characters")
-        elif not path.is_file():
-            faults.append(f"line {line}: no such file: {path}")
-        else:
-            # An absolute path is ranked by its last two parts, which are the same on another machine.
-            rank_by = "/".join(PurePath(name).parts[-2:]) if PurePath(name).is_absolute() else name
-            chosen = next((name for name in SPLITS if name == split), None)
-            where = f"{manifest} line {line}"
-            listed.append(Listed(path, speaker, rank_by, chosen, where, composed(said), composed(label)))
+    for line, row in _rows(manifest, listing, faults):
+        row_faults: list[str] = []
+        texts = read_texts(row, row_faults)
+        listed = None if row_faults else _listed(manifest, line, texts, row_faults)
+        faults += [f"line {line}: {fault}" for fault in row_faults]
+        if listed and not row_faults:
+            listing.recordings.append(listed)
     if faults:
-        raise CorpusError(
-            "\n  ".join(
-                [f"{manifest}: {len(faults)} fault{'s' * (len(faults) > 1)}; {COLUMNS}", *truncated_list(faults)]
-            )
-        )
-    return listed
+        count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
+        raise CorpusError("\n  ".join([f"{manifest}: {count}; {COLUMNS}", *truncated_list(faults)]))
 
 
-def _rows(manifest: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Read the rows of a manifest with their line numbers; add malformed rows to `faults`."""
+def _listed(manifest: Path, line: int, texts: Mapping[str, str], faults: list[str]) -> Listed | None:
+    name, speaker, label, channel = (texts[column] for column in ("path", "speaker", "label", "channel"))
+    if not name:
+        faults.append("no path")
+        return None
+    if fault := name_fault(speaker):
+        faults.append(fault)
+    split = read_split(texts["split"], faults)
+    start, end = read_seconds(texts["start"], texts["end"], faults)
+    if len(label) > LONGEST_LABEL or not label.isprintable():
+        shown = shortened(repr(label), 60)
+        faults.append(f"label {shown} is not printable text of at most {LONGEST_LABEL} characters")
+    if channel and channel.lower() not in CHANNELS:
+        faults.append(f"channel is {shortened(channel, 60)!r}, expected {', '.join(CHANNELS)} or nothing")
+    path = _place(manifest, name, texts["relative_path"])
+    if not path.is_file():
+        faults.append(f"no such file: {path}")
+    # An absolute path is ranked by its last two parts, which are the same on another machine.
+    rank_by = "/".join(PurePath(name).parts[-2:]) if PurePath(name).is_absolute() else name
+    return Listed(
+        path,
+        speaker,
+        rank_by,
+        split,
+        f"{manifest} line {line}",
+        composed(texts["text"]),
+        composed(label),
+        start,
+        end,
+        channel.lower(),
+        composed(texts["group"]),
+    )
+
+
+def _place(manifest: Path, name: str, relative: str) -> Path:
+    """The absolute path of a row's file. A manifest that was moved together with its files finds them there."""
+    path = Path(os.path.abspath(manifest.parent / name))
+    moved = Path(os.path.abspath(manifest.parent / relative))
+    return moved if relative and not path.is_file() and moved.is_file() else path
+
+
+def _rows(manifest: Path, listing: Listing, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Read the rows with their line numbers; add malformed rows to `faults`, and unused columns to `listing`."""
     try:
         text = manifest.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark first
     except UnicodeDecodeError as error:
@@ -165,24 +171,39 @@ def _rows(manifest: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
         raise CorpusError(f"{manifest} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
     except OSError as error:
         raise CorpusError(f"{manifest}: cannot be read ({error.strerror})") from error
-    if manifest.suffix.lower() == ".jsonl":
-        for line, content in enumerate(text.split("\n"), start=1):  # JSON strings may hold U+2028
-            try:
-                row = json.loads(content) if content.strip() else None
-            except (ValueError, RecursionError) as error:
-                faults.append(f"line {line}: not JSON ({error})")
-                continue
-            if isinstance(row, dict):
-                yield line, row
-            elif content.strip():
-                faults.append(f'line {line}: expected {{"path": …, "speaker": …}}, got {content.strip()[:40]}')
-        return
+    unused: dict[str, None] = {}  # a set that keeps the order
+    rows = _json_rows(text, faults) if manifest.suffix.lower() == ".jsonl" else _csv_rows(manifest, text, faults)
+    for line, row in rows:
+        unused |= dict.fromkeys(name or "(without a name)" for name in row if not column_of(name))
+        yield line, row
+    if unused:
+        listing.unused_columns[manifest] = list(unused)
+
+
+def _json_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for line, content in enumerate(text.split("\n"), start=1):  # JSON strings may hold U+2028
+        try:
+            row = json.loads(content) if content.strip() else None
+        except (ValueError, RecursionError) as error:
+            faults.append(f"line {line}: not JSON ({error})")
+            continue
+        if isinstance(row, dict):
+            yield line, row
+        elif content.strip():
+            faults.append(f'line {line}: expected {{"path": …, "speaker": …}}, got {content.strip()[:40]}')
+
+
+def _csv_rows(manifest: Path, text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     try:
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        if missing := [name for name in ("path", "speaker") if name not in reader.fieldnames]:
-            columns = ", ".join(reader.fieldnames) or "nothing"
-            raise CorpusError(f"{manifest}: no column {' and '.join(missing)}, got {columns}; {COLUMNS}")
+        reader.fieldnames = names = [name.strip() for name in reader.fieldnames or ()]
+        columns = {column_of(name) for name in names}
+        if missing := [name for name in REQUIRED if name not in columns]:
+            raise CorpusError(
+                f"{manifest}: no column {' and '.join(missing)}, got {', '.join(names) or 'nothing'}; {COLUMNS}"
+            )
+        if twice := sorted({name for name in names if names.count(name) > 1 and column_of(name)}):
+            raise CorpusError(f"{manifest}: two columns are called {' and '.join(twice)}; remove or rename one of them")
         for row in reader:
             if None in row:
                 faults.append(f"line {reader.line_num}: more fields than columns; quote text with a comma")
@@ -192,7 +213,7 @@ def _rows(manifest: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
         faults.append(f"line {reader.reader.line_num}: not CSV ({error})")
 
 
-def _name_fault(speaker: str) -> str:
+def name_fault(speaker: str) -> str:
     """The fault of a speaker's name, or "". Names of speakers become names of voices and files."""
     if not speaker.strip():
         return "no speaker"
@@ -204,3 +225,8 @@ def _name_fault(speaker: str) -> str:
 def composed(text: str) -> str:
     """Normalize a name to Unicode's composed form (NFC): macOS decomposes file names, people type them composed."""
     return unicodedata.normalize("NFC", text).strip()
+
+
+def _few(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -6,11 +6,13 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vczoo.data.manifest import Listed, list_recordings
+from vczoo.data.excerpts import read_recording, write_part
+from vczoo.data.listing import list_recordings
+from vczoo.data.manifest import Listed, Listing
 from vczoo.errors import CorpusError
 from vczoo.io.files import write_text
 
@@ -25,14 +27,20 @@ class References:
         matching: Recordings that a system is fine-tuned on or enrolls voices from (the splits train and validation).
             Their mean embedding is the target of similarity, and no source may be among them.
         held_out: Recordings that the system never sees (the split test). They score as the ceiling.
+        cut_from: The files that the recordings in `matching` are parts of, if a manifest lists parts.
     """
 
     matching: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     held_out: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    cut_from: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def merge(self, other: References) -> References:
         """Add the recordings of speakers that only `other` has."""
-        return References({**other.matching, **self.matching}, {**other.held_out, **self.held_out})
+        return References(
+            {**other.matching, **self.matching},
+            {**other.held_out, **self.held_out},
+            {**other.cut_from, **self.cut_from},
+        )
 
     def only(self, speakers: Iterable[str]) -> References:
         """Return only the recordings of these speakers."""
@@ -40,27 +48,33 @@ class References:
         return References(
             {name: paths for name, paths in self.matching.items() if name in names},
             {name: paths for name, paths in self.held_out.items() if name in names},
+            {name: paths for name, paths in self.cut_from.items() if name in names},
         )
 
 
-def read_references(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> References:
+def read_references(
+    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, *, parts: Path | None = None
+) -> References:
     """Read references from a manifest (.csv or .jsonl: path, speaker, split) or a folder SPEAKER/*.wav.
 
-    Recordings without a split belong to the matching set, so all recordings of a folder do. No recording is opened.
+    Recordings without a split belong to the matching set, so all recordings of a folder do. No recording is opened,
+    except those of which a manifest lists parts (start, end) or a channel.
 
     Args:
         path: Path of the manifest or folder.
         root: Folder that the manifest's paths are relative to; None for the manifest's own folder.
+        parts: Folder to write the parts to that a manifest lists, as WAV files.
 
     Raises:
-        CorpusError: The manifest or folder is missing, is malformed, or lists files that do not exist. The message
-            lists every problem with its line.
+        CorpusError: The manifest or folder is missing, is malformed, or lists files that do not exist; or it lists
+            parts, and `parts` is None. The message lists every problem with its line.
+        AudioError: A recording of which the manifest lists parts cannot be read.
     """
     path = Path(os.path.abspath(path))
     if root is None or path.is_dir():
-        return _by_split(list_recordings(path, []))
+        return _by_split(_listed(path), parts)
     with tempfile.TemporaryDirectory() as folder:
-        return _by_split(list_recordings(place_manifest(path, root, Path(folder) / path.name), []))
+        return _by_split(_listed(place_manifest(path, root, Path(folder) / path.name)), parts)
 
 
 def place_manifest(manifest: str | os.PathLike[str], root: str | os.PathLike[str], out: Path) -> Path:
@@ -97,12 +111,38 @@ def place_manifest(manifest: str | os.PathLike[str], root: str | os.PathLike[str
     return out
 
 
-def _by_split(listed: Iterable[Listed]) -> References:
+def _listed(path: Path) -> list[Listed]:
+    listing = Listing()
+    list_recordings(path, listing)
+    return listing.recordings
+
+
+def _by_split(listed: Iterable[Listed], parts: Path | None) -> References:
     matching: dict[str, list[Path]] = {}
     held_out: dict[str, list[Path]] = {}
+    cut_from: dict[str, list[Path]] = {}
+    for item, path in _files(listed, parts):
+        (held_out if item.split == "test" else matching).setdefault(item.speaker, []).append(path)
+        if path != item.path and item.split != "test":
+            cut_from.setdefault(item.speaker, []).append(item.path)
+    return References(_sorted(matching), _sorted(held_out), _sorted(cut_from))
+
+
+def _sorted(paths_of: Mapping[str, Iterable[Path]]) -> dict[str, tuple[Path, ...]]:
+    return {name: tuple(sorted(set(paths))) for name, paths in sorted(paths_of.items())}
+
+
+def _files(listed: Iterable[Listed], parts: Path | None) -> Iterator[tuple[Listed, Path]]:
+    """Yield each utterance with the file that holds it and nothing else."""
+    by_file: dict[tuple[Path, str], list[Listed]] = {}
     for item in listed:
-        (held_out if item.split == "test" else matching).setdefault(item.speaker, []).append(item.path)
-    return References(
-        {name: tuple(sorted(set(paths))) for name, paths in sorted(matching.items())},
-        {name: tuple(sorted(set(paths))) for name, paths in sorted(held_out.items())},
-    )
+        if item.is_whole and not item.channel:
+            yield item, item.path
+        else:
+            by_file.setdefault((item.path, item.channel), []).append(item)
+    for (path, channel), items in by_file.items():
+        if parts is None:
+            raise CorpusError(f"{items[0].where}: a part of a recording; give a folder to write the parts to (parts=)")
+        wave = read_recording(path, channel)
+        for item in items:
+            yield item, write_part(wave, path, item.start, item.end, parts)

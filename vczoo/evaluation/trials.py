@@ -191,7 +191,8 @@ def _seen_in_training(trials: Sequence[tuple[int, Trial]], shown: Sequence[Refer
     speaker_of = {
         file.resolve(): speaker
         for references in shown
-        for speaker, files in references.matching.items()
+        for recordings in (references.matching, references.cut_from)
+        for speaker, files in recordings.items()
         for file in files
     }
     by_size: dict[int, list[Path]] = {}

@@ -58,7 +58,7 @@ def _missing(corpus: Corpus, what: str, where: str) -> Iterator[str]:
     lacking = [utterance for utterance in corpus.utterances if not getattr(utterance, what)]
     if lacking:
         count = f"{len(lacking)} of {len(corpus.utterances)} recordings have no {what}; add {where}:"
-        yield _listed(count, [str(utterance.path) for utterance in lacking])
+        yield _listed(count, [utterance.name for utterance in lacking])
 
 
 def _length_faults(corpus: Corpus, longest_seconds: float) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _length_faults(corpus: Corpus, longest_seconds: float) -> Iterator[str]:
     )
     yield _listed(
         f"{len(long)} recordings are longer than {longest_seconds:g} s, but a segment of one has no known text; {way}:",
-        [f"{utterance.path}: {utterance.seconds:.2f} s" for utterance in long],
+        [f"{utterance.name}: {utterance.seconds:.2f} s" for utterance in long],
     )
 
 
@@ -87,9 +87,9 @@ def _text_faults(name: str, head: TextHead, model: Model, corpus: Corpus) -> Ite
         written, unknown = spelled(utterance.text, head.alphabet)
         lacking.update(unknown)
         if not written and not unknown:
-            wordless.append(f"{utterance.path}: {utterance.text[:40]!r}")
+            wordless.append(f"{utterance.name}: {utterance.text[:40]!r}")
         elif not unknown and (needed := head.frames_needed(written)) > (actual := _frames_of(model, utterance)):
-            short.append(f"{utterance.path}: {actual} frames, {needed} needed for {written[:40]!r}")
+            short.append(f"{utterance.name}: {actual} frames, {needed} needed for {written[:40]!r}")
     if lacking:
         counts = ", ".join(f"{char!r} ({count})" for char, count in lacking.most_common(40))
         yield (

@@ -19,6 +19,7 @@ from torch import Tensor
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus, Utterance
+from vczoo.data.excerpts import UtteranceReader
 from vczoo.errors import PluginError, VczooError, WeightsError
 from vczoo.evaluation.measures import Measures, load_measures
 from vczoo.evaluation.metrics.verification import centroid
@@ -66,7 +67,7 @@ def choose_pairs(corpus: Corpus, speakers: Sequence[str], seed: int) -> tuple[Pa
     pairs: list[Pair] = []
     used: Counter[Hashable] = Counter()
     while len(pairs) < PAIRS:
-        for source in sorted(sources, key=lambda utterance: (used["from", utterance.speaker], used[utterance.path])):
+        for source in sorted(sources, key=lambda utterance: (used["from", utterance.speaker], used[utterance])):
             speaker = source.speaker
             free = [to for to in targets if (to != speaker or not others) and Pair(source, to) not in pairs]
             if free:
@@ -75,7 +76,7 @@ def choose_pairs(corpus: Corpus, speakers: Sequence[str], seed: int) -> tuple[Pa
             break
         target = min(free, key=lambda to: (used["to", to], used[speaker, to]))
         pairs.append(Pair(source, target))
-        used.update([("from", speaker), ("to", target), (speaker, target), source.path])
+        used.update([("from", speaker), ("to", target), (speaker, target), source])
     return tuple(pairs)
 
 
@@ -132,21 +133,21 @@ class ConversionValidator:
     ) -> None:
         self.model, self.measures, self.frozen = model, measures, frozen
         self.pairs = choose_pairs(corpus, speakers, seed)
-        rate_hz = model.sample_rate_hz
-        files = {pair.source.path for pair in self.pairs}
-        self.sources = {path: _first(Waveform.read(path, rate_hz), SOURCE_SECONDS) for path in sorted(files)}
-        self.voices = {pair.target: _recordings(corpus, pair.target, rate_hz, seed) for pair in self.pairs}
+        reader = UtteranceReader(model.sample_rate_hz)
+        utterances = sorted({pair.source for pair in self.pairs}, key=lambda source: source.key)
+        self.sources = {source: _first(reader.read(source), SOURCE_SECONDS) for source in utterances}
+        self.voices = {pair.target: _recordings(corpus, pair.target, reader, seed) for pair in self.pairs}
         self._cache: dict[tuple[str, int], Frames] = {}
         self.centroids = {name: centroid(measures.speaker.embed(waves)) for name, waves in self.voices.items()}
         self.recogniser = measures.recognisers[0] if measures.recognisers else None
         self.transcripts = {
-            path: self.recogniser.transcribe(wave) for path, wave in self.sources.items() if self.recogniser
+            source: self.recogniser.transcribe(wave) for source, wave in self.sources.items() if self.recogniser
         }
         if self.recogniser and not any(count_errors(text, "").of_characters for text in self.transcripts.values()):
             if criterion == "character-error":
                 raise VczooError(
                     f"training.criterion is character-error, but {self.recogniser.name} recognizes no words in the "
-                    f"{len(files)} validation utterances that would be converted; choose another criterion"
+                    f"{len(utterances)} validation utterances that would be converted; choose another criterion"
                 )
             self.recogniser = None
 
@@ -163,12 +164,12 @@ class ConversionValidator:
         cosines: list[float] = []
         wrong = total = 0
         for pair in self.pairs:
-            source = self.sources[pair.source.path]
+            source = self.sources[pair.source]
             content, pitch = self._content(source), self._once("pitch", source, self.model.pitch)
             converted = self.model.convert(source, voices[pair.target], content=content, pitch=pitch).to("cpu")
             cosines.append(float(self.measures.speaker.embed([converted])[0] @ self.centroids[pair.target]))
             if self.recogniser:
-                errors = count_errors(self.transcripts[pair.source.path], self.recogniser.transcribe(converted))
+                errors = count_errors(self.transcripts[pair.source], self.recogniser.transcribe(converted))
                 wrong, total = wrong + errors.characters, total + errors.of_characters
         figures = {"similarity": sum(cosines) / len(cosines)}
         return figures | ({"character_error": wrong / total} if self.recogniser else {})
@@ -195,12 +196,12 @@ class ConversionValidator:
         return next(self.model.parameters()).device
 
 
-def _recordings(corpus: Corpus, speaker: str, rate_hz: int, seed: int) -> list[Waveform]:
+def _recordings(corpus: Corpus, speaker: str, reader: UtteranceReader, seed: int) -> list[Waveform]:
     """Half a minute of a speaker's training recordings, or all there is."""
     utterances = [utterance for utterance in corpus.split("train") if utterance.speaker == speaker]
     seconds_left, waves = VOICE_SECONDS, []
     for utterance in Random(seed).sample(utterances, len(utterances)):
-        waves.append(_first(Waveform.read(utterance.path, rate_hz), seconds_left))
+        waves.append(_first(reader.read(utterance), seconds_left))
         seconds_left -= waves[-1].seconds
         if seconds_left < 1.0:  # the next piece would be too short to identify a speaker
             break

@@ -19,6 +19,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.pitch import TRACKER
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
+from vczoo.data.excerpts import UtteranceReader
 from vczoo.io.tensors import fingerprint
 from vczoo.models.model import Model
 from vczoo.training.activations import Activation, TimeAxis, find_time_axis, in_eval_mode, run_prefix, run_suffix
@@ -65,7 +66,7 @@ class Features:
         self._pitch = self._section({"pitch": TRACKER, "frames": type(pitched).__name__, **asdict(pitched)})
         self._memory: dict[tuple[str, Utterance], Frames] = {}
         self._waves: dict[Utterance, Waveform] = {}
-        self._file: tuple[Path, Waveform] | None = None
+        self._reader = UtteranceReader(model.sample_rate_hz)
         self._digest: Callable[[Path], str] = memo(_digest)
 
     @property
@@ -197,13 +198,7 @@ class Features:
         """The recording at the model's rate, (1, S). It stays in memory if it will be needed again."""
         wave = self._waves.get(utterance)
         if wave is None:
-            file = self._file  # parts of a long recording follow each other
-            if file is None or file[0] != utterance.path:
-                self._file = file = (utterance.path, Waveform.read(utterance.path, self.model.sample_rate_hz))
-            wave = file[1]
-            if wave.seconds > utterance.seconds + 1.0:
-                first, count = (round(s * wave.sample_rate_hz) for s in (utterance.first_second, utterance.seconds))
-                wave = Waveform.of(wave.samples[:, first : first + count], wave.sample_rate_hz)
+            wave = self._reader.read(utterance)
             if self.time is None or self._activations is None or self._activations.full:
                 self._waves[utterance] = wave
         return wave
@@ -216,7 +211,8 @@ class Features:
         return f"{self._excerpt_name(utterance)}@{version.speed}v{version.variant}"
 
     def _excerpt_name(self, utterance: Utterance) -> str:
-        return f"{self._digest(utterance.path)}:{utterance.first_second:.6f}+{utterance.seconds:.6f}"
+        place = f"{utterance.channel}{utterance.first_second:.6f}+{utterance.seconds:.6f}"
+        return f"{self._digest(utterance.path)}:{place}"
 
     def _cached(self, utterance: Utterance, version: Version) -> Activation | None:
         name = self._name(utterance, version) if self._activations else ""

@@ -71,6 +71,7 @@ def finetune(
     progress: bool = True,
     log: Sequence[str] = (),
     measures: Measures | None = None,
+    speaker: str | None = None,
 ) -> Converter:
     """Fine-tune a recipe on recordings, or add speakers to a run.
 
@@ -83,7 +84,7 @@ def finetune(
     Args:
         name: A recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`). If the recipe has a `start`, training
             begins with its tensors; the recipe's `training` settings apply either way.
-        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
+        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, a recording, or several of them.
         out: The run folder to create.
         overrides: Changes to the recipe, as `["training.epochs=3"]` or as a mapping. For a run, only `training` and
             `freezing` can be changed.
@@ -101,6 +102,8 @@ def finetune(
         progress: Whether to show progress on standard error.
         log: Trackers that log each epoch: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
         measures: Measuring models that are already loaded, for `training.criterion` similarity or character-error.
+        speaker: The speaker of the recordings in `data` that are given as files, or that lie directly in a folder. Long
+            ones are cut at pauses (`read_corpus`).
 
     Returns:
         The trained model with a voice for each speaker. Its `metrics` are those of metrics.json.
@@ -123,7 +126,7 @@ def finetune(
     check_trackers(log)
     team = DistributedContext(device, settings.precision, sharded=shard)
     team.on_main_process(lambda: _check_out(folder, resume))
-    corpus = read_corpus(data)
+    corpus = read_corpus(data, speaker=speaker)
     short = corpus.training_seconds() if minutes else {}
     corpus = corpus if minutes is None else corpus.within(minutes, settings.seed)
     old = start if rehearse else None
@@ -184,7 +187,7 @@ def finetune(
         check_shards(owned, model, team.sharded)
         features.at(0)
         before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
-        team.on_main_process(lambda: write_text(folder / MANIFEST, corpus.to_jsonl()))
+        team.on_main_process(lambda: write_text(folder / MANIFEST, corpus.to_jsonl(folder)))
         _check_shared(folder, team)
         with ProgressBar() if progress and team.is_main_process else NullProgress() as watcher:
             watcher.say(corpus.report())

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from vczoo.audio.waveform import LONGEST_SECONDS
+from vczoo.data.columns import SPLITS
 from vczoo.data.corpus import Corpus, Split
-from vczoo.data.manifest import SPLITS
 from vczoo.errors import ContractError, RecipeError
 from vczoo.io.plain_yaml import merge
 from vczoo.models.model import Model

@@ -36,8 +36,10 @@ def test_the_demo_enrols_a_voice_and_tunes_the_model_to_it(tmp_path: Path, monke
     assert sum("-as-" in path.name for path in waves) >= 3  # enrolled, tuned, and into the model's own voices
     assert all(Waveform.read(path).seconds > 1 for path in waves)
     assert (run / "vczoo.yaml").is_file()
-    splits = [json.loads(line)["split"] for line in (run / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (run / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    splits, recordings = [row["split"] for row in rows], [Path(row["path"]) for row in rows]
     assert sorted(splits) == ["train"] * 5 + ["validation"]
+    assert all(path.parent == tmp_path / "demo" / "recordings" / "bruno" for path in recordings)
     with pytest.raises(VczooError, match="exists; choose another folder"):
         demo.run_demo(tmp_path / "demo")
 
@@ -46,12 +48,12 @@ def test_a_recording_of_ones_own_is_the_voice(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
     speaker = list(demo.SYNTHETIC_VOICES)[2]
     spoken = demo.write_corpus(tmp_path / "own", [speaker], demo.SENTENCES[:2]) / speaker
-    rows, files = demo.run_demo(tmp_path / "demo", sorted(spoken.iterdir()))
+    rows, files = demo.run_demo(tmp_path / "demo", [spoken], "ann")
     table = {row["what"]: row["value"] for row in rows}
-    assert "speech of you" in table
+    assert "speech of ann" in table
     assert table["similarity is by"] in ("resemblyzer", "base's own embedding")
     assert table["fine-tuning"].startswith("skipped")  # too little of it
-    assert (tmp_path / "demo" / "sentence-as-you-enrolled.wav") in files
+    assert (tmp_path / "demo" / "sentence-as-ann-enrolled.wav") in files
 
 
 def test_without_the_extra_the_model_itself_judges(monkeypatch: pytest.MonkeyPatch, voices_folder: Path) -> None:
@@ -61,7 +63,7 @@ def test_without_the_extra_the_model_itself_judges(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(demo, "load_speaker_model", absent)
     model, own = demo.load(demo.MODEL), sorted((voices_folder / "alice").iterdir())
     model.enroll("you", own[:3])
-    similarity, embedding_name = demo._similarity_measure(model, "you", own[:3])
+    similarity, embedding_name = demo._similarity_measure(model, "you", [Waveform.read(path) for path in own[:3]])
     assert embedding_name == "base's own embedding"
     other = sorted((voices_folder / "bob").iterdir())[4]
     assert similarity(own[4]) > similarity(other)

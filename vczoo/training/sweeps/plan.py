@@ -169,7 +169,7 @@ def _check_minutes(corpus: Corpus, cells: Sequence[Cell]) -> None:
 
 
 def _notes(corpus: Corpus, cells: Sequence[Cell], measures: Sequence[str] | None) -> list[str]:
-    notes = []
+    notes = list(corpus.notes)
     amounts = sorted({cell.minutes for cell in cells if cell.minutes is not None})
     short: list[str] = []
     for speaker, seconds in corpus.training_seconds().items():

@@ -11,6 +11,7 @@ from typing import Any
 
 from vczoo.conversion.converter import Converter
 from vczoo.data.corpus import Corpus, Utterance
+from vczoo.data.excerpts import read_recording, write_part
 from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import load_measures
 from vczoo.evaluation.references import read_references
@@ -20,7 +21,7 @@ from vczoo.io.files import write_text
 
 __all__ = ["REFERENCES", "TRIALS", "SimilarityScorer", "write_trials"]
 
-TRIALS, REFERENCES = "trials.csv", "references.csv"
+TRIALS, REFERENCES, PARTS = "trials.csv", "references.csv", "parts"
 SOURCES = 4  # at most, held-out recordings that are converted into each voice
 MOST_TRIALS = 96
 REFERENCE_SECONDS = 60.0  # per voice: more would hardly move its centroid, and would be embedded again for every cell
@@ -37,7 +38,7 @@ def write_trials(corpus: Corpus, folder: Path) -> int:
         The number of trials. If it is 0, because no other speaker has held-out speech, nothing is written.
 
     Raises:
-        OSError: The disk cannot be written.
+        OSError, AudioError: The disk cannot be written.
     """
     voices = list(corpus.training_seconds())
     test_utterances = corpus.split("test")
@@ -49,13 +50,13 @@ def write_trials(corpus: Corpus, folder: Path) -> int:
             candidates = [u for u in test_utterances if u.speaker != voice and (u, voice) not in pairs]
             if candidates:
                 source = min(
-                    candidates, key=lambda u: (used[u.speaker, voice], used[u.path], used[u.speaker], str(u.path))
+                    candidates, key=lambda u: (used[u.speaker, voice], used[u.key], used[u.speaker], str(u.path))
                 )
-                used.update([(source.speaker, voice), source.path, source.speaker])
+                used.update([(source.speaker, voice), source.key, source.speaker])
                 pairs.append((source, voice))
     if not pairs:
         return 0
-    rows = [(str(u.path), u.speaker, voice) for u, voice in sorted(pairs, key=lambda p: (p[1], str(p[0].path)))]
+    rows = [(_file(u, folder), u.speaker, voice) for u, voice in sorted(pairs, key=lambda p: (p[1], p[0].key))]
     _write(folder / TRIALS, ("source", "source_speaker", "voice"), rows)
     evaluated = {*(u.speaker for u, _ in pairs), *(voice for _, voice in pairs)}
     references: list[tuple[str, str, str]] = []
@@ -63,7 +64,7 @@ def write_trials(corpus: Corpus, folder: Path) -> int:
         seconds_left = REFERENCE_SECONDS
         for utterance in corpus.of_speaker(speaker):
             if utterance.split == "test" or seconds_left > 0:
-                references.append((str(utterance.path), speaker, utterance.split))
+                references.append((_file(utterance, folder), speaker, utterance.split))
                 seconds_left -= 0 if utterance.split == "test" else utterance.seconds
     _write(folder / REFERENCES, ("path", "speaker", "split"), references)
     return len(pairs)
@@ -106,6 +107,15 @@ class SimilarityScorer:
         """Reference similarities: of `unconverted` sources, and of `real` speech if some is held out."""
         scores: dict[str, Any] = {"unconverted": self.evaluation.floor(), "real": self.evaluation.real_target()}
         return {name: round(score.figures["similarity_to_target"].value, 6) for name, score in scores.items() if score}
+
+
+def _file(utterance: Utterance, folder: Path) -> str:
+    """The path of an utterance; a part of a recording, or a channel of one, is written as a file of its own."""
+    if not utterance.is_part and not utterance.channel:
+        return str(utterance.path)
+    start, end = utterance.first_second, utterance.first_second + utterance.seconds
+    wave = read_recording(utterance.path, utterance.channel)
+    return str(write_part(wave, utterance.path, start, end, folder / PARTS))
 
 
 def _write(path: Path, header: tuple[str, ...], rows: list[tuple[str, str, str]]) -> None:

@@ -165,7 +165,7 @@ class _Work:
         state.axes = plan.axes_with(state)
         state.about = plan.about(threads)
         try:
-            write_text(self.folder / MANIFEST, plan.corpus.to_jsonl())
+            write_text(self.folder / MANIFEST, plan.corpus.to_jsonl(self.folder))
             if plan.needs_conversions and write_trials(plan.corpus, self.folder):
                 self.lists = str(self.folder)
         except OSError as error:

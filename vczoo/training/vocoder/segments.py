@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
+from vczoo.data.excerpts import UtteranceReader
 
 __all__ = ["VocoderSegments"]
 
@@ -27,10 +27,11 @@ class VocoderSegments:
 
     def __init__(self, utterances: Sequence[Utterance], sample_rate_hz: int, length: int) -> None:
         self.length = length
+        reader = UtteranceReader(sample_rate_hz)
         self.recordings = [
             torch.nn.functional.pad(samples, (0, max(0, length - len(samples))))
             for utterance in utterances
-            for samples in [Waveform.read(utterance.path, sample_rate_hz).samples[0]]
+            for samples in [reader.read(utterance).samples[0]]
         ]
         # Weights by length, so that every second of every recording is equally likely.
         self.weights = torch.tensor([len(samples) for samples in self.recordings], dtype=torch.float64)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from vczoo.audio.specs import MelSpec
-from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus_reader import read_corpus
+from vczoo.data.excerpts import UtteranceReader
 from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
 from vczoo.io.device import choose_device
 from vczoo.io.files import write_text
@@ -107,7 +107,8 @@ def train_vocoder(
         identity = hashlib.sha256(inputs.encode()).hexdigest()
         length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
         segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
-        held_out = [Waveform.read(u.path, spec.sample_rate_hz) for u in corpus.split("validation")]
+        reader = UtteranceReader(spec.sample_rate_hz)
+        held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
         trainer = VocoderTrainer(vocoder, spec, settings, device)
         try:
             write_text(folder / RECIPE, recipe.to_yaml())
