@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +61,7 @@ def sweep(
     """
     from vczoo.training.sweeps.plan import plan_sweep
     from vczoo.training.sweeps.state import read_state
+    from vczoo.training.sweeps.summary import texts, texts_of_means
     from vczoo.training.sweeps.sweep import sweep as run_sweep
 
     recipe, axes, overrides = _split_words(words or (), grid or ())
@@ -80,19 +85,41 @@ def sweep(
             ray=ray,
             cache=False if no_cache else cache or True,
             device=device,
-            say=print_line,
+            say=partial(print_line, to_stderr=True),
         )
     except KeyboardInterrupt:
         print_line(f"interrupted; run the same command again to continue from {out}", to_stderr=True)
         raise typer.Exit(130) from None
-    print_table(result.brief())
+    for rows in (texts(result.table), texts_of_means(result.table)):
+        if rows:
+            _print_fitting(rows)
+            print_line("")
     for note in result.notes:
         print_line(note)
-    print_line(f"{out}: table.csv, table.md, sweep.json, {len(result.plots) // 2} plots (PNG and SVG), runs in cells/")
+    files = f"table.csv, table.md, {'means.csv, ' if result.means() else ''}sweep.json"
+    print_line(f"{out}: {files}, {len(result.plots) // 2} plots (PNG and SVG), runs in cells/")
     if result.failed:
         count = f"{len(result.failed)} of {len(result.table.rows)} cells"
         print_line(f"error: {count} failed; run the same command again to retry them", to_stderr=True)
         raise typer.Exit(1)
+
+
+def _print_fitting(rows: list[dict[str, str]]) -> None:
+    """Print a table. On a terminal, break long headings after an underscore, and leave out columns that do not fit."""
+    if not sys.stdout.isatty():
+        print_table(rows)
+        return
+    headings = {name: re.sub(r"(?<=[_.])(?=[^_.])", "\n", name) for name in rows[0]}
+    widths = {
+        name: max(len(line) for text in (heading, *(row[name] for row in rows)) for line in text.split("\n"))
+        for name, heading in headings.items()
+    }
+    shown = list(widths)
+    while len(shown) > 1 and sum(widths[name] + 2 for name in shown) - 2 > shutil.get_terminal_size().columns:
+        shown.pop()
+    print_table([{headings[name]: row[name] for name in shown} for row in rows])
+    if hidden := list(widths)[len(shown) :]:
+        print_line(f"not shown, but in table.csv: {', '.join(hidden)}")
 
 
 def _split_words(words: Sequence[str], grid: Sequence[str]) -> tuple[str | None, list[str], list[str]]:

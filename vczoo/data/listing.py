@@ -17,7 +17,7 @@ from vczoo.errors import AudioError, CorpusError
 
 __all__ = ["LAYOUT", "expand_recordings", "list_recordings"]
 
-LAYOUT = "recordings belong in <folder>/<speaker>/, as " + ", ".join(AUDIO_SUFFIXES)
+LAYOUT = "recordings belong in <folder>/<speaker>/, as .wav, .flac, .mp3, .m4a or another format of sound"
 MANIFEST_SUFFIXES = (".csv", ".jsonl")
 TEXT_SUFFIXES = (".normalized.txt", ".txt")  # of transcripts next to recordings; the first is LibriTTS's
 LONGEST_TEXT = 10_000  # characters read from a transcript; half a minute of speech has about 500

@@ -70,8 +70,7 @@ def check(recipe: Recipe) -> None:
         if "freezing" in parts:
             freezing: Freezing | None = run_check(faults, "freezing", lambda: parts["freezing"].make({}))
             if freezing and model:
-                num_stages = len(model.backbone.stages())
-                run_check(faults, "freezing", lambda: freezing.multipliers(num_stages, 0))
+                run_check(faults, "freezing", lambda: _check_freezing(freezing, model.backbone))
         if "teacher" in parts:
             teacher: Backbone | None = _make_with_weights(parts, "teacher", {}, faults, ("teacher",))
             if teacher and model:
@@ -152,18 +151,29 @@ def _pretrained(parts: Mapping[str, CheckedPart]) -> list[str]:
     return places
 
 
-def build_freezing(recipe: Recipe) -> Freezing:
+def build_freezing(recipe: Recipe, backbone: Backbone | None = None) -> Freezing:
     """Build a recipe's freezing strategy.
 
+    Args:
+        recipe: The recipe.
+        backbone: The backbone that the strategy is for; None if it only needs the number of stages.
+
     Raises:
-        RecipeError: The strategy has faults. The message lists all of them.
+        RecipeError: The strategy has faults, or does not fit the backbone. The message lists all of them.
     """
     faults: list[str] = []
     part = check_part(faults, "freezing", "freezing", recipe.freezing)
     freezing: Freezing | None = run_check(faults, "freezing", lambda: part.make({})) if part else None
-    if freezing is None:
+    if freezing and backbone:
+        run_check(faults, "freezing", lambda: freezing.bind(backbone))
+    if freezing is None or faults:
         raise RecipeError(recipe.name, faults)
     return freezing
+
+
+def _check_freezing(freezing: Freezing, backbone: Backbone) -> None:
+    freezing.bind(backbone)
+    freezing.multipliers(len(backbone.stages()), 0)
 
 
 def _start_faults(recipe: Recipe) -> list[str]:

@@ -6,12 +6,16 @@ in eval mode.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
 from torch import nn
 
 from vczoo.errors import ContractError
+from vczoo.io.text import nearest
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
 
-__all__ = ["Discriminative", "Full", "Gradual", "None_", "Norms", "Partial", "apply_freezing"]
+__all__ = ["Discriminative", "Full", "Gradual", "None_", "Norms", "Partial", "Selected", "apply_freezing"]
 
 
 class None_(Freezing):  # noqa: N801  (`None` is taken)
@@ -124,6 +128,95 @@ _NORMS = (
 )
 
 
+class Selected(Freezing):
+    """Training of selected stages or parameters only; everything else is frozen.
+
+    Source: the choice of a stage follows surgical fine-tuning, arXiv:2210.11466.
+
+    Args:
+        stages: Stages that train, by name or index; 0 is the first stage and -1 the last. None means all.
+        parameters: Shell patterns of the parameters that train in these stages. A parameter's name begins with that of
+            its stage: `layer4.0.bn1.bias` matches `*.bias` and `layer4.*`. None means all. A module of which no
+            parameter matches is frozen, with its statistics and its dropout.
+
+    Raises:
+        ContractError: Neither stages nor parameters are given, or one of the lists is empty.
+    """
+
+    def __init__(self, stages: list[int | str] | None = None, parameters: list[str] | None = None) -> None:
+        if stages is None and parameters is None:
+            raise ContractError(
+                "select what trains: stages, by name or index as in [layer4, -1], or patterns of parameters as in "
+                "['*.bias']"
+            )
+        for name, values in (("stages", stages), ("parameters", parameters)):
+            if values is not None and not values:
+                raise ContractError(f"{name} is empty, so nothing would train; leave it out, or use the strategy full")
+        self.stages = None if stages is None else tuple(stages)
+        self.parameters = None if parameters is None else tuple(parameters)
+        self._bound: tuple[float, ...] | None = None
+
+    def bind(self, backbone: Backbone) -> None:
+        """Find the stages that train.
+
+        Raises:
+            ContractError: The backbone has no such stage, or no parameter of these stages matches a pattern.
+        """
+        stages = backbone.stages()
+        chosen = self._indices([stage.name for stage in stages])
+        names = {
+            index: [f"{stages[index].name}.{name}" for name, _ in stages[index].module.named_parameters()]
+            for index in chosen
+        }
+        for pattern in self.parameters or ():
+            if not any(fnmatchcase(name, pattern) for stage_names in names.values() for name in stage_names):
+                some = [stage_names[0] for stage_names in names.values() if stage_names][:3]
+                raise ContractError(
+                    f"no parameter of the stages {', '.join(stages[index].name for index in chosen)} matches "
+                    f"{pattern!r}; their parameters have names such as {', '.join(some)}"
+                )
+        trained = {index for index in chosen if any(map(self.trains_parameter, names[index]))}
+        self._bound = tuple(float(index in trained) for index in range(len(stages)))
+
+    def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
+        """Return 1 for the stages of which something trains, and 0 for the others.
+
+        Raises:
+            ContractError: There is no such stage, or stages have names and `bind` was not called.
+        """
+        if self._bound is not None and len(self._bound) == num_stages:
+            return self._bound
+        if any(isinstance(stage, str) for stage in self.stages or ()):
+            raise ContractError("stages are selected by name; call bind with the backbone first")
+        chosen = self._indices([str(index) for index in range(num_stages)])
+        return tuple(float(index in chosen) for index in range(num_stages))
+
+    def trains(self, module: nn.Module) -> bool:
+        """Return whether a module may train; with patterns, only one that has parameters."""
+        return self.parameters is None or any(True for _ in module.parameters(recurse=False))
+
+    def trains_parameter(self, name: str) -> bool:
+        """Return whether a parameter's name matches one of the patterns."""
+        return self.parameters is None or any(fnmatchcase(name, pattern) for pattern in self.parameters)
+
+    def _indices(self, names: Sequence[str]) -> list[int]:
+        """The selected stages, in the order of the backbone."""
+        count = len(names)
+        chosen: set[int] = set()
+        for stage in range(count) if self.stages is None else self.stages:
+            if isinstance(stage, str) and stage in names:
+                chosen.add(names.index(stage))
+            elif isinstance(stage, int) and -count <= stage < count:
+                chosen.add(stage % count)
+            else:
+                hint = nearest(stage, names) if isinstance(stage, str) else "."
+                raise ContractError(
+                    f"the backbone has no stage {stage!r}{hint} Its {count} stages: {', '.join(names)}; "
+                    f"by index 0 to {count - 1}, or -{count} to -1"
+                )
+        return sorted(chosen)
+
+
 def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[float, ...]:
     """Set which parameters of a backbone train in an epoch, and keep its frozen modules in eval mode.
 
@@ -153,12 +246,13 @@ def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[
             frozen.append(stage.module)
             stage.module.requires_grad_(False)
             continue
-        for module in stage.module.modules():
-            own = list(module.parameters(recurse=False))
+        for place, module in stage.module.named_modules(prefix=stage.name):
+            own = dict(module.named_parameters(recurse=False))
             trains = strategy.trains(module)
-            for parameter in own:
-                parameter.requires_grad_(trains)
-            if not trains and not any(module.children()):
+            for name, parameter in own.items():
+                parameter.requires_grad_(trains and strategy.trains_parameter(f"{place}.{name}"))
+            learns = trains and (not own or any(parameter.requires_grad for parameter in own.values()))
+            if not learns and not any(module.children()):
                 frozen.append(module)
         parameters = list(stage.module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):

@@ -62,6 +62,15 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:2003.00152",
         ),
         Entry(
+            "selected",
+            "freezing",
+            f"{freezing}Selected",
+            "only the given stages train, or parameters that match patterns",
+            _APACHE,
+            paper="arXiv:2210.11466",
+            check_with={"stages": [-1], "parameters": ["*.weight"]},
+        ),
+        Entry(
             "speaker-classifier",
             "head",
             f"{speaker}SpeakerClassifier",

@@ -169,7 +169,7 @@ def finetune(
         for part in (model.backbone, model.vocoder):
             if part and part.origin:
                 part.origin.sha256  # noqa: B018 - computed now, because the file may change during training
-        freezing = build_freezing(recipe)
+        freezing = build_freezing(recipe, model.backbone)
         measure_conversions: Callable[[], dict[str, float]] | None = None
         leakage_warnings: Sequence[str] = ()
         if needs_conversions(settings.criterion):

@@ -177,7 +177,7 @@ def find_learning_rate(
             label_head.relabel(corpus.labels)
         model.to(device)
         check_annotations(model, corpus, settings.crop_seconds)
-        freezing = build_freezing(recipe)
+        freezing = build_freezing(recipe, model.backbone)
         freezing.prepare(model.backbone)
         parts = trainable(model, freezing, settings.epochs)
         if not any(True for _ in parts.parameters()):

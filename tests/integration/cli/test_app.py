@@ -47,6 +47,7 @@ def test_list_parts_names_kinds(run) -> None:  # type: ignore[no-untyped-def]
         "none",
         "norms",
         "partial",
+        "selected",
         "transformers/lora",
     }
     code, _, err = run("list", "--parts", "heads")

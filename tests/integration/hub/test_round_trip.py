@@ -59,6 +59,9 @@ CASES: dict[str, Case] = {
     "vgg19-partialfreeze": lambda bases: bases.torchvision("vgg19", *CONVERTING),
     "resnet18-partialfreeze": lambda bases: bases.torchvision("resnet18", *CONVERTING),
     "resnet18-norms": lambda bases: bases.torchvision("resnet18", *CONVERTING),
+    "resnet18-lastnorms": lambda bases: bases.torchvision(
+        "resnet18", *CONVERTING, "freezing.stages=[-1]", "freezing.parameters=['*.bn*']"
+    ),
     "resnet50-partialfreeze": lambda bases: bases.torchvision("resnet50", *CONVERTING),
     "efficientnet-partialfreeze": lambda bases: bases.timm(
         "tf_efficientnet_lite0", *CONVERTING, "backbone.out_stage=3"
@@ -177,7 +180,7 @@ def test_there_and_back(
 def what_trains(converter: Converter) -> set[str]:
     """The tensors of the backbone that the recipe's freezing strategy lets change."""
     recipe, stages = converter.recipe, converter.model.backbone.stages()
-    strategy = build_freezing(recipe)
+    strategy = build_freezing(recipe, converter.model.backbone)
     epochs = [strategy.multipliers(len(stages), epoch) for epoch in range(recipe.training.epochs)]
     free = [stage for stage, rates in zip(stages, zip(*epochs, strict=True), strict=True) if any(rates)]
     if recipe.freezing.use == "transformers/lora":  # the adapters are merged into the linear layers' weights

@@ -24,6 +24,7 @@ STRATEGIES = {
     "full": ["freezing.use=full"],
     "partial": ["freezing.use=partial", "backbone.blocks=2"],
     "gradual": ["freezing.use=gradual", "backbone.blocks=2"],
+    "selected": ["freezing.use=selected", "freezing.stages=[block1]", "backbone.blocks=2"],
     "none": ["freezing.use=none"],
     "augmented": ["freezing.use=full", "training.variants=2", "training.spec_augment=0.3"],
     "speeds": ["freezing.use=full", "training.content_speeds=[0.9, 1.0, 1.1]"],
@@ -100,6 +101,19 @@ def test_gradual_freezing_moves_to_the_deepest_stage_that_is_still_frozen(
     finetuned(tmp_path / "run", voices_folder, [*small, *STRATEGIES["gradual"]], tmp_path / "cache")
     trained_on = len(corpus.utterances) - len(corpus.split("test"))
     assert counter.recordings == {3: trained_on, 2: trained_on, 1: len(corpus.utterances)}
+
+
+def test_only_the_stages_before_the_first_selected_one_are_cached(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, corpus: Corpus
+) -> None:
+    counter = Counter(monkeypatch)
+    settings = [*small, *STRATEGIES["selected"], "freezing.parameters=['*.bias']"]
+    run = vczoo.finetune("demo", voices_folder, tmp_path / "run", settings, cache=tmp_path / "cache", progress=False)
+    assert counter.recordings == {1: len(corpus.utterances)}  # not block2, although it is frozen
+    block = run.model.backbone.stages()[1].module
+    biases = [parameter for name, parameter in block.named_parameters() if name.endswith(".bias")]
+    trained = sum(parameter.numel() for parameter in (*run.model.heads.parameters(), *biases))
+    assert run.metrics["trainable_parameters"] == trained
 
 
 def test_another_head_shares_what_the_backbone_heard_and_another_backbone_does_not(

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pytest
 from safetensors import safe_open
@@ -25,11 +25,10 @@ from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import cells_of
 from vczoo.training.sweeps.grid import Axis, cell_name, is_axis, read_grid, settings_of
 from vczoo.training.sweeps.plan import plan_sweep
-from vczoo.training.sweeps.plots import draw_table
 from vczoo.training.sweeps.processes import Processes
 from vczoo.training.sweeps.schedule import filling, work_off
-from vczoo.training.sweeps.state import LOCK, State, held, read_state
-from vczoo.training.sweeps.table import Table, merged_axes
+from vczoo.training.sweeps.state import LOCK, held, read_state
+from vczoo.training.sweeps.table import merged_axes
 from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 
 GRID = ("freezing.trainable_stages=0,1", "minutes=0.04,0.06")
@@ -179,7 +178,7 @@ def test_no_frozen_stage_runs_twice_over_a_recording(swept: Path) -> None:
 
 def test_the_table_has_a_row_a_cell_in_the_order_of_the_grid(swept: Path) -> None:
     rows = list(csv.DictReader((swept / "out" / "table.csv").open(encoding="utf-8")))
-    assert [(row["freezing.trainable_stages"], row["minutes of speech, at most"]) for row in rows] == [
+    assert [(row["freezing.trainable_stages"], row["minutes"]) for row in rows] == [
         ("0", "0.04"),
         ("0", "0.06"),
         ("1", "0.04"),
@@ -187,15 +186,21 @@ def test_the_table_has_a_row_a_cell_in_the_order_of_the_grid(swept: Path) -> Non
     ]
     for row in rows:
         metrics = json.loads((swept / "out" / "cells" / row["cell"] / "metrics.json").read_text())
-        assert float(row["speaker.accuracy, share right ↑"]) == metrics["test"]["speaker.accuracy"]
-        assert float(row["loss ↓"]) == metrics["test"]["loss"]
-        assert float(row["training, s"]) == metrics["seconds"]
-        assert int(row["trainable parameters"]) == metrics["trainable_parameters"]
-        assert float(row["minutes used, a speaker"]) <= float(row["minutes of speech, at most"])
-    assert int(rows[0]["trainable parameters"]) < int(rows[2]["trainable parameters"])
+        for split in ("validation", "test"):
+            assert float(row[f"{split}_speaker_accuracy"]) == metrics[split]["speaker.accuracy"]
+            assert float(row[f"{split}_loss"]) == metrics[split]["loss"]
+        assert float(row["seconds"]) == metrics["seconds"]
+        assert int(row["trainable_parameters"]) == metrics["trainable_parameters"]
+        assert float(row["minutes_used"]) <= float(row["minutes"])
+        assert (row["status"], row["reason"]) == ("done", "")
+    assert int(rows[0]["trainable_parameters"]) < int(rows[2]["trainable_parameters"])
     markdown = (swept / "out" / "table.md").read_text()
     assert markdown.count("\n| ") == 5
-    assert "| freezing.trainable_stages | minutes of speech, at most |" in markdown
+    assert "| freezing.trainable_stages | minutes | validation_speaker_accuracy |" in markdown
+    state = json.loads((swept / "out" / "sweep.json").read_text())
+    assert [list(record) for record in state["table"]] == [list(row) for row in rows]
+    best = min(rows, key=lambda row: float(row["validation_loss"]))
+    assert f"- best by validation loss: {best['cell'].replace(',', ', ')} (" in markdown
 
 
 def test_similarity_is_that_of_an_evaluation(swept: Path) -> None:
@@ -227,11 +232,11 @@ def test_the_state_says_what_figures_depend_on(swept: Path, voices_folder: Path)
 
 def test_plots_are_there_as_png_and_svg(swept: Path) -> None:
     names = {path.name for path in (swept / "out" / "plots").iterdir()}
-    for measure in ("speaker.accuracy", "loss"):
+    for measure in ("test_speaker_accuracy", "validation_loss", "test_loss"):
         for axis in ("freezing.trainable_stages", "minutes"):
             assert {f"{measure}-by-{axis}.png", f"{measure}-by-{axis}.svg"} <= names
-    assert (swept / "out" / "plots" / "loss-by-minutes.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (swept / "out" / "plots" / "loss-by-minutes.svg").read_text()
+    assert (swept / "out" / "plots" / "test_loss-by-minutes.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (swept / "out" / "plots" / "test_loss-by-minutes.svg").read_text()
 
 
 def test_the_same_call_trains_nothing_and_another_grid_adds(
@@ -250,7 +255,7 @@ def test_the_same_call_trains_nothing_and_another_grid_adds(
         "demo", voices_folder, out, [GRID[0], "minutes=0.05"], overrides, measures=["accuracy"], cache=False
     )
     assert [row.settings["minutes"] for row in more.table.rows] == [0.04, 0.05, 0.06] * 2
-    assert more.table.measures == ("speaker.accuracy",)
+    assert more.table.measures == ("validation_speaker_accuracy", "test_speaker_accuracy")
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
     for settings, grid, reason in (
@@ -322,7 +327,9 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     failed = next(cell for cell in state["cells"].values() if cell["status"] == "failed")
     assert "training diverged" in failed["reason"]
     assert "training diverged" in (tmp_path / "out" / "table.csv").read_text()
-    assert "speaker.accuracy" in done.stdout
+    assert "test_speaker_accuracy" in done.stdout
+    assert "[2/2]" in done.stderr  # progress, which is no result
+    assert "[2/2]" not in done.stdout
 
     dry = subprocess.run([*command, *rest, "--dry-run"], capture_output=True, text=True, check=False)
     assert dry.returncode == 0, dry.stderr
@@ -475,45 +482,6 @@ def test_what_is_filled_ahead_is_what_cells_share(small: tuple[str, ...]) -> Non
     assert filling(apart) == []
 
 
-def state_of(axes: dict[str, list[Any]], figure: Any) -> State:
-    grid = settings_of(read_grid(axes))
-    cells = {
-        cell_name(s): {"settings": s, "status": "done", "metrics": {"test": {"speaker.accuracy": figure(s)}}}
-        for s in grid
-    }
-    return State(axes=axes, cells=cells)
-
-
-def drawn_lines(table: Table, axis: str) -> dict[str, Any]:
-    from vczoo.training.sweeps.plots import _draw
-
-    chosen = next(one for one in table.axes if one.name == axis)
-    axes = _draw(table, "speaker.accuracy", chosen, {}, "test").axes[0]
-    return {
-        "lines": {c.get_label(): (list(c[0].get_xdata()), list(c[0].get_ydata())) for c in axes.containers},
-        "scale": axes.get_xscale(),
-        "ticks": [text.get_text() for text in axes.get_xticklabels()],
-        "bars": [c.has_yerr for c in axes.containers],
-    }
-
-
-def test_of_seeds_the_mean_is_drawn(tmp_path: Path) -> None:
-    axes = {"minutes": [10.0, 1.0, 3.0], "freezing.use": ["partial", "full"], "seed": [0, 1]}
-    table = Table.of(state_of(axes, lambda s: s["minutes"] / 20 + s["seed"] / 10), None)
-    drawn = drawn_lines(table, "minutes")
-    assert drawn["scale"] == "log"
-    assert drawn["ticks"] == ["1", "3", "10"]
-    assert set(drawn["lines"]) == {"partial", "full"}
-    x, y = drawn["lines"]["full"]
-    assert x == [1.0, 3.0, 10.0]
-    assert y == pytest.approx([0.1, 0.2, 0.55])
-    assert drawn["bars"] == [True, True]
-    named = drawn_lines(table, "freezing.use")
-    assert named["ticks"] == ["partial", "full"]  # in the order of the grid
-    assert set(named["lines"]) == {"10", "1", "3"}
-    assert len(draw_table(table, tmp_path, {})) == 4
-
-
 def test_earlier_values_join_the_axes() -> None:
     axes = read_grid(["minutes=1,10", "recipe=b,c"])
     assert merged_axes({"minutes": [3.0], "recipe": ["a", "b"], "seed": [0]}, axes) == {
@@ -521,26 +489,6 @@ def test_earlier_values_join_the_axes() -> None:
         "recipe": ["b", "c", "a"],
         "seed": [0],
     }
-
-
-def test_figures_of_any_head_are_in_the_table() -> None:
-    state = State(
-        axes={"a": [1, 2]},
-        cells={
-            "a=1": {
-                "settings": {"a": 1},
-                "status": "done",
-                "metrics": {"test": {"ctc.wer": 0.5, "ctc.loss": 1.0, "loss": 2.0}},
-            },
-            "a=2": {"settings": {"a": 2}, "status": "failed", "reason": "out of\nmemory | full"},
-        },
-    )
-    table = Table.of(state, None)
-    assert table.measures == ("ctc.wer", "loss")
-    assert "ctc.wer, errors a word ↓" in table.texts()[0]
-    assert table.texts()[1]["state"] == "failed: out of memory | full"
-    assert "memory \\| full" in table.to_markdown()
-    assert Table.of(state, ["loss"]).measures == ("ctc.loss", "loss")
 
 
 def test_without_ray_an_error_says_what_to_install(
@@ -567,4 +515,4 @@ def test_cells_are_tasks_of_ray(tmp_path: Path, voices_folder: Path, small: tupl
     )
     assert [row.status for row in found.table.rows] == ["done", "failed"]
     assert "training diverged" in found.failed[0].reason
-    assert 0 <= found.table.rows[0].figures["speaker.accuracy"] <= 1
+    assert 0 <= found.table.rows[0].figures["test_speaker_accuracy"] <= 1

@@ -127,6 +127,17 @@ NEEDS = "needs a speaker head before it, which this recipe does not have"
             {"vocoder": None, "heads__voice": {"use": "knn"}},
             ["heads.voice: head 'knn' needs a vocoder, which this recipe does not have"],
         ),
+        (
+            {"freezing": {"use": "selected", "stages": ["stm", "block1"]}},
+            [
+                "freezing: the backbone has no stage 'stm'; did you mean 'stem'? Its 2 stages: stem, block1; by index "
+                "0 to 1, or -2 to -1"
+            ],
+        ),
+        (
+            {"freezing": {"use": "selected", "parameters": ["*.biass"]}},
+            ["freezing: no parameter of the stages stem, block1 matches '*.biass'; their parameters have names such"],
+        ),
         ({"vocoder__hop_length": 1000}, ["vocoder: hop_length must be at most half of fft_length 1024"]),
     ],
 )

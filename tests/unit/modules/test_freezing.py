@@ -8,7 +8,7 @@ from torch import nn
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.freezing import Discriminative, Full, Gradual, None_, Norms, Partial, apply_freezing
+from vczoo.modules.freezing import Discriminative, Full, Gradual, None_, Norms, Partial, Selected, apply_freezing
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
 from vczoo.registry.zoo import the_zoo
 from vczoo.testing import check_freezing
@@ -36,6 +36,8 @@ FAMILIES = ("mel-conv", "torchvision/vgg11_bn", "torchvision/resnet18", "timm/tf
         (Discriminative(), 3, 0, (1 / 2.6**2, 1 / 2.6, 1)),
         (Discriminative(2.0), 4, 5, (0.125, 0.25, 0.5, 1)),
         (Discriminative(1.0), 2, 0, (1, 1)),
+        (Selected([1, -1]), 4, 9, (0, 1, 0, 1)),
+        (Selected(parameters=["*.bias"]), 2, 0, (1, 1)),
     ],
 )
 def test_multipliers(strategy, num_stages, epoch, expected) -> None:
@@ -49,6 +51,19 @@ def test_multipliers(strategy, num_stages, epoch, expected) -> None:
         (lambda: Gradual(0), "every_epochs must be 1 or more, got 0"),
         (lambda: Discriminative(0.9), "decay must be 1 or more, got 0.9"),
         (lambda: Discriminative(math.nan), "decay must be 1 or more, got nan"),
+        (
+            lambda: Selected(),
+            "select what trains: stages, by name or index as in [layer4, -1], or patterns of parameters as in "
+            "['*.bias']",
+        ),
+        (
+            lambda: Selected(["stem"], []),
+            "parameters is empty, so nothing would train; leave it out, or use the strategy full",
+        ),
+        (
+            lambda: Selected(["stem"]).multipliers(2, 0),
+            "stages are selected by name; call bind with the backbone first",
+        ),
     ],
 )
 def test_arguments_out_of_range(make, part) -> None:
@@ -196,3 +211,72 @@ def test_a_stage_of_which_nothing_trains_is_frozen() -> None:
     assert apply_freezing(backbone, Norms(), 0) == (1.0, 0.0)
     backbone.train()
     assert not any(module.training for module in backbone.stages()[1].module.modules())
+
+
+def trained_names(backbone: Backbone) -> set[str]:
+    return {
+        f"{stage.name}.{name}"
+        for stage in backbone.stages()
+        for name, parameter in stage.module.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def test_selected_stages_train_by_name_and_by_index() -> None:
+    backbone = build("torchvision/resnet18")
+    strategy = Selected(["layer1", -1])
+    strategy.bind(backbone)
+    assert strategy.multipliers(5, 3) == apply_freezing(backbone, strategy, 3) == (0, 1, 0, 0, 1)
+    before = {stage.name: tensors(stage.module) for stage in backbone.stages()}
+    fine_tune(backbone)
+    changed = [stage.name for stage in backbone.stages() if moved(stage.module, before[stage.name])]
+    assert changed == ["layer1", "layer4"]  # layer2 and layer3 pass the gradient on
+
+
+def test_selected_parameters_train_and_other_modules_keep_their_statistics() -> None:
+    backbone = build("torchvision/resnet18")
+    strategy = Selected(["layer3", "layer4"], ["*.bn1.bias", "layer4.1.*"])
+    strategy.bind(backbone)
+    assert apply_freezing(backbone, strategy, 0) == (0, 0, 0, 1, 1)
+    last = {f"layer4.1.{name}" for name, _ in backbone.stages()[-1].module[1].named_parameters()}  # type: ignore[index]
+    biases = {f"{stage}.{block}.bn1.bias" for stage in ("layer3", "layer4") for block in (0, 1)}
+    assert trained_names(backbone) == last | biases
+    before = tensors(backbone)
+    fine_tune(backbone)
+    learning = {f"trunk.{name}" for name in last | biases}
+    norms = {name.rpartition(".")[0] for name in learning if ".bn" in name}
+    statistics = {f"{norm}.{s}" for norm in norms for s in ("running_mean", "running_var", "num_batches_tracked")}
+    assert moved(backbone, before) == learning | statistics
+
+
+def test_a_stage_without_a_matching_parameter_is_frozen() -> None:
+    backbone = build("torchvision/resnet18")
+    strategy = Selected(parameters=["layer2.*.weight"])
+    strategy.bind(backbone)
+    assert strategy.multipliers(5, 0) == apply_freezing(backbone, strategy, 0) == (0, 0, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "text"),
+    [
+        (
+            Selected(["layr4"]),
+            "the backbone has no stage 'layr4'; did you mean 'layer4' or 'layer3' or 'layer2'? Its 5 stages: stem, "
+            "layer1, layer2, layer3, layer4; by index 0 to 4, or -5 to -1",
+        ),
+        (
+            Selected([5]),
+            "the backbone has no stage 5. Its 5 stages: stem, layer1, layer2, layer3, layer4; by index 0 to 4, or -5 "
+            "to -1",
+        ),
+        (
+            Selected(["layer1", -1], ["*.bias", "*.beta"]),
+            "no parameter of the stages layer1, layer4 matches '*.beta'; their parameters have names such as "
+            "layer1.0.conv1.weight, layer4.0.conv1.weight",
+        ),
+    ],
+)
+def test_a_selection_that_is_not_there(strategy: Selected, text: str) -> None:
+    with pytest.raises(ContractError) as error:
+        strategy.bind(build("torchvision/resnet18"))
+    assert str(error.value) == text

@@ -136,7 +136,14 @@ class Backbone(nn.Module, ABC):
 class Freezing(ABC):
     """Freezing strategy: decides in each epoch which stages of a backbone train, and at which learning rate."""
 
-    def prepare(self, backbone: Backbone) -> None:  # noqa: B027  (a hook that few strategies need)
+    def bind(self, backbone: Backbone) -> None:  # noqa: B027  (a hook that few strategies need)
+        """Read from the backbone what the strategy depends on, such as the names of its stages. Do not change it.
+
+        Called before all other methods, also when a recipe is checked. Does nothing by default. Raise `ContractError`
+        if the strategy does not fit the backbone.
+        """
+
+    def prepare(self, backbone: Backbone) -> None:  # noqa: B027
         """Change the backbone before training, for example by adding adapters. Does nothing by default."""
 
     def finish(self, backbone: Backbone) -> None:  # noqa: B027
@@ -156,4 +163,12 @@ class Freezing(ABC):
 
     def trains(self, module: nn.Module) -> bool:
         """Return whether a module of a stage that is not frozen trains. All of them do by default."""
+        return True
+
+    def trains_parameter(self, name: str) -> bool:
+        """Return whether a parameter of a module that trains does. All of them do by default.
+
+        Args:
+            name: Name of the parameter, after that of its stage: `layer4.0.bn1.bias`.
+        """
         return True

@@ -42,6 +42,7 @@ def frozen(specimen: Specimen) -> None:
     """Training steps leave the parameters and buffers of stages with multiplier 0 unchanged."""
     for epoch in (0, 1):
         backbone, freezing = _Probe().eval(), copy.deepcopy(specimen.part)
+        freezing.bind(backbone)
         freezing.prepare(backbone)
         multipliers = apply_freezing(backbone.train(), freezing, epoch)
         before = [_state(stage.module) for stage in backbone.stages()]
@@ -59,6 +60,7 @@ def finish(specimen: Specimen) -> None:
     expected = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
     with torch.no_grad():
         first = backbone(wave).values
+        freezing.bind(backbone)
         freezing.prepare(backbone)
         same = bool(torch.allclose(backbone(wave).values, first, atol=1e-5))
         expect(same, "`prepare` must not change the output of the backbone")

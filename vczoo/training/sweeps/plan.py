@@ -22,8 +22,9 @@ from vczoo.models.resolve import nest, read_values
 from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import Cell, cells_of
 from vczoo.training.sweeps.grid import Axis, read_grid, shown
+from vczoo.training.sweeps.measures import SIMILARITY, check_measures, is_wanted
 from vczoo.training.sweeps.state import CELLS, State, read_state
-from vczoo.training.sweeps.table import SIMILARITY, is_wanted, merged_axes
+from vczoo.training.sweeps.table import merged_axes
 
 __all__ = ["Plan", "plan_sweep"]
 
@@ -51,11 +52,6 @@ class Plan:
     measures: tuple[str, ...] | None
     notes: tuple[str, ...]
     folder: Path
-
-    @property
-    def held_out(self) -> str:
-        """The split that the figures are measured on."""
-        return "test" if self.corpus.split("test") else "validation"
 
     @property
     def needs_conversions(self) -> bool:
@@ -132,6 +128,8 @@ def plan_sweep(
     source = None if name is None else _absolute(os.fspath(name))
     shared = nest(overrides)
     cells = cells_of(source, shared, axes)
+    if measures is not None:
+        check_measures(measures, [cell.recipe for cell in cells])
     corpus = read_corpus(data)
     if not corpus.split("validation"):
         raise CorpusError(

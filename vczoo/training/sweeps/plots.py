@@ -11,10 +11,12 @@ from typing import Any
 
 from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, one_axes, save, set_title
 from vczoo.training.sweeps.grid import MINUTES, SEED, Axis, shown
-from vczoo.training.sweeps.table import SIMILARITY, Row, Table
+from vczoo.training.sweeps.measures import SIMILARITY, split_of
+from vczoo.training.sweeps.table import Row, Table
 
 __all__ = ["draw_table"]
 
+CONVERSIONS = f"test_{SIMILARITY}"
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 STEEP = 20.0  # ratio of the highest to the lowest number from which a scale is logarithmic
@@ -25,7 +27,7 @@ _LABELS = {"accuracy": "accuracy, share right", SIMILARITY: "similarity, cosine 
 _REFERENCES = {"unconverted": "unconverted", "real": "real speech of the target"}
 
 
-def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], held_out: str = "test") -> list[Path]:
+def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float]) -> list[Path]:
     """Draw each measure over each axis that has several values, as PNG and as SVG.
 
     For several seeds, a plot has their mean, with bars from the lowest to the highest. Numbers get a numeric scale,
@@ -35,7 +37,6 @@ def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], held
         table: The table of the sweep.
         folder: The folder for the plots.
         yardsticks: The similarity of unconverted and of real speech.
-        held_out: The split that the figures are measured on.
 
     Returns:
         The paths of the plots; an empty list if no axis has several values.
@@ -48,14 +49,14 @@ def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], held
     for measure in table.measures:
         for axis in axes:
             if len(axis.values) > 1 or (axis is axes[0] and len(axes) == 1):
-                figure = _draw(table, measure, axis, yardsticks if measure == SIMILARITY else {}, held_out)
+                figure = _draw(table, measure, axis, yardsticks if measure == CONVERSIONS else {})
                 if figure:
                     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{measure}-by-{axis.name}")
                     paths += [save(figure, folder / f"{name}{kind}") for kind in KINDS]
     return paths
 
 
-def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float], held_out: str) -> Any:
+def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float]) -> Any:
     """One figure; None if no cell has the measure."""
     lines = _lines(table, measure, axis)
     if not lines:
@@ -88,10 +89,10 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
         low, high = axes.get_ylim()
         missing = max(0.0, LEAST_SPAN - (high - low)) / 2  # so that tiny differences do not fill the plot
         axes.set_ylim(max(-0.02, low - missing), min(1.02, high + missing))
-    axes.set_ylabel(_LABELS.get(measure.rpartition(".")[2], measure))
+    axes.set_ylabel(_LABELS.get(measure.rpartition("_")[2], measure))
     counts = {len(values) for line in lines.values() for values in line.values()}
     spread = f"; mean of {max(counts)} seeds, bars: lowest to highest" if several else ""
-    of = f"conversions of the {held_out} split" if measure == SIMILARITY else f"{held_out} split"
+    of = "conversions of the test split" if measure == CONVERSIONS else f"{split_of(measure)} split"
     set_title(axes, f"{measure} by {_title(axis)}\n{of}{spread}")
     others = [other for other in table.axes if other.name not in {axis.name, SEED} and len(other.values) > 1]
     if others:

@@ -37,6 +37,8 @@ class State:
         cells: By name, each cell's settings, digest, status (waiting, running, done, failed, interrupted), reason and
             measurements.
         about: Versions, threads, and notes on what was left out and why.
+        table: The table as plain values, one mapping per cell, with the columns of table.csv.
+        means: The means and standard deviations over seeds, with the columns of means.csv.
         yardsticks: The similarity of unconverted sources and of real speech, for comparison with the cells'.
     """
 
@@ -45,6 +47,8 @@ class State:
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     yardsticks: dict[str, float] = field(default_factory=dict)
+    table: list[dict[str, Any]] = field(default_factory=list)
+    means: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         """Write sweep.json atomically.

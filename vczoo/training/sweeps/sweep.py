@@ -17,6 +17,7 @@ from vczoo.errors import PluginError, RunError
 from vczoo.io.device import choose_device
 from vczoo.io.files import write_text
 from vczoo.runs.run import MANIFEST, is_run
+from vczoo.training.sweeps.measures import figures_of
 from vczoo.training.sweeps.plan import Plan, plan_sweep
 from vczoo.training.sweeps.plots import draw_table
 from vczoo.training.sweeps.processes import Pool, Processes
@@ -24,12 +25,13 @@ from vczoo.training.sweeps.ray_pool import RayTasks, import_ray
 from vczoo.training.sweeps.schedule import filling, work_off
 from vczoo.training.sweeps.scoring import write_trials
 from vczoo.training.sweeps.state import CELLS, LOCK, LOGS, State, held, read_state
-from vczoo.training.sweeps.table import Row, Table, figures_of, is_wanted
+from vczoo.training.sweeps.summary import best_line, texts, texts_of_means
+from vczoo.training.sweeps.table import Row, Table, to_csv, to_markdown
 from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 
 __all__ = ["PLOTS", "TABLE", "Sweep", "sweep"]
 
-TABLE, PLOTS = "table", "plots"
+TABLE, MEANS, PLOTS = "table", "means", "plots"
 CELLS_PER_MEASURING_TASK = 16  # at most: a process saves its measurements only when it ends
 
 Location = str | os.PathLike[str]
@@ -41,10 +43,11 @@ class Sweep:
     """The result of a sweep.
 
     Attributes:
-        folder: The folder with the runs, `table.csv`, `table.md`, `sweep.json` and the plots.
+        folder: The folder with the runs, `table.csv`, `table.md`, `sweep.json`, the plots and, for several seeds,
+            `means.csv`.
         table: One row per cell, including cells of earlier sweeps into the same folder.
         plots: The plot files, as PNG and as SVG.
-        notes: Remarks that a reader of the table needs.
+        notes: The best cell by validation, and remarks that a reader of the table needs.
     """
 
     folder: Path
@@ -57,13 +60,16 @@ class Sweep:
         """The cells that could not be trained, with the reasons."""
         return tuple(row for row in self.table.rows if row.status == "failed")
 
-    def rows(self) -> list[dict[str, str]]:
-        """The table as text, with units in the headings."""
-        return self.table.texts()
+    def rows(self) -> list[dict[str, Any]]:
+        """The table as plain values, one mapping per cell, with the columns of `table.csv`."""
+        return self.table.records()
 
-    def brief(self) -> list[dict[str, str]]:
-        """The same table for a terminal, with short headings."""
-        return self.table.brief()
+    def means(self) -> list[dict[str, Any]]:
+        """The mean and the standard deviation of each measure over seeds, with the columns of `means.csv`.
+
+        It is empty unless the sweep has several seeds.
+        """
+        return self.table.means()
 
 
 def sweep(
@@ -171,7 +177,8 @@ class _Work:
         except OSError as error:
             raise RunError(f"{self.folder} cannot be written ({error}); choose another --out") from error
         for name, cell in self.cells.items():
-            entry = {"settings": cell.settings, "digest": cell.digest, "status": "waiting"}
+            criterion = cell.recipe.training.criterion
+            entry = {"settings": cell.settings, "digest": cell.digest, "criterion": criterion, "status": "waiting"}
             state.cells[name] = {**entry, **state.cells.get(name, {})}
         state.write(self.folder)
 
@@ -261,15 +268,19 @@ class _Work:
     def finish(self) -> Sweep:
         """Write the table and the plots."""
         table = Table.of(self.state, self.plan.measures)
-        notes = [*self.plan.notes, *self._notes()]
+        notes = [note for note in (best_line(table), *self.plan.notes, *self._notes()) if note]
         self.state.about["notes"] = notes
+        self.state.table, self.state.means = table.records(), table.means()
         self.state.write(self.folder)
         plots: list[Path] = []
         try:
-            write_text(self.folder / f"{TABLE}.csv", table.to_csv())
+            write_text(self.folder / f"{TABLE}.csv", to_csv(self.state.table))
+            tables = [to_markdown(rows, len(table.axes)) for rows in (texts(table), texts_of_means(table)) if rows]
             bullets = "".join(f"- {note}\n" for note in notes)
-            write_text(self.folder / f"{TABLE}.md", f"{table.to_markdown()}\n{bullets}".rstrip("\n") + "\n")
-            plots = draw_table(table, self.folder / PLOTS, self.state.yardsticks, self.plan.held_out)
+            write_text(self.folder / f"{TABLE}.md", "\n".join([*tables, bullets] if bullets else tables))
+            if self.state.means:
+                write_text(self.folder / f"{MEANS}.csv", to_csv(self.state.means))
+            plots = draw_table(table, self.folder / PLOTS, self.state.yardsticks)
         except PluginError as error:
             notes.append(f"the plots were not drawn: {error}")
         except OSError as error:
@@ -290,8 +301,7 @@ class _Work:
     def _summary(self, cell: Mapping[str, Any]) -> str:
         if cell["status"] != "done":
             return f"{cell['status']}{': ' if cell.get('reason') else ''}{cell.get('reason', '')}"
-        figures = figures_of(cell)
-        parts = [f"{name} {value:.3f}" for name, value in figures.items() if is_wanted(name, self.plan.measures)]
+        parts = [f"{name} {value:.3f}" for name, value in figures_of(cell, self.plan.measures).items()]
         return f"{', '.join(parts)} ({cell['metrics']['seconds']:.1f} s of training)"
 
 

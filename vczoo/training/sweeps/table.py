@@ -1,35 +1,27 @@
-"""The table of a sweep, one row per cell, as text, CSV and Markdown."""
+"""The table of a sweep, one row per cell, and its means over seeds: as plain values, text, CSV and Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vczoo.io.markdown import one_line
 from vczoo.io.markdown import table as markdown_table
-from vczoo.training.sweeps.grid import MINUTES, Axis, Settings, shown
+from vczoo.models.selection_metric import score
+from vczoo.training.sweeps.grid import SEED, Axis, Settings, shown
+from vczoo.training.sweeps.measures import figures_of, split_of
 from vczoo.training.sweeps.state import State
 
-__all__ = ["SIMILARITY", "Row", "Table", "figures_of", "is_wanted", "merged_axes", "title_of"]
+__all__ = ["Row", "Table", "merged_axes", "to_csv", "to_markdown"]
 
-SIMILARITY = "similarity"
-WIDEST = 60  # characters of a table cell on a terminal
-_UP, _DOWN = ("accuracy", SIMILARITY), ("loss", "wer", "cer", "error", "eer")
-_ORDER = {"accuracy": 0, SIMILARITY: 1, "loss": 3}  # other figures come between them and the losses
-_UNITS = {
-    "accuracy": "share right",
-    SIMILARITY: "cosine to the target",
-    "wer": "errors a word",
-    "cer": "errors a character",
-}
-
-_MINUTES, _USED = "minutes of speech, at most", "minutes used, a speaker"
-_BRIEF = {_MINUTES: "minutes", _USED: "used", "training, s": "seconds", "trainable parameters": "parameters"}
-_FACTS = {"training, s": "seconds", "epochs": "epochs", "trainable parameters": "parameters"}
+FACTS = ("seconds", "epochs", "trainable_parameters", "minutes_used")
+_ORDER = {"accuracy": 0, "similarity": 1, "loss": 3}  # other figures come between them and the losses
 
 
 @dataclass(frozen=True)
@@ -39,10 +31,14 @@ class Row:
     Attributes:
         name: The name of the cell.
         settings: The cell's value on each axis.
-        figures: Figures by name: those of held-out recordings, and `similarity`.
-        facts: The minutes, seconds, parameters and epochs, as far as they are recorded.
+        figures: The figures by column, such as `validation_loss` and `test_similarity`.
+        facts: `seconds` of training, `epochs`, `trainable_parameters` and `minutes_used` per speaker, as far as they
+            are recorded.
         status: The status of the cell, as in the state.
         reason: The reason for a failure, as in the state.
+        criterion: The recipe's criterion for the best epoch.
+        score: The validation score of the kept weights by that criterion; the lower tuple is better. Empty if there is
+            none.
     """
 
     name: str
@@ -51,6 +47,8 @@ class Row:
     facts: Mapping[str, float]
     status: str
     reason: str = ""
+    criterion: str = "loss"
+    score: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Table:
     Attributes:
         axes: The settings that the cells differ in.
         rows: One row per cell.
-        measures: The names of the figures, in the order of the columns.
+        measures: The columns of figures, those of validation first.
     """
 
     axes: tuple[Axis, ...]
@@ -73,62 +71,72 @@ class Table:
 
         Args:
             state: The state of the sweep.
-            measures: The requested figures, as in `is_wanted`.
+            measures: The requested figures, as in `vczoo.training.sweeps.measures.is_wanted`.
         """
         axes = tuple(Axis(name, tuple(values)) for name, values in state.axes.items())
-        rows = [_row(name, cell) for name, cell in state.cells.items()]
+        rows = [_row(name, cell, measures) for name, cell in state.cells.items()]
         rows.sort(key=lambda row: [_place(axis, row.settings) for axis in axes])
-        names = dict.fromkeys(name for row in rows for name in row.figures if is_wanted(name, measures))
-        ordered = sorted(names, key=lambda name: _ORDER.get(name.rpartition(".")[2], 2))
+        columns = dict.fromkeys(column for row in rows for column in row.figures)
+        ordered = sorted(columns, key=lambda c: (split_of(c) == "test", _ORDER.get(c.rpartition("_")[2], 2)))
         return cls(axes, tuple(rows), tuple(ordered))
 
-    def texts(self) -> list[dict[str, str]]:
-        """The rows as text, with units in the headings."""
-        return [{title: _text(value) for title, value in row.items()} for row in self._values()]
-
-    def brief(self) -> list[dict[str, str]]:
-        """The same rows for a terminal: headings have no units, and long texts are cut off."""
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as plain values by column, with `cell` first, and `status` and `reason` last."""
         return [
-            {_brief(title): text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…" for title, text in row.items()}
-            for row in self.texts()
+            {
+                "cell": row.name,
+                **{axis.name: row.settings.get(axis.name) for axis in self.axes},
+                **{measure: row.figures.get(measure) for measure in self.measures},
+                **{fact: row.facts.get(fact) for fact in FACTS},
+                "status": row.status,
+                "reason": one_line(row.reason),
+            }
+            for row in self.rows
         ]
 
-    def to_csv(self) -> str:
-        """The table as CSV, with all digits."""
-        rows = self._values()
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["cell", *rows[0]] if rows else ["cell"])
-        for row, values in zip(self.rows, rows, strict=True):
-            writer.writerow([row.name, *("" if value is None else shown(value) for value in values.values())])
-        return text.getvalue()
-
-    def to_markdown(self) -> str:
-        """The table as GitHub Markdown."""
-        rows = self.texts()
-        return (
-            markdown_table(
-                tuple(rows[0]), [[v.replace("|", "\\|") for v in row.values()] for row in rows], left=len(self.axes)
-            )
-            + "\n"
-        )
-
-    def _values(self) -> list[dict[str, Any]]:
-        failed = any(row.status != "done" for row in self.rows)
-        table_rows = []
+    def groups(self) -> list[tuple[Settings, list[Row]]]:
+        """The trained rows that differ only in `seed`, with the settings that they share."""
+        groups: dict[str, tuple[Settings, list[Row]]] = {}
         for row in self.rows:
-            cells: dict[str, Any] = {}
-            for axis in self.axes:
-                title = _MINUTES if axis.name == MINUTES else axis.name
-                cells[title] = shown(row.settings[axis.name]) if axis.name in row.settings else ""
-            cells[_USED] = row.facts.get("minutes")
-            cells |= {title_of(measure): row.figures.get(measure) for measure in self.measures}
-            for title, fact in _FACTS.items():
-                cells[title] = row.facts.get(fact)
-            if failed:
-                cells["state"] = one_line(f"{row.status}{': ' if row.reason else ''}{row.reason}")
-            table_rows.append(cells)
-        return table_rows
+            settings = {name: value for name, value in row.settings.items() if name != SEED}
+            if row.status == "done":
+                groups.setdefault(json.dumps(settings), (settings, []))[1].append(row)
+        return list(groups.values())
+
+    def means(self) -> list[dict[str, Any]]:
+        """The mean and the sample standard deviation of each measure over seeds; no rows without several seeds.
+
+        The columns are the other axes, the number of `seeds`, and `<measure>_mean` and `<measure>_std`. A single seed
+        has no standard deviation.
+        """
+        if not any(axis.name == SEED and len(axis.values) > 1 for axis in self.axes):
+            return []
+        records = []
+        for settings, rows in self.groups():
+            record: dict[str, Any] = {a.name: settings.get(a.name) for a in self.axes if a.name != SEED}
+            record["seeds"] = len(rows)
+            for measure in self.measures:
+                values = [row.figures[measure] for row in rows if measure in row.figures]
+                record[f"{measure}_mean"] = statistics.fmean(values) if values else None
+                record[f"{measure}_std"] = statistics.stdev(values) if len(values) > 1 else None
+            records.append(record)
+        return records
+
+
+def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records as CSV, with all digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(records[0] if records else [])
+    for record in records:
+        writer.writerow("" if value is None else shown(value) for value in record.values())
+    return text.getvalue()
+
+
+def to_markdown(rows: Sequence[Mapping[str, str]], left: int = 1) -> str:
+    """Rows of text as GitHub Markdown. The first `left` columns are left-aligned."""
+    cells = [[value.replace("|", "\\|") for value in row.values()] for row in rows]
+    return markdown_table(tuple(rows[0]), cells, left=left) + "\n"
 
 
 def merged_axes(before: Mapping[str, Sequence[Any]], axes: Sequence[Axis]) -> dict[str, list[Any]]:
@@ -144,56 +152,27 @@ def merged_axes(before: Mapping[str, Sequence[Any]], axes: Sequence[Axis]) -> di
     return merged
 
 
-def figures_of(cell: Mapping[str, Any]) -> dict[str, float]:
-    """All figures of a cell: of the test split (or of validation if the test split is empty), and of conversions."""
+def _row(name: str, cell: Mapping[str, Any], measures: Sequence[str] | None) -> Row:
     metrics = cell.get("metrics", {})
-    figures = dict(metrics.get("test") or metrics.get("validation") or {})
-    figures.pop(SIMILARITY, None)  # from validation during training, on other pairs
-    if (similarity := cell.get("conversions", {}).get("similarity_to_target")) is not None:
-        figures[SIMILARITY] = similarity
-    return figures
-
-
-def is_wanted(figure: str, measures: Sequence[str] | None) -> bool:
-    """Whether a figure is requested, by its name (`speaker.accuracy`) or by the last part of it (`accuracy`).
-
-    If `measures` is None, every figure is, except the losses of single heads.
-    """
-    if measures is None:
-        return figure == "loss" or not figure.endswith(".loss")
-    return figure in measures or figure.rpartition(".")[2] in measures
-
-
-def title_of(figure: str) -> str:
-    """A heading with the figure, its unit, and an arrow for the better direction."""
-    kind = figure.rpartition(".")[2]
-    unit = f", {_UNITS[kind]}" if kind in _UNITS else ""
-    return figure + unit + (" ↑" if kind in _UP else " ↓" if kind in _DOWN else "")
-
-
-def _row(name: str, cell: Mapping[str, Any]) -> Row:
-    metrics = cell.get("metrics", {})
-    facts: dict[str, float] = {}
+    facts: dict[str, float] = {fact: metrics[fact] for fact in FACTS if fact in metrics}
     if minutes := metrics.get("training_minutes"):
-        facts["minutes"] = round(sum(minutes.values()) / len(minutes), 2)
-    for fact, key in (("seconds", "seconds"), ("epochs", "epochs"), ("parameters", "trainable_parameters")):
-        if key in metrics:
-            facts[fact] = metrics[key]
-    return Row(name, cell["settings"], figures_of(cell), facts, cell["status"], cell.get("reason", ""))
+        facts["minutes_used"] = round(sum(minutes.values()) / len(minutes), 2)
+    criterion, validation = cell.get("criterion", "loss"), metrics.get("validation") or {}
+    value = score(validation, criterion) if validation else ()
+    figures = figures_of(cell, measures)
+    return Row(
+        name,
+        cell["settings"],
+        figures,
+        facts,
+        cell["status"],
+        cell.get("reason", ""),
+        criterion,
+        value if all(map(math.isfinite, value)) else (),
+    )
 
 
 def _place(axis: Axis, settings: Settings) -> int:
     if axis.name not in settings:
         return -1
     return list(map(json.dumps, axis.values)).index(json.dumps(settings[axis.name]))
-
-
-def _brief(title: str) -> str:
-    arrow = title[-2:] if title[-1:] in {"↑", "↓"} else ""
-    return _BRIEF.get(title) or title.removesuffix(arrow).partition(",")[0] + arrow
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-    return "" if value is None else str(value)

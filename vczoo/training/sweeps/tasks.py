@@ -176,7 +176,7 @@ def _run_frozen_stages(recipe: Recipe, corpus: Corpus, task: Task) -> int:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # as `finetune` does, so that random weights in the stages are the same
         model = build_initial_model(recipe, len(speakers)).model.to(device).eval()
-    freezing = build_freezing(recipe)
+    freezing = build_freezing(recipe, model.backbone)
     freezing.prepare(model.backbone)
     depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in range(settings.epochs)}
     features = features_of(recipe, model, task.cache)
