@@ -12,10 +12,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train
+from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train, voices
 from vczoo.cli.launch import launched, leave
 from vczoo.cli.listing import part_rows, recipe_rows
-from vczoo.cli.terminal import Overrides, as_run, print_deprecations, print_line, print_table
+from vczoo.cli.terminal import Overrides, as_run, print_line, print_table, print_warnings
 from vczoo.errors import VczooError
 
 app = typer.Typer(
@@ -51,7 +51,7 @@ def show(
     overrides: Overrides = None,
 ) -> None:
     """Show a recipe with everything that it extends merged into it, or the configuration and metrics of a run."""
-    from vczoo.conversion.load import read_name
+    from vczoo.conversion.name import read_name
     from vczoo.models.recipe import read_recipe
 
     kind, location = read_name(as_run(name))
@@ -118,7 +118,7 @@ def demo(
 
 
 app.add_typer(plugins.app, name="plugins")
-for group in (train, sweep, convert, recognize, hub):
+for group in (train, sweep, convert, voices, recognize, hub):
     for command_name, command in group.COMMANDS.items():
         app.command(command_name)(command)
 app.add_typer(plugin_kit.app, name="plugin")
@@ -129,7 +129,7 @@ def main() -> NoReturn:
     status = 0
     try:
         with warnings.catch_warnings():
-            print_deprecations()
+            print_warnings()
             app()
     except VczooError as error:
         print_line(f"error: {error}", to_stderr=True)

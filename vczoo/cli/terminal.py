@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from vczoo.cli.launch import leads
+from vczoo.errors import VoiceWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
 
-__all__ = ["Overrides", "as_run", "print_deprecations", "print_line", "print_table"]
+__all__ = ["Overrides", "as_run", "print_line", "print_table", "print_warnings"]
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
@@ -52,8 +53,8 @@ def print_line(text: str, *, to_stderr: bool = False) -> None:
     stream.write(_printable(text.rstrip("\n"), "\n\t") + "\n")
 
 
-def print_deprecations() -> None:
-    """Show deprecation warnings of vczoo as one line on standard error from now on.
+def print_warnings() -> None:
+    """Show warnings of vczoo as one line on standard error from now on.
 
     The default format would quote a line of vczoo's own code.
     """
@@ -67,7 +68,7 @@ def print_deprecations() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if not issubclass(category, VczooDeprecationWarning):
+        if not issubclass(category, VczooDeprecationWarning | VoiceWarning):
             show(message, category, filename, lineno, file, line)
         elif leads():
             print_line(f"warning: {message}", to_stderr=True)

@@ -85,6 +85,17 @@ def test_several_processes_make_the_same_files_with_voices_that_are_not_saved(
         np.testing.assert_allclose(other, one, atol=1e-3)
 
 
+def test_several_processes_convert_to_voices_that_a_recipe_lends_and_to_recordings(
+    folder: Path, tmp_path: Path, voices_folder: Path
+) -> None:
+    converter = vczoo.load("base")
+    mix = {"woman-1": 0.5, str(voices_folder / "carol"): 0.5}
+    made = vczoo.convert_folder(converter, folder, tmp_path / "out", mix, jobs=2, progress=False)
+    assert len(made) == 3
+    assert vczoo.read_mark(made[0].out).shares == {"woman-1": 0.5, "carol": 0.5}  # type: ignore[union-attr]
+    assert "carol" not in converter.voices
+
+
 def test_faults_do_not_stop_the_rest_and_are_all_told(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
     (folder / "empty.wav").touch()
     (folder / "deep" / "text.mp3").write_text("no sound at all" * 100)
@@ -221,7 +232,7 @@ def test_the_command_converts_a_folder(
     code, told, _ = run(tmp_path / "again", "--jobs", "1")
     assert (code, "3 recordings, " in told, "s in the voice of bob" in told) == (0, True, True)
     code, _, told = run(tmp_path / "again")
-    assert (code, "3 files cannot be made" in told) == (1, True)
+    assert (code, "3 files cannot be written" in told) == (1, True)
     assert run(tmp_path / "again", "--overwrite")[0] == 0
 
 
