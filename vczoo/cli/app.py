@@ -14,8 +14,9 @@ import typer
 
 from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train, voices
 from vczoo.cli.launch import launched, leave
-from vczoo.cli.listing import part_rows, recipe_rows
-from vczoo.cli.terminal import Overrides, as_run, print_line, print_table, print_warnings
+from vczoo.cli.listing import kind_rows, part_rows, recipe_rows
+from vczoo.cli.listing_lines import as_pattern, part_lines, recipe_lines, split_kind
+from vczoo.cli.terminal import Overrides, as_run, is_terminal, print_line, print_table, print_warnings, terminal_width
 from vczoo.errors import VczooError
 
 app = typer.Typer(
@@ -30,39 +31,53 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern of the names to show: 'vgg16*'.")] = "*",
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME", help="Part of the names to show, or a shell pattern: 'vgg16*'. With --parts, a kind first."
+        ),
+    ] = None,
     parts: Annotated[
-        str, typer.Option(help="Show parts of a kind: backbone, freezing, head, vocoder, watermark or all.")
-    ] = "",
+        bool, typer.Option("--parts", help="Show parts of a kind: backbone, freezing, head, vocoder, watermark or all.")
+    ] = False,
 ) -> None:
-    """List recipes or, with --parts, the parts that recipes are made of."""
-    rows = part_rows(parts, pattern) if parts else recipe_rows(pattern)
+    """List recipes or, with --parts, the parts that recipes are made of.
+
+    In a pipe, each recipe or part is one line with more columns.
+    """
+    if parts and not words:
+        print_table(kind_rows())
+        print_line("`vczoo list --parts KIND` lists the parts of a kind, `vczoo show PART` describes a part")
+        return
+    kind, patterns = split_kind(words or ()) if parts else ("", list(words or ()))
+    if len(patterns) > 1:
+        raise VczooError(f"expected one name or pattern, got {' '.join(patterns)}; put a pattern in quotes: 'vgg16*'")
+    pattern = as_pattern(patterns[0]) if patterns else "*"
+    rows = part_rows(kind, pattern) if parts else recipe_rows(pattern)
     if not rows and parts and pattern == "*":
-        raise VczooError(f"no {parts} is installed; run `vczoo plugins` to list the plugins")
+        raise VczooError(f"no {kind} is installed; run `vczoo plugins` to list the plugins")
     if not rows:
-        command = f"vczoo list --parts {parts}" if parts else "vczoo list"
-        raise VczooError(f"no {'part' if parts else 'recipe'} matches {pattern!r}; run `{command}` to list all")
-    print_table(rows)
+        command = f"vczoo list --parts {kind}" if parts else "vczoo list"
+        raise VczooError(f"no {'part' if parts else 'recipe'} matches {patterns[0]!r}; run `{command}` to list all")
+    if is_terminal():
+        lines = part_lines(rows, terminal_width()) if parts else recipe_lines(rows, terminal_width())
+        print_line("\n".join(lines))
+    else:
+        print_table(rows)
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A recipe, its .yaml file, a run, or a part such as torchvision/vgg16."),
+    ],
     overrides: Overrides = None,
 ) -> None:
-    """Show a recipe with everything that it extends merged into it, or the configuration and metrics of a run."""
-    from vczoo.conversion.name import read_name
-    from vczoo.models.recipe import read_recipe
+    """Show a recipe with every setting, the configuration and metrics of a run, or the options of a part."""
+    from vczoo.cli.description import describe
 
-    kind, location = read_name(as_run(name))
-    if kind == "hub":
-        raise VczooError(f"{location} is a published run on the Hub; use `vczoo info {location}` to show it")
-    if kind == "run":
-        from vczoo.runs.run_folder import describe_run
-
-        print_line(describe_run(Path(location)))
-    else:
-        print_line(read_recipe(location, overrides or ()).to_yaml())
+    print_line(describe(as_run(name), overrides or ()))
 
 
 @app.command()

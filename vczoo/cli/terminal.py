@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -16,7 +17,7 @@ from vczoo.errors import VoiceWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
 
-__all__ = ["Overrides", "as_run", "print_line", "print_table", "print_warnings"]
+__all__ = ["Overrides", "as_run", "is_terminal", "print_line", "print_table", "print_warnings", "terminal_width"]
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
@@ -45,6 +46,16 @@ def print_table(rows: list[dict[str, str]]) -> None:
         width = max(80, sum(longest) + 2 * len(longest) + 80)
         console = Console(width=width, markup=False, emoji=False)
     console.print(table, highlight=False)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal rather than a pipe or a file."""
+    return sys.stdout.isatty()
+
+
+def terminal_width() -> int:
+    """Number of columns of the terminal, at least 40; `COLUMNS` overrides it."""
+    return max(40, shutil.get_terminal_size().columns)
 
 
 def print_line(text: str, *, to_stderr: bool = False) -> None:
