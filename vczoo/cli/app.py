@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train, voices
+from vczoo.cli.command_table import COMMAND_TABLE, Described
+from vczoo.cli.help import Command, Group, epilog_of
 from vczoo.cli.launch import launched, leave
 from vczoo.cli.listing import kind_rows, part_rows, recipe_rows
 from vczoo.cli.listing_lines import as_pattern, part_lines, recipe_lines, split_kind
@@ -21,15 +25,31 @@ from vczoo.errors import VczooError
 
 app = typer.Typer(
     name="vczoo",
-    help="A model zoo for voice conversion by transfer learning.",
+    cls=Group,
+    help="A model zoo for voice conversion by transfer learning.\n\nStart with `vczoo demo me.wav`, where me.wav is "
+    "half a minute of you reading anything. `vczoo COMMAND -h` explains a command.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-@app.command("list")
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"vczoo {metadata.version('vczoo')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of vczoo itself."""
+
+
 def list_(
     words: Annotated[
         list[str] | None,
@@ -66,7 +86,6 @@ def list_(
         print_table(rows)
 
 
-@app.command()
 def show(
     name: Annotated[
         str,
@@ -80,10 +99,9 @@ def show(
     print_line(describe(as_run(name), overrides or ()))
 
 
-@app.command()
 def copy(
-    name: Annotated[str, typer.Argument(help="The recipe to extend.")],
-    file: Annotated[Path, typer.Argument(help="The .yaml file to create.")],
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe to extend.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .yaml file to create.")],
 ) -> None:
     """Create a recipe file that extends a recipe, for you to edit."""
     from vczoo.io.files import write_beside
@@ -102,7 +120,6 @@ def copy(
     print_line(f"{file}: edit it, then run `vczoo check {file}` and `vczoo train {file} --data … --out …`")
 
 
-@app.command()
 def check(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file.")],
     overrides: Overrides = None,
@@ -114,11 +131,12 @@ def check(
     print_line(f"{recipe.name}: no problems found")
 
 
-@app.command()
 def demo(
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(help="Recordings of one consenting person. Without any, a synthetic voice is used."),
+        typer.Argument(
+            metavar="RECORDING", help="Recordings of one consenting person. Without any, a synthetic voice is used."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to create.")] = Path("vczoo-demo"),
 ) -> None:
@@ -132,11 +150,18 @@ def demo(
         print_line(str(file))
 
 
-app.add_typer(plugins.app, name="plugins")
+COMMANDS: dict[str, Callable[..., None]] = {"list": list_, "show": show, "copy": copy, "check": check, "demo": demo}
 for group in (train, sweep, convert, voices, recognize, hub):
-    for command_name, command in group.COMMANDS.items():
-        app.command(command_name)(command)
-app.add_typer(plugin_kit.app, name="plugin")
+    COMMANDS |= group.COMMANDS
+DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}
+for command_name, command in COMMANDS.items():
+    summary, example = DESCRIBED.get(command_name, Described("", ""))
+    app.command(command_name, cls=Command, short_help=summary or None, epilog=epilog_of(example) if example else None)(
+        command
+    )
+for command_name, group_app in {"plugins": plugins.app, "plugin": plugin_kit.app}.items():
+    summary, example = DESCRIBED[command_name]
+    app.add_typer(group_app, name=command_name, short_help=summary, epilog=epilog_of(example))
 
 
 def main() -> NoReturn:

@@ -141,7 +141,7 @@ def _convert(
 
 
 def provenance(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files (WAV, FLAC, OGG or MP3).")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Sound files (WAV, FLAC, OGG or MP3).")],
     watermark: Annotated[str, typer.Option(metavar="NAME", help="Also look for this plugin's watermark.")] = "",
 ) -> None:
     """Show whether files are marked as synthetic, and which model made them.
@@ -173,7 +173,7 @@ def provenance(
 def enroll(
     run: RunName,
     name: Annotated[str, typer.Argument(metavar="VOICE", help="Name of the new voice.")],
-    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of the new voice.")],
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings of the new voice.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it already exists.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the run with the added voice. Default: change RUN itself.")

@@ -20,7 +20,7 @@ from vczoo.io.files import is_folder_with
 __all__ = ["Overrides", "as_run", "is_terminal", "print_line", "print_table", "print_warnings", "terminal_width"]
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change: training.epochs=3")
 ]
 
 
