@@ -20,7 +20,16 @@ from vczoo.cli.help import Command, Group, epilog_of
 from vczoo.cli.launch import launched, leave
 from vczoo.cli.listing import kind_rows, part_rows, recipe_rows
 from vczoo.cli.listing_lines import as_pattern, part_lines, recipe_lines, split_kind
-from vczoo.cli.terminal import Overrides, as_run, is_terminal, print_line, print_table, print_warnings, terminal_width
+from vczoo.cli.terminal import (
+    Overrides,
+    as_run,
+    interruptible,
+    is_terminal,
+    print_line,
+    print_table,
+    print_warnings,
+    terminal_width,
+)
 from vczoo.errors import VczooError
 
 app = typer.Typer(
@@ -138,16 +147,20 @@ def demo(
             metavar="RECORDING", help="Recordings of one consenting person. Without any, a synthetic voice is used."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder to create.")] = Path("vczoo-demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to create. Default: vczoo-demo, or vczoo-demo-2 if that exists, ….")
+    ] = None,
 ) -> None:
-    """Try the bundled model: convert a sentence to the voice of some recordings, offline. Takes one to two minutes."""
-    from vczoo.cli.demo import run_demo
+    """Try the bundled model on recordings of yours, offline: enroll, convert, fine-tune. Takes one to two minutes."""
+    from vczoo.cli.demo import new_folder, run_demo
 
-    rows, files = run_demo(out, recordings or ())
-    print_table(rows)
-    print_line("(similarity: cosine between speaker embeddings, -1 to 1)")
-    for file in files:
-        print_line(str(file))
+    folder = out or new_folder(Path("vczoo-demo"))
+    with interruptible(f"{folder} has what was finished; you can remove it. Another run needs another folder"):
+        result = run_demo(folder, recordings or ())
+    print_table(result.rows)
+    for line in (*result.notes, *map(str, result.files)):
+        print_line(line)
+    print_line(f"next: {result.next_command}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"list": list_, "show": show, "copy": copy, "check": check, "demo": demo}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vczoo.cli.terminal import as_run, print_line, print_table
+from vczoo.cli.terminal import as_run, interruptible, print_line, print_table
 from vczoo.cli.voices import check_voice, refuse_untrained
 from vczoo.errors import VczooError
 from vczoo.io.files import is_folder_with
@@ -68,13 +68,10 @@ def convert(
     pairs = plan_outputs(paths, out, voice, suffix, overwrite=overwrite)
     check_voice(run, voice)
     shift = _read_semitones(semitones)
-    try:
+    with interruptible("finished files are kept, and no incomplete file was left"):
         converter = _load(run)
         refuse_untrained(run, converter)
         _convert(converter, pairs, voice or None, shift, jobs, overwrite, mark, watermark)
-    except KeyboardInterrupt:
-        print_line("interrupted; finished files are kept, and no incomplete file was left", to_stderr=True)
-        raise typer.Exit(130) from None
 
 
 def _read_semitones(text: str) -> float | None:
@@ -184,9 +181,10 @@ def enroll(
         raise VczooError(
             f"{run} is not a local run folder, so it cannot be changed; use --out to save the run to a new folder"
         )
-    converter = _load(run)
-    converter.enroll(name, recordings, overwrite=overwrite)
-    converter.save(out or run, overwrite=out is None)
+    with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"):
+        converter = _load(run)
+        converter.enroll(name, recordings, overwrite=overwrite)
+        converter.save(out or run, overwrite=out is None)
     print_line(f"{out or run}: voices {', '.join(converter.voices)}")
 
 
@@ -230,19 +228,20 @@ def evaluate(
     """Convert a list of trials, and measure the conversions, the unconverted sources and real speech."""
     from vczoo.conversion.evaluate import evaluate as measure
 
-    report = measure(
-        as_run(run),
-        trials,
-        root=root,
-        references=references,
-        asr=asr or (),
-        speaker=speaker,
-        naturalness=naturalness,
-        out=out,
-        keep=keep,
-        overwrite=overwrite,
-        say=lambda line: print_line(line, to_stderr=True),
-    )
+    with interruptible("no figures were written"):
+        report = measure(
+            as_run(run),
+            trials,
+            root=root,
+            references=references,
+            asr=asr or (),
+            speaker=speaker,
+            naturalness=naturalness,
+            out=out,
+            keep=keep,
+            overwrite=overwrite,
+            say=lambda line: print_line(line, to_stderr=True),
+        )
     print_table(report.rows("measure"))
     for line in report.footnotes():
         print_line(line)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -17,7 +19,16 @@ from vczoo.errors import VoiceWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
 
-__all__ = ["Overrides", "as_run", "is_terminal", "print_line", "print_table", "print_warnings", "terminal_width"]
+__all__ = [
+    "Overrides",
+    "as_run",
+    "interruptible",
+    "is_terminal",
+    "print_line",
+    "print_table",
+    "print_warnings",
+    "terminal_width",
+]
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change: training.epochs=3")
@@ -51,6 +62,20 @@ def print_table(rows: list[dict[str, str]]) -> None:
 def is_terminal() -> bool:
     """Whether standard output is a terminal rather than a pipe or a file."""
     return sys.stdout.isatty()
+
+
+@contextmanager
+def interruptible(outcome: str) -> Iterator[None]:
+    """Context manager that turns Ctrl-C into a message and exit status 130.
+
+    Args:
+        outcome: What is left after the interruption, as the end of the message "interrupted; …".
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_line(f"interrupted; {outcome}", to_stderr=True)
+        raise typer.Exit(130) from None
 
 
 def terminal_width() -> int:
