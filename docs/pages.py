@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from vczoo.cli.app import app
+from vczoo.cli.help import help_record
 
 CHANGELOG = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
 
@@ -39,7 +40,9 @@ def _section(context: Any) -> Iterator[str]:
         yield f"## {context.command_path}"
         yield f"```text\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```"
         yield (command.help or "").replace("\n\n", " ")
-        records = [record for part in command.params if (record := part.get_help_record(context))]
+        if command.epilog:
+            yield f"```text\n{command.epilog.splitlines()[-1].strip()}\n```"
+        records = [record for part in command.params if (record := help_record(part, context))]
         if records:
             rows = [f"| `{names.replace('|', chr(92) + '|')}` | {_cell(meaning)} |" for names, meaning in records]
             yield "\n".join(["| argument or option | meaning |", "|---|---|", *rows])

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vczoo.errors import UnknownNameError as UnknownNameError
     from vczoo.errors import VczooError as VczooError
     from vczoo.errors import VoiceError as VoiceError
+    from vczoo.errors import VoiceWarning as VoiceWarning
     from vczoo.errors import WeightsError as WeightsError
     from vczoo.evaluation.measures import Measures as Measures
     from vczoo.evaluation.measures import load_measures as load_measures
@@ -141,6 +142,7 @@ _HOMES = {
         "UnknownNameError",
         "VczooError",
         "VoiceError",
+        "VoiceWarning",
         "WeightsError",
     ),
     "evaluation.scorer": ("Conversion", "Evaluation"),

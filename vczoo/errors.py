@@ -19,6 +19,7 @@ __all__ = [
     "UnknownNameError",
     "VczooError",
     "VoiceError",
+    "VoiceWarning",
     "WeightsError",
     "shortened",
 ]
@@ -61,7 +62,8 @@ class FolderError(VczooError):
     def __init__(self, folder: str, made: Sequence[object], faults: Mapping[Path, str], count: int) -> None:
         self.made, self.faults = tuple(made), dict(faults)
         lines = "".join(f"\n  {faults[path]}" for path in sorted(faults))
-        super().__init__(f"{folder}: {len(faults)} of {count} recordings could not be converted:{lines}")
+        where = f"{folder}: " if folder else ""
+        super().__init__(f"{where}{len(faults)} of {count} recordings could not be converted:{lines}")
 
 
 class HubError(VczooError):
@@ -78,6 +80,10 @@ class RunError(VczooError):
 
 class VoiceError(VczooError):
     """A voice is missing or cannot be enrolled."""
+
+
+class VoiceWarning(UserWarning):
+    """A voice was enrolled from recordings that hardly describe it."""
 
 
 class WeightsError(VczooError):

@@ -50,6 +50,7 @@ def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch, h
         "carol1.wav": "carol/1.wav",
         "carol2.wav": "carol/2.wav",
         "who.wav": "alice/3.wav",
+        "me.wav": "alice/4.wav",
     }.items():
         shutil.copy(voices_folder / source, tmp_path / name)
     sentences = [synthetic_utterance(number, *SPEAKERS["alice"]) for number in range(30)]
@@ -125,7 +126,9 @@ def install(line: str, site: Path) -> list[str]:
 
 
 def is_setup(line: str) -> bool:
-    """Whether a line sets up what the repository has: its targets of make, its distributions."""
+    """Whether a line sets up what the repository has: an environment, its targets of make, its distributions."""
+    if line in ("python3 -m venv .venv", ". .venv/bin/activate"):
+        return True
     command, *words = line.split()
     if command == "make":
         return set(words) <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

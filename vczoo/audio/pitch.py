@@ -21,6 +21,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 
 __all__ = [
+    "MOST_SEMITONES",
     "PITCH_CENTRE_LOG_HZ",
     "PITCH_SCALE",
     "TRACKER",
@@ -39,6 +40,7 @@ CONTRADICTION = float(np.log(1.35))  # difference of log-F0; less than the dista
 AGREED = 0.25  # share of the frames voiced in both; if at least this share agrees, DIO is right
 MORE_VOICED = 1.5  # the envelope is used if it has this many times as many voiced frames
 FEWEST_FRAMES = 5  # fewest frames for a comparison
+MOST_SEMITONES = 24.0  # from a low male voice to a child's
 PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
 PITCH_SCALE = 0.5  # one unit is half an e-fold: a voice's contour then spans about -1 to 1
 
@@ -107,11 +109,16 @@ def log_ratio(semitones: float) -> float:
     """Convert semitones to the natural logarithm of a frequency ratio.
 
     Raises:
-        ContractError: `semitones` is NaN or infinite.
+        ContractError: `semitones` is NaN, infinite, or more than `MOST_SEMITONES` up or down.
     """
     if not math.isfinite(semitones):
         raise ContractError(
             f"semitones must be a finite number (12 is an octave up, -12 an octave down), got {semitones}"
+        )
+    if abs(semitones) > MOST_SEMITONES:
+        raise ContractError(
+            f"semitones must be -{MOST_SEMITONES:g} to {MOST_SEMITONES:g}, two octaves, which is from a low male voice "
+            f"to a child's; the result of {semitones:g} would not be speech"
         )
     return semitones / 12 * math.log(2)
 

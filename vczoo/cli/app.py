@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train
+from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train, voices
+from vczoo.cli.command_table import COMMAND_TABLE, Described
+from vczoo.cli.help import Command, Group, epilog_of
 from vczoo.cli.launch import launched, leave
-from vczoo.cli.listing import part_rows, recipe_rows
+from vczoo.cli.listing import kind_rows, part_rows, recipe_rows
+from vczoo.cli.listing_lines import as_pattern, part_lines, recipe_lines, split_kind
 from vczoo.cli.terminal import (
     Overrides,
     as_run,
     flushed,
+    interruptible,
+    is_terminal,
     open_closed_streams,
     print_line,
     print_table,
     print_warnings,
+    terminal_width,
 )
 from vczoo.errors import VczooError
 
@@ -30,55 +38,83 @@ BROKEN_PIPE = 128 + 13  # as a shell reports a process that SIGPIPE has ended
 
 app = typer.Typer(
     name="vczoo",
-    help="A model zoo for voice conversion by transfer learning.",
+    cls=Group,
+    help="A model zoo for voice conversion by transfer learning.\n\nStart with `vczoo demo me.wav`, where me.wav is "
+    "half a minute of you reading anything. `vczoo COMMAND -h` explains a command.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-@app.command("list")
-def list_(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern of the names to show: 'vgg16*'.")] = "*",
-    parts: Annotated[
-        str, typer.Option(help="Show parts of a kind: backbone, freezing, head, vocoder, watermark or all.")
-    ] = "",
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"vczoo {metadata.version('vczoo')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    """List recipes or, with --parts, the parts that recipes are made of."""
-    rows = part_rows(parts, pattern) if parts else recipe_rows(pattern)
+    """Options of vczoo itself."""
+
+
+def list_(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME", help="Part of the names to show, or a shell pattern: 'vgg16*'. With --parts, a kind first."
+        ),
+    ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Show parts of a kind: backbone, freezing, head, vocoder, watermark or all.")
+    ] = False,
+) -> None:
+    """List recipes or, with --parts, the parts that recipes are made of.
+
+    In a pipe, each recipe or part is one line with more columns.
+    """
+    if parts and not words:
+        print_table(kind_rows())
+        print_line("`vczoo list --parts KIND` lists the parts of a kind, `vczoo show PART` describes a part")
+        return
+    kind, patterns = split_kind(words or ()) if parts else ("", list(words or ()))
+    if len(patterns) > 1:
+        raise VczooError(f"expected one name or pattern, got {' '.join(patterns)}; put a pattern in quotes: 'vgg16*'")
+    pattern = as_pattern(patterns[0]) if patterns else "*"
+    rows = part_rows(kind, pattern) if parts else recipe_rows(pattern)
     if not rows and parts and pattern == "*":
-        raise VczooError(f"no {parts} is installed; run `vczoo plugins` to list the plugins")
+        raise VczooError(f"no {kind} is installed; run `vczoo plugins` to list the plugins")
     if not rows:
-        command = f"vczoo list --parts {parts}" if parts else "vczoo list"
-        raise VczooError(f"no {'part' if parts else 'recipe'} matches {pattern!r}; run `{command}` to list all")
-    print_table(rows)
+        command = f"vczoo list --parts {kind}" if parts else "vczoo list"
+        raise VczooError(f"no {'part' if parts else 'recipe'} matches {patterns[0]!r}; run `{command}` to list all")
+    if is_terminal():
+        lines = part_lines(rows, terminal_width()) if parts else recipe_lines(rows, terminal_width())
+        print_line("\n".join(lines))
+    else:
+        print_table(rows)
 
 
-@app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A recipe, its .yaml file, a run, or a part such as torchvision/vgg16."),
+    ],
     overrides: Overrides = None,
 ) -> None:
-    """Show a recipe with everything that it extends merged into it, or the configuration and metrics of a run."""
-    from vczoo.conversion.load import read_name
-    from vczoo.models.recipe import read_recipe
+    """Show a recipe with every setting, the configuration and metrics of a run, or the options of a part."""
+    from vczoo.cli.description import describe
 
-    kind, location = read_name(as_run(name))
-    if kind == "hub":
-        raise VczooError(f"{location} is a published run on the Hub; use `vczoo info {location}` to show it")
-    if kind == "run":
-        from vczoo.runs.run_folder import describe_run
-
-        print_line(describe_run(Path(location)))
-    else:
-        print_line(read_recipe(location, overrides or ()).to_yaml())
+    print_line(describe(as_run(name), overrides or ()))
 
 
-@app.command()
 def copy(
-    name: Annotated[str, typer.Argument(help="The recipe to extend.")],
-    file: Annotated[Path, typer.Argument(help="The .yaml file to create.")],
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe to extend.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .yaml file to create.")],
 ) -> None:
     """Create a recipe file that extends a recipe, for you to edit."""
     from vczoo.io.files import write_beside, write_fault
@@ -99,7 +135,6 @@ def copy(
     print_line(f"{file}: edit it, then run `vczoo check {file}` and `vczoo train {file} --data … --out …`")
 
 
-@app.command()
 def check(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file.")],
     overrides: Overrides = None,
@@ -111,30 +146,43 @@ def check(
     print_line(f"{recipe.name}: no problems found")
 
 
-@app.command()
 def demo(
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(help="Recordings of one consenting person, or a folder. Default: a synthetic voice."),
+        typer.Argument(
+            metavar="RECORDING",
+            help="Recordings of one consenting person, or a folder of them. Without any, a synthetic voice is used.",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder to create.")] = Path("vczoo-demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to create. Default: vczoo-demo, or vczoo-demo-2 if that exists, ….")
+    ] = None,
     voice: Annotated[str | None, typer.Option(help="Name of the voice.", show_default="you")] = None,
 ) -> None:
-    """Try the bundled model: convert a sentence to the voice of some recordings, offline. Takes one to two minutes."""
-    from vczoo.cli.demo import run_demo
+    """Try the bundled model on recordings of yours, offline: enroll, convert, fine-tune. Takes one to two minutes."""
+    from vczoo.cli.demo import new_folder, run_demo
 
-    rows, files = run_demo(out, recordings or (), voice)
-    print_table(rows)
-    print_line("(similarity: cosine between speaker embeddings, -1 to 1)")
-    for file in files:
-        print_line(str(file))
+    folder = out or new_folder(Path("vczoo-demo"))
+    with interruptible(f"{folder} has what was finished; you can remove it. Another run needs another folder"):
+        result = run_demo(folder, recordings or (), voice)
+    print_table(result.rows)
+    for line in (*result.notes, *map(str, result.files)):
+        print_line(line)
+    print_line(f"next: {result.next_command}")
 
 
-app.add_typer(plugins.app, name="plugins")
-for group in (train, sweep, convert, recognize, hub):
-    for command_name, command in group.COMMANDS.items():
-        app.command(command_name)(command)
-app.add_typer(plugin_kit.app, name="plugin")
+COMMANDS: dict[str, Callable[..., None]] = {"list": list_, "show": show, "copy": copy, "check": check, "demo": demo}
+for group in (train, sweep, convert, voices, recognize, hub):
+    COMMANDS |= group.COMMANDS
+DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}
+for command_name, command in COMMANDS.items():
+    summary, example = DESCRIBED.get(command_name, Described("", ""))
+    app.command(command_name, cls=Command, short_help=summary or None, epilog=epilog_of(example) if example else None)(
+        command
+    )
+for command_name, group_app in {"plugins": plugins.app, "plugin": plugin_kit.app}.items():
+    summary, example = DESCRIBED[command_name]
+    app.add_typer(group_app, name=command_name, short_help=summary, epilog=epilog_of(example))
 
 
 def main() -> NoReturn:

@@ -2,96 +2,152 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vczoo.cli.terminal import Device, as_run, print_line, print_table
+from vczoo.cli.terminal import Device, as_run, interruptible, print_line, print_table
+from vczoo.cli.voices import check_voice, refuse_untrained
 from vczoo.errors import VczooError
-from vczoo.io.files import is_folder_with, is_same_file
+from vczoo.io.files import is_folder_with
+
+if TYPE_CHECKING:
+    from vczoo.conversion.converter import Converter
 
 __all__ = ["COMMANDS"]
 
+Channel = Annotated[
+    str | None,
+    typer.Option(help="Channel of a stereo recording: left, right or mix. Default: their average, if it has sound."),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
 
 
 def convert(
     run: RunName,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recording in any format, or a folder of them.")],
-    voice: Annotated[str, typer.Option(help="Target voice, or a mix of voices: alice:0.7,bob:0.3.")],
-    out: Annotated[Path, typer.Option(help="Output file, or output folder if SOURCE is a folder.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE", help="Recordings in any format, 'takes/*.wav', or a folder."),
+    ],
+    voice: Annotated[
+        str,
+        typer.Option(
+            metavar="VOICE",
+            help="A voice of RUN, a recording or folder of the target speaker, or a mix: alice:0.7,me.wav:0.3. "
+            "Default: the only voice.",
+        ),
+    ] = "",
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Output file, or folder if it exists, ends in / or there are several sources. Default: "
+            "SOURCE-as-VOICE.wav here.",
+        ),
+    ] = "",
     semitones: Annotated[
         str,
         typer.Option(
             help="Pitch shift in semitones; auto shifts to the mean pitch of the voice.", metavar="SEMITONES|auto"
         ),
     ] = "auto",
-    jobs: Annotated[int, typer.Option(help="Number of parallel processes, for a folder.")] = 1,
-    suffix: Annotated[str, typer.Option(help="Output format for a folder: .wav, .flac, .ogg, .mp3, or keep.")] = ".wav",
+    jobs: Annotated[int, typer.Option(help="Number of parallel processes, for several recordings.")] = 1,
+    suffix: Annotated[str, typer.Option(help="Output format in a folder: .wav, .flac, .ogg, .mp3, or keep.")] = ".wav",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")] = False,
     mark: Annotated[
         bool, typer.Option(help="Mark each file as synthetic in its metadata; `vczoo provenance` reads the mark.")
     ] = True,
     watermark: Annotated[str, typer.Option(metavar="NAME", help="Also embed this plugin's inaudible watermark.")] = "",
+    channel: Channel = None,
     device: Device = None,
 ) -> None:
-    """Convert a recording, or every recording in a folder and its subfolders, to a voice.
+    """Convert recordings, or every recording in a folder and its subfolders, to a voice.
 
     Each output file is marked as synthetic in its metadata, with the recipe, run and voice; --no-mark turns that off.
     """
-    if source.is_file() and out.exists() and not overwrite:
-        raise VczooError(f"{out} already exists; choose another --out, or pass --overwrite")
-    if is_same_file(out, source):
-        raise VczooError(f"{out} is SOURCE itself, which the conversion would replace; choose another --out")
+    from vczoo.cli.sources import expand_sources, plan_outputs
+
+    paths = expand_sources(sources)
+    pairs = plan_outputs(paths, out, voice, suffix, overwrite=overwrite)
+    check_voice(run, voice)
+    shift = _read_semitones(semitones)
+    with interruptible("finished files are kept, and no incomplete file was left"):
+        converter = _load(run, device)
+        refuse_untrained(run, converter)
+        _convert(converter, pairs, voice or None, shift, jobs, overwrite, mark, watermark, channel)
+
+
+def _read_semitones(text: str) -> float | None:
+    """Parse --semitones; None is auto."""
+    from vczoo.audio.pitch import log_ratio
+
+    if text == "auto":
+        return None
     try:
-        shift = None if semitones == "auto" else float(semitones)
+        semitones = float(text)
     except ValueError:
-        raise VczooError(f"--semitones must be a number or auto, got {semitones!r}") from None
-    markings = ", marked as synthetic" * mark + f", with the watermark {watermark}" * bool(watermark)
-    try:
-        if source.is_dir():
-            from vczoo.conversion.folder import convert_folder
+        raise VczooError(f"--semitones must be a number or auto, got {text!r}") from None
+    log_ratio(semitones)
+    return semitones
 
-            conversions = convert_folder(
-                _load(run, device),
-                source,
-                out,
-                voice,
-                semitones=shift,
-                suffix=suffix,
-                jobs=jobs,
-                overwrite=overwrite,
-                mark=mark,
-                watermark=watermark,
-            )
-            seconds = sum(conversion.seconds for conversion in conversions)
-            print_line(f"{out}: {len(conversions)} recordings, {seconds:.1f} s in the voice of {voice}{markings}")
-            return
-        from vczoo.audio.reader import SoundReader
-        from vczoo.io.progress import FileBar
 
-        converter, reader = _load(run, device), SoundReader(source)
-        with FileBar(reader.seconds, "s") as bar:
+def _convert(
+    converter: Converter,
+    pairs: list[tuple[Path, Path]],
+    voice: str | None,
+    semitones: float | None,
+    jobs: int,
+    overwrite: bool,
+    mark: bool,
+    watermark: str,
+    channel: str | None,
+) -> None:
+    """Convert one recording with a progress bar in seconds, or several with one in files, and print what was made."""
+    from vczoo.audio.reader import SoundReader
+    from vczoo.conversion.folder import convert_files
+    from vczoo.io.progress import FileBar
+
+    converter, shares = converter.with_references(voice)
+    if len(pairs) == 1:
+        source, out = pairs[0]
+        with FileBar(SoundReader(source, channel).seconds, "s") as bar:
             seconds = converter.convert_file(
                 source,
                 out,
-                voice,
-                semitones=shift,
+                shares,
+                semitones=semitones,
                 overwrite=overwrite,
                 mark=mark,
                 watermark=watermark,
+                channel=channel,
                 watch=bar.reach,
             )
-        print_line(f"{out}: {seconds:.1f} s in the voice of {voice}{markings}")
-    except KeyboardInterrupt:
-        print_line("interrupted; finished files are kept, and no incomplete file was left", to_stderr=True)
-        raise typer.Exit(130) from None
+        made = f"{out}: {seconds:.1f} s"
+    else:
+        conversions = convert_files(
+            converter,
+            pairs,
+            shares,
+            semitones=semitones,
+            jobs=jobs,
+            overwrite=overwrite,
+            mark=mark,
+            watermark=watermark,
+            channel=channel,
+        )
+        seconds = sum(conversion.seconds for conversion in conversions)
+        folder = os.path.commonpath([out.parent for _, out in pairs]) or "."
+        made = f"{folder}: {len(conversions)} recordings, {seconds:.1f} s"
+    mix = ", ".join(name if share == 1 else f"{name}:{share:g}" for name, share in shares.items())
+    markings = ", marked as synthetic" * mark + f", with the watermark {watermark}" * bool(watermark)
+    print_line(f"{made} in the voice of {mix}{markings}")
 
 
 def provenance(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Sound files.")],
     watermark: Annotated[str, typer.Option(metavar="NAME", help="Also look for this plugin's watermark.")] = "",
 ) -> None:
     """Show whether files are marked as synthetic, and which model made them.
@@ -124,12 +180,13 @@ def enroll(
     run: RunName,
     name: Annotated[str, typer.Argument(metavar="VOICE", help="Name of the new voice.")],
     recordings: Annotated[
-        list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of the new voice, or folders of them.")
+        list[Path], typer.Argument(metavar="RECORDING", help="Recordings of the new voice, or folders of them.")
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it already exists.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the run with the added voice. Default: change RUN itself.")
     ] = None,
+    channel: Channel = None,
     device: Device = None,
 ) -> None:
     """Add a voice to a run from recordings of it, without training."""
@@ -143,9 +200,10 @@ def enroll(
 
     passed_over: list[str] = []
     paths = expand_recordings(recordings, passed_over)
-    converter = _load(run, device)
-    converter.enroll(name, paths, overwrite=overwrite)
-    converter.save(out or run, overwrite=out is None)
+    with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"):
+        converter = _load(run, device)
+        converter.enroll(name, paths, overwrite=overwrite, channel=channel)
+        converter.save(out or run, overwrite=out is None)
     if passed_over:
         lines = ["passed over, because they are not audio:", *truncated_list(passed_over)]
         print_line("\n  ".join(lines), to_stderr=True)
@@ -166,6 +224,12 @@ def identify(
     """Compare a recording with each voice, by the cosine of their speaker embeddings. Lists the nearest voice first."""
     scores = _load(run, device).identify(recording)
     print_table([{"voice": name, "cosine": f"{score:.3f}"} for name, score in scores.items()])
+    if len(scores) == 1:
+        print_line(
+            "(There is one voice, so the nearest says nothing about who speaks. Compare the cosine with that of "
+            "recordings of this speaker, and of others; it is at most 1.)",
+            to_stderr=True,
+        )
 
 
 def evaluate(
@@ -194,20 +258,21 @@ def evaluate(
     """Convert a list of trials, and measure the conversions, the unconverted sources and real speech."""
     from vczoo.conversion.evaluate import evaluate as measure
 
-    report = measure(
-        as_run(run),
-        trials,
-        root=root,
-        references=references,
-        asr=asr or (),
-        speaker=speaker,
-        naturalness=naturalness,
-        out=out,
-        keep=keep,
-        overwrite=overwrite,
-        device=device,
-        say=lambda line: print_line(line, to_stderr=True),
-    )
+    with interruptible("no figures were written"):
+        report = measure(
+            as_run(run),
+            trials,
+            root=root,
+            references=references,
+            asr=asr or (),
+            speaker=speaker,
+            naturalness=naturalness,
+            out=out,
+            keep=keep,
+            overwrite=overwrite,
+            device=device,
+            say=lambda line: print_line(line, to_stderr=True),
+        )
     print_table(report.rows("measure"))
     for line in report.footnotes():
         print_line(line)
@@ -224,7 +289,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _load(run: str, device: str | None) -> Any:
+def _load(run: str, device: str | None) -> Converter:
     from vczoo.conversion.load import load
 
     return load(as_run(run), device=device)

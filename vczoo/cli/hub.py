@@ -94,7 +94,7 @@ def pull(
 
 
 def search(
-    words: Annotated[list[str] | None, typer.Argument(help="Words in the name.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="WORD", help="Words in the name.")] = None,
     base: Annotated[str, typer.Option(help="Part of the name of a backbone or base repository, such as wavlm.")] = "",
     language: Annotated[str, typer.Option(help="Language code, such as ko.")] = "",
     author: Annotated[str, typer.Option(help="Owner of the repository.")] = "",

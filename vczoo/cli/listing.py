@@ -5,6 +5,7 @@ The functions return rows of text to print, or plain values for JSON. This modul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,13 +17,31 @@ from vczoo.registry.entry import Kind
 from vczoo.registry.registration import Offer, tell_faults
 from vczoo.registry.requirements import needed
 from vczoo.registry.validation import flaws
+from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import Zoo, the_zoo
 
-__all__ = ["part_rows", "plugin_facts", "plugin_row", "recipe_rows"]
+__all__ = ["download_of", "kind_rows", "part_rows", "plugin_facts", "plugin_row", "recipe_rows", "size_text"]
+
+GROUPS = (
+    "Ready to use: the model is inside the package",
+    "Voice conversion: fine-tune first; recipes with kNN need only a voice",
+    "Recognition of speakers, speech or labels",
+    "Steps of making base, which you do not need",
+)
+STEPS_OF_BASE = ("base-content", "base-pretrain", "base-joint")
+KINDS: dict[str, str] = {
+    "backbone": "networks that turn a recording into content frames",
+    "freezing": "strategies that decide which stages of the backbone train",
+    "head": "networks on top of the backbone: speakers, voices, text, labels",
+    "vocoder": "networks that turn acoustic frames into a waveform",
+    "watermark": "inaudible watermarks for converted files",
+}
 
 
 def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
-    """One row per recipe: name, parts, license, distribution, and the other plugins that it needs.
+    """One row per recipe: name, parts, license, distribution, missing plugins, group, download and summary.
+
+    The recipes that are ready to use come first, and vczoo's own steps of making `base` last.
 
     Args:
         pattern: Shell pattern of recipe names.
@@ -31,8 +50,11 @@ def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
     tell_faults(zoo.plugins)
     rows = []
     for file in zoo.recipes(pattern):
+        group, download, summary = GROUPS[1], "?", ""
         try:
             values = resolve(file.name)
+            group, download = _group(file.name, values), download_of(values)
+            summary = " ".join(str(values.get("summary", "")).split())
             parts, licence = _parts_of(values), str(values.get("licence", "Apache-2.0"))
             needs = ", ".join(
                 f"{name} ({need.word})" if need.word else name
@@ -42,13 +64,22 @@ def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
         except VczooError as error:  # one broken recipe must not hide the others
             parts, licence, needs = f"broken: {error}", "?", ""
         rows.append(
-            {"recipe": file.name, "made of": parts, "licence": licence, "from": file.distribution, "needs": needs}
+            {
+                "recipe": file.name,
+                "made of": parts,
+                "licence": licence,
+                "from": file.distribution,
+                "needs": needs,
+                "group": group,
+                "download": download,
+                "summary": summary,
+            }
         )
-    return rows
+    return sorted(rows, key=lambda row: GROUPS.index(row["group"]))
 
 
 def part_rows(kind: str, pattern: str = "*") -> list[dict[str, str]]:
-    """One row per part: name, kind, summary, weights, license and distribution.
+    """One row per part: name, kind, summary, weights, license, distribution, and the download of its first weights.
 
     Args:
         kind: Kind of parts to list, or "all".
@@ -71,10 +102,51 @@ def part_rows(kind: str, pattern: str = "*") -> list[dict[str, str]]:
             "weights": ", ".join(weights.name for weights in entry.weights),
             "licence": entry.licence,
             "from": distribution,
+            "download": size_text(entry.weights[0].size_bytes) if entry.weights else "offline",
         }
         for entry, distribution in zoo.entries(pattern=pattern)
         if kind in ("all", entry.kind)
     ]
+
+
+def kind_rows() -> list[dict[str, str]]:
+    """One row per kind of parts: what it does, and how many are installed."""
+    zoo = the_zoo()
+    return [
+        {"kind": kind, "parts": str(len(zoo.entries(kind))), "what": KINDS[kind]}
+        for kind in get_args(Kind)
+        if zoo.entries(kind) or kind != "watermark"
+    ]
+
+
+def download_of(values: Mapping[str, Any]) -> str:
+    """The size of the weights that a recipe downloads at first use: "offline" for nothing, "?" if it is not known.
+
+    Args:
+        values: The resolved recipe, as a mapping.
+    """
+    if values.get("start"):
+        return "offline"
+    sizes: list[int] = []
+    for place in ("backbone", "teacher", "vocoder"):
+        part = values.get(place)
+        if not isinstance(part, Mapping):
+            continue
+        try:
+            entry, tag = the_zoo().find("vocoder" if place == "vocoder" else "backbone", _use(part))
+            weights = str(part.get("weights", tag or "pretrained"))
+            if entry.weights and weights != "random" and not is_weights_file(weights):
+                sizes.append(choose_weights(entry.name, weights, entry.weights).size_bytes)
+        except VczooError:
+            return "?"
+    return size_text(sum(sizes)) if all(sizes) and sizes else "?" if sizes else "offline"
+
+
+def size_text(size_bytes: int) -> str:
+    """A size of a download as text; "?" if it is 0, which is unknown."""
+    if not size_bytes:
+        return "?"
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"
 
 
 def plugin_facts(zoo: Zoo) -> list[dict[str, Any]]:
@@ -115,6 +187,14 @@ def plugin_row(facts: dict[str, Any]) -> dict[str, str]:
         "reason": "; ".join(facts["reasons"]),
         "where": facts["path"] + (" (editable)" if facts["editable"] else ""),
     }
+
+
+def _group(name: str, values: Mapping[str, Any]) -> str:
+    if name in STEPS_OF_BASE:
+        return GROUPS[3]
+    if values.get("start"):
+        return GROUPS[0]
+    return GROUPS[1] if values.get("vocoder") else GROUPS[2]
 
 
 def _remarks(offer: Offer | None) -> tuple[str, ...]:

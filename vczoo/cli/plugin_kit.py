@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vczoo.cli.help import Command, epilog_of
 from vczoo.cli.terminal import print_line, print_table
 from vczoo.errors import VczooError
 from vczoo.testing.plugin_kit.check import Checked, PluginReport, check_plugin
@@ -20,9 +21,9 @@ __all__ = ["app"]
 app = typer.Typer(help="Create a plugin, and check that it conforms to vczoo's interfaces.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog_of("vczoo plugin new my-net --kind backbone"))
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the plugin; example creates vczoo-example.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the plugin; example creates vczoo-example.")],
     kind: Annotated[str, typer.Option(help=f"What the plugin provides: {', '.join(KINDS)}.")],
     out: Annotated[Path | None, typer.Option(help="The folder to create. Default: ./vczoo-NAME.")] = None,
     author: Annotated[str, typer.Option(help="Author named in the license. Default: user.name of git.")] = "",
@@ -32,7 +33,7 @@ def new(
     print_line(f"{folder}: check it with `vczoo plugin check {folder}`, install it with `pip install -e {folder}`")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog_of("vczoo plugin check vczoo-my-net"))
 def check(
     where: Annotated[
         str, typer.Argument(metavar="PATH|NAME", help="Folder of a plugin, or name of an installed one.")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vczoo.cli.help import Command, epilog_of
 from vczoo.cli.terminal import print_line, print_table
 
 __all__ = ["app"]
@@ -37,7 +38,7 @@ def plugins(
         require_whole(zoo.plugins)
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog_of("vczoo plugins install timm"))
 def install(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Short name such as timm, a distribution, a folder or a wheel.")
@@ -52,7 +53,7 @@ def install(
     print_line("run `vczoo plugins` to see whether it loads")
 
 
-@app.command()
+@app.command(cls=Command, epilog=epilog_of("vczoo plugins uninstall timm"))
 def uninstall(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a plugin or of its distribution.")],
 ) -> None:

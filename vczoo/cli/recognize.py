@@ -16,7 +16,7 @@ __all__ = ["COMMANDS"]
 SHOWN = 5  # labels per recording; --json prints all
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, in any format.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, in any format.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vczoo.cli.launch import leads
-from vczoo.errors import AudioWarning
+from vczoo.errors import AudioWarning, VoiceWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
 
@@ -23,14 +25,17 @@ __all__ = [
     "Overrides",
     "as_run",
     "flushed",
+    "interruptible",
+    "is_terminal",
     "open_closed_streams",
     "print_line",
     "print_table",
     "print_warnings",
+    "terminal_width",
 ]
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change: training.epochs=3")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change: training.epochs=3")
 ]
 
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps. Default: a GPU if there is one.")]
@@ -83,6 +88,30 @@ def print_table(rows: list[dict[str, str]]) -> None:
     console.print(table, highlight=False)
 
 
+def is_terminal() -> bool:
+    """Whether standard output is a terminal rather than a pipe or a file."""
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def interruptible(outcome: str) -> Iterator[None]:
+    """Context manager that turns Ctrl-C into a message and exit status 130.
+
+    Args:
+        outcome: What is left after the interruption, as the end of the message "interrupted; …".
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_line(f"interrupted; {outcome}", to_stderr=True)
+        raise typer.Exit(130) from None
+
+
+def terminal_width() -> int:
+    """Number of columns of the terminal, at least 40; `COLUMNS` overrides it."""
+    return max(40, shutil.get_terminal_size().columns)
+
+
 def print_line(text: str, *, to_stderr: bool = False) -> None:
     """Print text, followed by exactly one line break."""
     stream = sys.stderr if to_stderr else sys.stdout
@@ -104,7 +133,7 @@ def print_warnings() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if not issubclass(category, VczooDeprecationWarning | AudioWarning):
+        if not issubclass(category, VczooDeprecationWarning | AudioWarning | VoiceWarning):
             show(message, category, filename, lineno, file, line)
         elif leads():
             print_line(f"warning: {message}", to_stderr=True)

@@ -267,7 +267,7 @@ def convert_in_chunks(
     Raises:
         VoiceError: The recipe has no voice head.
         AudioError: The recording has a fault. No block has been yielded then.
-        ContractError: `semitones` is NaN or infinite.
+        ContractError: `semitones` is out of range.
     """
     model.check_converts()
     fixed_shift = None if semitones is None else log_ratio(semitones)

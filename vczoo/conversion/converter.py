@@ -19,12 +19,15 @@ from vczoo.audio.reader import SoundReader
 from vczoo.audio.waveform import Waveform
 from vczoo.audio.writer import SoundWriter
 from vczoo.conversion.chunked import Blocks, convert_in_chunks
+from vczoo.conversion.enrollment import enrollment_doubts
 from vczoo.conversion.recognition import check_classifies, check_transcribes, classify, transcribe
 from vczoo.conversion.stream import Stream
-from vczoo.conversion.voice_mix import read_mix
+from vczoo.conversion.voice_mix import VoiceChoice, read_references, recordings_of
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.data.listing import expand_recordings
-from vczoo.errors import AudioError, RunError, VoiceError
+from vczoo.data.manifest import composed
+from vczoo.errors import AudioError, RunError, VoiceError, VoiceWarning
+from vczoo.io.deprecation import warn_at_caller
 from vczoo.io.device import choose_device
 from vczoo.io.files import is_same_file
 from vczoo.models.model import Model
@@ -95,45 +98,54 @@ class Converter:
     def convert(
         self,
         source: Recording,
-        voice: str | Mapping[str, float],
+        voice: VoiceChoice = None,
         *,
         semitones: float | None = None,
         mark: bool = True,
         watermark: str = "",
+        channel: str | None = None,
     ) -> Waveform:
         """Convert a recording to a voice. Recordings longer than half a minute are converted in chunks.
 
         Args:
             source: A sound file, or a waveform with one recording, at any sample rate.
-            voice: One of `voices`, or a mix by shares: "alice:0.7,bob:0.3" or `{"alice": 0.7, "bob": 0.3}`.
-            semitones: Pitch shift in semitones. None moves the mean pitch of the source to the voice's mean pitch.
+            voice: One of `voices`; the path of a recording of the target speaker, or of a folder of them, which is
+                enrolled for this conversion only; or a mix by shares: "alice:0.7,bob:0.3", "alice:0.7,me.wav:0.3" or
+                `{"alice": 0.7, "bob": 0.3}`. None is the only voice.
+            semitones: Pitch shift in semitones, -24 to 24. None moves the mean pitch of the source to the voice's mean
+                pitch.
             mark: Whether the result carries a provenance mark: that it is synthetic, and which recipe and voice made
                 it. `save` writes the mark into the file.
             watermark: Name of a registered watermark to embed inaudibly. By default, none.
+            channel: Channel of the source to use: "left", "right" or "mix", as for `Waveform.read`.
 
         Returns:
             A waveform (1, S) at the model's sample rate, as long as the source.
 
         Raises:
-            VoiceError: There is no such voice, the shares do not add up to 1, or the recipe has no voice head.
-            AudioError: The source cannot be read, or is a batch of several recordings.
-            ContractError: `semitones` is NaN or infinite.
+            VoiceError: There is no such voice, there are several and none is chosen, the shares do not add up to 1, or
+                the recipe has no voice head.
+            AudioError: The source or a recording of the voice cannot be read, or the source is a batch of several
+                recordings.
+            ContractError: `semitones` is out of range.
             VczooError: There is no such watermark.
         """
-        blocks = self._converted_blocks(source, voice, semitones, watermark)
+        converter, shares = self.with_references(voice)
+        blocks = converter._converted_blocks(source, shares, semitones, watermark, channel)
         wave = Waveform.of(torch.cat(list(blocks)), self.model.sample_rate_hz)
-        return replace(wave, mark=self._mark(voice) if mark else None)
+        return replace(wave, mark=self._mark(shares) if mark else None)
 
     def convert_file(
         self,
         source: Recording,
         out: str | os.PathLike[str],
-        voice: str | Mapping[str, float],
+        voice: VoiceChoice = None,
         *,
         semitones: float | None = None,
         overwrite: bool = False,
         mark: bool = True,
         watermark: str = "",
+        channel: str | None = None,
         watch: Callable[[float], None] | None = None,
     ) -> float:
         """Convert a recording straight into a file. Memory use does not grow with the length of the recording.
@@ -146,6 +158,7 @@ class Converter:
             overwrite: Whether to replace an existing file.
             mark: Whether the file's metadata say that it is synthetic, and which recipe and voice made it.
             watermark: As for `convert`.
+            channel: As for `convert`.
             watch: Progress callback, called from time to time with the number of seconds written so far.
 
         Returns:
@@ -158,10 +171,11 @@ class Converter:
         if not isinstance(source, Waveform) and is_same_file(Path(out), Path(source)):
             raise AudioError(f"{out} is the source itself, which the conversion would replace; choose another file")
         rate = self.model.sample_rate_hz
-        provenance = self._mark(voice) if mark else None
+        converter, shares = self.with_references(voice)
+        provenance = self._mark(shares) if mark else None
         # The writer comes first, so that a bad output path is reported before the conversion starts.
         writer = SoundWriter(out, rate, overwrite=overwrite, mark=provenance)
-        blocks = self._converted_blocks(source, voice, semitones, watermark)
+        blocks = converter._converted_blocks(source, shares, semitones, watermark, channel)
         first = next(blocks)  # the whole recording has been read once and has no fault
         with writer as file:
             for block in chain([first], blocks):
@@ -173,7 +187,7 @@ class Converter:
     def stream(
         self,
         blocks: Iterable[Tensor | np.ndarray[Any, Any]],
-        voice: str | Mapping[str, float],
+        voice: VoiceChoice = None,
         *,
         semitones: float | None = None,
         sample_rate_hz: int | None = None,
@@ -202,14 +216,15 @@ class Converter:
 
         Raises:
             VoiceError: As for `convert`.
-            ContractError: A length is out of range, or `semitones` is NaN or infinite.
+            ContractError: A length or `semitones` is out of range.
             AudioError: `sample_rate_hz` cannot be resampled to the model's rate; or, during iteration, an input block
                 is not a one-dimensional row of finite floats.
         """
+        converter, shares = self.with_references(voice)
         return Stream(
             self.model,
             blocks,
-            self._voices(voice),
+            converter._voices(shares),
             semitones=semitones,
             sample_rate_hz=self.model.sample_rate_hz if sample_rate_hz is None else sample_rate_hz,
             block_seconds=block_seconds,
@@ -218,7 +233,14 @@ class Converter:
             device=self.device,
         )
 
-    def enroll(self, name: str, recordings: Recording | Sequence[Recording], *, overwrite: bool = False) -> None:
+    def enroll(
+        self,
+        name: str,
+        recordings: Recording | Sequence[Recording],
+        *,
+        overwrite: bool = False,
+        channel: str | None = None,
+    ) -> None:
         """Add a voice from recordings of it, without training. `save` writes it with the run.
 
         Args:
@@ -226,28 +248,28 @@ class Converter:
             recordings: One or several sound files or waveforms of the speaker. Long ones are encoded in parts. A folder
                 is all recordings in it and its subfolders; a path that does not exist may have wildcards (`me/*.wav`).
             overwrite: Whether to replace a voice of this name.
+            channel: Channel of the recordings to use: "left", "right" or "mix", as for `Waveform.read`.
 
         Raises:
             VoiceError: The name is taken and `overwrite` is false, the name is not valid, there is no recording, or the
                 recipe has no speaker head and no voice head.
             AudioError: A recording cannot be read, a folder holds none, or nothing matches a wildcard. The voice is not
                 added then.
+
+        Warns:
+            VoiceWarning: The recordings are too short to describe a voice, or hold no speech.
         """
         if not self.model.speaker_heads and not self.model.voice_heads:
             raise VoiceError("this recipe has neither a speaker head nor a voice head, so no voice can be enrolled")
+        name = composed(name)
         if not name.strip() or "/" in name or not name.isprintable():
             raise VoiceError(f"a voice's name must be printable text without '/', got {name!r}")
-        same_names = [voice for voice in own_voices(self.run) if voice.casefold() == name.casefold()]
+        same_names = [voice for voice in own_voices(self.run) if composed(voice).casefold() == name.casefold()]
         if same_names and not (overwrite and name in same_names):
             raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
         if isinstance(recordings, str | os.PathLike | Waveform):
             recordings = [recordings]
-        waves = [
-            self._read(path)
-            for recording in recordings
-            for path in ([recording] if isinstance(recording, Waveform) else expand_recordings([recording], []))
-        ]
-        self.run.voices[name] = Voice(name, self.model.enroll(waves))
+        self._enroll(name, recordings, channel)
         # A bundled voice of the same name gives way.
         for bundled in [voice for voice in self.voices if voice != name and voice.casefold() == name.casefold()]:
             del self.run.voices[bundled]
@@ -423,19 +445,46 @@ class Converter:
                 dry_run=dry_run,
             )
 
-    def _voices(self, voice: str | Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
+    def with_references(self, voice: VoiceChoice) -> tuple[Converter, dict[str, float]]:
+        """Enroll the recordings that a choice of voice names, in a copy of this converter that shares its model.
+
+        Args:
+            voice: As for `convert`.
+
+        Returns:
+            This converter if the choice names no recording, otherwise the copy; and the share of each of its voices.
+
+        Raises:
+            VoiceError, AudioError: As for `convert`.
+        """
         self.model.check_converts()
-        shares = read_mix(voice, self.voices)
+        shares, references = read_references(voice, self.voices)
+        if not references:
+            return self, shares
+        converter = Converter(replace(self.run, voices=dict(self.run.voices)), self.device)
+        converter._watermarks = self._watermarks
+        for name, path in references.items():
+            converter._enroll(name, recordings_of(path))
+        return converter, shares
+
+    def _voices(self, shares: Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
 
     def _converted_blocks(
-        self, source: Recording, voice: str | Mapping[str, float], semitones: float | None, watermark: str
+        self,
+        source: Recording,
+        shares: Mapping[str, float],
+        semitones: float | None,
+        watermark: str,
+        channel: str | None = None,
     ) -> Iterator[Tensor]:
         """The conversion as blocks (S,) on the CPU; a short recording is a single block."""
-        model, voices, blocks = self.model, self._voices(voice), self._blocks(source)
+        model, voices, blocks = self.model, self._voices(shares), self._blocks(source, channel)
         embedder = self._watermark(watermark) if watermark else None
-        if blocks.seconds <= WHOLE_SECONDS:
-            converted = iter([model.convert(self._read(source), voices, semitones=semitones).to("cpu").samples[0]])
+        if 0 < blocks.seconds <= WHOLE_SECONDS:  # some files state no length
+            converted = iter(
+                [model.convert(self._read(source, channel), voices, semitones=semitones).to("cpu").samples[0]]
+            )
         else:
             converted = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
         if embedder is None:
@@ -447,12 +496,22 @@ class Converter:
             self._watermarks[name] = load_watermark(name)
         return self._watermarks[name]
 
-    def _mark(self, voice: str | Mapping[str, float]) -> Mark:
-        shares = {name: float(f"{share:.4g}") for name, share in read_mix(voice, self.voices).items()}
-        return Mark(self.recipe.name, shares, self.run.revision)
+    def _enroll(self, name: str, recordings: Sequence[Recording], channel: str | None = None) -> None:
+        waves = [
+            self._read(path, channel)
+            for recording in recordings
+            for path in ([recording] if isinstance(recording, Waveform) else expand_recordings([recording], []))
+        ]
+        self.run.voices[name] = Voice(name, self.model.enroll(waves))
+        for reason in enrollment_doubts(waves):
+            warn_at_caller(f"voice {name!r}: {reason}", VoiceWarning)
 
-    def _blocks(self, recording: Recording) -> Blocks:
-        source = recording if isinstance(recording, Waveform) else SoundReader(recording)
+    def _mark(self, shares: Mapping[str, float]) -> Mark:
+        rounded = {name: float(f"{share:.4g}") for name, share in shares.items()}
+        return Mark(self.recipe.name, rounded, self.run.revision)
+
+    def _blocks(self, recording: Recording, channel: str | None = None) -> Blocks:
+        source = recording if isinstance(recording, Waveform) else SoundReader(recording, channel)
         if isinstance(source, Waveform) and len(source) != 1:
             raise AudioError(f"expected one recording to convert, got a batch of {len(source)}; use wave[i]")
         return Blocks(source, self.model.sample_rate_hz)
@@ -462,7 +521,8 @@ class Converter:
             raise AudioError(f"expected one recording, got a batch of {len(recording)}; use wave[i]")
         return self._read(recording)
 
-    def _read(self, recording: Recording) -> Waveform:
+    def _read(self, recording: Recording, channel: str | None = None) -> Waveform:
         rate = self.model.sample_rate_hz
-        wave = recording.resample(rate) if isinstance(recording, Waveform) else Waveform.read(recording, rate)
-        return wave.to(self.device)
+        if isinstance(recording, Waveform):
+            return recording.resample(rate).to(self.device)
+        return Waveform.read(recording, rate, channel).to(self.device)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from vczoo.conversion.converter import Converter
-from vczoo.errors import RunError, UnknownNameError
-from vczoo.hub.name import check_path, is_hub_name
+from vczoo.conversion.name import Kind, read_name
+from vczoo.errors import RunError
 from vczoo.io.device import choose_device
-from vczoo.io.text import truncated_list
 from vczoo.models.build import checked_recipe
-from vczoo.registry.zoo import the_zoo
-from vczoo.runs.run import CONFIG, Run
+from vczoo.runs.run import Run
 from vczoo.runs.run_folder import load_run
 from vczoo.runs.warm_start import build_initial_model
 
 __all__ = ["Kind", "load", "read_name", "read_run"]
-
-Kind = Literal["recipe", "run", "hub"]
 
 
 def load(
@@ -84,43 +80,3 @@ def read_run(kind: Kind, location: str) -> Run | None:
     from vczoo.hub.pull import load_from_hub  # imported here, since it imports the Hub's client
 
     return load_from_hub(location)
-
-
-def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Resolve a name to ("recipe", name or file), ("run", folder) or ("hub", owner/name[@revision]).
-
-    Raises:
-        UnknownNameError: The name is not known, or has two meanings.
-    """
-    text = os.fspath(name)
-    path = Path(text).expanduser()
-    if path.suffix in {".yaml", ".yml"}:
-        return "recipe", str(path)
-    explicit = isinstance(name, os.PathLike) or path.is_absolute() or text.startswith((".", "~"))
-    if explicit:
-        return "run", str(path)
-    if is_hub_name(text):
-        if path.is_dir():
-            raise UnknownNameError(
-                f"{text!r} may be a folder here or owner/name on the Hub; write ./{text} for the folder, or "
-                f"{text}@main for the Hub"
-            )
-        check_path(text)
-        return "hub", text
-    if "/" in text or os.sep in text:
-        return "run", str(path)
-    try:
-        the_zoo().recipe(text)
-    except UnknownNameError as error:
-        if not path.is_dir():
-            raise
-        raise UnknownNameError(
-            f"{text}: this folder is not a run, because it has no {CONFIG}.{_runs_in(path)}"
-        ) from error
-    return "recipe", text
-
-
-def _runs_in(folder: Path) -> str:
-    """Name the runs in a folder, as the next step of an error."""
-    runs = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
-    return f" Choose one of the runs in it: {', '.join(truncated_list(runs))}" if runs else " Check the path"

@@ -1,38 +1,47 @@
-"""Voice mixes: parsing `alice:0.7,bob:0.3` or a mapping, and checking the names and shares."""
+"""Voice mixes: parsing `alice:0.7,me.wav:0.3` or a mapping, and checking the names, recordings and shares."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
-from vczoo.errors import VoiceError
+from vczoo.audio.reader import AUDIO_SUFFIXES
+from vczoo.data.manifest import composed
+from vczoo.errors import AudioError, VoiceError
 from vczoo.io.text import nearest
 
-__all__ = ["read_mix"]
+__all__ = ["VoiceChoice", "read_mix", "read_references", "recordings_of"]
+
+VoiceChoice = str | os.PathLike[str] | Mapping[str, float] | None
 
 SUM_TOLERANCE = 1e-3  # so that 0.33, 0.33 and 0.34 pass, and 0.333 three times
+SHOWN = 12  # voices in a message
 
 
-def read_mix(voice: str | Mapping[str, float], voices: Collection[str]) -> dict[str, float]:
+def read_mix(voice: str | Mapping[str, float] | None, voices: Collection[str]) -> dict[str, float]:
     """Parse a voice or a mix into the share of each voice.
 
     Args:
         voice: Name of a voice, a mix as text ("alice:0.7,bob:0.3") or a mapping of names to shares. Text that is the
-            name of a voice is taken as that name, even if it has colons.
+            name of a voice is taken as that name, even if it has colons. None is the only voice.
         voices: Names of the existing voices.
 
     Raises:
-        VoiceError: A voice does not exist or is named twice, or the shares are not above 0 or do not add up to 1.
+        VoiceError: A voice does not exist or is named twice, the shares are not above 0 or do not add up to 1, or
+            `voice` is None and there is not exactly one voice.
     """
-    if isinstance(voice, str):
-        shares = {voice: 1.0} if voice in voices or ":" not in voice else _parse(voice)
-    else:
-        shares = dict(voice)
+    shares = _written_shares(voice, voices)
+    spelled = {composed(name): name for name in voices}
+    shares = {
+        spelled.get(composed(name), name) if name not in voices else name: share for name, share in shares.items()
+    }
     for name in shares:
         if name not in voices:
-            few = list(voices)[:12]
-            choices = f" Voices: {', '.join(few)}{' …' * (len(voices) > 12)}." if few else " It has no voice yet."
+            folder = f"; for the folder of that name, write ./{name}" if os.path.isdir(name) else ""
             raise VoiceError(
-                f"no voice is called {name!r}{nearest(name, voices)}{choices} `enroll` adds one from recordings"
+                f"no voice is called {name!r}{nearest(name, voices)} {_choices(voices)} `enroll` adds one from "
+                f"recordings, and a recording of somebody can be the voice itself{folder}"
             )
     total = sum(shares.values())
     if not all(share > 0 for share in shares.values()) or not abs(total - 1) <= SUM_TOLERANCE:
@@ -41,6 +50,90 @@ def read_mix(voice: str | Mapping[str, float], voices: Collection[str]) -> dict[
             f"the shares of a mix must be above 0 and add up to 1, got {mix or 'no voice'}, which add up to {total:g}"
         )
     return shares
+
+
+def read_references(voice: VoiceChoice, voices: Collection[str]) -> tuple[dict[str, float], dict[str, Path]]:
+    """Parse a voice or a mix that may name recordings instead of voices.
+
+    A path is always a recording, or a folder of recordings of one person. Text is one if no voice has that name, and it
+    has a slash or the suffix of a sound file, or a file of that name exists. A folder here is therefore ./NAME.
+
+    Args:
+        voice: A voice as for `read_mix`, in which recordings may take the place of names; or a path.
+        voices: Names of the existing voices.
+
+    Returns:
+        The share of each voice, and the recording or folder of those voices that are yet to be enrolled, by the name of
+        the file or folder.
+
+    Raises:
+        VoiceError: As for `read_mix`.
+        AudioError: There is no such recording or folder.
+    """
+    by_path = isinstance(voice, os.PathLike)
+    written = {os.fspath(voice): 1.0} if isinstance(voice, os.PathLike) else _written_shares(voice, voices)
+    shares: dict[str, float] = {}
+    references: dict[str, Path] = {}
+    for name, share in written.items():
+        if by_path or (composed(name) not in {composed(known) for known in voices} and _is_path(name)):
+            path = Path(name).expanduser()
+            if not path.exists():
+                raise AudioError(f"{name}: no such recording or folder, and no voice has that name. {_choices(voices)}")
+            name = _label(path, {*voices, *references})
+            references[name] = path
+        shares[name] = share
+    return read_mix(shares, [*voices, *references]), references
+
+
+def recordings_of(path: Path) -> list[Path]:
+    """Return the recording itself, or the recordings in a folder, sorted. Hidden files are left out.
+
+    Raises:
+        AudioError: The folder cannot be listed, or no recording is in it.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be listed ({error.strerror}); check its permissions") from error
+    recordings = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
+    if not recordings:
+        raise AudioError(
+            f"{path}: no recording is in this folder (looked for {', '.join(AUDIO_SUFFIXES)}); "
+            "name the folder with one person's recordings"
+        )
+    return recordings
+
+
+def _written_shares(voice: str | Mapping[str, float] | None, voices: Collection[str]) -> dict[str, float]:
+    if voice is None:
+        if len(voices) != 1:
+            raise VoiceError(f"name the voice to convert to, or a recording of it. {_choices(voices)}")
+        return dict.fromkeys(voices, 1.0)
+    if not isinstance(voice, str):
+        return dict(voice)
+    if composed(voice) in map(composed, voices) or ":" not in voice or os.path.exists(voice):  # a path may have colons
+        return {voice: 1.0}
+    return _parse(voice)
+
+
+def _choices(voices: Collection[str]) -> str:
+    few = list(voices)[:SHOWN]
+    return f"Voices: {', '.join(few)}{' …' * (len(voices) > SHOWN)}." if few else "It has no voice yet."
+
+
+def _is_path(name: str) -> bool:
+    # Not Path.is_file, which raises for names that are too long.
+    return os.path.isfile(name) or "/" in name or os.sep in name or Path(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _label(path: Path, taken: Collection[str]) -> str:
+    """Name of the voice of a recording: that of the file, without its folders, which are nobody's business."""
+    name = label = path.resolve().name or "recording"
+    while label in taken:
+        label = f"{label} (recording)"
+    return label if label.isprintable() else name.encode("unicode_escape").decode().replace("\\", "_")
 
 
 def _parse(text: str) -> dict[str, float]:

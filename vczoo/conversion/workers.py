@@ -38,6 +38,7 @@ class Job:
         overwrite: Whether to replace an existing `out`.
         mark: Whether to write the provenance mark, which says that `out` is synthetic.
         watermark: Name of the watermark to embed, or "" for none.
+        channel: Channel of the recording to use, as for `Converter.convert`.
     """
 
     source: Path
@@ -47,6 +48,7 @@ class Job:
     overwrite: bool
     mark: bool = True
     watermark: str = ""
+    channel: str | None = None
 
     def run(self, converter: Converter) -> float | str:
         """Convert the recording; return the duration of the converted file in seconds, or an error message."""
@@ -59,6 +61,7 @@ class Job:
                 overwrite=self.overwrite,
                 mark=self.mark,
                 watermark=self.watermark,
+                channel=self.channel,
             )
         except VczooError as error:
             return str(error)

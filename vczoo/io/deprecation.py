@@ -19,7 +19,7 @@ class VczooDeprecationWarning(FutureWarning):
     """
 
 
-def warn_at_caller(message: str) -> None:
+def warn_at_caller(message: str, category: type[Warning] = VczooDeprecationWarning) -> None:
     """Warn at the innermost line outside vczoo that led to this call."""
     frame: FrameType | None = sys._getframe()
     while frame and frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] in _INTERNAL:
@@ -27,7 +27,7 @@ def warn_at_caller(message: str) -> None:
     assert frame is not None
     warnings.warn_explicit(
         message,
-        VczooDeprecationWarning,
+        category,
         filename=frame.f_code.co_filename,
         lineno=frame.f_lineno,
         module=str(frame.f_globals.get("__name__")),

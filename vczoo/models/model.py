@@ -336,7 +336,7 @@ class Model(nn.Module):
 
         Raises:
             VoiceError: The recipe has no voice head.
-            ContractError: `semitones` is NaN or infinite.
+            ContractError: `semitones` is out of range.
         """
         self.check_converts()
         mixed = [(voices, 1.0)] if isinstance(voices, Mapping) else list(voices)

@@ -16,15 +16,17 @@ from pydantic.errors import PydanticSchemaGenerationError
 from vczoo.errors import ContractError, VczooError
 from vczoo.io.deprecation import warn_at_caller
 from vczoo.io.text import nearest
-from vczoo.models.recipe import Part
+from vczoo.models.recipe import Part, Recipe
 from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 
-__all__ = ["CONTEXT", "CheckedPart", "check_part", "run_check"]
+__all__ = ["CONTEXT", "REQUIRED", "CheckedPart", "check_part", "option_defaults", "run_check", "with_defaults"]
 
 # What a factory receives from the model if its signature names it. All its other parameters are options.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
+
+REQUIRED = "(required)"  # in place of a default
 
 _warned: set[tuple[Kind, str]] = set()  # replaced names that this process has already warned of
 
@@ -132,6 +134,42 @@ def check_part(
         if weights_needed:
             run_check(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
     return CheckedPart(entry, factory, options) if len(faults) == before else None
+
+
+def option_defaults(entry: Entry) -> dict[str, Any]:
+    """The options of a part with their defaults; `REQUIRED` for an option without one.
+
+    Raises:
+        PluginError: The factory cannot be imported.
+    """
+    parameters = inspect.signature(entry.load()).parameters
+    return {
+        name: REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default
+        for name, parameter in parameters.items()
+        if name not in {*CONTEXT, *entry.arguments}
+    }
+
+
+def with_defaults(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a mapping in which every part has all of its options. Parts that do not load stay as they are."""
+    plain = recipe.to_plain()
+    parts: list[tuple[Kind, dict[str, Any]]] = [("head", head) for head in plain["heads"].values()]
+    places: tuple[tuple[str, Kind], ...] = (
+        ("backbone", "backbone"),
+        ("teacher", "backbone"),
+        ("freezing", "freezing"),
+        ("vocoder", "vocoder"),
+    )
+    parts += [(kind, plain[place]) for place, kind in places if place in plain]
+    for kind, part in parts:
+        try:
+            entry, tag = the_zoo().find(kind, part["use"])
+            options = {name: default for name, default in option_defaults(entry).items() if default is not REQUIRED}
+        except VczooError:
+            continue
+        given = dict(part)
+        part |= options | ({"weights": tag} if tag else {}) | given
+    return plain
 
 
 def _warn_if_replaced(entry: Entry, use: str) -> None:

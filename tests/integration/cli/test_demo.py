@@ -24,15 +24,16 @@ def test_the_demo_enrols_a_voice_and_tunes_the_model_to_it(tmp_path: Path, monke
     pytest.importorskip("espeakng_loader")
     monkeypatch.setattr(demo, "UTTERANCES", 6)
     monkeypatch.setattr(demo, "LEAST_SECONDS", 5.0)
-    rows, files = demo.run_demo(tmp_path / "demo")
-    table = {row["what"]: row["value"] for row in rows}
-    for how in ("enrolled", "fine-tuned"):
-        before, after = (
-            next(float(value) for what, value in table.items() if what.endswith(f"({how}), {when}"))
-            for when in ("before", "after")
-        )
-        assert after > before
-    *waves, run = files
+    result = demo.run_demo(tmp_path / "demo")
+    table = {row["what"]: row["value"] for row in result.rows}
+    before, enrolled, tuned = (
+        next(float(value) for what, value in table.items() if "of the sentence, " in what and what.endswith(end))
+        for end in ("unconverted", "(enrolled)", "(fine-tuned)")
+    )
+    assert before < min(enrolled, tuned)
+    assert "at most 1" in result.notes[0]
+    *waves, run = result.files
+    assert result.next_command == f"vczoo convert {run} FILE.wav --voice bruno"
     assert sum("-as-" in path.name for path in waves) >= 3  # enrolled, tuned, and into the model's own voices
     assert all(Waveform.read(path).seconds > 1 for path in waves)
     assert (run / "vczoo.yaml").is_file()
@@ -48,12 +49,26 @@ def test_a_recording_of_ones_own_is_the_voice(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
     speaker = list(demo.SYNTHETIC_VOICES)[2]
     spoken = demo.write_corpus(tmp_path / "own", [speaker], demo.SENTENCES[:2]) / speaker
-    rows, files = demo.run_demo(tmp_path / "demo", [spoken], "ann")
-    table = {row["what"]: row["value"] for row in rows}
+    result = demo.run_demo(tmp_path / "demo", [spoken], "ann")  # a folder of them
+    table = {row["what"]: row["value"] for row in result.rows}
     assert "speech of ann" in table
     assert table["similarity is by"] in ("resemblyzer", "base's own embedding")
     assert table["fine-tuning"].startswith("skipped")  # too little of it
-    assert (tmp_path / "demo" / "sentence-as-ann-enrolled.wav") in files
+    assert (tmp_path / "demo" / "sentence-as-ann-enrolled.wav") in result.files
+    assert result.next_command == f"vczoo convert base FILE.wav --voice {sorted(spoken.iterdir())[0]}"
+
+
+def test_a_recording_needs_no_synthesizer(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object) -> None:
+        raise VczooError("synthetic speech needs espeak-ng, which is not installed")
+
+    monkeypatch.setattr(demo, "write_corpus", absent)
+    result = demo.run_demo(tmp_path / "demo", sorted((voices_folder / "alice").iterdir()))
+    assert "No sentence was converted to your voice: synthetic speech needs espeak-ng" in result.notes[-1]
+    assert {path.name for path in result.files} == {f"you-as-{name}.wav" for name in demo.load("base").voices}
+    assert all(path.is_file() for path in result.files)
+    with pytest.raises(VczooError, match=r"espeak-ng, .*; or use a recording of yours: vczoo demo me\.wav"):
+        demo.run_demo(tmp_path / "other")
 
 
 def test_without_the_extra_the_model_itself_judges(monkeypatch: pytest.MonkeyPatch, voices_folder: Path) -> None:

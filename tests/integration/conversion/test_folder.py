@@ -113,6 +113,17 @@ def test_several_processes_know_lent_voices_and_mixes_of_them_with_own_ones(
     assert converter.run.voices["woman-1"].lent  # the caller's run is as it was
 
 
+def test_several_processes_convert_to_voices_that_a_recipe_lends_and_to_recordings(
+    folder: Path, tmp_path: Path, voices_folder: Path
+) -> None:
+    converter = vczoo.load("base")
+    mix = {"woman-1": 0.5, str(voices_folder / "carol"): 0.5}
+    made = vczoo.convert_folder(converter, folder, tmp_path / "out", mix, jobs=2, progress=False)
+    assert len(made) == 3
+    assert vczoo.read_mark(made[0].out).shares == {"woman-1": 0.5, "carol": 0.5}  # type: ignore[union-attr]
+    assert "carol" not in converter.voices
+
+
 def test_faults_do_not_stop_the_rest_and_are_all_told(converter: vczoo.Converter, folder: Path, tmp_path: Path) -> None:
     (folder / "empty.wav").touch()
     (folder / "deep" / "text.mp3").write_text("no sound at all" * 100)

@@ -42,6 +42,12 @@ def test_semitones_that_are_no_number(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("semitones", [24.5, -100.0])
+def test_semitones_that_would_not_be_speech(converter: vczoo.Converter, voices_folder: Path, semitones: float) -> None:
+    with pytest.raises(ContractError, match="semitones must be -24 to 24, two octaves"):
+        converter.convert(voices_folder / "alice" / "1.wav", "bob", semitones=semitones)
+
+
 def test_a_source_of_another_rate_is_resampled(converter: vczoo.Converter, voices_folder: Path) -> None:
     source = Waveform.read(voices_folder / "alice" / "0.wav", 44100)
     assert converter.convert(source, "bob").seconds == pytest.approx(source.seconds, abs=0.001)
@@ -87,6 +93,22 @@ def test_a_bad_recording_adds_no_voice(tmp_path: Path, converter: vczoo.Converte
 def test_an_unknown_voice_gets_its_nearest(converter: vczoo.Converter, voices_folder: Path) -> None:
     with pytest.raises(VoiceError, match="no voice is called 'alicia'; did you mean 'alice'"):
         converter.convert(voices_folder / "bob" / "0.wav", "alicia")
+
+
+def test_a_recording_is_a_voice_for_one_conversion(
+    converter: vczoo.Converter, voices_folder: Path, made_run: Path
+) -> None:
+    source, reference = voices_folder / "bob" / "0.wav", voices_folder / "carol" / "2.wav"
+    enrolled = vczoo.load(made_run)
+    enrolled.enroll("dora", reference)
+    expected = enrolled.convert(source, "dora").samples
+    made = converter.convert(source, voice=reference)
+    assert torch.equal(made.samples, expected)
+    assert made.mark is not None
+    assert made.mark.voice == "2.wav"
+    assert converter.voices == ("alice", "bob", "carol")
+    blocks = Waveform.read(source).samples[0].split(4000)
+    assert len(list(converter.stream(blocks, reference))) == len(list(converter.stream(blocks, "alice")))
 
 
 def test_the_whole_share_of_a_mix_is_the_voice_itself(converter: vczoo.Converter, voices_folder: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from vczoo.conversion.voice_mix import read_mix
-from vczoo.errors import VoiceError
+from vczoo.conversion.voice_mix import read_mix, read_references, recordings_of
+from vczoo.errors import AudioError, VoiceError
 
 KNOWN = ("alice", "bob", "take:2", "a, b", "carol:0.5")
 
@@ -73,3 +74,56 @@ def test_without_a_voice_enrolment_is_named() -> None:
 def test_of_many_voices_some_are_listed() -> None:
     with pytest.raises(VoiceError, match=r"v0, v1, .*v11 …\. `enroll`"):
         read_mix("nobody", [f"v{index}" for index in range(30)])
+
+
+def test_without_a_choice_the_only_voice_is_taken() -> None:
+    assert read_mix(None, ["alice"]) == {"alice": 1.0}
+    with pytest.raises(VoiceError, match=r"name the voice to convert to, .*\. Voices: alice, bob\."):
+        read_mix(None, ["alice", "bob"])
+    with pytest.raises(VoiceError, match="It has no voice yet"):
+        read_mix(None, ())
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("me.wav", "alice/1.wav", "alice/2.FLAC", "alice/notes.txt", "alice/.3.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("voice", "shares", "references"),
+    [
+        ("alice", {"alice": 1.0}, {}),  # the voice, though a folder has its name
+        ("me.wav", {"me.wav": 1.0}, {"me.wav": Path("me.wav")}),
+        (Path("me.wav"), {"me.wav": 1.0}, {"me.wav": Path("me.wav")}),
+        ("./alice", {"alice (recording)": 1.0}, {"alice (recording)": Path("alice")}),
+        (Path("alice"), {"alice (recording)": 1.0}, {"alice (recording)": Path("alice")}),
+        ("bob:0.5,me.wav:0.5", {"bob": 0.5, "me.wav": 0.5}, {"me.wav": Path("me.wav")}),
+        ({"bob": 0.5, "./me.wav": 0.5}, {"bob": 0.5, "me.wav": 0.5}, {"me.wav": Path("me.wav")}),
+        (None, {"alice": 1.0}, {}),
+    ],
+)
+def test_recordings_stand_in_for_voices(  # type: ignore[no-untyped-def]
+    desk: Path, voice, shares: dict[str, float], references: dict[str, Path]
+) -> None:
+    assert read_references(voice, ["alice"] if voice is None else KNOWN) == (shares, references)
+
+
+def test_a_recording_that_is_missing_is_told_with_the_voices(desk: Path) -> None:
+    for voice in ("you.wav", "who/you", Path("you")):
+        with pytest.raises(
+            AudioError, match=r"no such recording or folder, and no voice has that name\. Voices: alice,"
+        ):
+            read_references(voice, KNOWN)
+    with pytest.raises(VoiceError, match=r"add up to 1, got me\.wav:0\.7"):
+        read_references("me.wav:0.7", KNOWN)
+
+
+def test_recordings_of_a_folder(desk: Path) -> None:
+    assert [path.name for path in recordings_of(desk / "alice")] == ["1.wav", "2.FLAC"]
+    assert recordings_of(desk / "me.wav") == [desk / "me.wav"]
+    with pytest.raises(AudioError, match="name the folder with one person's recordings"):
+        recordings_of(desk.parent)

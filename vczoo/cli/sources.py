@@ -1,0 +1,105 @@
+"""Sources and output files of `vczoo convert`, as the command line names them. Imports no torch."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
+from vczoo.conversion.outputs import pair_files, pair_folder, refuse_outputs
+from vczoo.errors import AudioError, VczooError
+
+__all__ = ["expand_sources", "plan_outputs"]
+
+
+def expand_sources(words: Sequence[str]) -> list[Path]:
+    """Return the files and folders that some words name. Shells on Windows leave wildcards to the program.
+
+    Args:
+        words: Paths, in which *, ** and ? may stand for parts of names.
+
+    Raises:
+        AudioError: No file matches a wildcard.
+    """
+    sources: dict[Path, None] = {}
+    for word in words:
+        if os.path.exists(word) or not glob.has_magic(word):
+            sources[Path(word)] = None
+            continue
+        matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
+        files = [path for path in matches if path.suffix.lower() in AUDIO_SUFFIXES]
+        if not files:
+            raise AudioError(f"{word}: no sound file matches; {', '.join(AUDIO_SUFFIXES)} were looked for")
+        sources |= dict.fromkeys(files)
+    return list(sources)
+
+
+def plan_outputs(
+    sources: Sequence[Path], out: str, voice: str, suffix: str, *, overwrite: bool
+) -> list[tuple[Path, Path]]:
+    """Pair each recording with the file to write, and check both.
+
+    Args:
+        sources: Recordings, or a single folder of them.
+        out: Text of --out: a file; a folder, with a slash at its end unless it exists; or "" for the working directory.
+        voice: Text of --voice, which is part of the output's name if `out` is empty.
+        suffix: Suffix of the files in a folder, or "keep".
+        overwrite: Whether to replace existing files.
+
+    Raises:
+        AudioError: A source is missing or is not audio, or an output cannot be written. All of them are listed.
+        VczooError: `suffix` is not a known format, several sources are to become one file, or a folder is one of them.
+    """
+    folders = [source for source in sources if source.is_dir()]
+    if folders and len(sources) > 1:
+        raise VczooError(f"{folders[0]} is a folder; convert it by itself, or name its files: {folders[0]}/*.wav")
+    tail = f"-as-{_label(voice)}" if voice else "-converted"
+    if folders:
+        pairs = pair_folder(folders[0], Path(out or f"{folders[0].resolve().name}{tail}"), suffix)
+    else:
+        _refuse_sources(sources)
+        pairs = pair_files(sources, Path(out), suffix) if _is_folder(out, len(sources)) else [(sources[0], Path(out))]
+        if not out:
+            pairs = [(source, target.with_stem(target.stem + tail)) for source, target in pairs]
+    if len(pairs) == 1 and pairs[0][1].exists() and not overwrite:
+        raise AudioError(f"{pairs[0][1]} already exists; choose another --out, or pass --overwrite")
+    refuse_outputs(pairs, overwrite)
+    return pairs
+
+
+def _is_folder(out: str, count: int) -> bool:
+    """Whether the outputs go into a folder: the one named, or the working directory if `out` is empty."""
+    if not out or out.endswith(("/", os.sep)) or Path(out).is_dir():
+        return True
+    suffix = Path(out).suffix.lower()
+    if count > 1 and suffix in AUDIO_SUFFIXES:
+        folder = Path(out).with_suffix("")
+        raise VczooError(f"--out {out} is one file, but there are {count} recordings; name a folder: {folder}/")
+    if count == 1 and suffix not in AUDIO_SUFFIXES:
+        raise VczooError(
+            f"--out {out}: the name of a sound file must end in {', '.join(AUDIO_SUFFIXES[:-1])} or "
+            f"{AUDIO_SUFFIXES[-1]}; to write into a folder of that name, add a slash: {out}/"
+        )
+    return count > 1
+
+
+def _refuse_sources(sources: Sequence[Path]) -> None:
+    """Raise AudioError for every source that is missing or is not audio."""
+    faults = []
+    for source in sources:
+        try:
+            SoundReader(source)
+        except AudioError as error:
+            faults.append(str(error))
+    if faults:
+        raise AudioError("\n  ".join(faults))
+
+
+def _label(voice: str) -> str:
+    """A voice or a mix as a part of a file name: alice:0.7,takes/me.wav:0.3 is alice+me."""
+    names = [re.sub(r":[^:,/]*$", "", part) for part in voice.split(",")]
+    paths = [Path(name) for name in names]
+    return "+".join(path.stem if path.suffix.lower() in AUDIO_SUFFIXES else path.resolve().name for path in paths)
