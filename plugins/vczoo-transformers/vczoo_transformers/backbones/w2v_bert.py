@@ -108,13 +108,14 @@ def kaldi_mel(samples: Tensor, num_mels: int) -> Tensor:
     with torch.autocast(samples.device.type, enabled=False):
         frames = (samples.float() * PCM_SCALE).unfold(1, FRAME_LENGTH, MEL_HOP)
         frames = frames - frames.mean(dim=2, keepdim=True)
-        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
+        before: Tensor = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
         window = torch.hann_window(FRAME_LENGTH, periodic=False, dtype=torch.float32, device=samples.device) ** 0.85
         spectrum = torch.fft.rfft((frames - PREEMPHASIS * before) * window, FFT_LENGTH)
         powers = spectrum.real.square() + spectrum.imag.square()
         mel = (powers @ _kaldi_filters(num_mels).to(samples.device)).clamp(min=POWER_FLOOR).log()
         mean, variance = mel.mean(dim=1, keepdim=True), mel.var(dim=1, keepdim=True, correction=1)
-        return (mel - mean) / (variance + VARIANCE_FLOOR).sqrt()
+        normalized: Tensor = (mel - mean) / (variance + VARIANCE_FLOOR).sqrt()
+        return normalized
 
 
 @cache
