@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
+from vczoo.audio.writer import WRITE_SUFFIXES
 from vczoo.conversion.outputs import pair_files, pair_folder, refuse_outputs
 from vczoo.errors import AudioError, VczooError
 
@@ -78,10 +79,10 @@ def _is_folder(out: str, count: int) -> bool:
     if count > 1 and suffix in AUDIO_SUFFIXES:
         folder = Path(out).with_suffix("")
         raise VczooError(f"--out {out} is one file, but there are {count} recordings; name a folder: {folder}/")
-    if count == 1 and suffix not in AUDIO_SUFFIXES:
+    if count == 1 and suffix not in WRITE_SUFFIXES:
         raise VczooError(
-            f"--out {out}: the name of a sound file must end in {', '.join(AUDIO_SUFFIXES[:-1])} or "
-            f"{AUDIO_SUFFIXES[-1]}; to write into a folder of that name, add a slash: {out}/"
+            f"--out {out}: the name of a sound file must end in {', '.join(WRITE_SUFFIXES[:-1])} or "
+            f"{WRITE_SUFFIXES[-1]}; to write into a folder of that name, add a slash: {out}/"
         )
     return count > 1
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from vczoo.audio.reader import AUDIO_SUFFIXES
-from vczoo.data.manifest import composed
 from vczoo.errors import AudioError, VoiceError
 from vczoo.io.text import nearest
 
@@ -32,10 +32,8 @@ def read_mix(voice: str | Mapping[str, float] | None, voices: Collection[str]) -
             `voice` is None and there is not exactly one voice.
     """
     shares = _written_shares(voice, voices)
-    spelled = {composed(name): name for name in voices}
-    shares = {
-        spelled.get(composed(name), name) if name not in voices else name: share for name, share in shares.items()
-    }
+    spelled = {_nfc(name): name for name in voices}
+    shares = {spelled.get(_nfc(name), name) if name not in voices else name: share for name, share in shares.items()}
     for name in shares:
         if name not in voices:
             folder = f"; for the folder of that name, write ./{name}" if os.path.isdir(name) else ""
@@ -75,7 +73,7 @@ def read_references(voice: VoiceChoice, voices: Collection[str]) -> tuple[dict[s
     shares: dict[str, float] = {}
     references: dict[str, Path] = {}
     for name, share in written.items():
-        if by_path or (composed(name) not in {composed(known) for known in voices} and _is_path(name)):
+        if by_path or (_nfc(name) not in {_nfc(known) for known in voices} and _is_path(name)):
             path = Path(name).expanduser()
             if not path.exists():
                 raise AudioError(f"{name}: no such recording or folder, and no voice has that name. {_choices(voices)}")
@@ -113,7 +111,7 @@ def _written_shares(voice: str | Mapping[str, float] | None, voices: Collection[
         return dict.fromkeys(voices, 1.0)
     if not isinstance(voice, str):
         return dict(voice)
-    if composed(voice) in map(composed, voices) or ":" not in voice or os.path.exists(voice):  # a path may have colons
+    if _nfc(voice) in map(_nfc, voices) or ":" not in voice or os.path.exists(voice):  # a path may have colons
         return {voice: 1.0}
     return _parse(voice)
 
@@ -150,3 +148,8 @@ def _parse(text: str) -> dict[str, float]:
             raise VoiceError(f"{text!r}: voice {name!r} is named twice; give its whole share once")
         shares[name] = share
     return shares
+
+
+def _nfc(name: str) -> str:
+    """The composed form of a name, since file systems and keyboards may decompose it."""
+    return unicodedata.normalize("NFC", name)

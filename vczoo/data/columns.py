@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -84,8 +85,11 @@ def read_texts(row: Mapping[str, Any], faults: list[str]) -> dict[str, str]:
 
 
 def read_split(text: str, faults: list[str]) -> Split | None:
-    """The split that a value means, in any case: dev, val and valid are validation. None if it is empty or a fault."""
-    lowered = text.lower()
+    """The split that a value means, in any case; None if it is empty or a fault.
+
+    dev, val and valid are validation; train-clean-100 and dev-other are LibriSpeech's train and dev.
+    """
+    lowered = re.split(r"[-_/ ]", text.lower())[0]
     split = next((name for name in SPLITS if name == lowered), None) or OTHER_SPLITS.get(lowered)
     if text and not split:
         faults.append(f"split is {shortened(text, 60)!r}, expected {', '.join(SPLITS)} or nothing")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
-from vczoo.errors import AudioError
 
 __all__ = ["UtteranceReader", "cut_part", "read_recording", "write_part"]
 
@@ -76,11 +73,6 @@ def read_recording(path: Path, channel: str = "", sample_rate_hz: int | None = N
     """Read a whole file, or one channel of it, as (1, S).
 
     Raises:
-        AudioError: The file cannot be read, or this version cannot read single channels.
+        AudioError: The file cannot be read, or has no such channel.
     """
-    if not channel:
-        return Waveform.read(path, sample_rate_hz)
-    if "channel" not in inspect.signature(Waveform.read).parameters:
-        raise AudioError(f"{path}: this version of vczoo cannot read one channel; remove the column channel")
-    options: dict[str, Any] = {"channel": channel}
-    return Waveform.read(path, sample_rate_hz, **options)
+    return Waveform.read(path, sample_rate_hz, channel or None)

@@ -127,3 +127,9 @@ def test_recordings_of_a_folder(desk: Path) -> None:
     assert recordings_of(desk / "me.wav") == [desk / "me.wav"]
     with pytest.raises(AudioError, match="name the folder with one person's recordings"):
         recordings_of(desk.parent)
+
+
+def test_composed_and_decomposed_names_are_one() -> None:
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    assert read_mix(decomposed, [composed]) == {composed: 1.0}
+    assert read_mix(f"{composed}:0.5,bob:0.5", [decomposed, "bob"]) == {decomposed: 0.5, "bob": 0.5}

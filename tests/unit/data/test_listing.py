@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vczoo.audio.waveform import AUDIO_SUFFIXES
+from vczoo.audio.writer import WRITE_SUFFIXES
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.listing import expand_recordings
 from vczoo.errors import AudioError, CorpusError
@@ -14,7 +14,7 @@ from vczoo.errors import AudioError, CorpusError
 
 def people(folder: Path, tone) -> Path:
     for number in range(4):
-        tone(folder / "ann" / f"{number}{AUDIO_SUFFIXES[number % 2]}", hz=200 + 50 * number)
+        tone(folder / "ann" / f"{number}{WRITE_SUFFIXES[number % 2]}", hz=200 + 50 * number)
     return folder
 
 
