@@ -162,9 +162,12 @@ def some_names(names: Sequence[str], limit: int = 5) -> str:
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a safetensors file with these tensors, and with `notes` as its metadata."""
+    """The bytes of a safetensors file with these tensors, and with `notes` as its metadata.
+
+    Tensors that share memory, such as tied weights, are written under each of their names.
+    """
     # Without tensors and with an empty mapping as metadata, safetensors 0.8 writes a header that is not JSON.
-    return save(dict(tensors), metadata=dict(notes) if notes else None)
+    return save(_unshared(tensors), metadata=dict(notes) if notes else None)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> None:
@@ -174,6 +177,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
         OSError: the file cannot be written. An existing file is unchanged.
     """
     write_bytes(path, tensor_bytes(tensors, notes))
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, with copies of those that share memory with another, which safetensors refuses."""
+    used: set[int] = set()
+    separate = {}
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage().data_ptr()
+        separate[name] = tensor.clone() if storage and storage in used else tensor
+        used.add(storage)
+    return separate
 
 
 def _overflows(before: Tensor, after: Tensor) -> bool:

@@ -83,26 +83,22 @@ def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 @torch.inference_mode()
 def run_prefix(backbone: Backbone, waves: Sequence[Waveform], depth: int) -> list[Activation]:
-    """Run the first `depth` stages on recordings (1, S). Recordings of equal padded length run as a batch.
+    """Run the first `depth` stages on recordings (1, S), one by one.
+
+    In a batch, the last bits of an activation would depend on the other recordings in it, and so a fine-tune would
+    depend on what the cache already held.
 
     The stages should be in eval mode. With depth 0, the result is the output of `prepare`.
     """
-    groups: defaultdict[int, list[int]] = defaultdict(list)
-    for index, wave in enumerate(waves):
-        groups[backbone.padded_length(wave.samples.shape[1])].append(index)
-    last = depth == len(backbone.stages())
-    by_index: dict[int, Activation] = {}
-    for indices in groups.values():
-        wave = Waveform.batch([waves[index] for index in indices])
-        counts = [backbone.num_frames(int(length)) for length in wave.lengths.tolist()]
-        values = backbone.run(backbone.prepare(wave), 0, depth)
-        if last:
-            frames = backbone.collect(values, torch.tensor(counts, device=values.device))
-            by_index |= {index: Activation(frames[row].values, counts[row]) for row, index in enumerate(indices)}
-        else:
-            rows = values.chunk(len(indices))
-            by_index |= {index: Activation(rows[row], counts[row]) for row, index in enumerate(indices)}
-    return [by_index[index] for index in range(len(waves))]
+    return [_run_prefix(backbone, wave, depth) for wave in waves]
+
+
+def _run_prefix(backbone: Backbone, wave: Waveform, depth: int) -> Activation:
+    count = backbone.num_frames(wave.samples.shape[1])
+    values = backbone.run(backbone.prepare(wave), 0, depth)
+    if depth == len(backbone.stages()):
+        values = backbone.collect(values, torch.tensor([count], device=values.device))[0].values
+    return Activation(values, count)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

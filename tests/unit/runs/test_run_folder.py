@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import vczoo
 from vczoo.errors import RunError, VczooError
 from vczoo.io.tensors import fingerprint
+from vczoo.modules.heads.mel_decoder import MelDecoder
 from vczoo.runs.run_folder import load_run, save_run
 
 
@@ -119,6 +122,27 @@ def test_a_config_that_is_not_ours_is_refused(run_folder: Path, old: str, new: s
 def test_a_folder_without_a_run_says_what_a_run_is(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no run is here.*vczoo train"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_tied_weights_are_saved_and_loaded_tied(
+    tmp_path: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, half: bool
+) -> None:
+    build = MelDecoder.__init__
+
+    @functools.wraps(build)
+    def build_tied(self: MelDecoder, **options: Any) -> None:
+        build(self, **options)
+        first, second = self.decoder.blocks[:2]
+        second.narrow.weight = first.narrow.weight
+
+    monkeypatch.setattr(MelDecoder, "__init__", build_tied)
+    converter = vczoo.load("demo", small)
+    loaded = vczoo.load(converter.save(tmp_path / "run", half=half))
+    first, second = loaded.model.voice_heads["voice"].decoder.blocks[:2]
+    assert first.narrow.weight is second.narrow.weight
+    before = converter.model.voice_heads["voice"].decoder.blocks[0].narrow.weight
+    assert torch.allclose(first.narrow.weight, before, atol=1e-3 if half else 0)
 
 
 def test_a_run_in_half_precision(tmp_path: Path, made_run: Path, voices_folder: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import vczoo
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
@@ -73,6 +74,17 @@ def test_a_prefix_and_the_rest_give_what_the_whole_gives(name: str) -> None:
             frames = run_suffix(backbone, run_prefix(backbone, waves(), depth), depth)
         for index, whole in enumerate(wholes):
             assert torch.allclose(frames[index].values, whole.values, atol=1e-4)
+
+
+def test_an_activation_does_not_depend_on_what_runs_with_it() -> None:
+    """Otherwise a fine-tune would depend on which recordings were in the cache already."""
+    backbone = vczoo.load("base").model.backbone.eval()
+    generator = torch.Generator().manual_seed(0)
+    recordings = [Waveform.of(torch.rand(16000, generator=generator) - 0.5, 16000) for _ in range(6)]
+    for depth in (3, len(backbone.stages())):
+        together = run_prefix(backbone, recordings, depth)
+        for recording, item in zip(recordings, together, strict=True):
+            assert torch.equal(run_prefix(backbone, [recording], depth)[0].values, item.values)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
