@@ -16,12 +16,12 @@ from pydantic.errors import PydanticSchemaGenerationError
 from vczoo.errors import ContractError, VczooError
 from vczoo.io.deprecation import warn_at_caller
 from vczoo.io.text import nearest
-from vczoo.models.recipe import Part
+from vczoo.models.recipe import Part, Recipe
 from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 
-__all__ = ["CONTEXT", "CheckedPart", "check_part", "run_check"]
+__all__ = ["CONTEXT", "CheckedPart", "check_part", "complete_values", "run_check"]
 
 # What a factory receives from the model if its signature names it. All its other parameters are options.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
@@ -132,6 +132,39 @@ def check_part(
         if weights_needed:
             run_check(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
     return CheckedPart(entry, factory, options) if len(faults) == before else None
+
+
+def complete_values(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a plain mapping with every option of its parts, including those that have their default.
+
+    Options of a part whose plugin is not installed are those in the recipe.
+    """
+    values = recipe.to_plain()
+    kinds: dict[str, Kind] = {
+        "backbone": "backbone",
+        "freezing": "freezing",
+        "vocoder": "vocoder",
+        "teacher": "backbone",
+    }
+    for place, kind in kinds.items():
+        if values.get(place):
+            values[place] = _with_defaults(kind, values[place])
+    values["heads"] = {name: _with_defaults("head", part) for name, part in values["heads"].items()}
+    return values
+
+
+def _with_defaults(kind: Kind, part: dict[str, Any]) -> dict[str, Any]:
+    try:
+        entry, tag = the_zoo().find(kind, part["use"])
+        parameters = inspect.signature(entry.load()).parameters
+    except VczooError:
+        return part
+    defaults = {
+        name: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        for name, parameter in parameters.items()
+        if name not in {*CONTEXT, *entry.arguments} and parameter.default is not inspect.Parameter.empty
+    }
+    return {"use": part["use"]} | defaults | ({"weights": tag} if tag else {}) | part
 
 
 def _warn_if_replaced(entry: Entry, use: str) -> None:
