@@ -116,17 +116,20 @@ def copy(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe to extend.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The .yaml file to create.")],
 ) -> None:
-    """Create a recipe file that extends a recipe, for you to edit."""
+    """Create a recipe file that extends a recipe and lists all of its settings as comments, for you to edit."""
     from vczoo.io.files import write_beside, write_fault
-    from vczoo.registry.zoo import the_zoo
+    from vczoo.io.plain_yaml import dump_plain
+    from vczoo.models.part_options import with_defaults
+    from vczoo.models.recipe import read_recipe
 
-    recipe = the_zoo().recipe(name)
     if file.suffix not in {".yaml", ".yml"}:
         raise VczooError(f"{file}: the name of a recipe file must end in .yaml; use {file}.yaml")
     if fault := write_fault(file):
         raise VczooError(f"{file} cannot be written ({fault}); choose another file")
-    text = f"extends: {name}\n\n# Put your changes here. `vczoo show {name}` shows every setting. The file of {name}:\n"
-    text += "".join(f"#   {line}".rstrip() + "\n" for line in recipe.read().splitlines())
+    values = {key: value for key, value in with_defaults(read_recipe(name)).items() if key != "name"}
+    text = f"extends: {name}\n\n# Every setting of {name}.\n"
+    text += "# Remove '# ' before a setting, and before the keys above it, to change it.\n"
+    text += "".join(f"# {line}".rstrip() + "\n" for line in dump_plain(values).splitlines())
     try:
         with write_beside(file, overwrite=False) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -36,7 +36,9 @@ def train(
         bool,
         typer.Option(help="When extending a run: keep its speakers, or only its weights.", show_default="keep them"),
     ] = True,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted fine-tune in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the fine-tune in --out; train longer with more training.epochs.")
+    ] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Cache folder for the output of frozen stages. Default: the user's cache.")
     ] = None,
@@ -57,6 +59,7 @@ def train(
     """Fine-tune a recipe on recordings, or add new speakers to a run."""
     if processes > 1 and not launched():
         raise typer.Exit(launch(sys.argv[1:], processes, device))
+    from vczoo.io.progress import distinct_figures
     from vczoo.io.text import truncated_list
     from vczoo.training.finetune import finetune
 
@@ -88,8 +91,10 @@ def train(
         transcribes = "text" in converter.model.tasks.values()
         summary = "transcribes speech" if transcribes else "no voices; use it as a pretrained backbone"
     print_line(f"{out}: {summary}")
-    figures = " ".join(f"{figure} {value:.3f}" for figure, value in metrics["test"].items()) or "no test utterances"
-    print_line(f"test: {figures} ({_weights_in_words(metrics)}, {metrics['seconds']:.0f} s)")
+    trivial = converter.model.speaker_heads if len(converter.speakers) == 1 else ()
+    figures = [f"{name} {value:.3f}" for name, value in distinct_figures(metrics["test"], trivial).items()]
+    shown = ", ".join(figures) or "no test utterances"
+    print_line(f"test: {shown} ({_weights_in_words(metrics)}, {metrics['seconds']:.0f} s)")
     for age, accuracies in metrics.get("extension", {}).items():
         before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
         print_line(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
@@ -99,7 +104,7 @@ def find_rate(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run to fine-tune.")],
     data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
     overrides: Overrides = None,
-    steps: Annotated[int, typer.Option(help="Maximum number of training steps.")] = 100,
+    steps: Annotated[int, typer.Option(min=40, help="Maximum number of training steps.")] = 100,
     out: Annotated[Path | None, typer.Option(help="A .png file for a plot of the loss over the learning rate.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
 ) -> None:
@@ -108,7 +113,9 @@ def find_rate(
 
     search = find_learning_rate(as_run(name), data, overrides or (), steps=steps, out=out, device=device)
     print_table(search.rows())
-    print_line(search.override)
+    print_line(f"use the lower of the two: {search.override}")
+    if out is not None:
+        print_line(f"plot: {out}")
 
 
 def train_vocoder(

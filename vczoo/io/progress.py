@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Callback", "CallbackList", "FileBar", "NullProgress", "ProgressBar"]
+__all__ = ["Callback", "CallbackList", "FileBar", "NullProgress", "ProgressBar", "distinct_figures"]
+
+LINE_WIDTH = 80  # characters, at most, of the line of an epoch
 
 
 class Callback(Protocol):
@@ -89,10 +92,36 @@ class CallbackList:
             callback.epoch(record)
 
 
-class ProgressBar:
-    """A callback that draws a progress bar on standard error. Use it as a context manager."""
+def distinct_figures(figures: Mapping[str, float], hidden: Collection[str] = ()) -> dict[str, float]:
+    """The figures to print: `loss` first, then one or more of each head, and none twice.
 
-    def __init__(self) -> None:
+    The loss of a head is left out if another figure describes the head, and every figure that equals one before it.
+
+    Args:
+        figures: Figures by name, as in metrics.jsonl.
+        hidden: Heads whose figures mean nothing, such as a speaker classifier of one speaker.
+    """
+    heads = {name.rpartition(".")[0] for name in figures if not name.endswith("loss")}
+    distinct: dict[str, float] = {}
+    for name, value in sorted(figures.items(), key=lambda item: item[0] != "loss"):
+        head, _, kind = name.rpartition(".")
+        if head not in hidden and not (head in heads and kind == "loss") and value not in distinct.values():
+            distinct[name] = value
+    return distinct
+
+
+class ProgressBar:
+    """A callback that draws a progress bar on standard error. Use it as a context manager.
+
+    It prints a table with one line per epoch. Figures that do not fit the line are only in metrics.jsonl.
+
+    Args:
+        hidden: Heads whose figures are not printed, because they mean nothing.
+    """
+
+    def __init__(self, hidden: Collection[str] = ()) -> None:
+        self.hidden = hidden
+        self.columns: dict[str, int] | None = None  # the width of each, once the heading is printed
         console = Console(file=sys.stderr)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -131,10 +160,20 @@ class ProgressBar:
         self.progress.update(self.task, advance=1, description=f"fine-tuning, loss {loss:.3f}")
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Print one line for the epoch above the bar."""
-        figures = " ".join(f"{name} {value:.3f}" for name, value in record["validation"].items())
-        line = f"epoch {record['epoch']}: train loss {record['train']['loss']:.3f}; validation {figures}"
-        self.say(f"{line} ({record['seconds']:.1f} s)")
+        """Print one line for the epoch above the bar, under a heading before the first."""
+        figures = distinct_figures(record["validation"], self.hidden)
+        values = {
+            "epoch": str(record["epoch"]),
+            "train loss": f"{record['train']['loss']:.3f}",
+            **{"validation loss" if name == "loss" else name: f"{value:.3f}" for name, value in figures.items()},
+            "seconds": f"{record['seconds']:.1f}",
+        }
+        if self.columns is None:
+            self.columns = {name: max(6, len(name)) for name in values}
+            while sum(self.columns.values()) + 2 * (len(self.columns) - 1) > LINE_WIDTH and len(self.columns) > 4:
+                self.columns.pop(list(self.columns)[-2])  # the seconds come last, and stay
+            self.say("  ".join(f"{name:>{width}}" for name, width in self.columns.items()))
+        self.say("  ".join(f"{values.get(name, ''):>{width}}" for name, width in self.columns.items()))
 
 
 class FileBar:

@@ -164,7 +164,11 @@ def with_defaults(recipe: Recipe) -> dict[str, Any]:
     for kind, part in parts:
         try:
             entry, tag = the_zoo().find(kind, part["use"])
-            options = {name: default for name, default in option_defaults(entry).items() if default is not REQUIRED}
+            options = {
+                name: list(default) if isinstance(default, tuple) else default
+                for name, default in option_defaults(entry).items()
+                if default is not REQUIRED
+            }
         except VczooError:
             continue
         given = dict(part)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vczoo.errors import RunError, WeightsError
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import load_strictly, read_tensors
+from vczoo.training.identity import Identity, check_identity
 from vczoo.training.sharding import laid_out, whole
 
 __all__ = ["CHECKPOINT", "TrainingState", "checkpoint_tensors", "load_checkpoint", "save_checkpoint"]
@@ -26,8 +27,8 @@ class TrainingState:
     """The state of a fine-tune, without the tensors of the model and the optimizer.
 
     Attributes:
-        identity: A digest of the recipe, the corpus and the initial weights. A checkpoint with a different one is
-            refused.
+        identity: Everything that decides the result, from `vczoo.training.identity.identity_of`. A checkpoint that does
+            not fit it is refused.
         epoch: The current epoch, or the next one.
         step: The number of finished steps in that epoch.
         best_score: The score of `best_epoch`, by the recipe's criterion. Tuples compare; lower is better.
@@ -39,7 +40,7 @@ class TrainingState:
         seconds: The time spent on training, without interruptions.
     """
 
-    identity: str
+    identity: Identity
     epoch: int = 0
     step: int = 0
     best_score: tuple[float, ...] = (float("inf"),)
@@ -82,18 +83,19 @@ def save_checkpoint(path: Path, state: TrainingState, flat: dict[str, Tensor]) -
 
 
 def load_checkpoint(
-    path: Path, identity: str, tensors: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path, identity: Identity, tensors: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint into the model and the optimizer.
 
     Args:
         path: The file to read.
-        identity: The digest that the checkpoint must have.
+        identity: The identity that the checkpoint must fit.
         tensors: The modules that train.
         optimizer: Their optimizer.
 
     Returns:
-        The state, and the best tensors so far.
+        The state with the new identity, and the best tensors so far. Stages that only train in the added epochs keep
+        their weights.
 
     Raises:
         RunError: The checkpoint is damaged, or it belongs to a different recipe, other recordings or other weights.
@@ -105,11 +107,8 @@ def load_checkpoint(
         flat = read_tensors(path)
     except (WeightsError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
-    if state.identity != identity:
-        raise RunError(
-            f"{path}: it was made with another recipe, other recordings or other weights; resume with what it was "
-            "started with, or choose another --out"
-        )
+    check_identity(state.identity, identity, path)
+    grown, state.identity = state.identity != identity, identity
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
     for name, tensor in flat.items():
         group, _, rest = name.partition(".")
@@ -117,6 +116,10 @@ def load_checkpoint(
             groups[group][rest] = tensor
     try:
         current = tensors.state_dict()
+        if grown:
+            initial = whole({name: value for name, value in current.items() if name not in groups["model"]})
+            groups["model"] |= initial
+            groups["best"] |= initial
         loaded = {name: laid_out(value, current.get(name, value)) for name, value in groups["model"].items()}
         load_strictly(tensors, loaded, where=str(path))
     except WeightsError as error:

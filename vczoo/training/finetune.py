@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,11 @@ from vczoo.io.device import choose_device
 from vczoo.io.files import write_fault, write_text
 from vczoo.io.progress import CallbackList, NullProgress, ProgressBar
 from vczoo.io.tensors import fingerprint as weights_fingerprint
+from vczoo.io.tensors import load_strictly
 from vczoo.io.text import truncated_list
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
+from vczoo.models.portability import pinned
 from vczoo.models.recipe import Recipe
 from vczoo.models.selection_metric import check_criterion, needs_conversions
 from vczoo.models.teacher import build_teacher
@@ -32,10 +33,12 @@ from vczoo.runs.run import MANIFEST, Run, is_run
 from vczoo.runs.run_folder import load_run, save_run
 from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
 from vczoo.training.annotation_checks import check_annotations
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoint import CHECKPOINT, TrainingState
 from vczoo.training.conversion_validation import ConversionValidator, load_measuring_models
 from vczoo.training.curves import draw_curves
 from vczoo.training.distributed import DistributedContext
+from vczoo.training.finished_run import state_of_run
+from vczoo.training.identity import check_identity, identity_of
 from vczoo.training.optimizer import trainable
 from vczoo.training.setup import (
     check_consistency,
@@ -93,6 +96,9 @@ def finetune(
             and test splits do not change.
         rehearse: Whether a run keeps its old speakers, which needs their recordings.
         resume: Whether to resume the interrupted fine-tune in `out`. The result equals that of an uninterrupted one.
+            With more `training.epochs` than before, training goes on for longer, also from a finished run. The learning
+            rate then jumps to where the longer schedule is; a finished run goes on from the weights that it kept, with
+            a new optimizer.
         cache: Where to keep the outputs of the frozen stages between epochs and fine-tunes: true for the user's cache
             (`VCZOO_CACHE`), or the path of another folder. False keeps nothing, and the frozen stages run again in
             every epoch.
@@ -112,7 +118,8 @@ def finetune(
         CorpusError: The recordings cannot be used for training.
         RecipeError, UnknownNameError, WeightsError: The recipe cannot be built.
         PluginError: A tracker, or a library that the criterion needs, is not installed.
-        RunError: `out` already exists or cannot be written, or there is nothing to resume.
+        RunError: `out` already exists or cannot be written, there is nothing to resume, or it was started with other
+            settings or data.
         VczooError: The criterion cannot be measured on these recordings, or the model that measures it is part of the
             recipe; or the device does not work here.
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
@@ -126,6 +133,7 @@ def finetune(
     check_trackers(log)
     team = DistributedContext(device, settings.precision, sharded=shard)
     team.on_main_process(lambda: _check_out(folder, resume))
+    finished = load_run(folder) if is_run(folder) and not (folder / CHECKPOINT).is_file() else None
     corpus = read_corpus(data, speaker=speaker)
     short = corpus.training_seconds() if minutes else {}
     corpus = corpus if minutes is None else corpus.within(minutes, settings.seed)
@@ -144,7 +152,8 @@ def finetune(
     labels = (*(old.labels if old else ()), *(label for label in corpus.labels if not old or label not in old.labels))
     fingerprint = corpus.fingerprint()
     origin = weights_fingerprint(start.model.state_dict()) if start else fingerprint_of_start(recipe)
-    identity = hashlib.sha256(f"{recipe.to_yaml()}\n{speakers}\n{fingerprint}\n{origin}".encode()).hexdigest()
+    identity = identity_of(recipe, speakers, fingerprint, origin)
+    begin = state_of_run(finished, settings, identity) if finished else TrainingState(identity)
 
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -187,10 +196,29 @@ def finetune(
         check_shards(owned, model, team.sharded)
         features.at(0)
         before = accuracy_by_age(features, corpus, speakers, old.speakers) if old else {}
+        if finished:
+            now = identity_of(
+                pinned(recipe if start else initial.recipe, model, whole=False), speakers, fingerprint, ""
+            )
+            made_from = identity_of(finished.recipe, finished.speakers, finished.data.get("fingerprint", ""), "")
+            check_identity(made_from, now, folder)
+            load_strictly(model, finished.model.state_dict(), where=str(folder))
+            features.renew()
         team.on_main_process(lambda: write_text(folder / MANIFEST, corpus.to_jsonl(folder)))
         _check_shared(folder, team)
-        with ProgressBar() if progress and team.is_main_process else NullProgress() as watcher:
+        trivial = model.speaker_heads if len(speakers) == 1 else ()
+        with ProgressBar(trivial) if progress and team.is_main_process else NullProgress() as watcher:
             watcher.say(corpus.report())
+            if settings.keep == "last":
+                watcher.say(
+                    "the weights of the last epoch are kept (training.keep=last). The validation loss\n"
+                    "may rise meanwhile: it is too uncertain to choose an epoch by a few sentences"
+                )
+            if finished:
+                watcher.say(
+                    f"continuing after {begin.epoch} epochs with the weights of the run and a new optimizer;\n"
+                    f"the learning rate follows the schedule of {settings.epochs} epochs"
+                )
             for line in truncated_list(
                 [
                     f"{speaker} has {seconds / 60:.2g} minutes for training, not {minutes:g}"
@@ -216,7 +244,7 @@ def finetune(
                         clips["train"],
                         clips["validation"],
                         folder=folder,
-                        identity=identity,
+                        begin=begin,
                         watcher=CallbackList(watcher, trackers) if log else watcher,
                         team=team,
                         measure_conversions=measure_conversions,
@@ -280,7 +308,12 @@ def _check_out(folder: Path, resume: bool) -> None:
         raise RunError(f"{folder}: no run can be written there ({fault}); choose another --out")
     place = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
     if is_run(folder):
-        raise RunError(f"{folder}: a finished run is here; choose another --out, or load it as {place}")
+        if resume:
+            return
+        raise RunError(
+            f"{folder}: a finished run is here; choose another --out, load it as {place}, or add --resume and more "
+            "training.epochs to train it further"
+        )
     entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose a folder for the run")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,9 @@ class RateSearch:
         tenth: A tenth of the rate at which the smoothed loss is lowest.
     """
 
-    rates: tuple[float, ...]
-    losses: tuple[float, ...]
-    smoothed: tuple[float, ...]
+    rates: tuple[float, ...] = field(repr=False)
+    losses: tuple[float, ...] = field(repr=False)
+    smoothed: tuple[float, ...] = field(repr=False)
     steepest: float
     tenth: float
 
@@ -104,20 +104,12 @@ class RateSearch:
     @property
     def override(self) -> str:
         """The override to pass to `finetune`: the lower of the two rates, rounded to two digits."""
-        return f"training.learning_rate={float(f'{min(self.steepest, self.tenth):.1e}')}"
+        return f"training.learning_rate={_rounded(min(self.steepest, self.tenth))}"
 
     def rows(self) -> list[dict[str, str]]:
-        """A table of the smoothed loss: at rates about a decade apart, and at the two suggested rates."""
-        notes = {self._nearest(self.steepest): "steepest descent", self._nearest(self.tenth): "a tenth of the lowest"}
-        step = max(1, round(len(self.rates) / 8))
-        shown = sorted({*range(0, len(self.rates), step), len(self.rates) - 1, *notes})
-        return [
-            {"learning rate": f"{self.rates[n]:.2g}", "loss": f"{self.smoothed[n]:.4f}", "": notes.get(n, "")}
-            for n in shown
-        ]
-
-    def _nearest(self, rate: float) -> int:
-        return min(range(len(self.rates)), key=lambda number: abs(math.log(self.rates[number] / rate)))
+        """The two suggested rates, rounded to two digits, and where they come from."""
+        rates = {"the loss falls fastest": self.steepest, "a tenth of the rate with the lowest loss": self.tenth}
+        return [{"learning rate": f"{_rounded(rate):g}", "because": text} for text, rate in rates.items()]
 
 
 def find_learning_rate(
@@ -262,6 +254,10 @@ def _range_test(
 def _batches(clips: SegmentBatches, settings: Training) -> Iterator[Batch]:
     for epoch in count():
         yield from clips.epoch(settings.batch_size, seed_of(settings.seed, epoch, 2))
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.1e}")
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:

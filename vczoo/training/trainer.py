@@ -67,7 +67,7 @@ def fit(
     validation: SegmentBatches,
     *,
     folder: Path,
-    identity: str,
+    begin: TrainingState,
     watcher: Callback,
     team: DistributedContext,
     measure_conversions: Callable[[], dict[str, float]] | None = None,
@@ -89,7 +89,7 @@ def fit(
         train: Batches of the training split.
         validation: Batches of the validation split.
         folder: The run's folder, for metrics.jsonl and the checkpoint.
-        identity: A digest of everything that decides the result; a checkpoint with a different one is refused.
+        begin: The state to begin with, unless `folder` has a checkpoint. A checkpoint of another identity is refused.
         watcher: The callback that reports progress.
         team: The processes that train together.
         measure_conversions: Called after each epoch; its figures are added to those of validation.
@@ -111,7 +111,7 @@ def fit(
         shard([*owned["backbone"].children(), *model.heads.values()], team.device, team.processes)
     optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device))
     steps = -(-len(train) // settings.batch_size)
-    state, best = TrainingState(identity), whole(owned.state_dict())
+    state, best = begin, whole(owned.state_dict())
 
     saved_at = time.monotonic()
 
@@ -122,7 +122,7 @@ def fit(
         saved_at = time.monotonic()
 
     if team.agreed((folder / CHECKPOINT).is_file()):
-        state, best = load_checkpoint(folder / CHECKPOINT, identity, owned, optimizer)
+        state, best = load_checkpoint(folder / CHECKPOINT, begin.identity, owned, optimizer)
         team.wait()
     else:  # save at once, so that any interruption can be resumed and a full disk is noticed before the work is done
         save()

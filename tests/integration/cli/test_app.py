@@ -70,7 +70,14 @@ def test_show_copy_check(run, tmp_path: Path) -> None:  # type: ignore[no-untype
     mine = tmp_path / "mine.yaml"
     assert run("copy", "demo", mine)[0] == 0
     assert run("copy", "demo", mine)[0] == 1  # it exists
-    mine.write_text(mine.read_text() + "training:\n  epochs: 7\n")
+    text = mine.read_text()
+    for setting in ("#   iterations: 16", "#     dropout: 0.1", "#   warmup: 0.05"):  # defaults that no recipe names
+        assert setting in text.splitlines()
+    (tmp_path / "all.yaml").write_text(
+        text.replace("\n# ", "\n").replace("Every", "# Every").replace("Remove", "# Remove")
+    )
+    assert run("check", tmp_path / "all.yaml")[0] == 0
+    mine.write_text(text + "training:\n  epochs: 7\n")
     _, shown, _ = run("show", mine)
     assert "epochs: 7" in shown
     assert "use: mel-conv" in shown

@@ -143,6 +143,69 @@ def test_a_crash_is_resumed_from_the_last_epoch(
     assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
 
 
+@pytest.mark.parametrize("strategy", ["none", "gradual"])
+def test_an_interrupted_run_is_resumed_with_more_epochs(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    """With a constant learning rate, that is a fine-tune with more epochs from the start."""
+    settings = [*small, f"freezing.use={strategy}", "training.schedule=constant", "training.warmup=0"]
+    vczoo.finetune("demo", voices_folder, tmp_path / "whole", settings, progress=False)
+    with monkeypatch.context() as patch:
+        press = Interrupt(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr("vczoo.training.finetune.NullProgress", lambda: press)
+        with pytest.raises(KeyboardInterrupt):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", [*settings, "training.epochs=1"], progress=False)
+    vczoo.finetune("demo", voices_folder, tmp_path / "cut", settings, resume=True, progress=False)
+    assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+
+
+def test_a_finished_run_goes_on_with_more_epochs(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    settings = [*small, "training.keep=last", "training.epochs=2"]
+    first = vczoo.finetune("demo", voices_folder, out, settings, progress=False)
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    kept = tensors_of(out)
+    for overrides, text in (
+        (settings, r"finished run of 2 epochs is here; to train it further, set training\.epochs above 2"),
+        ([*settings, "training.epochs=4", "heads.voice.width=8"], r"heads\.voice\.width was 16, now 8"),
+    ):
+        with pytest.raises(RunError, match=text):
+            vczoo.finetune("demo", voices_folder, out, overrides, resume=True, progress=False)
+    assert same(kept, tensors_of(out))
+    more = [*settings, "training.epochs=4"]
+    longer = vczoo.finetune("demo", voices_folder, out, more, resume=True)
+    said = capsys.readouterr().err
+    assert said.count("the weights of the last epoch are kept") == 1
+    assert "continuing after 2 epochs" in said
+    assert max(map(len, said.splitlines())) <= 80
+    history = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [json.dumps(record) for record in history[:2]] == lines
+    assert [record["epoch"] for record in history] == [0, 1, 2, 3]
+    # It goes on from the weights of the run, under the rest of the longer schedule.
+    assert history[2]["train"]["loss"] < history[0]["train"]["loss"]
+    rates = [record["learning_rate"] for record in history]
+    assert rates[0] > rates[1] < rates[2] > rates[3]
+    assert longer.metrics["epochs"] == 4
+    assert longer.metrics["seconds"] > first.metrics["seconds"]
+    assert vczoo.load(out).recipe.training.epochs == 4
+
+
+def test_a_run_whose_patience_has_run_out_needs_more_of_it(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([2.0, 3.0, *[1.0] * 6])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(losses)})
+    out, settings = tmp_path / "run", [*small, "training.patience=1", "training.epochs=4"]
+    vczoo.finetune("demo", voices_folder, out, settings, progress=False)
+    settings += ["training.epochs=8"]
+    with pytest.raises(RunError, match=r"ended after 2 epochs, .* epoch 0; .* raise training\.patience above 1, too"):
+        vczoo.finetune("demo", voices_folder, out, settings, resume=True, progress=False)
+    more = vczoo.finetune("demo", voices_folder, out, [*settings, "training.patience=3"], resume=True, progress=False)
+    assert more.metrics["best_epoch"] == 2
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,9 +214,13 @@ def test_a_checkpoint_of_another_recipe_is_refused(
         patch.setattr("vczoo.training.finetune.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
-    with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
+    with pytest.raises(RunError, match=r"other settings or data: training\.seed was 0, now 9\. Resume"):
         vczoo.finetune(
             "demo", voices_folder, tmp_path / "cut", [*small, "training.seed=9"], resume=True, progress=False
+        )
+    with pytest.raises(RunError, match=r"training\.epochs was 3 and can only grow, not become 2\."):
+        vczoo.finetune(
+            "demo", voices_folder, tmp_path / "cut", [*small, "training.epochs=2"], resume=True, progress=False
         )
     (tmp_path / "cut" / "checkpoint.safetensors").write_bytes(b"\x00" * 40)
     with pytest.raises(RunError, match="damaged"):
@@ -173,7 +240,7 @@ def test_a_checkpoint_that_began_with_other_weights_is_refused(
         patch.setattr("vczoo.training.finetune.NullProgress", lambda: press)
         with pytest.raises(KeyboardInterrupt):
             vczoo.finetune(run_folder, voices_folder, tmp_path / "tuned", rehearse=False, progress=False)
-    with pytest.raises(RunError, match="another recipe, other recordings or other weights"):
+    with pytest.raises(RunError, match="other initial weights"):
         vczoo.finetune(other, voices_folder, tmp_path / "tuned", rehearse=False, progress=False, resume=True)
 
 

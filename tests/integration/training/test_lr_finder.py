@@ -45,12 +45,12 @@ def test_two_rates_are_read_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.steepest == pytest.approx(1e-3, rel=0.15)
     assert found.tenth == pytest.approx(1e-2, rel=0.15)
     assert found.override == f"training.learning_rate={float(f'{found.steepest:.1e}')}"  # the lower of the two
-    notes = {row[""]: row["learning rate"] for row in found.rows() if row[""]}
-    assert set(notes) == {"steepest descent", "a tenth of the lowest"}
-    assert float(notes["a tenth of the lowest"]) == pytest.approx(found.tenth, rel=0.1)
-    shown = [float(row["learning rate"]) for row in found.rows()]
-    assert shown == sorted(shown)
-    assert (shown[0], shown[-1]) == (LOWEST, HIGHEST)
+    assert [row["because"] for row in found.rows()] == [
+        "the loss falls fastest",
+        "a tenth of the rate with the lowest loss",
+    ]
+    assert f"training.learning_rate={found.rows()[0]['learning rate']}" == found.override  # the same figures
+    assert "losses" not in repr(found)
     assert checked_recipe("demo", [found.override]).training.learning_rate == pytest.approx(1e-3, rel=0.15)
 
 
@@ -202,14 +202,31 @@ def test_what_cannot_be_searched_is_told(tmp_path: Path, voices_folder: Path, qu
 
 
 def test_the_command_prints_a_table_and_the_override(
-    voices_folder: Path, quick: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    voices_folder: Path,
+    quick: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = ["demo", "--data", str(voices_folder), "--steps", "40", *quick]
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "rates.png"
+    told = ["demo", "--data", str(voices_folder), "--steps", "40", "--out", str(plot), *quick]
     monkeypatch.setattr(sys, "argv", ["vczoo", "find-rate", *told])
     with pytest.raises(SystemExit) as done:
         main()
     assert not done.value.code
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["learning", "rate", "loss"]
-    assert any("steepest descent" in line for line in lines)
-    assert checked_recipe("demo", [lines[-1]]).training.learning_rate > LOWEST
+    assert lines[0].split() == ["learning", "rate", "because"]
+    override = lines[3].removeprefix("use the lower of the two: ")
+    lower = min(float(line.split()[0]) for line in lines[1:3])
+    assert checked_recipe("demo", [override]).training.learning_rate == lower > LOWEST
+    assert lines[4:] == [f"plot: {plot}"]
+
+
+def test_the_help_says_how_many_steps_are_needed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["vczoo", "find-rate", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"x>={rate_finder.FEWEST}" in capsys.readouterr().out

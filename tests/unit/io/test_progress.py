@@ -1,0 +1,42 @@
+"""What is printed after an epoch."""
+
+from __future__ import annotations
+
+import pytest
+
+from vczoo.io.progress import ProgressBar, distinct_figures
+
+FIGURES = {"loss": 0.8, "voice.loss": 0.65, "voice.l1": 0.65, "speaker.loss": 0.5, "speaker.accuracy": 1.0}
+
+
+def test_no_figure_is_printed_twice() -> None:
+    assert distinct_figures(FIGURES) == {"loss": 0.8, "voice.l1": 0.65, "speaker.accuracy": 1.0}
+    assert distinct_figures(FIGURES, ["speaker"]) == {"loss": 0.8, "voice.l1": 0.65}
+    assert distinct_figures({"loss": 0.65, "voice.loss": 0.65, "voice.l1": 0.65}) == {"loss": 0.65}
+    assert distinct_figures({"loss": 0.9, "extra.loss": 0.3}) == {"loss": 0.9, "extra.loss": 0.3}
+
+
+def record(epoch: int, **more: float) -> dict[str, object]:
+    return {"epoch": epoch, "train": {"loss": 0.7}, "validation": FIGURES | more, "seconds": 1.25}
+
+
+def test_epochs_are_lines_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar() as bar:
+        bar.epoch(record(0))
+        bar.epoch(record(12))
+    assert capsys.readouterr().err.splitlines() == [
+        " epoch  train loss  validation loss  voice.l1  speaker.accuracy  seconds",
+        "     0       0.700            0.800     0.650             1.000      1.2",
+        "    12       0.700            0.800     0.650             1.000      1.2",
+    ]
+
+
+def test_a_line_of_many_figures_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar(["speaker"]) as bar:
+        bar.epoch(record(3, similarity=0.71, character_error=0.25, **{"emotion.recall": 0.5, "text.wer": 0.125}))
+    heading, line = capsys.readouterr().err.splitlines()
+    assert len(heading) == len(line) <= 80
+    assert heading.split("  ")[-1].strip() == "seconds"
+    assert "similarity" in heading
+    assert "speaker" not in heading
+    assert "text.wer" not in heading
