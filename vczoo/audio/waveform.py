@@ -40,7 +40,9 @@ def unit_floats(samples: Tensor) -> Tensor:
         raise AudioError(
             f"samples must be floats in [-1, 1], or integers of 8, 16 or 32 bits, got {samples.dtype}; convert them"
         )
-    peak = float(samples.detach().abs().max()) if samples.numel() else 0.0
+    # Only of what a caller brings: not of a network's output, whose value an export or a GPU does not have at hand.
+    brought = samples.device.type == "cpu" and not samples.requires_grad and not torch.compiler.is_compiling()
+    peak = float(samples.abs().max()) if brought and samples.numel() else 0.0
     if LARGEST_PEAK < peak < math.inf:
         raise AudioError(
             f"samples must lie in [-1, 1], but reach {peak:g}. They look like integers that were not scaled; divide "

@@ -248,7 +248,7 @@ def test_what_is_heard_faster_stands_where_it_stood(corpus: Corpus, model: Model
     click[24000:24400] = 0.5  # 1.5 s in: frame 75
     utterance = replace(corpus.split("train")[0], path=Path("click.wav"), seconds=2.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Waveform, "read", lambda path, rate: Waveform.of(click, rate))
+        patch.setattr(Waveform, "read", lambda path, rate, channel=None: Waveform.of(click, rate))
         features = segments_by_split([utterance], model, len(model.backbone.stages())).features
         heard = features.activations([(utterance, version) for version in at_speeds(0.8, 1.0, 1.25)])
     for item in heard:
