@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sound_files import speech_like, wav
+
 COMMAND = (sys.executable, "-m", "vczoo")
 FULL = Path("/dev/full")
 
@@ -47,7 +49,7 @@ def test_a_closed_standard_output_is_no_error() -> None:
         (("find-rate", "demo", "--data", "none", "--out", "x.jpg"), "choose a name that ends in .png"),
         (("copy", "demo", "file/x.yaml"), "cannot be written"),
         (("train", "demo", "--data", "none", "--out", "run", "--device", "gpu"), "'gpu' is not a device"),
-        (("convert", "base", "none.wav", "--voice", "man-1", "--out", "x.wav", "--device", "gpu"), "'gpu' is not a"),
+        (("convert", "base", "hello.wav", "--voice", "man-1", "--out", "x.wav", "--device", "gpu"), "'gpu' is not a"),
     ],
 )
 def test_what_cannot_be_written_or_used_is_reported_before_any_work(
@@ -60,6 +62,7 @@ def test_what_cannot_be_written_or_used_is_reported_before_any_work(
     from vczoo.cli.app import main
 
     (tmp_path / "file").touch()
+    (tmp_path / "hello.wav").write_bytes(wav(speech_like(1.0, 16000)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vczoo", *arguments])
     with pytest.raises(SystemExit) as done:
@@ -67,4 +70,4 @@ def test_what_cannot_be_written_or_used_is_reported_before_any_work(
     captured = capsys.readouterr()
     assert done.value.code == 1
     assert message in captured.err
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file", "hello.wav"]

@@ -24,7 +24,7 @@ from vczoo.training import trainer as loop
         ("accuracy", "best", 2, 5),  # the second epoch of the highest accuracy has the lower loss
         ("similarity", "best", 3, 6),
         ("character-error", "best", 0, 3),
-        ("character-error", "last", 7, 8),
+        ("character-error", "last", 0, 8),  # the last weights are kept, but the first were the best
     ],
 )
 def test_the_criterion_decides_when_to_stop_and_what_to_keep(

@@ -337,8 +337,11 @@ def test_old_speakers_without_recordings_would_be_forgotten(
     tmp_path: Path, voices_folder: Path, run_folder: Path
 ) -> None:
     shutil.copytree(voices_folder / "alice", tmp_path / "new" / "dave")
-    moved = (run_folder / "manifest.jsonl").read_text().replace(str(voices_folder), str(tmp_path / "elsewhere"))
-    (run_folder / "manifest.jsonl").write_text(moved)
+    rows = [json.loads(line) for line in (run_folder / "manifest.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["path"] = row["path"].replace(str(voices_folder), str(tmp_path / "elsewhere"))
+        row.pop("relative_path")
+    (run_folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(CorpusError, match=r"(?s)no recordings of alice, bob, carol.*elsewhere.*forgotten"):
         vczoo.finetune(run_folder, tmp_path / "new", tmp_path / "grown", progress=False)
     (run_folder / "manifest.jsonl").unlink()
