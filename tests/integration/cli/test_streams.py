@@ -70,4 +70,4 @@ def test_what_cannot_be_written_or_used_is_reported_before_any_work(
     captured = capsys.readouterr()
     assert done.value.code == 1
     assert message in captured.err
-    assert [path.name for path in tmp_path.iterdir()] == ["file", "hello.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "hello.wav"]
