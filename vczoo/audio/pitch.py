@@ -32,8 +32,10 @@ __all__ = [
     "shift_pitch",
 ]
 
-TRACKER = "DIO, and DIO of the envelope, 40 to 1100 Hz"  # part of the cache key of contours; change it when they change
-LOWEST_HZ, HIGHEST_HZ = 40.0, 1100.0  # from a creaky male voice to a child's cry
+TRACKER = "DIO, and DIO of the envelope, 60 to 600 or 40 to 1100 Hz"  # part of the cache key of contours; change it when they change
+COMMON_HZ = 60.0, 600.0  # from a low male voice to a child's
+WHOLE_HZ = 40.0, 1100.0  # from a creak to a cry
+OUTSIDE = 0.1  # share of the voiced frames outside the common range for which the whole range is used
 CARRIED_HZ = 300.0  # lowest frequency that telephones transmit; hum is below it
 FLAT = 1e-3  # an envelope that deviates less than this, relative to the signal, does not beat
 CONTRADICTION = float(np.log(1.35))  # difference of log-F0; less than the distance to the next harmonic
@@ -73,21 +75,42 @@ def pitch_frames(wave: Waveform, spec: MelSpec | FrameSpec) -> Frames:
 
 
 def _track(samples: NDArray[np.float64], rate_hz: int, period_ms: float) -> NDArray[np.float64]:
-    """Track F0: samples (S,) -> (T,) in Hz, 0 where unvoiced."""
+    """Track F0: samples (S,) -> (T,) in Hz, 0 where unvoiced.
+
+    The range of most voices comes first, because DIO misses more voiced frames the wider its range is. The whole range
+    is used if a part of what it finds lies outside.
+    """
+    wide_hz, _ = _rough(samples, rate_hz, period_ms, WHOLE_HZ)
+    voiced = wide_hz > 0
+    outside = voiced & ((wide_hz < COMMON_HZ[0]) | (wide_hz > COMMON_HZ[1]))
+    whole = outside.sum() > max(FEWEST_FRAMES, OUTSIDE * voiced.sum())
+    return _track_within(samples, rate_hz, period_ms, WHOLE_HZ if whole else COMMON_HZ)
+
+
+def _rough(
+    samples: NDArray[np.float64], rate_hz: int, period_ms: float, range_hz: tuple[float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """DIO's estimate of F0 and its times."""
     import pyworld
 
-    def rough(signal: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        f0_hz, times = pyworld.dio(signal, rate_hz, f0_floor=LOWEST_HZ, f0_ceil=HIGHEST_HZ, frame_period=period_ms)
-        return f0_hz, times
+    f0_hz, times = pyworld.dio(samples, rate_hz, f0_floor=range_hz[0], f0_ceil=range_hz[1], frame_period=period_ms)
+    return f0_hz, times
+
+
+def _track_within(
+    samples: NDArray[np.float64], rate_hz: int, period_ms: float, range_hz: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Track F0 in a range, in the samples or in their envelope."""
+    import pyworld
 
     spectrum = np.fft.rfft(samples)
     spectrum[: math.ceil(CARRIED_HZ * samples.size / rate_hz)] = 0.0
     # Half a spectrum is that of the analytic signal, so that the envelope of a pure tone is flat.
     envelope = np.abs(np.fft.ifft(spectrum, samples.size))
     envelope -= envelope.mean()
-    f0_hz, times = rough(samples)
+    f0_hz, times = _rough(samples, rate_hz, period_ms, range_hz)
     if envelope.std() > FLAT * samples.std():
-        beats_hz, _ = rough(envelope)
+        beats_hz, _ = _rough(envelope, rate_hz, period_ms, range_hz)
         both = (f0_hz > 0) & (beats_hz > 0)
         ratios = np.abs(np.log(f0_hz[both] / beats_hz[both]))
         # Speech whose fundamental is missing has a harmonic between 300 and 600 Hz, so DIO would find that one.
