@@ -32,7 +32,8 @@ __all__ = [
     "shift_pitch",
 ]
 
-TRACKER = "DIO, and DIO of the envelope, 60 to 600 or 40 to 1100 Hz"  # part of the cache key of contours; change it when they change
+# Part of the cache key of contours; change it when they change.
+TRACKER = "DIO, and DIO of the envelope, 60 to 600 or 40 to 1100 Hz"
 COMMON_HZ = 60.0, 600.0  # from a low male voice to a child's
 WHOLE_HZ = 40.0, 1100.0  # from a creak to a cry
 OUTSIDE = 0.1  # share of the voiced frames outside the common range for which the whole range is used
