@@ -36,7 +36,7 @@ __all__ = [
 TRACKER = "DIO, and DIO of the envelope, 60 to 600 or 40 to 1100 Hz"
 COMMON_HZ = 60.0, 600.0  # from a low male voice to a child's
 WHOLE_HZ = 40.0, 1100.0  # from a creak to a cry
-OUTSIDE = 0.1  # share of the voiced frames outside the common range for which the whole range is used
+OUTSIDE = 0.5  # share of the voiced frames outside the common range above which the whole range is used
 CARRIED_HZ = 300.0  # lowest frequency that telephones transmit; hum is below it
 FLAT = 1e-3  # an envelope that deviates less than this, relative to the signal, does not beat
 CONTRADICTION = float(np.log(1.35))  # difference of log-F0; less than the distance to the next harmonic
@@ -79,7 +79,7 @@ def _track(samples: NDArray[np.float64], rate_hz: int, period_ms: float) -> NDAr
     """Track F0: samples (S,) -> (T,) in Hz, 0 where unvoiced.
 
     The range of most voices comes first, because DIO misses more voiced frames the wider its range is. The whole range
-    is used if a part of what it finds lies outside.
+    is used if most of what it finds lies outside.
     """
     wide_hz, _ = _rough(samples, rate_hz, period_ms, WHOLE_HZ)
     voiced = wide_hz > 0

