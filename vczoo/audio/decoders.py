@@ -49,7 +49,6 @@ class Decoder(ABC):
         num_channels: Number of channels.
         promised: Number of samples per channel that the header states; 0 if it states none.
         comments: Texts of the file's comment field, which may hold a provenance mark.
-        floating: Whether the samples are stored as floats, so that they can lie outside [-1, 1].
     """
 
     path: Path
@@ -57,7 +56,6 @@ class Decoder(ABC):
     num_channels: int
     promised: int
     comments: tuple[str, ...] = ()
-    floating: bool = False
 
     @abstractmethod
     def blocks(self) -> Iterator[AudioBlock]:
@@ -111,7 +109,6 @@ class SndfileDecoder(Decoder):
                 opened.append((int(file.samplerate), int(file.channels), int(file.frames)))
                 if file.comment:
                     self.comments = (*self.comments, file.comment)
-                self.floating = self.floating or file.subtype in ("FLOAT", "DOUBLE")
         self.sample_rate_hz, self.num_channels, _ = opened[0]
         if len({entry[:2] for entry in opened}) > 1:
             raise AudioError(
@@ -181,7 +178,6 @@ class FFmpegDecoder(Decoder):
             self.comments = tuple(
                 text for values in tags for name, text in values.items() if name.lower() in ("comment", "description")
             )
-            self.floating = stream.codec_context.name.startswith("pcm_f")
             # Only these formats state their length instead of estimating it from the bit rate.
             self.stated = self.kind == "flac" or (self.kind == "mp3" and _has_xing(path))
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from vczoo.audio.channels import CHANNELS
 from vczoo.errors import shortened
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-CHANNELS = ("left", "right", "mix")
 REQUIRED = ("path", "speaker")
 COLUMNS = (
     "a manifest has the columns path, speaker and, optionally, split, group, start, end, channel, text and label, "
