@@ -22,12 +22,12 @@ from vczoo.conversion.converter import Converter
 from vczoo.conversion.load import load
 from vczoo.data.excerpts import cut_part
 from vczoo.data.listing import expand_recordings
-from vczoo.data.manifest import name_fault
 from vczoo.data.pauses import cut_at_pauses
 from vczoo.errors import AudioError, PluginError, VczooError
 from vczoo.evaluation.metrics.speaker_embedding import load_speaker_model
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.io.files import write_text
+from vczoo.io.names import file_stem, name_fault
 from vczoo.training.finetune import finetune
 
 __all__ = ["DemoResult", "new_folder", "run_demo"]
@@ -105,11 +105,11 @@ def run_demo(out: Path, recordings: Sequence[Path] = (), voice: str | None = Non
     rows = [_row(f"speech of {name}", f"{seconds:.0f} s"), _row("similarity is by", embedding_name)]
     files: list[Path] = []
     if sentence:
-        files += [sentence, out / f"sentence-as-{name}-enrolled.wav"]
+        files += [sentence, out / f"sentence-as-{file_stem(name)}-enrolled.wav"]
         rows.append(_row(f"similarity to {name} of the sentence, unconverted", f"{similarity(sentence):.3f}"))
         rows += _convert(model, similarity, sentence, name, files[-1], "enrolled")
     for other in [voice for voice in model.voices if voice != name]:
-        files.append(model.convert(pieces[0], other).save(out / f"{name}-as-{other}.wav"))
+        files.append(model.convert(pieces[0], other).save(out / f"{file_stem(f'{name}-as-{other}')}.wav"))
         rows.append(
             _row(f"similarity to {name} of the recording, converted to {other}", f"{similarity(files[-1]):.3f}")
         )
@@ -122,7 +122,7 @@ def run_demo(out: Path, recordings: Sequence[Path] = (), voice: str | None = Non
         tuned = finetune(TUNED, manifest, out / "run")
         rows.append(_row(f"fine-tuning on {name}", f"{time.perf_counter() - start:.1f} s"))
         if sentence:
-            files.append(out / f"sentence-as-{name}-tuned.wav")
+            files.append(out / f"sentence-as-{file_stem(name)}-tuned.wav")
             rows += _convert(tuned, similarity, sentence, name, files[-1], "fine-tuned")
         files.append(out / "run")
         next_command = f"vczoo convert {shlex.quote(str(out / 'run'))} FILE.wav --voice {name}"

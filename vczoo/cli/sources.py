@@ -12,6 +12,7 @@ from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
 from vczoo.audio.writer import WRITE_SUFFIXES
 from vczoo.conversion.outputs import pair_files, pair_folder, refuse_outputs
 from vczoo.errors import AudioError, VczooError
+from vczoo.io.names import file_stem
 
 __all__ = ["expand_sources", "plan_outputs"]
 
@@ -103,4 +104,6 @@ def _label(voice: str) -> str:
     """A voice or a mix as a part of a file name: alice:0.7,takes/me.wav:0.3 is alice+me."""
     names = [re.sub(r":[^:,/]*$", "", part) for part in voice.split(",")]
     paths = [Path(name) for name in names]
-    return "+".join(path.stem if path.suffix.lower() in AUDIO_SUFFIXES else path.resolve().name for path in paths)
+    return file_stem(
+        "+".join(path.stem if path.suffix.lower() in AUDIO_SUFFIXES else path.resolve().name for path in paths)
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +25,11 @@ from vczoo.conversion.stream import Stream
 from vczoo.conversion.voice_mix import VoiceChoice, read_references, recordings_of
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.data.listing import expand_recordings
-from vczoo.data.manifest import composed
 from vczoo.errors import AudioError, RunError, VoiceError, VoiceWarning
 from vczoo.io.deprecation import warn_at_caller
 from vczoo.io.device import choose_device
-from vczoo.io.files import is_same_file
+from vczoo.io.files import is_same_file, temporary_folder
+from vczoo.io.names import composed, name_fault, name_key
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
@@ -49,7 +49,7 @@ WHOLE_SECONDS = 30.0  # longer recordings are converted in chunks
 
 
 class Converter:
-    """A model with named voices.
+    """A model with named voices. Several threads may use one converter at once.
 
     Args:
         run: The loaded or fine-tuned run: model, recipe and voices.
@@ -61,6 +61,7 @@ class Converter:
         self.device = choose_device(device)
         run.model.to(self.device).eval()
         self._watermarks: dict[str, Watermark] = {}
+        self._enrolling = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Converter {self.recipe.name}: {len(self.voices)} voices>"
@@ -244,7 +245,7 @@ class Converter:
         """Add a voice from recordings of it, without training. `save` writes it with the run.
 
         Args:
-            name: Name of the voice: printable text without "/".
+            name: Name of the voice: at most 200 printable characters, without slashes and backslashes.
             recordings: One or several sound files or waveforms of the speaker. Long ones are encoded in parts. A folder
                 is all recordings in it and its subfolders; a path that does not exist may have wildcards (`me/*.wav`).
             overwrite: Whether to replace a voice of this name.
@@ -261,18 +262,26 @@ class Converter:
         """
         if not self.model.speaker_heads and not self.model.voice_heads:
             raise VoiceError("this recipe has neither a speaker head nor a voice head, so no voice can be enrolled")
+        if fault := name_fault(name):
+            raise VoiceError(f"{fault}; choose another name for the voice")
         name = composed(name)
-        if not name.strip() or "/" in name or not name.isprintable():
-            raise VoiceError(f"a voice's name must be printable text without '/', got {name!r}")
-        same_names = [voice for voice in own_voices(self.run) if composed(voice).casefold() == name.casefold()]
-        if same_names and not (overwrite and name in same_names):
-            raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
+        self._check_free(name, overwrite)  # now, because enrolling may take long
         if isinstance(recordings, str | os.PathLike | Waveform):
             recordings = [recordings]
-        self._enroll(name, recordings, channel)
-        # A bundled voice of the same name gives way.
-        for bundled in [voice for voice in self.voices if voice != name and voice.casefold() == name.casefold()]:
-            del self.run.voices[bundled]
+        voice = self._enrolled(name, recordings, channel)
+        with self._enrolling:
+            self._check_free(name, overwrite)  # another thread may have enrolled it meanwhile
+            # A bundled voice of the same name gives way. The voices are replaced as a whole, because other threads may
+            # be going through them.
+            others = {
+                other: v for other, v in self.run.voices.items() if name_key(other) != name_key(name) or not v.lent
+            }
+            self.run.voices = {**others, name: voice}
+
+    def _check_free(self, name: str, overwrite: bool) -> None:
+        same_names = [voice for voice in own_voices(self.run) if name_key(voice) == name_key(name)]
+        if same_names and not (overwrite and name in same_names):
+            raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
 
     def identify(self, recording: Recording) -> dict[str, float]:
         """Compare a recording's speaker with each voice.
@@ -370,8 +379,9 @@ class Converter:
             The path of the run folder.
 
         Raises:
-            RunError: The path exists and either `overwrite` is false or it is not a run; the disk refuses; or `half` is
-                set and a value is beyond 65504, the largest of float16.
+            RunError: The path exists and either `overwrite` is false or it is not a run; the run there was changed
+                after it was loaded from there; the model or a voice holds NaN or infinity; the disk refuses; or `half`
+                is set and a value is beyond 65504, the largest of float16.
         """
         path = Path(path)
         if path.exists() and not (overwrite and is_run(path)):
@@ -422,11 +432,11 @@ class Converter:
         """
         from vczoo.hub.push import push  # imported here, since it imports the Hub's client
 
-        with TemporaryDirectory(prefix="vczoo-samples-") as folder:
+        with temporary_folder("samples") as folder:
             conversions: list[tuple[str, Path]] = []
             for voice in list(own_voices(self.run))[:SAMPLED_VOICES] if samples else ():
                 for sample in samples:
-                    file = Path(folder) / f"{len(conversions)}.wav"
+                    file = folder / f"{len(conversions)}.wav"
                     self.convert_file(sample, file, voice)
                     conversions.append((voice, file))
             return push(
@@ -464,7 +474,7 @@ class Converter:
         converter = Converter(replace(self.run, voices=dict(self.run.voices)), self.device)
         converter._watermarks = self._watermarks
         for name, path in references.items():
-            converter._enroll(name, recordings_of(path))
+            converter.run.voices[name] = converter._enrolled(name, recordings_of(path))
         return converter, shares
 
     def _voices(self, shares: Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
@@ -496,15 +506,16 @@ class Converter:
             self._watermarks[name] = load_watermark(name)
         return self._watermarks[name]
 
-    def _enroll(self, name: str, recordings: Sequence[Recording], channel: str | None = None) -> None:
+    def _enrolled(self, name: str, recordings: Sequence[Recording], channel: str | None = None) -> Voice:
         waves = [
             self._read(path, channel)
             for recording in recordings
             for path in ([recording] if isinstance(recording, Waveform) else expand_recordings([recording], []))
         ]
-        self.run.voices[name] = Voice(name, self.model.enroll(waves))
+        voice = Voice(name, self.model.enroll(waves))
         for reason in enrollment_doubts(waves):
             warn_at_caller(f"voice {name!r}: {reason}", VoiceWarning)
+        return voice
 
     def _mark(self, shares: Mapping[str, float]) -> Mark:
         rounded = {name: float(f"{share:.4g}") for name, share in shares.items()}

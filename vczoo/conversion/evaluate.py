@@ -8,8 +8,8 @@ import platform
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from importlib import metadata
+from itertools import chain, count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from vczoo.evaluation.references import References, read_references
 from vczoo.evaluation.report import METRICS, Report, Scores
 from vczoo.evaluation.scorer import Conversion, Evaluation
 from vczoo.evaluation.trials import Trial, read_trials
+from vczoo.io.files import temporary_folder
 from vczoo.runs.run import MANIFEST
 
 __all__ = ["SECOND_ASR", "draw", "evaluate", "setup_of"]
@@ -92,8 +93,8 @@ def evaluate(
             f"{converter.recipe.name} only recognizes: it has no voice head, so there is nothing to measure. Choose a "
             "recipe or run with a voice head, see `vczoo list`"
         )
-    with TemporaryDirectory(prefix="vczoo-parts-") as parts:
-        real, shown, notes = _real_speech(run_folder, references, root, Path(parts))
+    with temporary_folder("parts") as parts:
+        real, shown, notes = _real_speech(run_folder, references, root, parts)
         # With references, any of their speakers can be enrolled. Without them, only the run's voices are available.
         voices: Collection[str] | None = converter.voices if references is None else None
         checked = read_trials(trials, root=root, references=real, shown=shown, voices=voices)
@@ -117,8 +118,8 @@ def evaluate(
             report.write(folder)
             draw(evaluation, report.scores, conversion, folder)
             if keep:
-                for trial, wave in zip(checked, conversion.waves, strict=True):
-                    wave.save(folder / "converted" / f"{trial.name}.wav", overwrite=overwrite)
+                for name, wave in zip(_distinct([trial.name for trial in checked]), conversion.waves, strict=True):
+                    wave.save(folder / "converted" / f"{name}.wav", overwrite=overwrite)
         return report
 
 
@@ -176,6 +177,16 @@ def draw(evaluation: Evaluation, scores: Sequence[Scores], conversion: Conversio
 def _similarities(scores: Sequence[Scores]) -> list[float]:
     last = [one for one in scores if one.role == "system"][-1]
     return [row["similarity_to_target"] for row in last.trials]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Number names that occur again, also where only their case differs, which some disks ignore."""
+    distinct: dict[str, str] = {}
+    for name in names:
+        numbered = (f"{name}-{number}" for number in count(2))
+        free = next(candidate for candidate in chain([name], numbered) if candidate.casefold() not in distinct)
+        distinct[free.casefold()] = free
+    return list(distinct.values())
 
 
 def _folder_of(run: Converter | Location) -> Path | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vczoo.audio.reader import AUDIO_SUFFIXES
 from vczoo.errors import AudioError, VoiceError
+from vczoo.io.names import LONGEST_NAME, as_name
 from vczoo.io.text import nearest
 
 __all__ = ["VoiceChoice", "read_mix", "read_references", "recordings_of"]
@@ -128,10 +129,12 @@ def _is_path(name: str) -> bool:
 
 def _label(path: Path, taken: Collection[str]) -> str:
     """Name of the voice of a recording: that of the file, without its folders, which are nobody's business."""
-    name = label = path.resolve().name or "recording"
+    name = label = as_name(path.resolve().name or "recording")
+    again = 1
     while label in taken:
-        label = f"{label} (recording)"
-    return label if label.isprintable() else name.encode("unicode_escape").decode().replace("\\", "_")
+        label = f"{name[: LONGEST_NAME - 30]} (recording{f' {again}' if again > 1 else ''})"
+        again += 1
+    return label
 
 
 def _parse(text: str) -> dict[str, float]:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.data.columns import SPLITS, Split
-from vczoo.data.manifest import composed
 from vczoo.data.utterance import Skipped, Utterance
 from vczoo.errors import CorpusError, shortened
+from vczoo.io.names import name_key
 from vczoo.io.text import truncated_list
 
 __all__ = ["Corpus", "Skipped", "Split", "Utterance"]
@@ -228,7 +228,7 @@ def sorted_corpus(utterances: Iterable[Utterance], skipped: Iterable[Skipped], n
 def check_distinct_names(speakers: Iterable[str]) -> None:
     alike: defaultdict[str, set[str]] = defaultdict(set)
     for speaker in speakers:
-        alike[composed(composed(speaker).casefold())].add(speaker)
+        alike[name_key(speaker)].add(speaker)
     pairs = [" and ".join(map(ascii, sorted(names))) for names in alike.values() if len(names) > 1]
     if pairs:
         raise CorpusError(

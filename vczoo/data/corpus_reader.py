@@ -17,10 +17,11 @@ from vczoo.data.corpus import READERS, Corpus, Skipped, Utterance, check_distinc
 from vczoo.data.duplicates import envelope, leak_notes
 from vczoo.data.excerpts import cut_part, read_recording
 from vczoo.data.listing import LAYOUT, list_recordings
-from vczoo.data.manifest import Listed, Listing, composed, name_fault
+from vczoo.data.manifest import Listed, Listing
 from vczoo.data.pauses import cut_at_pauses
 from vczoo.data.splits import assign_splits
 from vczoo.errors import AudioError, CorpusError, shortened
+from vczoo.io.names import composed, name_fault
 from vczoo.io.text import truncated_list
 
 __all__ = ["read_corpus"]

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vczoo.audio.waveform import AUDIO_SUFFIXES
-from vczoo.data.manifest import Listed, Listing, composed, name_fault, scan_manifest
+from vczoo.data.manifest import Listed, Listing, scan_manifest
 from vczoo.errors import AudioError, CorpusError
+from vczoo.io.names import composed, name_fault
 
 __all__ = ["LAYOUT", "expand_recordings", "list_recordings"]
 

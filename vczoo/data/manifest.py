@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -26,9 +25,10 @@ from vczoo.data.columns import (
     read_texts,
 )
 from vczoo.errors import CorpusError, shortened
+from vczoo.io.names import composed, name_fault
 from vczoo.io.text import truncated_list
 
-__all__ = ["Listed", "Listing", "composed", "name_fault", "scan_manifest"]
+__all__ = ["Listed", "Listing", "scan_manifest"]
 
 LONGEST_LABEL = 200  # characters
 
@@ -127,7 +127,7 @@ def _listed(manifest: Path, line: int, texts: Mapping[str, str], faults: list[st
         faults.append("no path")
         return None
     if fault := name_fault(speaker):
-        faults.append(fault)
+        faults.append(f"speaker: {fault}")
     split = read_split(texts["split"], faults)
     start, end = read_seconds(texts["start"], texts["end"], faults)
     if len(label) > LONGEST_LABEL or not label.isprintable():
@@ -211,20 +211,6 @@ def _csv_rows(manifest: Path, text: str, faults: list[str]) -> Iterator[tuple[in
                 yield reader.line_num, row
     except csv.Error as error:
         faults.append(f"line {reader.reader.line_num}: not CSV ({error})")
-
-
-def name_fault(speaker: str) -> str:
-    """The fault of a speaker's name, or "". Names of speakers become names of voices and files."""
-    if not speaker.strip():
-        return "no speaker"
-    if any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in speaker):
-        return f"speaker {speaker!r} holds a slash, a control character or a byte that is not UTF-8"
-    return f"{speaker!r} cannot be a speaker's name" if speaker.strip() in (".", "..") else ""
-
-
-def composed(text: str) -> str:
-    """Normalize a name to Unicode's composed form (NFC): macOS decomposes file names, people type them composed."""
-    return unicodedata.normalize("NFC", text).strip()
 
 
 def _few(names: list[str], most: int = 5) -> str:

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from vczoo.data.columns import Split
-from vczoo.data.manifest import Listed, composed
+from vczoo.data.manifest import Listed
 from vczoo.errors import CorpusError
+from vczoo.io.names import composed
 from vczoo.io.text import truncated_list
 
 __all__ = ["assign_splits", "least_count"]

@@ -21,9 +21,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vczoo.data.manifest import composed
 from vczoo.errors import CorpusError
 from vczoo.evaluation.references import References
+from vczoo.io.names import composed, file_stem, name_fault
 from vczoo.io.text import nearest
 
 __all__ = ["Trial", "read_trials"]
@@ -53,8 +53,8 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Name of the trial, for file names: `<speaker>-<recording>-as-<voice>`."""
-        return f"{self.source_speaker}-{self.source.stem}-as-{self.voice}"
+        """Name of the trial, safe as the name of a file: `<speaker>-<recording>-as-<voice>`."""
+        return file_stem(f"{self.source_speaker}-{self.source.stem}-as-{self.voice}")
 
 
 def read_trials(
@@ -141,6 +141,8 @@ def _trial(row: dict[str, str], folder: Path) -> tuple[Trial | None, list[str]]:
         for name, file in paths.items()
         if not file.is_file()
     ]
+    names = {column: row[column] for column in ("source_speaker", "voice") if row[column]}
+    faults += [f"{column}: {fault}" for column, name in names.items() if (fault := name_fault(name))]
     if faults:
         return None, faults
     speaker, voice = composed(row["source_speaker"]), composed(row["voice"])

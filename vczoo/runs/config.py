@@ -5,6 +5,7 @@ It describes a run without its tensors. This module does not import torch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,33 +14,38 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from vczoo.errors import RunError
 from vczoo.io.files import open_file
+from vczoo.io.names import name_fault
 from vczoo.io.plain_yaml import LARGEST_TEXT, dump_plain, parse_plain
 
-__all__ = ["FORMAT", "Ancestor", "BasePart", "Data", "File", "RunConfig", "parse_config", "read_config", "speakable"]
+__all__ = [
+    "FORMAT",
+    "Ancestor",
+    "BasePart",
+    "Data",
+    "File",
+    "RunConfig",
+    "fault_lines",
+    "parse_config",
+    "read_config",
+    "read_config_and_digest",
+]
 
 FORMAT = 2
-LONGEST_NAME = 200  # characters of a speaker's or a voice's name, or of a label
+LONGEST_LABEL = 200  # characters
 MOST_LABELS = 10_000
 MOST_CREDITS = 100
 MOST_ANCESTORS = 1000
 
 
-def speakable(name: str) -> str:
-    """Return `name` if it is a valid name of a speaker or voice.
-
-    Raises:
-        ValueError: `name` is blank, only dots, too long, or contains a slash, a backslash or an unprintable character.
-    """
-    if not name.strip(" .") or len(name) > LONGEST_NAME or set(name) & set("/\\") or not name.isprintable():
-        raise ValueError(
-            f"a name is printable text without '/' or \\, of at most {LONGEST_NAME} characters, and not only dots"
-        )
+def _name(name: str) -> str:
+    if fault := name_fault(name):
+        raise ValueError(fault)
     return name
 
 
 def _printable(label: str) -> str:
-    if not label.strip() or len(label) > LONGEST_NAME or not label.isprintable():
-        raise ValueError(f"a label is printable text of at most {LONGEST_NAME} characters")
+    if not label.strip() or len(label) > LONGEST_LABEL or not label.isprintable():
+        raise ValueError(f"a label is printable text of at most {LONGEST_LABEL} characters")
     return label
 
 
@@ -49,7 +55,7 @@ def _all_different(names: list[str]) -> list[str]:
     return names
 
 
-Name = Annotated[str, AfterValidator(speakable)]
+Name = Annotated[str, AfterValidator(_name)]
 Names = Annotated[list[Name], AfterValidator(_all_different)]
 Labels = Annotated[
     list[Annotated[str, AfterValidator(_printable)]], Field(max_length=MOST_LABELS), AfterValidator(_all_different)
@@ -178,6 +184,11 @@ def read_config(path: Path) -> RunConfig:
         VczooError: The file is not plain YAML: it has tags, aliases or duplicate keys, or is too large or too deeply
             nested.
     """
+    return read_config_and_digest(path)[0]
+
+
+def read_config_and_digest(path: Path) -> tuple[RunConfig, str]:
+    """Read vczoo.yaml as `read_config` does, and return its SHA-256 too."""
     try:
         with open_file(path) as file:
             content = file.read(4 * LARGEST_TEXT + 1)  # a character has at most 4 bytes
@@ -186,7 +197,7 @@ def read_config(path: Path) -> RunConfig:
         text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: cannot be read ({error})") from error
-    return parse_config(text, str(path))
+    return parse_config(text, str(path)), hashlib.sha256(content).hexdigest()
 
 
 def parse_config(text: str, where: str) -> RunConfig:
@@ -205,10 +216,14 @@ def parse_config(text: str, where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        lines = "".join(f"\n  - {_describe_fault(fault)}" for fault in faults[:8])
-        more = f"\n  and {len(faults) - 8} more" if len(faults) > 8 else ""
-        raise RunError(f"{where}: not a valid run configuration:{lines}{more}") from None
+        raise RunError(f"{where}: not a valid run configuration:{fault_lines(error)}") from None
+
+
+def fault_lines(error: ValidationError) -> str:
+    """The faults of a configuration as lines of a message, up to 8 of them."""
+    faults = error.errors(include_url=False)
+    lines = "".join(f"\n  - {_describe_fault(fault)}" for fault in faults[:8])
+    return lines + (f"\n  and {len(faults) - 8} more" if len(faults) > 8 else "")
 
 
 def _describe_fault(fault: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,9 +67,9 @@ def test_enrolment_adds_a_voice_that_save_keeps(tmp_path: Path, made_run: Path, 
     assert scores["dora"] > scores["bob"]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a/b", "a\nb"])
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "a\nb", "a\\b", "..", "x" * 201, "a\u202eb"])
 def test_a_name_that_cannot_be_a_voices(converter: vczoo.Converter, voices_folder: Path, name: str) -> None:
-    with pytest.raises(VoiceError, match="printable text without '/'"):
+    with pytest.raises(VoiceError, match=r"the name .*; choose another name for the voice"):
         converter.enroll(name, voices_folder / "alice" / "0.wav")
 
 
@@ -79,6 +80,76 @@ def test_a_voice_that_is_there_is_not_replaced_by_accident(made_run: Path, voice
     before = converter.run.voices["alice"].tensors["speaker.embedding"]
     converter.enroll("alice", voices_folder / "bob" / "0.wav", overwrite=True)
     assert not torch.equal(converter.run.voices["alice"].tensors["speaker.embedding"], before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Jean\u00a0Luc",
+        "\u7530\u4e2d\u3000\u592a\u90ce",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+    ],
+)
+def test_real_names_are_enrolled_saved_and_loaded(
+    tmp_path: Path, made_run: Path, voices_folder: Path, name: str
+) -> None:
+    converter = vczoo.load(made_run)
+    converter.enroll(name, voices_folder / "alice" / "0.wav")
+    again = vczoo.load(converter.save(tmp_path / "run"))
+    assert name in again.voices
+    assert again.convert(voices_folder / "bob" / "0.wav", name).mark.voice  # type: ignore[union-attr]
+    with pytest.raises(VoiceError, match="already exists"):
+        again.enroll(name.replace("\u00a0", " ").replace("\u3000", " ").replace("\u200c", "").replace("\u200d", ""), [])
+
+
+def test_of_two_threads_that_enroll_one_name_one_gets_the_error(
+    made_run: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converter = vczoo.load(made_run)
+    enroll, both = converter.model.enroll, threading.Barrier(2)
+
+    def enroll_together(waves: list[vczoo.Waveform]) -> dict[str, torch.Tensor]:
+        both.wait(10)  # both threads have passed the first check by now
+        return enroll(waves)
+
+    monkeypatch.setattr(converter.model, "enroll", enroll_together)
+    outcomes: list[str] = []
+
+    def add() -> None:
+        try:
+            converter.enroll("dora", voices_folder / "alice" / "0.wav")
+            outcomes.append("enrolled")
+        except VoiceError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["enrolled", "voice 'dora' already exists; choose another name, or set overwrite"]
+
+
+def test_enrolling_leaves_alone_the_voices_that_another_thread_goes_through(
+    made_run: Path, voices_folder: Path
+) -> None:
+    converter = vczoo.load(made_run)
+    voices = iter(converter.run.voices.items())
+    next(voices)
+    converter.enroll("dora", voices_folder / "alice" / "0.wav")
+    assert len(list(voices)) == len(converter.voices) - 2  # no RuntimeError
+
+
+def test_a_run_that_was_changed_meanwhile_is_not_saved_over(run_folder: Path, voices_folder: Path) -> None:
+    first, second = vczoo.load(run_folder), vczoo.load(run_folder)
+    first.enroll("dora", voices_folder / "alice" / "0.wav")
+    first.save(run_folder, overwrite=True)
+    first.save(run_folder, overwrite=True)
+    second.enroll("eve", voices_folder / "bob" / "0.wav")
+    with pytest.raises(RunError, match="was changed after it was loaded"):
+        second.save(run_folder, overwrite=True)
+    assert "dora" in vczoo.load(run_folder).voices
 
 
 def test_a_bad_recording_adds_no_voice(tmp_path: Path, converter: vczoo.Converter, voices_folder: Path) -> None:
