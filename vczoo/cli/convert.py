@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -195,12 +196,18 @@ def enroll(
             f"{run} is not a local run folder, so it cannot be changed; use --out to save the run to a new folder"
         )
     from vczoo.data.listing import expand_recordings
+    from vczoo.io.names import name_fault
     from vczoo.io.text import truncated_list
     from vczoo.runs.run import own_voices
+    from vczoo.runs.turn import changing
 
+    if fault := name_fault(name):
+        raise VczooError(f"{fault}; choose another name for the voice")
     passed_over: list[str] = []
     paths = expand_recordings(recordings, passed_over)
-    with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"):
+    # From loading to saving, nobody else may add a voice, which saving would undo.
+    turn = nullcontext() if out else changing(Path(run), lambda message: print_line(message, to_stderr=True))
+    with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"), turn:
         converter = _load(run, device)
         converter.enroll(name, paths, overwrite=overwrite, channel=channel)
         converter.save(out or run, overwrite=out is None)

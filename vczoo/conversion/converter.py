@@ -386,7 +386,7 @@ class Converter:
         path = Path(path)
         if path.exists() and not (overwrite and is_run(path)):
             raise RunError(f"{path} exists; choose another folder, or set overwrite if it is a run to replace")
-        return save_run(self.run, path, whole=whole, half=half)
+        return save_run(self.run, path, overwrite=overwrite, whole=whole, half=half)
 
     def push_to_hub(
         self,

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from vczoo.audio.pitch import log_ratio
 from vczoo.conversion.converter import Converter
@@ -15,6 +14,7 @@ from vczoo.conversion.outputs import pair_folder, refuse_outputs
 from vczoo.conversion.voice_mix import VoiceChoice
 from vczoo.conversion.workers import Job, Workers
 from vczoo.errors import FolderError, VczooError
+from vczoo.io.files import sweep_partials, temporary_folder
 from vczoo.io.progress import FileBar
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.run_folder import save_run
@@ -138,6 +138,8 @@ def convert_files(
     if watermark:
         the_zoo().find("watermark", watermark)
     refuse_outputs(pairs, overwrite)
+    for out in {target.parent for _, target in pairs}:
+        sweep_partials(out)
     converter, shares = converter.with_references(voice)
     work = [Job(source, target, shares, semitones, overwrite, mark, watermark, channel) for source, target in pairs]
     converted: list[Converted] = []
@@ -162,9 +164,9 @@ def _outcomes(converter: Converter, work: list[Job], jobs: int) -> Iterator[tupl
         for job in work:
             yield job, job.run(converter)
         return
-    with TemporaryDirectory(prefix="vczoo-run-") as temporary:
+    with temporary_folder("run") as temporary:
         # A copy of the run in memory, with the voices of the mix, even those that it does not own.
         voices = {name: replace(converter.run.voices[name], lent=False) for name in work[0].shares}
-        run = save_run(replace(converter.run, voices=voices), Path(temporary) / "run")
+        run = save_run(replace(converter.run, voices=voices), temporary / "run")
         with Workers(run, str(converter.device), jobs, converter.run.revision) as workers:
             yield from workers.map(work)

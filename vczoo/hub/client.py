@@ -11,14 +11,15 @@ from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download
 from vczoo.errors import HubError
 from vczoo.hub.errors import hub_errors_explained
 from vczoo.hub.name import HubName
-from vczoo.io.files import open_file
+from vczoo.io.files import sha256_of
 from vczoo.io.plain_yaml import LARGEST_TEXT
 from vczoo.registry.origin import REVISION
 from vczoo.runs.config import RunConfig
-from vczoo.runs.run import CONFIG, METRICS, MODEL, VOICES
+from vczoo.runs.run import CONFIG
+from vczoo.runs.run_files import METRICS, MODEL, VOICES
 from vczoo.runs.run_folder import config_of
 
-__all__ = ["digest_faults", "fetch_config", "git_digest", "list_files", "resolve", "sha256_of"]
+__all__ = ["digest_faults", "fetch_config", "git_digest", "list_files", "resolve"]
 
 RUN_FILES = (CONFIG, MODEL, VOICES, METRICS)
 MEGABYTE = 1_000_000
@@ -128,13 +129,3 @@ def evict(path: Path) -> None:
     path.unlink(missing_ok=True)
     if content.is_relative_to(cache):  # the server chooses the name of the target
         content.unlink(missing_ok=True)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read in chunks.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,22 +7,22 @@ and `HF_HUB_OFFLINE` have the same meaning as for huggingface_hub.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants, try_to_load_from_cache
 
 from vczoo.errors import HubError, RunError
-from vczoo.hub.client import MEGABYTE, RUN_FILES, evict, fetch_config, fetch_file, list_files, resolve, sha256_of
+from vczoo.hub.client import MEGABYTE, RUN_FILES, evict, fetch_config, fetch_file, list_files, resolve
 from vczoo.hub.name import HubName
+from vczoo.io.files import PARTIAL, PRIVATE, sha256_of, sweep_partials, temporary_name
 from vczoo.io.tensor_file import LARGEST_HEADER, layout_of
 from vczoo.runs.config import Ancestor
 from vczoo.runs.lineage import published_ancestor
-from vczoo.runs.run import CONFIG, METRICS, MODEL, VOICES, Run
+from vczoo.runs.run import CONFIG, Run
+from vczoo.runs.run_files import METRICS, MODEL, VOICES
 from vczoo.runs.run_folder import LARGEST_METRICS, config_of, load_run, outline_of
 from vczoo.runs.voices_file import LARGEST_VOICES
 
@@ -144,14 +144,15 @@ def _copy(pulled: Pulled, out: Path) -> None:
     config = config.model_copy(update={"lineage": [_ancestor(pulled), *config.lineage]})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}-", suffix=".partial", dir=out.parent))
+        sweep_partials(out.parent)
+        temporary = out.parent / (temporary_name(f".{out.name[:40]}") + PARTIAL)
+        temporary.mkdir(mode=0o700)
         try:
             for file in (MODEL, VOICES, METRICS):
                 shutil.copyfile(pulled.folder / file, temporary / file)
             (temporary / CONFIG).write_text(config.to_yaml(), encoding="utf-8")
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders that only their owner can read
+            for copy in temporary.iterdir():
+                copy.chmod(PRIVATE)
             temporary.rename(out)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

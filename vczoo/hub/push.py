@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import constants
@@ -23,7 +22,7 @@ from vczoo.hub.consent import Consent, parse_consent
 from vczoo.hub.licenses import Ingredient, check_licence, hub_licence
 from vczoo.hub.name import HubName, is_hub_name
 from vczoo.hub.recorded_consent import check_recorded
-from vczoo.io.files import write_text
+from vczoo.io.files import temporary_folder, write_text
 from vczoo.io.plain_yaml import dump_plain
 from vczoo.models.portability import foreign_faults, pinned
 from vczoo.models.recipe import Part
@@ -32,7 +31,8 @@ from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import describe_base
-from vczoo.runs.run import CONFIG, METRICS, MODEL, VOICES, Run, own_voices
+from vczoo.runs.run import CONFIG, Run, own_voices
+from vczoo.runs.run_files import METRICS, MODEL, VOICES
 from vczoo.runs.run_folder import LARGEST_METRICS, config_of, save_run
 from vczoo.runs.voices_file import voice_slots
 
@@ -118,9 +118,9 @@ def push(
         )
     _check_frames(run, share_frames)
     notes = check_licence(licence, list(_ingredients(run, statement, data_licence)))
-    with TemporaryDirectory(prefix="vczoo-push-") as temporary:
+    with temporary_folder("push") as temporary:
         shared = replace(run, recipe=recipe, licence=licence, consent=statement.statement)
-        folder = save_run(shared, Path(temporary) / "run", whole=whole)
+        folder = save_run(shared, temporary / "run", whole=whole)  # a new folder, so its files have the plain names
         files = {path: folder / path for path in (CONFIG, MODEL, VOICES, METRICS)} | _plots(run) | _named(samples)
         facts = _facts(shared, target, config_of(folder), statement, notes, languages, files, samples, _evaluation(run))
         write_text(folder / CARD, make_card(facts))

@@ -10,12 +10,14 @@ from typing import Literal
 from huggingface_hub import RepoFile
 
 from vczoo.errors import VczooError, WeightsError
-from vczoo.hub.client import digest_faults, list_files, sha256_of
+from vczoo.hub.client import digest_faults, list_files
 from vczoo.hub.name import check_path, is_hub_name
 from vczoo.hub.pull import pull
+from vczoo.io.files import sha256_of
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import check_base, stages_taken
-from vczoo.runs.run import CONFIG, METRICS, MODEL, VOICES
+from vczoo.runs.run import CONFIG
+from vczoo.runs.run_files import METRICS, MODEL, VOICES, path_of, read_again
 from vczoo.runs.run_folder import build_on_base, config_of, load_run
 
 __all__ = ["Check", "State", "verify"]
@@ -58,7 +60,12 @@ def verify(target: str | Path) -> list[Check]:
         listing = list_files(pulled.name, pulled.commit)
         checks = [_check_against_hub(pulled.folder / name, info) for name, info in sorted(listing.items())]
         return [*checks, *_check_folder(pulled.folder, foreign=True)]
-    return list(_check_folder(Path(target), foreign=False))
+    folder = Path(target)
+    return read_again(
+        folder,
+        lambda: list(_check_folder(folder, foreign=False)),
+        lambda checks: any(check.state == "failed" for check in checks),
+    )
 
 
 def _check_against_hub(path: Path, info: RepoFile) -> Check:
@@ -74,7 +81,7 @@ def _check_folder(path: Path, *, foreign: bool) -> Iterator[Check]:
         return
     yield Check("the configuration can be read and built here", "ok", f"recipe {config.recipe.get('name')}")
     for name in (MODEL, VOICES, METRICS):
-        yield _check_file(path / name, config.files.get(name, ""))
+        yield _check_file(name, path_of(path, name, config.files), config.files.get(name, ""))
     for place, part in config.base.items():
         if not part.stages:
             yield Check(
@@ -97,8 +104,8 @@ def _check_folder(path: Path, *, foreign: bool) -> Iterator[Check]:
         )
 
 
-def _check_file(path: Path, expected: str) -> Check:
-    what = f"{path.name} matches its checksum in {CONFIG}"
+def _check_file(name: str, path: Path, expected: str) -> Check:
+    what = f"{name} matches its checksum in {CONFIG}"
     try:
         actual = sha256_of(path)
     except OSError as error:

@@ -41,6 +41,7 @@ __all__ = [
     "is_folder_with",
     "is_same_file",
     "open_file",
+    "sha256_of",
     "sweep_partials",
     "temporary_folder",
     "temporary_name",
@@ -97,6 +98,16 @@ def open_file(path: Path) -> io.BufferedReader:
             return file
         file.close()
     raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read in chunks.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -16,12 +17,13 @@ from vczoo.errors import RunError
 __all__ = ["held"]
 
 LONGEST_HOLDER = 300  # bytes
+POLL_SECONDS = 0.02
 # What the system says where another process has the lock. Other errors mean that the disk has no locks.
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 
 @contextmanager
-def held(path: Path, *, what: str) -> Iterator[int]:
+def held(path: Path, *, what: str, waiting: Callable[[str], None] | None = None) -> Iterator[int]:
     """Hold an exclusive lock on a file. The system releases it when the process ends, even after a crash.
 
     The file is removed at the end, and so are folders that were created for it and stayed empty. After a crash it
@@ -30,16 +32,18 @@ def held(path: Path, *, what: str) -> Iterator[int]:
     Args:
         path: The lock file; it is created if it does not exist, with its folder.
         what: What another process does if it holds the lock, for the error: "another sweep runs here".
+        waiting: Called once with a message if another process or thread holds the lock, which is then waited for. By
+            default, there is an error instead.
 
     Yields:
         The descriptor of the open file. If child processes inherit it, the lock lasts until the last of them ends.
 
     Raises:
-        RunError: Another process holds the lock, or the file cannot be created.
+        RunError: Another process holds the lock and `waiting` is None, or the file cannot be created.
     """
     new_folders = [folder for folder in path.absolute().parents if not folder.exists()]
     try:
-        file = _locked(path, what)
+        file = _locked(path, what, waiting)
     except OSError as error:
         _remove_empty(new_folders)
         reason = error.strerror or error
@@ -54,9 +58,10 @@ def held(path: Path, *, what: str) -> Iterator[int]:
                 _remove_empty(new_folders)
 
 
-def _locked(path: Path, what: str) -> BinaryIO:
+def _locked(path: Path, what: str, waiting: Callable[[str], None] | None) -> BinaryIO:
+    reported = False
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # for a run, which holds somebody's voice
         try:
             file = path.open("a+b")
         except FileNotFoundError:  # another process has just removed the folder
@@ -68,8 +73,14 @@ def _locked(path: Path, what: str) -> BinaryIO:
         except OSError as error:
             if error.errno in _HELD:
                 with file:
-                    text = f"{path.parent}: {what}{_holder(file)}; wait for it to end, or choose another --out"
-                    raise RunError(text) from None
+                    text = f"{path.parent}: {what}{_holder(file)}"
+                if waiting is None:
+                    raise RunError(f"{text}; wait for it to end, or choose another --out") from None
+                if not reported:
+                    waiting(f"{text}; waiting for it to end")
+                    reported = True
+                time.sleep(POLL_SECONDS)
+                continue
         if not _is_at(file, path):  # the process that held it has removed it: another one may lock a new file
             file.close()
             continue

@@ -20,14 +20,11 @@ from vczoo.models.bundled import CONFIG
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
-from vczoo.runs.config import Ancestor, BasePart, File
+from vczoo.runs.config import Ancestor, BasePart
 from vczoo.runs.pretrained_base import Place
 
-__all__ = ["CONFIG", "MANIFEST", "METRICS", "MODEL", "VOICES", "Run", "is_run", "own_voices"]
+__all__ = ["CONFIG", "MANIFEST", "Run", "is_run", "own_voices"]
 
-MODEL: File = "model.safetensors"
-VOICES: File = "voices.safetensors"
-METRICS: File = "metrics.json"
 MANIFEST = "manifest.jsonl"
 
 
@@ -76,4 +73,5 @@ def is_run(path: Path) -> bool:
 
 def own_voices(run: Run) -> dict[str, Voice]:
     """Return the run's own voices, without those inherited from the run that its recipe starts from."""
-    return {name: voice for name, voice in run.voices.items() if not voice.lent}
+    # A list, since another thread may enroll a voice.
+    return {name: voice for name, voice in list(run.voices.items()) if not voice.lent}

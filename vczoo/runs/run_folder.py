@@ -5,30 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from vczoo.errors import RunError, WeightsError
-from vczoo.io.files import open_file, write_beside
+from vczoo.errors import RunError, VczooError, WeightsError
+from vczoo.io.files import open_file, sha256_of
 from vczoo.io.plain_yaml import dump_plain
-from vczoo.io.tensor_file import halved, layout_faults, layout_of, read_layout, some_names, tensor_bytes
-from vczoo.io.tensors import digest, put_tensors, read_tensors
+from vczoo.io.tensor_file import LARGEST_HEADER, halved, layout_faults, layout_of, read_layout, some_names, tensor_bytes
+from vczoo.io.tensors import digest, finite, put_tensors, read_tensors
 from vczoo.models.build import build, pretrained_places
 from vczoo.models.bundled import CONFIG
 from vczoo.models.meta_init import init_on_meta, meta_tensors
 from vczoo.models.model import Model, stage_of
 from vczoo.models.portability import foreign_faults, pinned
 from vczoo.models.recipe import Recipe
-from vczoo.runs.config import Data, File, RunConfig, read_config
+from vczoo.runs.config import Data, File, RunConfig, fault_lines, parse_config, read_config, read_config_and_digest
 from vczoo.runs.pretrained_base import PLACES, check_base, describe_base, stages_taken
-from vczoo.runs.run import METRICS, MODEL, VOICES, Run, is_run, own_voices
+from vczoo.runs.run import Run, is_run, own_voices
+from vczoo.runs.run_files import METRICS, MODEL, VOICES, path_of, read_again, replace_files
+from vczoo.runs.turn import changing
 from vczoo.runs.versions import check_distributions, distributions
-from vczoo.runs.voices_file import read_voices, voice_tensors
+from vczoo.runs.voices_file import LARGEST_VOICES, read_voices, voice_tensors
 
 __all__ = [
     "LARGEST_METRICS",
@@ -46,15 +49,16 @@ LARGEST_MODEL = 2**35  # bytes; twice the size of the largest model in the zoo
 REVISION_DIGITS = 12
 
 
-def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -> Path:
+def save_run(run: Run, path: Path, *, overwrite: bool = True, whole: bool = False, half: bool = False) -> Path:
     """Write a run to a folder.
 
-    Every file is first written under a temporary name and then renamed, so a run that was in the folder before stays
-    readable if writing fails.
+    A run that was in the folder before is replaced in one step (`vczoo.runs.run_files.replace_files`), and stays as it
+    was if anything fails. What `load_run` would refuse is not written. New folders and files are private.
 
     Args:
         run: The run to write. Its `folder` and `revision` are updated.
         path: The folder.
+        overwrite: Whether to replace a run that is in the folder.
         whole: Whether to store tensors that equal the pretrained base's too, so that the run loads without the base.
         half: Whether to store float32 tensors as float16, which halves their size and keeps 11 significant bits. They
             are loaded as float32 again. The model in memory does not change.
@@ -63,7 +67,9 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
         `path`.
 
     Raises:
-        RunError: The folder cannot be written, or `half` is set and a tensor has values beyond the range of float16.
+        RunError: The folder cannot be written, or it holds a run and `overwrite` is false; the run in it was changed
+            since `run` was loaded from there; the model or a voice holds NaN or infinity; the run is larger than
+            `load_run` accepts; or `half` is set and a tensor has values beyond the range of float16.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.model.tensors().items()}
     base = {} if whole else run.model.base
@@ -71,6 +77,7 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
     stored = {name: tensor for name, tensor in tensors.items() if name not in in_base}
     voices = own_voices(run)
     enrolled = voice_tensors(voices)
+    _check_finite(stored, enrolled)
     if half:
         try:
             stored, enrolled = halved(stored), halved(enrolled)
@@ -80,44 +87,96 @@ def save_run(run: Run, path: Path, *, whole: bool = False, half: bool = False) -
             ) from error
     files: dict[File, bytes] = {
         METRICS: (json.dumps(run.metrics, indent=2, ensure_ascii=False) + "\n").encode(),
-        VOICES: tensor_bytes(enrolled),
-        MODEL: tensor_bytes(stored),
+        VOICES: _tensor_file(VOICES, enrolled, LARGEST_VOICES),
+        MODEL: _tensor_file(MODEL, stored, LARGEST_MODEL),
     }
-    config = RunConfig(
-        vczoo=metadata.version("vczoo"),
-        plugins=distributions(run.recipe),
-        recipe=pinned(run.recipe, run.model, whole=whole).to_plain(),
-        base=describe_base(run.model, run.base, in_base),
-        speakers=list(run.speakers),
-        voices=list(voices),
-        labels=list(run.labels),
-        licence=run.licence,
-        consent=run.consent,
-        attribution=list(run.attribution),
-        lineage=list(run.lineage),
-        data=Data.model_validate(run.data),
-        seed=run.recipe.training.seed,
-        tensors=len(stored),
-        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    )
-    text = config.to_yaml().encode()
+    if len(files[METRICS]) > LARGEST_METRICS:
+        raise RunError(f"the run cannot be saved: its metrics take more than {LARGEST_METRICS} bytes; leave some out")
     try:
-        # All files are written before the first is renamed, because none is usable without the others. vczoo.yaml marks
-        # a finished run: it is entered first and so renamed last.
-        with ExitStack() as stack:
-            for name, content in [(CONFIG, text), *files.items()]:
-                stack.enter_context(write_beside(path / name)).write_bytes(content)
-    except OSError as error:
-        raise RunError(f"{path}: the run cannot be written ({error}); free some space and save it again") from error
-    run.folder, run.revision = path, _revision(text)
+        config = RunConfig(
+            vczoo=metadata.version("vczoo"),
+            plugins=distributions(run.recipe),
+            recipe=pinned(run.recipe, run.model, whole=whole).to_plain(),
+            base=describe_base(run.model, run.base, in_base),
+            speakers=list(run.speakers),
+            voices=list(voices),
+            labels=list(run.labels),
+            licence=run.licence,
+            consent=run.consent,
+            attribution=list(run.attribution),
+            lineage=list(run.lineage),
+            data=Data.model_validate(run.data),
+            seed=run.recipe.training.seed,
+            tensors=len(stored),
+            files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        )
+    except ValidationError as error:
+        raise RunError(f"the run cannot be saved, because it could not be loaded again:{fault_lines(error)}") from None
+    text = config.to_yaml()
+    try:
+        parse_config(text, CONFIG)
+    except VczooError as error:
+        raise RunError(f"the run cannot be saved, because it could not be loaded again: {error}") from None
+    _write(run, path, files, text.encode(), overwrite)
     return path
+
+
+def _write(run: Run, path: Path, files: Mapping[File, bytes], config: bytes, overwrite: bool) -> None:
+    with changing(path):
+        try:
+            if is_run(path) and not overwrite:
+                raise RunError(f"{path}: a run was saved there meanwhile; choose another folder")
+            if _was_changed(run, path):
+                raise RunError(
+                    f"{path}: this run was changed after it was loaded, so saving would undo that. Load it again and "
+                    "make the change there, or save to another folder"
+                )
+            replace_files(path, files, config)
+        except OSError as error:
+            raise RunError(f"{path}: the run cannot be written ({error}); free some space and save it again") from error
+        run.folder, run.revision = path, hashlib.sha256(config).hexdigest()[:REVISION_DIGITS]
+
+
+def _was_changed(run: Run, path: Path) -> bool:
+    """Whether a run was loaded from this folder, and another one is there now."""
+    if run.folder is None or not is_run(path) or run.folder.resolve() != path.resolve():
+        return False
+    return run.revision != sha256_of(path / CONFIG)[:REVISION_DIGITS]
+
+
+def _check_finite(tensors: Mapping[str, Tensor], enrolled: Mapping[str, Tensor]) -> None:
+    """Raise RunError for NaN and infinity in the model or in a voice: the run could not be loaded again."""
+    if faulty := [name for name, tensor in tensors.items() if not finite(tensor)]:
+        raise RunError(
+            f"the run cannot be saved: NaN or infinity in the model's {some_names(faulty)}. The training diverged; "
+            "train again with a lower learning rate"
+        )
+    if faulty := list(dict.fromkeys(key.rpartition("/")[0] for key, value in enrolled.items() if not finite(value))):
+        raise RunError(
+            f"the run cannot be saved: NaN or infinity in the voice {some_names(faulty)}. Enroll it again, from other "
+            "recordings"
+        )
+
+
+def _tensor_file(name: File, tensors: Mapping[str, Tensor], limit: int) -> bytes:
+    """The content of a tensor file, if it is not too large to be loaded."""
+    size = sum(slot.size_bytes for slot in layout_of(tensors).values())
+    advice = "leave voices out, or save several runs" if name == VOICES else "choose a smaller model"
+    if size > limit:
+        raise RunError(f"the run cannot be saved: {name} would hold {size} bytes of at most {limit}; {advice}")
+    content = tensor_bytes(tensors)
+    if (header := int.from_bytes(content[:8], "little")) > LARGEST_HEADER:
+        raise RunError(
+            f"the run cannot be saved: the names in {name} take {header} bytes of at most {LARGEST_HEADER}; {advice}"
+        )
+    return content
 
 
 def load_run(path: Path, *, foreign: bool = False) -> Run:
     """Load a run from its folder.
 
     Loading is strict: every tensor of the model must come from the run or its base, and names, types and shapes are
-    checked before any tensor is read.
+    checked before any tensor is read. If another process saves the run meanwhile, it is the old or the new one, whole.
 
     Args:
         path: Folder of the run.
@@ -132,19 +191,30 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
         PluginError: The recipe needs a plugin that is not installed or does not load.
         RecipeError: The recipe cannot be built here.
     """
-    config = config_of(path, foreign=foreign)
+    models: dict[str, Model] = {}  # so that a second try has to read only what enrolling changes
+    return read_again(path, lambda: _load(path, foreign, models))
+
+
+def _load(path: Path, foreign: bool, models: dict[str, Model]) -> Run:
+    config, sha256 = _config_and_digest(path, foreign)
+    key = config.model_dump_json(include={"recipe", "base", "speakers", "labels", "tensors"}) + str(
+        config.files.get(MODEL)
+    )
     try:
-        model = _model_of(config, path)
-        metrics = _read_metrics(path)
-        voices = read_voices(path / VOICES, config.voices, model)
-        _check_files(config, path)
+        if key not in models:
+            model = _model_of(config, path)
+            _check_files(config, path, [MODEL])
+            models[key] = model
+        metrics = _read_metrics(path_of(path, METRICS, config.files))
+        voices = read_voices(path_of(path, VOICES, config.files), config.voices, models[key])
+        _check_files(config, path, [VOICES, METRICS])
     except WeightsError as error:
         raise RunError(f"{path}: this run cannot be loaded: {error}") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: a file of this run is damaged ({error}); copy or pull it again") from error
     return Run(
         Recipe.parse(config.recipe),
-        model,
+        models[key],
         tuple(config.speakers),
         voices,
         metrics,
@@ -153,7 +223,7 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
         config.consent,
         dict(config.base),
         path,
-        _revision((path / CONFIG).read_bytes()),
+        sha256[:REVISION_DIGITS],
         tuple(config.labels),
         tuple(config.attribution),
         tuple(config.lineage),
@@ -170,20 +240,24 @@ def config_of(path: Path, *, foreign: bool = False) -> RunConfig:
     Raises:
         RunError, PluginError, RecipeError: As in `load_run`.
     """
+    return _config_and_digest(path, foreign)[0]
+
+
+def _config_and_digest(path: Path, foreign: bool) -> tuple[RunConfig, str]:
     if not is_run(path):
         _check_folder(path)
         raise RunError(
             f"{path}: no run is here ({CONFIG} is missing). Create one with `vczoo train RECIPE --data … --out "
             f"{path}`, or continue an interrupted training with --resume"
         )
-    config = read_config(path / CONFIG)
+    config, sha256 = read_config_and_digest(path / CONFIG)
     check_distributions(config.plugins)
     recipe = Recipe.parse(config.recipe)
     if foreign and (faults := foreign_faults(recipe)):
         raise RunError(
             f"{path / CONFIG}: this recipe cannot be loaded from somebody else's run:\n  - " + "\n  - ".join(faults)
         )
-    return config
+    return config, sha256
 
 
 def outline_of(config: RunConfig) -> Model:
@@ -227,12 +301,16 @@ def describe_run(path: Path) -> str:
     if not is_run(path):
         _check_folder(path)
         raise RunError(f"{path}: no run is here ({CONFIG} is missing)")
-    config = read_config(path / CONFIG)
-    try:
-        metrics = _read_metrics(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path / METRICS}: cannot be read ({error})") from error
-    return dump_plain({**config.model_dump(), "metrics": metrics})
+
+    def describe() -> str:
+        config = read_config(path / CONFIG)
+        try:
+            metrics = _read_metrics(path_of(path, METRICS, config.files))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path / METRICS}: cannot be read ({error})") from error
+        return dump_plain({**config.model_dump(), "metrics": metrics})
+
+    return read_again(path, describe)
 
 
 def _check_folder(path: Path) -> None:
@@ -245,15 +323,15 @@ def _check_folder(path: Path) -> None:
 
 def _model_of(config: RunConfig, path: Path) -> Model:
     """Build the model on its base, then load the tensors that the run stores."""
-    model, taken = build_on_base(config), stages_taken(config.base)
-    slots, layout = layout_of(model.tensors()), read_layout(path / MODEL)
+    model, taken, file = build_on_base(config), stages_taken(config.base), path_of(path, MODEL, config.files)
+    slots, layout = layout_of(model.tensors()), read_layout(file)
     optional = [name for name in slots if stage_of(name) in taken]
     if faults := layout_faults(layout, slots, optional, halved=True):
-        raise WeightsError(f"{path / MODEL} does not fit: " + "; ".join(faults) + ". Is it from another model?")
+        raise WeightsError(f"{file} does not fit: " + "; ".join(faults) + ". Is it from another model?")
     if len(layout) != config.tensors:
-        raise WeightsError(f"{path / MODEL} holds {len(layout)} tensors, but {CONFIG} says {config.tensors}")
+        raise WeightsError(f"{file} holds {len(layout)} tensors, but {CONFIG} says {config.tensors}")
     check_base(config.base, model)
-    fill_model(model, read_tensors(path / MODEL, layout))
+    fill_model(model, read_tensors(file, layout))
     if unset := meta_tensors(model):
         raise WeightsError(
             f"neither the run nor its base has values for {some_names(unset)}; report this to the author of the plugin"
@@ -281,10 +359,9 @@ def fill_model(model: Model, tensors: Mapping[str, Tensor]) -> None:
     put_tensors(nn.ModuleDict(parts), tensors)
 
 
-def _check_files(config: RunConfig, path: Path) -> None:
-    for name in (MODEL, VOICES, METRICS):
-        with open_file(path / name) as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
+def _check_files(config: RunConfig, path: Path, names: Collection[File]) -> None:
+    for name in names:
+        actual = sha256_of(path_of(path, name, config.files))
         if actual != (expected := config.files.get(name)):
             raise WeightsError(
                 f"{name} does not match its checksum in {CONFIG}: SHA-256 {actual}, expected {expected}. The file was "
@@ -293,7 +370,7 @@ def _check_files(config: RunConfig, path: Path) -> None:
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
-    with open_file(path / METRICS) as file:
+    with open_file(path) as file:
         content = file.read(LARGEST_METRICS + 1)
     if len(content) > LARGEST_METRICS:
         raise ValueError(f"{METRICS} is larger than {LARGEST_METRICS} bytes")
@@ -304,7 +381,3 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         raise ValueError(f"{METRICS} contains a {type(metrics).__name__}, expected a mapping")
     return metrics
-
-
-def _revision(config: bytes) -> str:
-    return hashlib.sha256(config).hexdigest()[:REVISION_DIGITS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,29 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         held(tmp_path / "file" / "sub" / ".lock", what="busy"),
     ):
         pass
+
+
+def test_who_waits_is_told_for_whom_and_comes_after(tmp_path: Path) -> None:
+    file, messages, order = tmp_path / ".lock", [], []
+    told = threading.Event()
+
+    def second() -> None:
+        with held(file, what="busy", waiting=lambda message: (messages.append(message), told.set())[0]):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with held(file, what="busy"):
+        thread.start()
+        assert told.wait(10)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert len(messages) == 1
+    assert "busy (process" in messages[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_the_folder_of_a_lock_is_private(tmp_path: Path) -> None:
+    with held(tmp_path / "run" / ".lock", what="busy"):
+        assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
