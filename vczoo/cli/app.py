@@ -23,6 +23,7 @@ from vczoo.cli.listing_lines import as_pattern, part_lines, recipe_lines, split_
 from vczoo.cli.terminal import (
     Overrides,
     as_run,
+    exit_on_signals,
     flushed,
     interruptible,
     is_terminal,
@@ -193,9 +194,11 @@ def main() -> NoReturn:
 
     A user's mistake, or a file or output that cannot be written, is printed as one message, and the exit status is 1.
     If the reader of a pipe has gone, as in `vczoo list | head`, there is no message, and the status is 141, as if
-    SIGPIPE had ended the process.
+    SIGPIPE had ended the process. SIGTERM, and SIGHUP of a terminal that closes, end a command as Ctrl-C does: files
+    that it had begun are removed. The status is 143 or 129.
     """
     open_closed_streams()
+    exit_on_signals()
     status = 0
     try:
         with warnings.catch_warnings():

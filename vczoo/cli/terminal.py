@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, TextIO
 
 import typer
@@ -24,6 +26,7 @@ __all__ = [
     "Device",
     "Overrides",
     "as_run",
+    "exit_on_signals",
     "flushed",
     "interruptible",
     "is_terminal",
@@ -33,6 +36,8 @@ __all__ = [
     "print_warnings",
     "terminal_width",
 ]
+
+RETRY_SECONDS = 0.01  # of a signal that arrived where no exception may be raised
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change: training.epochs=3")
@@ -62,6 +67,40 @@ def flushed() -> bool:
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return worked
+
+
+def exit_on_signals() -> None:
+    """Turn SIGTERM and SIGHUP into an exit of Python, so that partly written files and temporary folders are removed.
+
+    A signal that is ignored, as by `nohup`, stays ignored.
+    """
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _exit)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    if _in_callback(frame) and hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda _, later: _exit(number, later))
+        signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
+        return
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    # `timeout` and a shell that ends send a signal twice, and the second one would interrupt the cleaning up.
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _in_callback(frame: FrameType | None) -> bool:
+    """Whether C calls this Python code through soundfile, which drops an exception that is raised there."""
+    while frame is not None:
+        if frame.f_code.co_name.startswith("vio_"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def as_run(name: str) -> str | Path:

@@ -1,0 +1,96 @@
+"""What the attacks on runs share: a small run, speech to enroll, and processes that are forked with both in memory.
+
+A fork starts in milliseconds, so that hundreds of processes can be killed in a minute. It needs a Unix, and torch must
+use one thread, because a fork has no others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import vczoo
+from vczoo.audio.waveform import Waveform
+
+__all__ = ["fork", "read_all", "report", "single_thread", "small_run", "speech", "wait"]
+
+RATE_HZ = 16000
+SMALL = (
+    "backbone.width=16",
+    "backbone.blocks=1",
+    "heads.speaker.hidden=[16]",
+    "heads.voice.width=16",
+    "heads.voice.blocks=1",
+    "heads.voice.bottleneck=8",
+)
+PLAIN = {"metrics.json", "model.safetensors", "vczoo.yaml", "voices.safetensors"}
+
+
+def single_thread() -> None:
+    """Make torch safe to fork, and leave out the warnings of short recordings."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+
+
+def speech(seconds: float = 1.5, f0_hz: float = 150.0) -> Waveform:
+    """A buzz with a syllable rhythm, which counts as speech."""
+    time = torch.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    buzz = sum(torch.sin(2 * torch.pi * f0_hz * harmonic * time) / harmonic for harmonic in range(1, 12))
+    assert isinstance(buzz, torch.Tensor)
+    return Waveform.of(0.2 * buzz * (1 + torch.sin(2 * torch.pi * 4 * time)) / 2, RATE_HZ)
+
+
+def small_run(folder: Path) -> Path:
+    """Save a run of 100 kB, as it is before training, with two voices."""
+    torch.manual_seed(0)
+    converter = vczoo.load("demo", SMALL)
+    for name, f0_hz in (("ann", 200.0), ("bob", 110.0)):
+        converter.enroll(name, speech(f0_hz=f0_hz))
+    return converter.save(folder)
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Run a function in a forked process, which ends with status 0, or 1 after an error; return its number."""
+    sys.stdout.flush()
+    if process := os.fork():
+        return process
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        work()
+        status = 0
+    except vczoo.VczooError:
+        pass
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        status = 2
+    finally:
+        os._exit(status)
+
+
+def wait(process: int) -> int:
+    """Wait for a forked process, and return its exit status, negative after a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def read_all(pipe: int) -> str:
+    """Read a pipe to its end and close it."""
+    content = b""
+    while block := os.read(pipe, 65536):
+        content += block
+    os.close(pipe)
+    return content.decode()
+
+
+def report(counts: Mapping[str, Any], bad: tuple[str, ...]) -> int:
+    """Print the counts as JSON; return 1 if one that must be 0 is not."""
+    print(json.dumps(counts))
+    return int(any(counts[name] for name in bad))
