@@ -109,11 +109,13 @@ def _convert(
     """Convert one recording with a progress bar in seconds, or several with one in files, and print what was made."""
     from vczoo.audio.reader import SoundReader
     from vczoo.conversion.folder import convert_files
+    from vczoo.io.files import sweep_partials
     from vczoo.io.progress import FileBar
 
     converter, shares = converter.with_references(voice)
     if len(pairs) == 1:
         source, out = pairs[0]
+        sweep_partials(out.parent)
         with FileBar(SoundReader(source, channel).seconds, "s") as bar:
             seconds = converter.convert_file(
                 source,

@@ -115,7 +115,7 @@ def evaluate(
         notes += _table_notes(evaluation, scores)
         report = Report(tuple(one for one in scores if one), setup_of(evaluation, trials), notes, folder)
         if folder:
-            report.write(folder)
+            report.write(folder, overwrite=overwrite)
             draw(evaluation, report.scores, conversion, folder)
             if keep:
                 for name, wave in zip(_distinct([trial.name for trial in checked]), conversion.waves, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from vczoo.data.excerpts import read_recording, write_part
 from vczoo.data.listing import list_recordings
 from vczoo.data.manifest import Listed, Listing
 from vczoo.errors import CorpusError
-from vczoo.io.files import write_text
+from vczoo.io.files import temporary_folder, write_text
 
 __all__ = ["References", "place_manifest", "read_references"]
 
@@ -73,8 +72,8 @@ def read_references(
     path = Path(os.path.abspath(path))
     if root is None or path.is_dir():
         return _by_split(_listed(path), parts)
-    with tempfile.TemporaryDirectory() as folder:
-        return _by_split(_listed(place_manifest(path, root, Path(folder) / path.name)), parts)
+    with temporary_folder("manifest") as folder:
+        return _by_split(_listed(place_manifest(path, root, folder / path.name)), parts)
 
 
 def place_manifest(manifest: str | os.PathLike[str], root: str | os.PathLike[str], out: Path) -> Path:

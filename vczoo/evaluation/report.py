@@ -112,14 +112,19 @@ class Report:
             ],
         }
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: Path, *, overwrite: bool = True) -> Path:
         """Write metrics.json into a folder and return its path.
 
+        Args:
+            folder: The folder, which is created if it does not exist.
+            overwrite: Whether to replace a metrics.json that is there.
+
         Raises:
-            RunError: The file cannot be written.
+            RunError: The file cannot be written, or it exists and `overwrite` is false.
         """
         try:
-            write_text(folder / METRICS, json.dumps(_finite(self.to_plain()), indent=2, ensure_ascii=False) + "\n")
+            content = json.dumps(_finite(self.to_plain()), indent=2, ensure_ascii=False) + "\n"
+            write_text(folder / METRICS, content, overwrite=overwrite)
         except OSError as error:
             raise RunError(f"{folder}: {METRICS} cannot be written ({error}); choose another folder") from error
         return folder / METRICS

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vczoo.errors import WeightsError
-from vczoo.io.files import open_file, write_bytes
+from vczoo.io.files import PRIVATE, open_file, write_bytes
 
 __all__ = [
     "LARGEST_HEADER",
@@ -171,12 +171,12 @@ def tensor_bytes(tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None 
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file atomically.
+    """Write a safetensors file atomically. Only its owner can read it, since weights may hold somebody's voice.
 
     Raises:
         OSError: the file cannot be written. An existing file is unchanged.
     """
-    write_bytes(path, tensor_bytes(tensors, notes))
+    write_bytes(path, tensor_bytes(tensors, notes), mode=PRIVATE)
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

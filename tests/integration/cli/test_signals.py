@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows ends pr
 def convert_long(tmp_path: Path, voices_folder: Path) -> subprocess.Popen[str]:
     """Start to convert a recording that takes long, and wait until a part of it is written."""
     wave = Waveform.read(voices_folder / "alice" / "0.wav")
-    Waveform.of(wave.samples[0].repeat(600), wave.sample_rate_hz).save(tmp_path / "long.wav")
+    Waveform.of(wave.samples[0].repeat(150), wave.sample_rate_hz).save(tmp_path / "long.wav")
     arguments = [
         "convert",
         "base",

@@ -46,6 +46,15 @@ def test_a_list_is_read_with_its_optional_columns(tmp_path: Path, voices_folder:
     assert found[0].name == "alice-4-as-bob"
 
 
+def test_names_that_would_lead_out_of_a_folder_are_refused(tmp_path: Path, voices_folder: Path) -> None:
+    file = write(tmp_path, "alice/4.wav,../../escaped/x,bob,,", "alice/5.wav,alice,..,,")
+    with pytest.raises(CorpusError) as caught:
+        read_trials(file, root=voices_folder)
+    assert "line 2: source_speaker: the name '../../escaped/x' holds a slash" in str(caught.value)
+    assert "line 3: voice: the name '..' has only dots" in str(caught.value)
+    assert Trial(Path("x"), "../../escaped/x", "..").name == "_._.._escaped_x-x-as-.."
+
+
 def test_paths_are_relative_to_the_list_and_may_be_absolute(tmp_path: Path, voices_folder: Path) -> None:
     shutil.copy(voices_folder / "bob/4.wav", tmp_path / "here.wav")
     absolute = voices_folder / "alice" / "4.wav"
