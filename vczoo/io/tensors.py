@@ -43,7 +43,8 @@ def read_tensors(path: str | os.PathLike[str], layout: Mapping[str, Slot] | None
     layout = read_layout(path) if layout is None else layout
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+    # safetensors opens the file twice; torch raises a RuntimeError if it has gone by the second time.
+    except (SafetensorError, OSError, RuntimeError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); download or export it again") from error
     if layout_of(tensors) != layout:
         raise WeightsError(

@@ -251,3 +251,14 @@ def test_a_file_that_changes_between_header_and_tensors_is_refused(tmp_path: Pat
         save_file(changed, path)
         with pytest.raises(WeightsError, match="changed while it was being read"):
             read_tensors(path, layout)
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_no_runtime_error(tmp_path: Path, monkeypatch) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
+
+    def vanish(path: Path) -> None:
+        raise RuntimeError(f"unable to open file <{path}> in read-only mode: No such file or directory (2)")
+
+    monkeypatch.setattr("vczoo.io.tensors.load_file", vanish)  # as torch does
+    with pytest.raises(WeightsError, match="unable to open file"):
+        read_tensors(tmp_path / "a.safetensors")
