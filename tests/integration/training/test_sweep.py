@@ -21,13 +21,14 @@ from safetensors import safe_open
 import vczoo
 from vczoo.errors import CorpusError, PluginError, RecipeError, RunError, VczooError
 from vczoo.io.install_advice import pip_install
+from vczoo.io.lock import held
 from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import cells_of
 from vczoo.training.sweeps.grid import Axis, cell_name, is_axis, read_grid, settings_of
 from vczoo.training.sweeps.plan import plan_sweep
 from vczoo.training.sweeps.processes import Processes
 from vczoo.training.sweeps.schedule import filling, work_off
-from vczoo.training.sweeps.state import LOCK, held, read_state
+from vczoo.training.sweeps.state import LOCK, read_state
 from vczoo.training.sweeps.table import merged_axes
 from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 

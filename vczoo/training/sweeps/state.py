@@ -1,4 +1,4 @@
-"""The state of a sweep on disk, and the lock that lets one sweep at a time use its folder.
+"""The state of a sweep on disk.
 
 sweep.json     the state as one mapping, replaced atomically after each cell
 manifest.jsonl the recordings with their splits, which every cell reads
@@ -9,10 +9,7 @@ logs/          the output of each process
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,7 @@ from typing import Any
 from vczoo.errors import RunError
 from vczoo.io.files import write_text
 
-__all__ = ["CELLS", "LOCK", "LOGS", "SWEEP", "State", "held", "read_state"]
+__all__ = ["CELLS", "LOCK", "LOGS", "SWEEP", "State", "read_state"]
 
 SWEEP, CELLS, LOGS, LOCK = "sweep.json", "cells", "logs", ".lock"
 FORMAT = 1
@@ -110,38 +107,3 @@ def read_state(folder: Path) -> State:
         return State(**values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged ({error}); {_DAMAGED}") from error
-
-
-@contextmanager
-def held(path: Path, *, what: str) -> Iterator[int]:
-    """Hold an exclusive lock on a file. The system releases it when the process ends, even after a crash.
-
-    Args:
-        path: The lock file; it is created if it does not exist.
-        what: The reason to give if another process holds the lock.
-
-    Yields:
-        The descriptor of the open file. If child processes inherit it, the lock lasts until the last of them ends.
-
-    Raises:
-        RunError: Another process holds the lock.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        try:
-            _lock(file.fileno())
-        except OSError:
-            raise RunError(f"{path.parent}: {what}; wait for it to end, or choose another --out") from None
-        yield file.fileno()
-
-
-def _lock(file: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(file, 0, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ import torch
 from vczoo.errors import PluginError, RunError
 from vczoo.io.device import choose_device
 from vczoo.io.files import write_text
+from vczoo.io.lock import held
 from vczoo.runs.run import MANIFEST, is_run
 from vczoo.training.sweeps.measures import figures_of
 from vczoo.training.sweeps.plan import Plan, plan_sweep
@@ -24,7 +25,7 @@ from vczoo.training.sweeps.processes import Pool, Processes
 from vczoo.training.sweeps.ray_pool import RayTasks, import_ray
 from vczoo.training.sweeps.schedule import filling, work_off
 from vczoo.training.sweeps.scoring import write_trials
-from vczoo.training.sweeps.state import CELLS, LOCK, LOGS, State, held, read_state
+from vczoo.training.sweeps.state import CELLS, LOCK, LOGS, State, read_state
 from vczoo.training.sweeps.summary import best_line, texts, texts_of_means
 from vczoo.training.sweeps.table import Row, Table, to_csv, to_markdown
 from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
