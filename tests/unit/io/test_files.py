@@ -1,11 +1,26 @@
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from vczoo.io.files import write_beside, write_bytes, write_fault, write_text
+from vczoo.io import files
+from vczoo.io.files import (
+    PARTIAL,
+    PRIVATE,
+    sweep_partials,
+    temporary_folder,
+    temporary_name,
+    write_beside,
+    write_bytes,
+    write_fault,
+    write_text,
+)
+
+needs_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions and process numbers")
 
 
 def names(folder: Path) -> list[str]:
@@ -82,7 +97,7 @@ def test_no_overwrite_of_what_came_meanwhile(tmp_path) -> None:
     assert names(tmp_path) == ["a.txt"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no umask")
+@needs_posix
 def test_files_have_the_mode_that_the_umask_gives(tmp_path) -> None:
     old = os.umask(0o027)
     try:
@@ -91,6 +106,116 @@ def test_files_have_the_mode_that_the_umask_gives(tmp_path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_umask_is_never_changed(tmp_path, monkeypatch) -> None:
+    """Files that another thread creates at that moment would have its mode."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+    write_text(tmp_path / "a.txt", "x")
+
+
+@needs_posix
+def test_private_files_are_in_private_folders_that_only_their_owner_reads(tmp_path) -> None:
+    write_text(tmp_path / "a" / "run" / "a.txt", "x", mode=PRIVATE)
+    assert (tmp_path / "a" / "run" / "a.txt").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "a" / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_of_two_that_create_one_file_only_one_succeeds(tmp_path) -> None:
+    path = tmp_path / "a.txt"
+    first, second = write_beside(path, overwrite=False), write_beside(path, overwrite=False)
+    first.__enter__().write_text("first")
+    second.__enter__().write_text("second")
+    first.__exit__(None, None, None)
+    with pytest.raises(FileExistsError):
+        second.__exit__(None, None, None)
+    assert path.read_text() == "first"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_disk_without_hard_links_refuses_to_overwrite_too(tmp_path, monkeypatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_text(tmp_path / "a.txt", "mine", overwrite=False)
+    late = write_beside(tmp_path / "b.txt", overwrite=False)
+    late.__enter__().write_text("mine")
+    (tmp_path / "b.txt").write_text("theirs")
+    with pytest.raises(FileExistsError):
+        late.__exit__(None, None, None)
+    assert (tmp_path / "a.txt").read_text() == "mine"
+    assert (tmp_path / "b.txt").read_text() == "theirs"
+    assert names(tmp_path) == ["a.txt", "b.txt"]
+
+
+def test_a_dangling_link_is_not_written_through_without_overwrite(tmp_path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "link", "x", overwrite=False)
+    assert names(tmp_path) == ["link"]
+
+
+def name_of_dead_process(prefix: str) -> str:
+    """A name for a temporary file of a process that has ended: its number is above the largest of Linux."""
+    return temporary_name(prefix).replace(f"-{os.getpid()}-", "-9999999-")
+
+
+@needs_posix
+def test_only_what_dead_processes_left_is_swept(tmp_path) -> None:
+    (tmp_path / (name_of_dead_process(".voices") + PARTIAL)).write_text("half")
+    mine = tmp_path / (temporary_name(".voices") + PARTIAL)
+    mine.write_text("half")
+    (tmp_path / ".notes-abcdefgh.partial").write_text("of another program")
+    (tmp_path / "voices.safetensors").write_text("whole")
+    sweep_partials(tmp_path)
+    assert names(tmp_path) == sorted([".notes-abcdefgh.partial", mine.name, "voices.safetensors"])
+
+
+@needs_posix
+def test_a_process_number_that_is_used_again_is_another_process(tmp_path) -> None:
+    machine, number, start = temporary_name("").split("-")[1:4]
+    if start == "0":
+        pytest.skip("the start of a process is known only on Linux")
+    (tmp_path / f".voices-{machine}-{number}-{int(start) - 1}-00000000.partial").write_text("half")
+    sweep_partials(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [".voices-ab_12xyz.partial", ".voices-00000000-12-345-00000000.partial"])
+def test_a_file_of_an_unknown_process_is_swept_after_an_hour(tmp_path, name) -> None:
+    (tmp_path / name).write_text("half")
+    sweep_partials(tmp_path)
+    assert names(tmp_path) == [name]
+    now = (tmp_path / name).stat().st_mtime
+    os.utime(tmp_path / name, (now - 3601, now - 3601))
+    sweep_partials(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_sweeping_a_folder_that_is_missing_does_nothing(tmp_path) -> None:
+    sweep_partials(tmp_path / "none")
+
+
+@needs_posix
+def test_a_temporary_folder_is_private_and_removes_those_of_dead_processes(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = tmp_path / name_of_dead_process("vczoo-push")
+    (dead / "run").mkdir(parents=True)
+    (dead / "run" / "voices.safetensors").write_text("private")
+    with temporary_folder("push") as folder, temporary_folder("run") as other:
+        assert names(tmp_path) == sorted([folder.name, other.name])
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert names(tmp_path) == []
+
+
+def test_the_process_of_another_user_runs(monkeypatch) -> None:
+    def refuse(process: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(files, "_start_of", lambda process: 0)  # Linux may hide the processes of others
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not files._has_ended(1, 5)
 
 
 def test_a_path_that_can_be_written_has_no_fault_and_is_left_alone(tmp_path: Path) -> None:
