@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,36 @@ def test_a_folder_that_is_trained_in_is_refused_to_all_others(
     assert "run the same command with --resume" in errors
     with pytest.raises(RunError, match="not empty; --resume continues it"):
         vczoo.finetune("demo", voices_folder, out, settings, progress=False)
+
+
+def processes_of(out: Path) -> dict[int, str]:
+    """The running processes that have a folder among their arguments, with those."""
+    running = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if str(out) in words and state not in "ZX":
+                running[int(entry.name)] = " ".join(words)
+    return running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    ("victim", "how"), [("command", signal.SIGKILL), ("command", signal.SIGHUP), ("torchrun", signal.SIGKILL)]
+)
+def test_no_process_of_a_team_outlives_its_command(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], victim: str, how: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    process = started("train", voices_folder, out, "--processes", "2", *without_epochs(small), *ENDLESS)
+    wait_for((out / "metrics.jsonl").is_file, process)
+    team = processes_of(out)
+    assert len(team) == 4  # the command, torchrun and two workers
+    torchrun = next(number for number, words in team.items() if "vczoo.cli.launch" in words)
+    os.kill(process.pid if victim == "command" else torchrun, how)
+    process.communicate()
+    while processes_of(out):
+        time.sleep(0.05)
+    with pytest.raises(RunError, match="not empty; --resume continues it"):
+        vczoo.finetune("demo", voices_folder, out, small, progress=False)

@@ -17,7 +17,7 @@ import typer
 from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train, voices
 from vczoo.cli.command_table import COMMAND_TABLE, Described
 from vczoo.cli.help import Command, Group, epilog_of
-from vczoo.cli.launch import launched, leave
+from vczoo.cli.launch import end_with_launcher, launched, leave
 from vczoo.cli.listing import kind_rows, part_rows, recipe_rows
 from vczoo.cli.listing_lines import as_pattern, part_lines, recipe_lines, split_kind
 from vczoo.cli.terminal import (
@@ -196,6 +196,7 @@ def main() -> NoReturn:
     SIGPIPE had ended the process.
     """
     open_closed_streams()
+    end_with_launcher()
     status = 0
     try:
         with warnings.catch_warnings():
