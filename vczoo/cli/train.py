@@ -46,7 +46,7 @@ def train(
         bool, typer.Option("--no-cache", help="Cache nothing; run the frozen stages in every epoch.")
     ] = False,
     processes: Annotated[
-        int, typer.Option(min=1, help="Number of processes for distributed training (Accelerate).")
+        int, typer.Option(min=1, max=128, help="Number of processes for distributed training (Accelerate).")
     ] = 1,
     shard: Annotated[
         bool, typer.Option("--shard", help="Shard the trained parameters across the processes (FSDP).")

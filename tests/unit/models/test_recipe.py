@@ -10,7 +10,7 @@ from vczoo.io.plain_yaml import parse_plain
 from vczoo.models import resolve as recipe_text
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.models.resolve import nest, resolve
-from vczoo.models.training_settings import Training
+from vczoo.models.training_settings import Training, VocoderTraining
 from vczoo.registry.hookspecs import hookimpl
 from vczoo.registry.zoo import Zoo, the_zoo
 
@@ -180,6 +180,35 @@ def test_an_override_that_is_not_key_and_value(override, write) -> None:
         ("heads.speaker.weight=-1", "heads.speaker.weight: Input should be greater than or equal to 0"),
         ("heads.speaker.weight=.inf", "heads.speaker.weight: Input should be a finite number"),
         ("heads.a b.use=knn", "head 'a b': a name is letters, digits, _ and -"),
+        ("training.epochs=100001", "training.epochs: Input should be less than or equal to 100000, got 100001"),
+        (
+            f"training.batch_size={10**21}",
+            f"training.batch_size: Input should be less than or equal to 65536, got {10**21}",
+        ),
+        ("training.crop_seconds=1.0e+9", "training.crop_seconds: Input should be less than or equal to 600"),
+        ("training.learning_rate=1.0e+30", "training.learning_rate: Input should be less than or equal to 1000"),
+        ("training.backbone_rate=1.0e+30", "training.backbone_rate: Input should be less than or equal to 1000"),
+        ("training.weight_decay=1.0e+30", "training.weight_decay: Input should be less than or equal to 1000"),
+        ("training.clip_norm=1.0e+30", "training.clip_norm: Input should be less than or equal to"),
+        ("training.patience=1000000", "training.patience: Input should be less than or equal to 100000"),
+        ("training.consistency=1.0e+30", "training.consistency: Input should be less than or equal to 1000000"),
+        (f"training.content_speeds={[1.0] * 65}", "training.content_speeds: Tuple should have at most 64 items"),
+        (
+            "training={batch_size: 60000, crop_seconds: 600}",
+            "a batch of 60000 segments of 600 s has 10000 hours of speech",
+        ),
+        ("tuning.epochs=1000000000000", "tuning.epochs: Input should be less than or equal to 100000"),
+        (
+            "vocoder_training.steps=1000000000000",
+            "vocoder_training.steps: Input should be less than or equal to 100000000",
+        ),
+        ("vocoder_training.discriminator_channels=9999", "discriminator_channels: Input should be less than or equal"),
+        ("vocoder_training.mel_weight=1.0e+30", "vocoder_training.mel_weight: Input should be less than or equal"),
+        (
+            "vocoder_training.batch_size=65000",
+            "a batch of 65000 segments of 0.64 s has 12 hours of speech; the limit is 10",
+        ),
+        ("heads.speaker.weight=1.0e+30", "heads.speaker.weight: Input should be less than or equal to 1000000"),
         ("backbone.use=3", "backbone.use: Input should be a valid string, got 3"),
         ("backbone=mel-conv", "backbone: Input should be a valid dictionary"),
         ("backbone=null", "backbone: required, but missing"),
@@ -233,3 +262,12 @@ def test_settings_are_frozen(write) -> None:
     write("plain", BASE)
     with pytest.raises(ValueError, match="frozen"):
         read_recipe("plain").training.epochs = 5
+
+
+def test_every_number_of_the_settings_has_a_bound() -> None:
+    for settings in (Training, VocoderTraining):
+        for name, field in settings.model_fields.items():
+            if field.annotation in (int, float):
+                bounds = {type(bound).__name__ for bound in field.metadata}
+                assert bounds & {"Ge", "Gt"}, name
+                assert bounds & {"Le", "Lt"}, name

@@ -181,7 +181,9 @@ def _run_frozen_stages(recipe: Recipe, corpus: Corpus, task: Task) -> int:
         model = build_initial_model(recipe, len(speakers)).model.to(device).eval()
     freezing = build_freezing(recipe, model.backbone)
     freezing.prepare(model.backbone)
-    depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in range(settings.epochs)}
+    num_stages = len(model.backbone.stages())
+    distinct = {freezing.multipliers(num_stages, epoch): epoch for epoch in range(settings.epochs)}
+    depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in distinct.values()}
     features = features_of(recipe, model, task.cache)
     clips = segments_by_split(features, corpus, speakers, settings)
     count = 0
