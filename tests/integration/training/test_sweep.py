@@ -320,7 +320,7 @@ def test_without_the_speaker_model_similarity_is_left_out_and_that_is_said(
 def test_a_cell_that_fails_does_not_stop_the_others(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
 ) -> None:
-    command = [sys.executable, "-m", "vczoo", "sweep", "demo", "--grid", "training.learning_rate=0.01,1.0e+30"]
+    command = [sys.executable, "-m", "vczoo", "sweep", "demo", "--grid", "training.learning_rate=0.01,1000"]
     settings = without(small, "training.learning_rate")
     rest = ["--data", str(voices_folder), "--out", str(tmp_path / "out"), "--measure", "accuracy", *settings]
     done = subprocess.run([*command, *rest, "--no-cache"], capture_output=True, text=True, check=False, timeout=600)
@@ -507,7 +507,7 @@ def test_without_ray_an_error_says_what_to_install(
 def test_cells_are_tasks_of_ray(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
     pytest.importorskip("ray")
     overrides = without(small, "training.learning_rate")
-    grid = ["training.learning_rate=0.01,1.0e+30"]
+    grid = ["training.learning_rate=0.01,1000"]
     found = vczoo.sweep(
         "demo",
         voices_folder,
