@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import vczoo
-from vczoo.errors import RunError
+from vczoo.cli import app
+from vczoo.errors import RunError, VczooError
+from vczoo.io import files
 from vczoo.training.training_folder import LOCK
 
 ENDLESS = ("training.epochs=5000", "training.patience=5000")
+NETWORK = ("vocoder.use=vocos/small-16khz", "vocoder.width=16", "vocoder.blocks=2")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
@@ -114,3 +119,77 @@ def test_no_process_of_a_team_outlives_its_command(
         time.sleep(0.05)
     with pytest.raises(RunError, match="not empty; --resume continues it"):
         vczoo.finetune("demo", voices_folder, out, small, progress=False)
+
+
+@contextmanager
+def no_file_above(num_bytes: int) -> Iterator[None]:
+    """What a full disk does: writing more to one file is an OSError."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(("num_bytes", "file"), [(1000, "manifest.jsonl"), (20_000, "checkpoint.safetensors")])
+def test_a_full_disk_ends_a_training_with_an_error_and_without_a_folder(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], num_bytes: int, file: str
+) -> None:
+    out = tmp_path / "out"
+    with no_file_above(num_bytes), pytest.raises(RunError, match=rf"{file}.* cannot be written .*; free some space"):
+        vczoo.finetune("demo", voices_folder, out, small, cache=False, progress=False)
+    assert not out.exists()
+
+
+def test_a_disk_that_fills_up_later_loses_no_checkpoint(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files.write_bytes
+
+    def refuse(path: Path, content: bytes, **options: Any) -> None:
+        if path.name == "metrics.jsonl":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        before(path, content, **options)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_bytes", refuse)
+        with pytest.raises(
+            RunError, match=r"metrics\.jsonl cannot be written .No space.*; free some space, then resume"
+        ):
+            vczoo.finetune("demo", voices_folder, out, small, progress=False)
+    vczoo.finetune("demo", voices_folder, out, small, resume=True, progress=False)
+
+
+def test_other_commands_say_what_cannot_be_written(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
+    pytest.importorskip("vczoo_vocos")
+    with no_file_above(100):
+        with pytest.raises(RunError, match=r"recipe\.yaml cannot be written"):
+            vczoo.train_vocoder("demo", voices_folder, tmp_path / "vocoder", NETWORK, progress=False)
+        with pytest.raises(RunError, match=r"sweep\.json cannot be written"):
+            vczoo.sweep("demo", voices_folder, tmp_path / "sweep", ["training.seed=1,2"], small)
+        with pytest.raises(VczooError, match=r"mine\.yaml cannot be written"):
+            app.copy("demo", tmp_path / "mine.yaml")
+        with pytest.raises(
+            RunError, match=r"rates\.png cannot be written .*; the search found training\.learning_rate="
+        ):
+            vczoo.find_learning_rate(
+                "demo", voices_folder, small, steps=60, out=tmp_path / "rates.png", cache=False, progress=False
+            )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused_by_every_training(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"
+    for action in (
+        lambda: vczoo.finetune("demo", voices_folder, out, small, progress=False),
+        lambda: vczoo.train_vocoder("demo", voices_folder, out, progress=False),
+        lambda: vczoo.sweep("demo", voices_folder, out, ["training.seed=1,2"], small),
+    ):
+        with pytest.raises(RunError, match=r"choose another --out"):
+            action()

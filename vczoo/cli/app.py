@@ -135,6 +135,8 @@ def copy(
             temporary.write_text(text, encoding="utf-8")
     except FileExistsError as error:
         raise VczooError(f"{file} already exists; choose another name") from error
+    except OSError as error:
+        raise VczooError(f"{file} cannot be written ({error.strerror or error}); choose another file") from error
     print_line(f"{file}: edit it, then run `vczoo check {file}` and `vczoo train {file} --data … --out …`")
 
 

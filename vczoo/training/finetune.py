@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from vczoo.errors import CorpusError, RunError
 from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import Measures
 from vczoo.io.device import choose_device
-from vczoo.io.files import write_text
 from vczoo.io.progress import CallbackList, NullProgress, ProgressBar
 from vczoo.io.tensors import fingerprint as weights_fingerprint
 from vczoo.io.tensors import load_strictly
@@ -54,7 +53,7 @@ from vczoo.training.speakers import accuracy_by_age, voice_of
 from vczoo.training.step import evaluate
 from vczoo.training.tracking import Trackers, check_trackers
 from vczoo.training.trainer import LOG, fit, run_frozen
-from vczoo.training.training_folder import check_contents, training_folder
+from vczoo.training.training_folder import check_contents, training_folder, write_output
 
 __all__ = ["finetune"]
 
@@ -210,7 +209,7 @@ def finetune(
                 check_identity(made_from, now, folder)
                 load_strictly(model, finished.model.state_dict(), where=str(folder))
                 features.renew()
-            team.on_main_process(lambda: write_text(folder / MANIFEST, corpus.to_jsonl(folder)))
+            team.on_main_process(lambda: write_output(folder / MANIFEST, corpus.to_jsonl(folder)))
             _check_shared(folder, team)
             trivial = model.speaker_heads if len(speakers) == 1 else ()
             with ProgressBar(trivial) if progress and team.is_main_process else NullProgress() as watcher:
@@ -303,7 +302,8 @@ def finetune(
                     lineage=lineage_from(start) if start else initial.lineage,
                 )
                 save_run(run, folder)
-                (folder / CHECKPOINT).unlink(missing_ok=True)
+                with suppress(OSError):  # the run is complete
+                    (folder / CHECKPOINT).unlink()
                 return run
 
             run = team.on_main_process(finish)

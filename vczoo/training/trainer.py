@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vczoo.io.files import write_text
 from vczoo.io.progress import Callback
 from vczoo.io.tensor_file import some_names
 from vczoo.io.tensors import finite
@@ -34,6 +33,7 @@ from vczoo.training.optimizer import count_trained, make_optimizer, rate_share, 
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.sharding import shard, whole
 from vczoo.training.step import Step, Sums, ahead, diverged, evaluate, train_step
+from vczoo.training.training_folder import write_output
 
 __all__ = ["LOG", "Fit", "fit", "interruptible", "run_frozen", "seed_of"]
 
@@ -212,7 +212,7 @@ def fit(
             if team.agreed(time.monotonic() - saved_at >= CHECKPOINT_SECONDS):
                 save()
             lines = "".join(json.dumps(line) + "\n" for line in state.history)
-            team.on_main_process(partial(write_text, folder / LOG, lines))
+            team.on_main_process(partial(write_output, folder / LOG, lines))
             watcher.epoch(record)
     final.load_state_dict(best)
     model = train.features.model.eval()

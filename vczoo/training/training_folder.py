@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vczoo.errors import RunError
-from vczoo.io.files import sweep_partials, write_fault
+from vczoo.io.files import sweep_partials, write_fault, write_text
 from vczoo.io.lock import held
 from vczoo.runs.run import MANIFEST
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.tracking import LOGS
 
-__all__ = ["LOCK", "RECIPE", "check_contents", "training_folder"]
+__all__ = ["LOCK", "RECIPE", "check_contents", "training_folder", "write_output"]
 
 LOCK, RECIPE = ".training.lock", "recipe.yaml"
 BEGINNINGS = {MANIFEST, RECIPE, LOGS}  # what trainings write before their first checkpoint
@@ -66,6 +66,18 @@ def check_contents(folder: Path, resume: bool) -> None:
     if names and not resume:
         hint = "; --resume continues it" if CHECKPOINT in names else f" ({', '.join(sorted(names)[:5])})"
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write a text file of a training.
+
+    Raises:
+        RunError: The disk cannot be written. The previous file is kept.
+    """
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror or error}); free some space, then resume") from error
 
 
 def _names(folder: Path) -> set[str]:

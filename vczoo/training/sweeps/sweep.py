@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,9 @@ class _Work:
         """Save the settings that all cells share, and the lists that they are measured on."""
         plan, state = self.plan, self.state
         for outcome in (self.folder / LOGS).glob(".*.json"):  # left by the processes of a sweep that was killed
-            outcome.unlink(missing_ok=True)
+            with suppress(OSError):
+                outcome.unlink()
+        sweep_partials(self.folder / LOGS)
         self.common: dict[str, Any] = {
             "data": str(self.folder / MANIFEST),
             "cache": cache if isinstance(cache, bool) else os.path.abspath(cache),

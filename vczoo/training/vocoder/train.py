@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.excerpts import UtteranceReader
 from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
 from vczoo.io.device import choose_device
-from vczoo.io.files import write_text
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
@@ -27,7 +27,7 @@ from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT
-from vczoo.training.training_folder import RECIPE, check_contents, training_folder
+from vczoo.training.training_folder import RECIPE, check_contents, training_folder, write_output
 from vczoo.training.vocoder.segments import VocoderSegments
 from vczoo.training.vocoder.trainer import VocoderTrainer, fit_vocoder
 
@@ -111,10 +111,7 @@ def train_vocoder(
             reader = UtteranceReader(spec.sample_rate_hz)
             held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
             trainer = VocoderTrainer(vocoder, spec, settings, device)
-            try:
-                write_text(folder / RECIPE, recipe.to_yaml())
-            except OSError as error:
-                raise RunError(f"{folder} cannot be written ({error}); choose another --out") from error
+            write_output(folder / RECIPE, recipe.to_yaml())
             with ProgressBar() if progress else NullProgress() as watcher:
                 watcher.say(corpus.report())
                 state = fit_vocoder(trainer, segments, held_out, folder=folder, identity=identity, watcher=watcher)
@@ -124,7 +121,8 @@ def train_vocoder(
             write_tensors(folder / TENSORS, tensors, metadata)
         except OSError as error:
             raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        with suppress(OSError):  # the vocoder is complete
+            (folder / CHECKPOINT).unlink()
         return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
 
 

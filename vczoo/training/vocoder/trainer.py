@@ -20,13 +20,13 @@ from vczoo.audio.mel import LogMel
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VczooError
-from vczoo.io.files import write_text
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensors import finite
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.trainer import LOG, interruptible, seed_of
+from vczoo.training.training_folder import write_output
 from vczoo.training.vocoder.checkpoint import VocoderState, load_vocoder_state, save_vocoder_state
 from vczoo.training.vocoder.discriminators import (
     COARSE,
@@ -219,7 +219,7 @@ def fit_vocoder(
                 began = time.perf_counter()
                 if must_validate:
                     record = state.record(trainer.rate(state.step - 1), figures)
-                    write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.history))
+                    write_output(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.history))
                     watcher.say(_line(record))
                 save_vocoder_state(file, state, *parts)
             if must_stop:
