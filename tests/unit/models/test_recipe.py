@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +113,45 @@ def test_a_file_may_extend_the_recipe_of_its_own_name(write, tmp_path) -> None:
     assert (recipe.name, recipe.summary, recipe.backbone.use) == ("plain", "mine", "mel-conv")
     mine.write_text(f"extends: {mine}\n", encoding="utf-8")
     assert "extends makes a cycle" in faults(mine)
+
+
+def test_a_long_chain_of_extends_is_followed_and_an_endless_one_refused(write, tmp_path) -> None:
+    write("plain", BASE)
+    for number in range(1, 1500):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: {tmp_path / f'{number + 1}.yaml'}\nsummary: '{number}'\n")
+    (tmp_path / "31.yaml").write_text("extends: plain\n")
+    assert read_recipe(tmp_path / "1.yaml").summary == "1"
+    assert "extends: more than 32 recipes in a chain (" in faults(tmp_path / "32.yaml")
+
+
+@pytest.mark.parametrize("parent", ["[a, b]", "3", "x" * 5000])
+def test_extends_takes_one_name(write, parent) -> None:
+    write("odd", f"extends: {parent}\n")
+    assert "extends: expected the name of one recipe or file, got " in faults("odd")
+
+
+def test_only_a_regular_file_of_bounded_size_is_a_recipe(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "utf16.yaml").write_bytes("summary: x".encode("utf-16"))
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(6 * 10**9)
+    for name, text in {
+        "pipe.yaml": "not a regular file",
+        "zero.yaml": "not a regular file",
+        "loop.yaml": "Too many levels of symbolic links",
+        "folder.yaml": "not a regular file",
+        "utf16.yaml": "cannot be read as UTF-8 text",
+        "huge.yaml": "more than 1000000 bytes, so it is not a recipe",
+        "nul\0.yaml": "cannot be read as UTF-8 text",
+        f"{'n' * 300}.yaml": "File name too long",
+        "absent.yaml": "no such recipe file; `vczoo copy NAME absent.yaml` creates one",
+        "huge.yaml/x.yaml": "no such recipe file",
+    }.items():
+        with pytest.raises(VczooError, match=re.escape(text)):
+            read_recipe(tmp_path / name)
 
 
 def test_extends_of_what_is_not_there(write) -> None:
