@@ -61,7 +61,7 @@ class Trackers:
     """
 
     def __init__(self, names: Iterable[str], folder: Path, config: Mapping[str, Any]) -> None:
-        self.trackers: list[Any] = []
+        self.trackers: list[tuple[str, Any]] = []
         checked = check_trackers(names)
         if not checked:
             return
@@ -72,7 +72,7 @@ class Trackers:
             with _told(name):
                 tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **name_argument)
                 tracker.start()
-                self.trackers.append(tracker)
+                self.trackers.append((name, tracker))
                 tracker.store_init_configuration(_flat(config, "."))
 
     def __enter__(self) -> Trackers:
@@ -97,15 +97,15 @@ class Trackers:
     def log(self, record: Mapping[str, Any]) -> None:
         """Log a line of metrics.jsonl at its epoch: `train/loss`, `validation/speaker.accuracy`, `learning_rate` …"""
         values = {name: value for name, value in _flat(record, "/").items() if name != "epoch"}
-        for tracker in self.trackers:
-            with _told(tracker.name):
+        for name, tracker in self.trackers:
+            with _told(name):
                 tracker.log(values, step=record["epoch"])
 
     def finish(self) -> None:
         """Write all pending records and close the trackers."""
         while self.trackers:
-            tracker = self.trackers.pop()
-            with _told(tracker.name):
+            name, tracker = self.trackers.pop()
+            with _told(name):
                 tracker.finish()
 
 
