@@ -72,19 +72,20 @@ def fork(action: Callable[[], object], log: Path) -> int:
     child = os.fork()
     if child:
         return child
-    status = FINISHED
+    status, text = RAW, ""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         action()
-    except VczooError as error:
-        status = REFUSED
-        log.write_text(f"{type(error).__name__}: {error}\n")
+        status = FINISHED
     except KeyboardInterrupt:
         status = INTERRUPTED
     except BaseException as error:
-        status = RAW
-        log.write_text(f"{type(error).__name__}: {error}\n")
-    os._exit(status)
+        status = REFUSED if isinstance(error, VczooError) else RAW
+        text = f"{type(error).__name__}: {error}\n"
+    finally:  # whatever happens, the child must not go on as its parent
+        with suppress(OSError):
+            log.write_text(text)
+        os._exit(status)
 
 
 def wait(child: int) -> int:

@@ -62,9 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
     train(place / "warm-up")  # here, so that children have imported everything
 
     def limited(action: Callable[[Path], object], out: Path, num_bytes: int) -> None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         if not options.tmpfs:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
-        action(out)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+        try:
+            action(out)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
     for number in range(options.sizes):
         num_bytes = round(100 * (LARGEST_BYTES / 100) ** (number / max(1, options.sizes - 1)))

@@ -214,6 +214,8 @@ def fit(
             lines = "".join(json.dumps(line) + "\n" for line in state.history)
             team.on_main_process(partial(write_output, folder / LOG, lines))
             watcher.epoch(record)
+    if step is None:  # resumed after the last epoch: what follows reads the frozen stages as that epoch did
+        train.features.at(_depth(model, freezing, max(0, state.epoch - 1)))
     final.load_state_dict(best)
     model = train.features.model.eval()
     freezing.finish(model.backbone)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,30 @@ def test_a_crash_is_resumed_from_the_last_epoch(
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
     assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+
+
+def test_a_crash_after_the_last_epoch_is_resumed_with_the_same_voices(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frozen stages run one recording at a time there, too, which rounds otherwise than in batches."""
+
+    class Crash(NullProgress):
+        def epoch(self, record: Mapping[str, Any]) -> None:
+            if record["epoch"] == 2:
+                raise MemoryError("killed")
+
+    settings = [*small, "freezing.use=full"]
+    vczoo.finetune("demo", voices_folder, tmp_path / "whole", settings, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr("vczoo.training.finetune.NullProgress", Crash)
+        with pytest.raises(MemoryError):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", settings, progress=False)
+    vczoo.finetune("demo", voices_folder, tmp_path / "cut", settings, resume=True, progress=False)
+    assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+    voices = [vczoo.load(tmp_path / name).run.voices for name in ("whole", "cut")]
+    for speaker, voice in voices[0].items():
+        assert same(dict(voice.tensors), dict(voices[1][speaker].tensors)), speaker
 
 
 @pytest.mark.parametrize("strategy", ["none", "gradual"])
