@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from vczoo.errors import VczooError
+from vczoo.runs.run_folder import load_run
 
 SMALL = (
     "backbone.width=16",
@@ -108,12 +108,10 @@ def kill_after(child: int, seconds: float) -> int:
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors and voices of a run."""
-    return load_file(folder / "model.safetensors") | {
-        f"voices/{name}": tensor
-        for path in folder.glob("voices*.safetensors")
-        for name, tensor in load_file(path).items()
-    }
+    """The tensors of a run's model and voices."""
+    run = load_run(folder)
+    voices = {f"{name}/{key}": value for name, voice in run.voices.items() for key, value in voice.tensors.items()}
+    return {**run.model.state_dict(), **voices}
 
 
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

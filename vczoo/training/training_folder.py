@@ -81,9 +81,9 @@ def write_output(path: Path, text: str) -> None:
 
 
 def _names(folder: Path) -> set[str]:
-    """The names of what is in a folder, besides the lock and the unfinished files of processes that were killed."""
+    """The names of what is in a folder, besides locks and the unfinished files of processes that were killed."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return {name for name in names if name != LOCK and not (name.startswith(".") and name.endswith(".partial"))}
+    return {name for name in names if not (name.startswith(".") and name.endswith((".partial", "lock")))}
 
 
 def _remove_beginnings(folder: Path) -> None:
