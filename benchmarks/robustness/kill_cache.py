@@ -32,7 +32,7 @@ def expected(key: int, name: str) -> torch.Tensor:
 
 
 def work(folder: Path, seed: int) -> None:
-    """Read and fill sections, for ever."""
+    """Read and fill sections until it is killed."""
     random = seeded(seed)
     while True:
         key = random.randrange(20)

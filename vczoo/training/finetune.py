@@ -123,7 +123,8 @@ def finetune(
             or it was started with other settings or data.
         VczooError: The criterion cannot be measured on these recordings, or the model that measures it is part of the
             recipe; or the device does not work here.
-        KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
+        KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from; or before
+            the first one, and then it leaves nothing in `out`.
     """
     folder = Path(out)
     device = choose_device(device)

@@ -69,7 +69,7 @@ class Trackers:
         for name in checked:
             kind = LOGGER_TYPE_TO_CLASS[name]
             name_argument = {TRACKERS[name]: folder.resolve().name} if TRACKERS[name] else {}
-            with _told(name):
+            with _errors_named(name):
                 tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **name_argument)
                 tracker.start()
                 self.trackers.append((name, tracker))
@@ -98,19 +98,19 @@ class Trackers:
         """Log a line of metrics.jsonl at its epoch: `train/loss`, `validation/speaker.accuracy`, `learning_rate` …"""
         values = {name: value for name, value in _flat(record, "/").items() if name != "epoch"}
         for name, tracker in self.trackers:
-            with _told(name):
+            with _errors_named(name):
                 tracker.log(values, step=record["epoch"])
 
     def finish(self) -> None:
         """Write all pending records and close the trackers."""
         while self.trackers:
             name, tracker = self.trackers.pop()
-            with _told(name):
+            with _errors_named(name):
                 tracker.finish()
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _errors_named(name: str) -> Iterator[None]:
     """Turn a tracker's error about the disk or the network into one that names the tracker."""
     try:
         yield
