@@ -17,7 +17,7 @@ import typer
 from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train, voices
 from vczoo.cli.command_table import COMMAND_TABLE, Described
 from vczoo.cli.help import Command, Group, epilog_of
-from vczoo.cli.launch import launched, leave
+from vczoo.cli.launch import end_with_launcher, launched, leave
 from vczoo.cli.listing import kind_rows, part_rows, recipe_rows
 from vczoo.cli.listing_lines import as_pattern, part_lines, recipe_lines, split_kind
 from vczoo.cli.terminal import (
@@ -136,6 +136,8 @@ def copy(
             temporary.write_text(text, encoding="utf-8")
     except FileExistsError as error:
         raise VczooError(f"{file} already exists; choose another name") from error
+    except OSError as error:
+        raise VczooError(f"{file} cannot be written ({error.strerror or error}); choose another file") from error
     print_line(f"{file}: edit it, then run `vczoo check {file}` and `vczoo train {file} --data … --out …`")
 
 
@@ -199,6 +201,7 @@ def main() -> NoReturn:
     """
     open_closed_streams()
     exit_on_signals()
+    end_with_launcher()
     status = 0
     try:
         with warnings.catch_warnings():

@@ -23,7 +23,7 @@ from vczoo.conversion.load import load
 from vczoo.data.excerpts import cut_part
 from vczoo.data.listing import expand_recordings
 from vczoo.data.pauses import cut_at_pauses
-from vczoo.errors import AudioError, PluginError, VczooError
+from vczoo.errors import AudioError, PluginError, RunError, VczooError
 from vczoo.evaluation.metrics.speaker_embedding import load_speaker_model
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.io.files import write_text
@@ -185,7 +185,10 @@ def _manifest(cuts: Sequence[tuple[Path, float, float]], speaker: str, out: Path
         {"path": os.path.abspath(path), "speaker": speaker, "split": split, "start": start, "end": end}
         for (path, start, end), split in zip(cuts, splits, strict=True)
     ]
-    write_text(out, "".join(json.dumps(row) + "\n" for row in rows))
+    try:
+        write_text(out, "".join(json.dumps(row) + "\n" for row in rows))
+    except OSError as error:
+        raise RunError(f"{out} cannot be written ({error.strerror or error}); free some space") from error
     return out
 
 

@@ -46,7 +46,7 @@ def train(
         bool, typer.Option("--no-cache", help="Cache nothing; run the frozen stages in every epoch.")
     ] = False,
     processes: Annotated[
-        int, typer.Option(min=1, help="Number of processes for distributed training (Accelerate).")
+        int, typer.Option(min=1, max=128, help="Number of processes for distributed training (Accelerate).")
     ] = 1,
     shard: Annotated[
         bool, typer.Option("--shard", help="Shard the trained parameters across the processes (FSDP).")
@@ -80,7 +80,7 @@ def train(
         )
     except KeyboardInterrupt:
         if leads():
-            print_line(f"interrupted; run the same command with --resume to continue from {out}", to_stderr=True)
+            _print_interrupted(out)
         raise typer.Exit(130) from None
     if not leads():
         return
@@ -134,7 +134,7 @@ def train_vocoder(
     try:
         trained = run_training(name, data, out, overrides or (), resume=resume, device=device)
     except KeyboardInterrupt:
-        print_line(f"interrupted; run the same command with --resume to continue from {out}", to_stderr=True)
+        _print_interrupted(out)
         raise typer.Exit(130) from None
     last = trained.history[-1]
     figures = ", ".join(
@@ -143,6 +143,16 @@ def train_vocoder(
     )
     print_line(f"validation: {figures} ({trained.seconds:.0f} s)")
     print_line(f"{trained.file}: use it in a recipe with this vocoder: vocoder.weights={trained.file}")
+
+
+def _print_interrupted(out: Path) -> None:
+    """Print how an interrupted training can be continued."""
+    from vczoo.training.checkpoint import CHECKPOINT
+
+    if (out / CHECKPOINT).is_file():
+        print_line(f"interrupted; run the same command with --resume to continue from {out}", to_stderr=True)
+    else:
+        print_line("interrupted before the first checkpoint; run the same command to start again", to_stderr=True)
 
 
 def _weights_in_words(metrics: Mapping[str, Any]) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vczoo.errors import VczooError
+from vczoo.io.files import open_file
 
-__all__ = ["LARGEST_TEXT", "dump_plain", "merge", "parse_plain", "parse_value"]
+__all__ = ["LARGEST_TEXT", "dump_plain", "merge", "parse_plain", "parse_value", "read_recipe_text"]
 
 LARGEST_TEXT = 4_000_000  # characters; a run with 10,000 voices has a tenth of that
 MOST_VALUES = 200_000  # keys, values and collections; a run with 10,000 voices has a fifth of that
+LARGEST_RECIPE = 1_000_000  # bytes; a recipe has a thousandth of that
 DEEPEST = 50  # levels; a recipe has five
 LONGEST_KEY = 500  # characters; file names and speaker names are keys, too
 LONGEST_NUMBER = 100  # characters; PyYAML takes a minute to parse a megabyte of 1:1:1:…, a base-60 number
@@ -19,6 +22,21 @@ PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "f
 NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_recipe_text(path: Path) -> str:
+    """Read the text of a recipe's file. It is not read further than a recipe may be long.
+
+    Raises:
+        OSError: the file cannot be read, or is not a regular file.
+        UnicodeDecodeError: it is not UTF-8.
+        VczooError: it is too large.
+    """
+    with open_file(path) as file:
+        content = file.read(LARGEST_RECIPE + 1)
+    if len(content) > LARGEST_RECIPE:
+        raise VczooError(f"{path}: more than {LARGEST_RECIPE} bytes, so it is not a recipe; a recipe is a YAML file")
+    return content.decode()
 
 
 def parse_plain(text: str, where: str) -> dict[str, Any]:

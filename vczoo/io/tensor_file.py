@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from vczoo.io.files import PRIVATE, open_file, write_bytes
 __all__ = [
     "LARGEST_HEADER",
     "Slot",
+    "checksum",
     "fits_type",
     "halved",
     "layout_faults",
@@ -168,6 +170,19 @@ def tensor_bytes(tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None 
     """
     # Without tensors and with an empty mapping as metadata, safetensors 0.8 writes a header that is not JSON.
     return save(_unshared(tensors), metadata=dict(notes) if notes else None)
+
+
+def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """CRC-32 over the names, dtypes, shapes and values of tensors on the CPU, and over a text: eight hex digits.
+
+    It finds bits that a disk has changed, not what somebody has changed on purpose.
+    """
+    value = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        value = zlib.crc32(f"{name}\n{tensor.dtype} {tuple(tensor.shape)}\n".encode(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> None:

@@ -17,11 +17,12 @@ from vczoo.errors import RecipeError, VczooError
 from vczoo.io.plain_yaml import dump_plain
 from vczoo.io.text import nearest
 from vczoo.models.resolve import read_values
-from vczoo.models.training_settings import Settings, Training, VocoderTraining
+from vczoo.models.training_settings import LARGEST_WEIGHT, Settings, Training, VocoderTraining
 from vczoo.registry.requirements import parse_need
 
 __all__ = ["HeadPart", "Part", "Recipe", "read_recipe"]
 
+MOST_HEADS = 64
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -52,7 +53,7 @@ class HeadPart(Part):
             of this on its way into the backbone, so the backbone unlearns what the head predicts. 0 turns it off.
     """
 
-    weight: float = Field(default=1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0, le=LARGEST_WEIGHT)
     reads: Literal["content", "acoustic"] = "content"
     reverse: float = Field(default=0.0, ge=0, le=100)
 
@@ -88,7 +89,7 @@ class Recipe(Settings):
     start: str = ""
     backbone: Part
     freezing: Part
-    heads: Annotated[dict[str, HeadPart], Field(min_length=1)]
+    heads: Annotated[dict[str, HeadPart], Field(min_length=1, max_length=MOST_HEADS)]
     vocoder: Part | None = None
     teacher: Part | None = None
     training: Training = Training()

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.errors import RecipeError, UnknownNameError, VczooError
-from vczoo.io.plain_yaml import merge, parse_plain, parse_value
+from vczoo.io.plain_yaml import merge, parse_plain, parse_value, read_recipe_text
 from vczoo.registry.zoo import the_zoo
 
 __all__ = ["nest", "read_values", "resolve"]
+
+LONGEST_CHAIN = 32  # recipes that extend each other
+LONGEST_NAME = 4096  # characters, of a recipe or of the path of its file
 
 
 def read_values(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> dict[str, Any]:
@@ -28,41 +31,58 @@ def read_values(name: str | Path, overrides: Iterable[str] | Mapping[str, Any] =
     return merge(resolve(name), nest(overrides))
 
 
-def resolve(name: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read a recipe as a mapping, merged over the recipe that it `extends`.
+def resolve(name: str | Path) -> dict[str, Any]:
+    """Read a recipe as a mapping, merged over the recipe that it `extends`, which may extend another one.
 
     Args:
         name: Name of a recipe, or path of a .yaml file.
-        seen: Names of the recipes that extend this one, to detect cycles.
 
     Raises:
-        RecipeError: The chain of `extends` is a cycle or names an unknown recipe.
+        RecipeError: The chain of `extends` is a cycle, has more than 32 recipes or names an unknown one.
         UnknownNameError: There is no recipe of that name.
-        VczooError: The file cannot be read.
+        VczooError: A file cannot be read.
     """
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
-            raise VczooError(f"{path}: no such recipe file; `vczoo copy NAME {path.name}` creates one to edit")
+    chain = [str(name)]
+    layers: list[dict[str, Any]] = []
+    while True:
         try:
-            text, label = path.read_text(encoding="utf-8"), path.stem
-        except (OSError, UnicodeDecodeError) as error:
-            raise VczooError(f"{path}: cannot be read as UTF-8 text ({error}); a recipe is a YAML file") from error
-    else:
-        file = the_zoo().recipe(str(name))
-        text, label = file.read(), file.name  # "name" of "distribution:name"
-    values = parse_plain(text, f"recipe {name}")
-    parent = values.pop("extends", None)
-    values["name"] = label
-    if parent is None:
-        return values
-    chain = (*seen, str(name))  # not the label: mine/demo.yaml may extend the recipe demo
-    if str(parent) in chain:
-        raise RecipeError(label, [f"extends makes a cycle: {' -> '.join((*chain, str(parent)))}"])
+            values, label = _read(chain[-1])
+        except UnknownNameError as error:
+            if not layers:
+                raise
+            raise RecipeError(layers[-1]["name"], [f"extends: {error}"]) from error
+        parent = values.pop("extends", None)
+        layers.append({**values, "name": label})
+        if parent is None:
+            break
+        if not isinstance(parent, str) or len(parent) > LONGEST_NAME:
+            raise RecipeError(label, [f"extends: expected the name of one recipe or file, got {str(parent)[:80]!r}"])
+        if parent in chain:  # not the label: mine/demo.yaml may extend the recipe demo
+            raise RecipeError(label, [f"extends makes a cycle: {' -> '.join((*chain, parent))}"])
+        chain.append(parent)
+        if len(chain) > LONGEST_CHAIN:
+            shown = " -> ".join((*chain[:3], "…", chain[-1]))
+            raise RecipeError(layers[0]["name"], [f"extends: more than {LONGEST_CHAIN} recipes in a chain ({shown})"])
+    merged = layers.pop()
+    while layers:
+        merged = merge(merged, layers.pop())
+    return merged
+
+
+def _read(name: str) -> tuple[dict[str, Any], str]:
+    """The content of one recipe, and its name without a folder: "name" of "distribution:name"."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        file = the_zoo().recipe(name)
+        return parse_plain(file.read(), f"recipe {name}"), file.name
     try:
-        return merge(resolve(str(parent), chain), values)
-    except UnknownNameError as error:
-        raise RecipeError(label, [f"extends: {error}"]) from error
+        text = read_recipe_text(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise VczooError(f"{path}: no such recipe file; `vczoo copy NAME {path.name}` creates one to edit") from None
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise VczooError(f"{path}: cannot be read as UTF-8 text ({reason}); a recipe is a YAML file") from error
+    return parse_plain(text, f"recipe {name}"), path.stem
 
 
 def nest(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -28,7 +29,8 @@ def score(figures: Mapping[str, float], criterion: Criterion) -> tuple[float, ..
     """Score an epoch. The epoch with the lower tuple is better.
 
     Accuracy is the mean over the speaker and label heads, recall over the label heads, word error over the text heads.
-    On a small validation split, all figures but the loss take few values, so the loss breaks ties.
+    On a small validation split, all figures but the loss take few values, so the loss breaks ties. A figure that is
+    NaN counts as infinite, so that it is never the best.
 
     Args:
         figures: Figures of the epoch's validation: `loss`, `<head>.accuracy`, `<head>.recall`, `<head>.wer` and, if
@@ -39,7 +41,7 @@ def score(figures: Mapping[str, float], criterion: Criterion) -> tuple[float, ..
         VczooError: The figures lack the one that the criterion needs.
     """
     if criterion == "loss":
-        return (figures["loss"],)
+        return (_or_worst(figures["loss"]),)
     if criterion in _HEAD_FIGURES:
         name, sign, _ = _HEAD_FIGURES[criterion]
         values = [sign * value for key, value in figures.items() if key.endswith(f".{name}")]
@@ -50,7 +52,7 @@ def score(figures: Mapping[str, float], criterion: Criterion) -> tuple[float, ..
         raise VczooError(
             f"training.criterion is {criterion}, but validation only measures {', '.join(figures)}; choose one of them"
         )
-    return (sum(values) / len(values), figures["loss"])
+    return (_or_worst(sum(values) / len(values)), _or_worst(figures["loss"]))
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], criterion: Criterion, keep: Literal["best", "last"]) -> int:
@@ -65,6 +67,10 @@ def best_epoch(history: Sequence[Mapping[str, Any]], criterion: Criterion, keep:
         return int(history[-1]["epoch"])
     best = min(history, key=lambda record: score(record["validation"], criterion))
     return int(best["epoch"])
+
+
+def _or_worst(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def needs_conversions(criterion: Criterion) -> bool:

@@ -10,6 +10,14 @@ from vczoo.models.selection_metric import Criterion
 
 __all__ = ["Training", "VocoderTraining"]
 
+MOST_EPOCHS = 100_000
+MOST_STEPS = 100_000_000
+LARGEST_BATCH = 65_536
+LONGEST_CROP_SECONDS = 600.0
+LONGEST_BATCH_SECONDS = 36_000.0  # ten hours of samples take 2.3 GB at 16 kHz
+HIGHEST_RATE = 1000.0  # training diverges far below
+LARGEST_WEIGHT = 1e6  # of a loss
+
 
 class Settings(BaseModel):
     """Base class of settings: frozen, with no unknown keys and no infinite or NaN values."""
@@ -53,26 +61,33 @@ class Training(Settings):
         precision: Precision of the forward pass; `auto` is bfloat16 on a GPU that supports it, and float32 elsewhere.
     """
 
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=16, ge=1)
-    crop_seconds: float = Field(default=1.92, ge=0.1)
+    epochs: int = Field(default=20, ge=1, le=MOST_EPOCHS)
+    batch_size: int = Field(default=16, ge=1, le=LARGEST_BATCH)
+    crop_seconds: float = Field(default=1.92, ge=0.1, le=LONGEST_CROP_SECONDS)
     optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    backbone_rate: float = Field(default=0.1, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0, le=HIGHEST_RATE)
+    backbone_rate: float = Field(default=0.1, gt=0, le=HIGHEST_RATE)
+    weight_decay: float = Field(default=0.01, ge=0, le=HIGHEST_RATE)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    clip_norm: float = Field(default=1.0, gt=0)
+    clip_norm: float = Field(default=1.0, gt=0, le=1e12)  # so much clips nothing
     criterion: Criterion = "loss"
-    patience: int = Field(default=5, ge=1)
+    patience: int = Field(default=5, ge=1, le=MOST_EPOCHS)
     keep: Literal["best", "last"] = "best"
     seed: int = Field(default=0, ge=0, lt=2**63)
-    content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(default=(1.0,), min_length=1)
+    content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(
+        default=(1.0,), min_length=1, max_length=64
+    )
     variants: int = Field(default=1, ge=1, le=64)
-    consistency: float = Field(default=0.0, ge=0)
+    consistency: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
     spec_augment: float = Field(default=0.0, ge=0, lt=1)
     cache_dtype: Literal["float32", "float16"] = "float32"
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+
+    @model_validator(mode="after")
+    def _batches_fit_into_memory(self) -> Training:
+        _check_batch_seconds(self.batch_size, self.crop_seconds)
+        return self
 
 
 class VocoderTraining(Settings):
@@ -97,21 +112,26 @@ class VocoderTraining(Settings):
         seed: Seed of every random generator.
     """
 
-    steps: int = Field(default=20000, ge=1)
-    batch_size: int = Field(default=16, ge=1)
-    crop_seconds: float = Field(default=0.64, ge=0.1)
-    learning_rate: float = Field(default=5e-4, gt=0)
-    mel_weight: float = Field(default=45.0, ge=0)
-    stft_weight: float = Field(default=2.5, ge=0)
-    adversarial_weight: float = Field(default=1.0, ge=0)
-    feature_weight: float = Field(default=2.0, ge=0)
+    steps: int = Field(default=20000, ge=1, le=MOST_STEPS)
+    batch_size: int = Field(default=16, ge=1, le=LARGEST_BATCH)
+    crop_seconds: float = Field(default=0.64, ge=0.1, le=LONGEST_CROP_SECONDS)
+    learning_rate: float = Field(default=5e-4, gt=0, le=HIGHEST_RATE)
+    mel_weight: float = Field(default=45.0, ge=0, le=LARGEST_WEIGHT)
+    stft_weight: float = Field(default=2.5, ge=0, le=LARGEST_WEIGHT)
+    adversarial_weight: float = Field(default=1.0, ge=0, le=LARGEST_WEIGHT)
+    feature_weight: float = Field(default=2.0, ge=0, le=LARGEST_WEIGHT)
     adversarial_from: float = Field(default=0.5, ge=0, le=1)
     objective: Literal["least-squares", "hinge"] = "least-squares"
     discriminators: Literal["published", "coarse"] = "published"
-    discriminator_channels: int = Field(default=32, ge=1)
+    discriminator_channels: int = Field(default=32, ge=1, le=1024)
     gain_db: float = Field(default=0.0, ge=0, le=60)
-    validate_every: int = Field(default=500, ge=1)
+    validate_every: int = Field(default=500, ge=1, le=MOST_STEPS)
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _batches_fit_into_memory(self) -> VocoderTraining:
+        _check_batch_seconds(self.batch_size, self.crop_seconds)
+        return self
 
     @model_validator(mode="after")
     def _learns_from_the_first_step(self) -> VocoderTraining:
@@ -123,3 +143,13 @@ class VocoderTraining(Settings):
         if not (self.mel_weight or self.stft_weight or self.adversarial_weight or self.feature_weight):
             raise ValueError("every loss weight is 0: there is nothing to learn from. Set at least one weight above 0")
         return self
+
+
+def _check_batch_seconds(batch_size: int, crop_seconds: float) -> None:
+    """Raise ValueError if a batch holds too much speech for any memory."""
+    hours, most = batch_size * crop_seconds / 3600, LONGEST_BATCH_SECONDS / 3600
+    if hours > most:
+        raise ValueError(
+            f"a batch of {batch_size} segments of {crop_seconds:g} s has {hours:.0f} hours of speech; the limit is "
+            f"{most:.0f}. Lower batch_size or crop_seconds"
+        )

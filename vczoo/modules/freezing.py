@@ -72,12 +72,12 @@ class Gradual(Freezing):
         every_epochs: Number of epochs from one unfrozen stage to the next.
 
     Raises:
-        ContractError: every_epochs is below 1.
+        ContractError: every_epochs is below 1, or above 100,000.
     """
 
     def __init__(self, every_epochs: int = 1) -> None:
-        if every_epochs < 1:
-            raise ContractError(f"every_epochs must be 1 or more, got {every_epochs}")
+        if not 1 <= every_epochs <= 100_000:
+            raise ContractError(f"every_epochs must be 1 to 100000, got {every_epochs}")
         self.every_epochs = every_epochs
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
@@ -91,15 +91,15 @@ class Discriminative(Freezing):
     Source: discriminative fine-tuning in ULMFiT, arXiv:1801.06146, which uses a decay of 2.6.
 
     Args:
-        decay: Factor between the learning rates of a stage and of the stage before it, at least 1.
+        decay: Factor between the learning rates of a stage and of the stage before it, 1 to 1000.
 
     Raises:
-        ContractError: decay is below 1.
+        ContractError: decay is below 1 or above 1000.
     """
 
     def __init__(self, decay: float = 2.6) -> None:
-        if not decay >= 1:
-            raise ContractError(f"decay must be 1 or more, got {decay}")
+        if not 1 <= decay <= 1000:
+            raise ContractError(f"decay must be 1 to 1000, got {decay}")
         self.decay = decay
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:

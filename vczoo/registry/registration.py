@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pluggy
 
 from vczoo.errors import PluginError, VczooError
+from vczoo.io.plain_yaml import read_recipe_text
 from vczoo.io.text import nearest
 from vczoo.registry import hookspecs
 from vczoo.registry.discovery import Candidate
@@ -37,6 +38,8 @@ class RecipeFile:
             VczooError: the file cannot be read or is not UTF-8.
         """
         try:
+            if isinstance(self.file, Path):
+                return read_recipe_text(self.file)
             return self.file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise VczooError(

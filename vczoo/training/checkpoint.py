@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
-from vczoo.io.tensor_file import write_tensors
-from vczoo.io.tensors import load_strictly, read_tensors
+from vczoo.io.tensors import load_strictly
+from vczoo.training.checkpoint_file import damaged, read_checkpoint, write_checkpoint
 from vczoo.training.identity import Identity, check_identity
 from vczoo.training.sharding import laid_out, whole
 
@@ -76,10 +74,7 @@ def save_checkpoint(path: Path, state: TrainingState, flat: dict[str, Tensor]) -
     Raises:
         RunError: The disk cannot be written. The previous checkpoint is kept.
     """
-    try:
-        write_tensors(path, flat, {"state": json.dumps(asdict(state))})
-    except OSError as error:
-        raise RunError(f"{path}: the checkpoint cannot be written ({error}); free some space and resume") from error
+    write_checkpoint(path, asdict(state), flat)
 
 
 def load_checkpoint(
@@ -100,13 +95,11 @@ def load_checkpoint(
     Raises:
         RunError: The checkpoint is damaged, or it belongs to a different recipe, other recordings or other weights.
     """
+    plain, flat = read_checkpoint(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        state = TrainingState(**json.loads(metadata["state"]))
-        flat = read_tensors(path)
-    except (WeightsError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
+        state = TrainingState(**plain)
+    except TypeError as error:
+        raise damaged(path, error) from error
     check_identity(state.identity, identity, path)
     grown, state.identity = state.identity != identity, identity
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}

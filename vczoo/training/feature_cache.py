@@ -3,7 +3,9 @@
 <folder>/<digest of a key>/<random>.safetensors    a shard: tensors by name, and the key itself in its metadata
 
 Shards are written atomically and never changed, so several processes may write at the same time, and a crash leaves
-only finished shards. When the folder grows beyond its limit, the least recently used shards are removed first.
+only finished shards. Each tensor has a checksum, which is checked before its first use; the shard of a wrong one is
+removed, and its tensors are computed again. When the folder grows beyond its limit, the least recently used shards are
+removed first.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +27,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vczoo.errors import VczooError
-from vczoo.io.files import write_bytes
+from vczoo.io.files import PRIVATE, sweep_partials, write_bytes
+from vczoo.io.tensor_file import checksum
 
 __all__ = ["Cache", "Section", "open_cache"]
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "VCZOO_CACHE", "VCZOO_CACHE_GB"
 LIMIT_GB = 20.0
 SHARD_BYTES = 64_000_000  # new tensors are written together at this size: few files, and little is lost in a crash
-ABANDONED_SECONDS = 3600.0  # an unfinished file that is older was left by a killed process
+ABANDONED_SECONDS = 3600.0  # an unfinished file that is older was left by a killed process of an earlier version
 
 
 def open_cache(folder: Path | None = None) -> Cache:
@@ -73,16 +78,17 @@ class Cache:
     def make_room(self, num_bytes: int) -> bool:
         """Remove the least recently used shards until `num_bytes` more fit. Return whether they do."""
         shards = [(stat, path) for path in self.folder.glob("*/*.safetensors") if (stat := _stat(path))]
-        for path in self.folder.glob("*/.*.partial"):  # left by a process that was killed while it wrote
+        for section in self.folder.glob("*/"):
+            sweep_partials(section)
+        for path in self.folder.glob("*/.*.partial"):
             stat = _stat(path)
             if stat and time.time() - stat.st_mtime > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
+                _remove(path)
         total = sum(stat.st_size for stat, _ in shards)
         for stat, path in sorted(shards, key=lambda shard: shard[0].st_mtime):
             if total + num_bytes <= self.limit_bytes:
                 break
-            if path.parent not in self.in_use:
-                path.unlink(missing_ok=True)
+            if path.parent not in self.in_use and _remove(path):
                 total -= stat.st_size
         return total + num_bytes <= self.limit_bytes
 
@@ -99,8 +105,8 @@ class Section:
         self.cache, self.key = cache, key
         self.folder = cache.folder / hashlib.sha256(key.encode()).hexdigest()[:32]
         self.full = False  # whether some tensors did not fit into the cache
-        self._shards: dict[Path, Any] = {}
-        self._shard_of: dict[str, Any] = {}
+        self._shards: dict[Path, _Shard] = {}
+        self._shard_of: dict[str, _Shard] = {}
         self._mapped: dict[str, Tensor] = {}
         self._new: dict[str, Tensor] = {}
         self._new_bytes = 0
@@ -113,7 +119,7 @@ class Section:
                 self._open(path)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._new or name in self._shard_of
+        return self._find(name) is not None
 
     def __getitem__(self, name: str) -> Tensor:
         """A tensor. It is memory-mapped if it is on disk, so do not write to it.
@@ -121,11 +127,9 @@ class Section:
         Raises:
             KeyError: The section has no tensor of this name.
         """
-        if name in self._new:
-            return self._new[name]
-        if name not in self._mapped:  # takes no memory (the file is mapped), and saves a slow lookup
-            self._mapped[name] = self._shard_of[name].get_tensor(name)
-        return self._mapped[name]
+        if (tensor := self._find(name)) is None:
+            raise KeyError(name)
+        return tensor
 
     def add(self, tensors: Mapping[str, Tensor]) -> None:
         """Add tensors. The next `flush` writes them; it happens automatically once they reach `SHARD_BYTES`.
@@ -149,14 +153,15 @@ class Section:
         if not self._new:
             return
         self.cache.in_use.add(self.folder)
-        content = save(self._new, metadata={"key": self.key})
+        checksums = {name: checksum({name: tensor}) for name, tensor in self._new.items()}
+        content = save(self._new, metadata={"key": self.key, "checksums": json.dumps(checksums)})
         self._new, self._new_bytes = {}, 0
         if not self.cache.make_room(len(content)):
             self.full = True
             return
         path = self.folder / f"{uuid.uuid4().hex}.safetensors"
         try:
-            write_bytes(path, content)
+            write_bytes(path, content, mode=PRIVATE)
         except OSError as error:
             raise VczooError(
                 f"{self.cache.folder}: the cache cannot be written ({error}); free some space, set {FOLDER_VARIABLE} "
@@ -170,23 +175,77 @@ class Section:
         self._shards, self._shard_of, self._mapped = {}, {}, {}
         self.cache.in_use.discard(self.folder)
 
+    def _find(self, name: str) -> Tensor | None:
+        """A tensor that fits its checksum, or None."""
+        if name in self._new:
+            return self._new[name]
+        if name not in self._mapped:  # takes no memory (the file is mapped), and saves a slow lookup
+            shard = self._shard_of.get(name)
+            if shard is None:
+                return None
+            tensor = shard.file.get_tensor(name)
+            if name in shard.checksums and checksum({name: tensor}) != shard.checksums[name]:
+                self._drop(shard)
+                return None
+            self._mapped[name] = tensor
+        return self._mapped[name]
+
     def _open(self, path: Path) -> None:
         """Open a shard, unless it is damaged or has a different key."""
         try:
-            shard: Any = safe_open(path, framework="pt")
-            names: Iterable[str] = shard.keys()
-            if (shard.metadata() or {}).get("key") != self.key:
+            file: Any = safe_open(path, framework="pt")
+            metadata = file.metadata() or {}
+            if metadata.get("key") != self.key:
                 return
-        except FileNotFoundError:  # another process has removed it to make room
+            shard = _Shard(path, file, json.loads(metadata.get("checksums", "{}")))  # earlier versions wrote none
+        except (SafetensorError, ValueError):  # cut short by a full disk or a power failure, so useless
+            _remove(path)
             return
-        except (SafetensorError, OSError):  # cut short by a full disk or a power failure, so useless
-            path.unlink(missing_ok=True)
+        except (OSError, RuntimeError):
+            # Another process has removed it to make room, perhaps while it was opened, for which torch raises a
+            # RuntimeError; or it cannot be read here.
             return
         self.cache.in_use.add(self.folder)
         with suppress(OSError):  # removed in the meantime, or owned by another user; it can still be read
             os.utime(path)
         self._shards[path] = shard
-        self._shard_of |= dict.fromkeys(names, shard)
+        self._shard_of |= dict.fromkeys(file.keys(), shard)
+
+    def _drop(self, damaged: _Shard) -> None:
+        """Remove a shard that the disk has changed, so that its tensors are computed again."""
+        warnings.warn(
+            f"{damaged.path}: this file of the cache is damaged, and its contents are computed again; check the disk",
+            stacklevel=4,
+        )
+        _remove(damaged.path)
+        self._shards.pop(damaged.path, None)
+        for name in [name for name, shard in self._shard_of.items() if shard is damaged]:
+            del self._shard_of[name]
+            self._mapped.pop(name, None)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """An open shard.
+
+    Attributes:
+        path: Its path.
+        file: The open file.
+        checksums: The checksum of each tensor, by name.
+    """
+
+    path: Path
+    file: Any
+    checksums: Mapping[str, str]
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file. Return whether it is gone: that of another user may stay."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _stat(path: Path) -> os.stat_result | None:

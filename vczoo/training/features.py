@@ -112,9 +112,7 @@ class Features:
         """The pairs of utterance and version whose activations are not cached yet; none if the cache is full."""
         if self._activations is None or self._activations.full:
             return []
-        return [
-            (u, version) for u in utterances for version in versions if self._name(u, version) not in self._activations
-        ]
+        return [(u, version) for u in utterances for version in versions if not self._cached(u, version)]
 
     def fill(self, pairs: Iterable[tuple[Utterance, Version]]) -> Iterator[int]:
         """Compute and cache activations, in batches of similar length, until all are done or the cache is full.
@@ -216,7 +214,7 @@ class Features:
 
     def _cached(self, utterance: Utterance, version: Version) -> Activation | None:
         name = self._name(utterance, version) if self._activations else ""
-        if self._activations is None or name not in self._activations:
+        if self._activations is None or name not in self._activations or f"{name}#" not in self._activations:
             return None
         return Activation(self._activations[name], int(self._activations[f"{name}#"]))
 

@@ -193,7 +193,12 @@ def find_learning_rate(
                     break
     search = RateSearch.of(rates, losses)
     if out is not None:
-        plot_rates(search, Path(out), recipe.name)
+        try:
+            plot_rates(search, Path(out), recipe.name)
+        except OSError as error:
+            raise RunError(
+                f"{out} cannot be written ({error.strerror or error}); the search found {search.override}"
+            ) from error
     return search
 
 

@@ -20,7 +20,8 @@ __all__ = ["count_trained", "make_optimizer", "rate_share", "set_rates", "traina
 def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
     """All modules that training can change, by name: the stages that the strategy ever unfreezes, and the heads."""
     stages = model.backbone.stages()
-    ever = [max(values) for values in zip(*(freezing.multipliers(len(stages), e) for e in range(epochs)), strict=True)]
+    distinct = {freezing.multipliers(len(stages), epoch) for epoch in range(epochs)}
+    ever = [max(values) for values in zip(*distinct, strict=True)]
     thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
     return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
 

@@ -23,7 +23,7 @@ from vczoo.training.checkpoint import TrainingState
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.segments import SegmentBatches
 
-__all__ = ["Step", "Sums", "ahead", "evaluate", "train_step"]
+__all__ = ["Step", "Sums", "ahead", "diverged", "evaluate", "train_step"]
 
 
 class Step(nn.Module):
@@ -109,10 +109,8 @@ class Sums:
         """
         value = math.nan if self.last is None else float(self.last)
         if not math.isfinite(value):
-            raise VczooError(
-                f"the loss is {value} at epoch {self.state.epoch}, step {self.state.step - 1} of {steps}: training "
-                f"diverged. Lower training.learning_rate (it is {settings.learning_rate:g}) and start again"
-            )
+            where = f"at epoch {self.state.epoch}, step {self.state.step - 1} of {steps}"
+            raise diverged(f"the loss is {value} {where}", settings)
         return value
 
     def settle(self, team: DistributedContext) -> None:
@@ -123,6 +121,14 @@ class Sums:
                 self.state.sums[name] = self.state.sums.get(name, 0.0) + value
             self.state.items += items
         self.values, self.items = {}, 0
+
+
+def diverged(what: str, settings: Training) -> VczooError:
+    """The error for a training that diverged, as `what` shows."""
+    rate = settings.learning_rate
+    return VczooError(
+        f"{what}: training diverged. Lower training.learning_rate (it is {rate:g}), and start again in a new folder"
+    )
 
 
 @torch.inference_mode()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-from vczoo.errors import PluginError, UnknownNameError
+from vczoo.errors import PluginError, RunError, UnknownNameError
 from vczoo.io.text import nearest
 
 __all__ = ["LOGS", "TRACKERS", "Trackers", "check_trackers"]
@@ -56,10 +57,11 @@ class Trackers:
 
     Raises:
         UnknownNameError, PluginError: A tracker is unknown or not installed, as in `check_trackers`.
+        RunError: A tracker cannot write.
     """
 
     def __init__(self, names: Iterable[str], folder: Path, config: Mapping[str, Any]) -> None:
-        self.trackers: list[Any] = []
+        self.trackers: list[tuple[str, Any]] = []
         checked = check_trackers(names)
         if not checked:
             return
@@ -67,10 +69,11 @@ class Trackers:
         for name in checked:
             kind = LOGGER_TYPE_TO_CLASS[name]
             name_argument = {TRACKERS[name]: folder.resolve().name} if TRACKERS[name] else {}
-            tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **name_argument)
-            tracker.start()
-            self.trackers.append(tracker)
-            tracker.store_init_configuration(_flat(config, "."))
+            with _errors_named(name):
+                tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **name_argument)
+                tracker.start()
+                self.trackers.append((name, tracker))
+                tracker.store_init_configuration(_flat(config, "."))
 
     def __enter__(self) -> Trackers:
         return self
@@ -94,13 +97,25 @@ class Trackers:
     def log(self, record: Mapping[str, Any]) -> None:
         """Log a line of metrics.jsonl at its epoch: `train/loss`, `validation/speaker.accuracy`, `learning_rate` …"""
         values = {name: value for name, value in _flat(record, "/").items() if name != "epoch"}
-        for tracker in self.trackers:
-            tracker.log(values, step=record["epoch"])
+        for name, tracker in self.trackers:
+            with _errors_named(name):
+                tracker.log(values, step=record["epoch"])
 
     def finish(self) -> None:
         """Write all pending records and close the trackers."""
         while self.trackers:
-            self.trackers.pop().finish()
+            name, tracker = self.trackers.pop()
+            with _errors_named(name):
+                tracker.finish()
+
+
+@contextmanager
+def _errors_named(name: str) -> Iterator[None]:
+    """Turn a tracker's error about the disk or the network into one that names the tracker."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"the tracker {name} cannot write ({error}); free some space, or train without it") from error
 
 
 def _flat(values: Mapping[str, Any], joint: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import signal
 import threading
 import time
@@ -17,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vczoo.io.files import write_text
 from vczoo.io.progress import Callback
+from vczoo.io.tensor_file import some_names
+from vczoo.io.tensors import finite
 from vczoo.models.model import Model
 from vczoo.models.selection_metric import best_epoch, score
 from vczoo.models.training_settings import Training
@@ -30,7 +32,8 @@ from vczoo.training.distributed import DistributedContext
 from vczoo.training.optimizer import count_trained, make_optimizer, rate_share, set_rates, trainable
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.sharding import shard, whole
-from vczoo.training.step import Step, Sums, ahead, evaluate, train_step
+from vczoo.training.step import Step, Sums, ahead, diverged, evaluate, train_step
+from vczoo.training.training_folder import write_output
 
 __all__ = ["LOG", "Fit", "fit", "interruptible", "run_frozen", "seed_of"]
 
@@ -95,7 +98,8 @@ def fit(
         measure_conversions: Called after each epoch; its figures are added to those of validation.
 
     Raises:
-        VczooError: The loss is not finite; the message names the epoch and step.
+        VczooError: Training diverged: the loss, the validation or a weight is not finite. The message names the epoch
+            and step; the last checkpoint is kept.
         RunError: A checkpoint cannot be written or resumed.
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint.
     """
@@ -118,6 +122,10 @@ def fit(
     def save() -> None:
         nonlocal saved_at
         tensors = checkpoint_tensors(owned, best, optimizer)
+        if beyond := [name for name, tensor in tensors.items() if not finite(tensor)]:
+            raise diverged(
+                f"NaN or infinity in {some_names(beyond)} after epoch {state.epoch}, step {state.step}", settings
+            )
         team.on_main_process(lambda: save_checkpoint(folder / CHECKPOINT, state, tensors))
         saved_at = time.monotonic()
 
@@ -127,7 +135,10 @@ def fit(
     else:  # save at once, so that any interruption can be resumed and a full disk is noticed before the work is done
         save()
     total = settings.epochs * steps
-    rates = [settings.learning_rate * rate_share(settings, step, total) for step in range(total)]
+
+    def rate_at(step: int) -> float:
+        return settings.learning_rate * rate_share(settings, step, total)
+
     watcher.begin(settings.epochs, steps, state.epoch * steps + state.step)
     step, trained = None, frozenset[str]()
 
@@ -155,7 +166,7 @@ def fit(
                 processes=team.processes,
             )
             for batch in ahead(batches) if team.device.type == "cuda" else batches:
-                rate = rates[state.epoch * steps + state.step]
+                rate = rate_at(state.epoch * steps + state.step)
                 set_rates(optimizer, rate, settings.backbone_rate, multipliers)
                 # Seed every step, so that a resumed run draws the same random numbers in every process.
                 team.seed(seed_of(settings.seed, state.epoch * steps + state.step, 1 + 2 * team.rank))
@@ -180,13 +191,16 @@ def fit(
                     final.load_state_dict(whole(owned.state_dict()))
                 figures |= team.agreed(measure_conversions() if team.is_main_process else {})
             epoch_score = score(figures, settings.criterion)
+            if not all(map(math.isfinite, epoch_score)):
+                shown = ", ".join(f"{name} {value:g}" for name, value in figures.items() if not math.isfinite(value))
+                raise diverged(f"the validation after epoch {state.epoch} is not finite ({shown})", settings)
             if settings.keep == "last" or not state.history or epoch_score < state.best_score:
                 state.best_score, state.best_epoch = epoch_score, state.epoch
                 best = whole(owned.state_dict())
             seconds = time.perf_counter() - began
             record = {
                 "epoch": state.epoch,
-                "learning_rate": rates[(state.epoch + 1) * steps - 1],
+                "learning_rate": rate_at((state.epoch + 1) * steps - 1),
                 "trained_stages": sum(value > 0 for value in multipliers),
                 "train": {name: value / state.items for name, value in state.sums.items()},
                 "validation": figures,
@@ -198,8 +212,10 @@ def fit(
             if team.agreed(time.monotonic() - saved_at >= CHECKPOINT_SECONDS):
                 save()
             lines = "".join(json.dumps(line) + "\n" for line in state.history)
-            team.on_main_process(partial(write_text, folder / LOG, lines))
+            team.on_main_process(partial(write_output, folder / LOG, lines))
             watcher.epoch(record)
+    if step is None:  # resumed after the last epoch: what follows reads the frozen stages as that epoch did
+        train.features.at(_depth(model, freezing, max(0, state.epoch - 1)))
     final.load_state_dict(best)
     model = train.features.model.eval()
     freezing.finish(model.backbone)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo.errors import ContractError, CorpusError, RecipeError, RunError, VczooError
 from vczoo.io.progress import NullProgress
+from vczoo.models.model import Model
+from vczoo.runs.run import is_run
 from vczoo.runs.run_folder import load_run, save_run
 from vczoo.training import optimizer
 from vczoo.training import trainer as loop
@@ -141,6 +144,30 @@ def test_a_crash_is_resumed_from_the_last_epoch(
             vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, progress=False)
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", small, resume=True, progress=False)
     assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+
+
+def test_a_crash_after_the_last_epoch_is_resumed_with_the_same_voices(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frozen stages run one recording at a time there, too, which rounds otherwise than in batches."""
+
+    class Crash(NullProgress):
+        def epoch(self, record: Mapping[str, Any]) -> None:
+            if record["epoch"] == 2:
+                raise MemoryError("killed")
+
+    settings = [*small, "freezing.use=full"]
+    vczoo.finetune("demo", voices_folder, tmp_path / "whole", settings, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr("vczoo.training.finetune.NullProgress", Crash)
+        with pytest.raises(MemoryError):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", settings, progress=False)
+    vczoo.finetune("demo", voices_folder, tmp_path / "cut", settings, resume=True, progress=False)
+    assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
+    voices = [vczoo.load(tmp_path / name).run.voices for name in ("whole", "cut")]
+    for speaker, voice in voices[0].items():
+        assert same(dict(voice.tensors), dict(voices[1][speaker].tensors)), speaker
 
 
 @pytest.mark.parametrize("strategy", ["none", "gradual"])
@@ -280,9 +307,52 @@ def test_metrics_name_the_best_epoch_and_the_last_one_that_was_kept(
 
 
 def test_divergence_is_told_with_what_to_change(tmp_path: Path, voices_folder: Path, small: tuple[str, ...]) -> None:
-    overrides = [*small, "training.learning_rate=1.0e+30", "training.warmup=0"]
+    overrides = [*small, "training.learning_rate=1000", "training.warmup=0"]
     with pytest.raises(VczooError, match=r"loss is .* at epoch 0, step \d+.*learning_rate"):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_divergence_in_the_last_step_is_told(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], keep: str
+) -> None:
+    """The loss of a step is that before the step, so only the validation shows what the last one did."""
+    overrides = [*small, f"training.keep={keep}", "training.learning_rate=1000", "training.warmup=0"]
+    one_step = ["training.epochs=1", "training.batch_size=64"]
+    with pytest.raises(
+        VczooError, match=r"validation after epoch 0 is not finite \(.*loss nan.*Lower training\.learning"
+    ):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", [*overrides, *one_step], progress=False)
+    assert not is_run(tmp_path / "run")
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "checkpoint.safetensors").values())
+
+
+@pytest.mark.parametrize("criterion", ["loss", "accuracy"])
+def test_an_epoch_whose_validation_is_nan_is_not_kept(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, criterion: str
+) -> None:
+    figures = {"loss": float("nan") if criterion == "loss" else 1.0, "speaker.accuracy": float("nan")}
+    monkeypatch.setattr(loop, "evaluate", lambda *_: figures)
+    overrides = [*small, f"training.criterion={criterion}"]
+    with pytest.raises(VczooError, match=r"validation after epoch 0 is not finite \(.*nan"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
+
+
+def test_weights_that_are_not_finite_replace_no_checkpoint(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    before = loop.evaluate
+
+    def spoil(model: Model, *rest: Any) -> dict[str, float]:
+        figures = before(model, *rest)
+        next(model.heads["speaker"].parameters()).data.fill_(float("nan"))
+        return figures
+
+    monkeypatch.setattr(loop, "evaluate", spoil)
+    with pytest.raises(VczooError, match=r"NaN or infinity in .*speaker.* after epoch 1, step 0: training diverged"):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "checkpoint.safetensors").values())
 
 
 @pytest.mark.parametrize(

@@ -344,9 +344,18 @@ def test_recordings_without_validation_are_refused(tmp_path: Path, few_voices: P
 
 
 def test_divergence_is_told_with_what_to_change(tmp_path: Path, few_voices: Path) -> None:
-    overrides = [*FEW, *SPECTRAL, "vocoder_training.learning_rate=1.0e+30"]
+    overrides = [*FEW, *SPECTRAL, "vocoder_training.learning_rate=1000"]
     with pytest.raises(VczooError, match=r"loss of the vocoder is .* at step \d.*vocoder_training\.learning_rate"):
         train_vocoder("demo", few_voices, tmp_path / "out", overrides, progress=False)
+
+
+def test_divergence_in_the_last_step_is_told(tmp_path: Path, few_voices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vczoo.training.vocoder.trainer.distances", lambda *_: {"mel": float("nan"), "stft": 1.0})
+    with pytest.raises(
+        VczooError, match=r"after step 3 is not finite \(mel nan\).*Lower vocoder_training\.learning_rate"
+    ):
+        train_vocoder("demo", few_voices, tmp_path / "out", [*FEW, *SPECTRAL], progress=False)
+    assert not (tmp_path / "out" / "vocoder.safetensors").exists()
 
 
 def test_the_recipe_of_the_zoo_trains_a_vocoder_that_the_zoos_mels_fit() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from vczoo.io.plain_yaml import parse_plain
 from vczoo.models import resolve as recipe_text
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.models.resolve import nest, resolve
-from vczoo.models.training_settings import Training
+from vczoo.models.training_settings import Training, VocoderTraining
 from vczoo.registry.hookspecs import hookimpl
 from vczoo.registry.zoo import Zoo, the_zoo
 
@@ -113,6 +115,45 @@ def test_a_file_may_extend_the_recipe_of_its_own_name(write, tmp_path) -> None:
     assert "extends makes a cycle" in faults(mine)
 
 
+def test_a_long_chain_of_extends_is_followed_and_an_endless_one_refused(write, tmp_path) -> None:
+    write("plain", BASE)
+    for number in range(1, 1500):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: {tmp_path / f'{number + 1}.yaml'}\nsummary: '{number}'\n")
+    (tmp_path / "31.yaml").write_text("extends: plain\n")
+    assert read_recipe(tmp_path / "1.yaml").summary == "1"
+    assert "extends: more than 32 recipes in a chain (" in faults(tmp_path / "32.yaml")
+
+
+@pytest.mark.parametrize("parent", ["[a, b]", "3", "x" * 5000])
+def test_extends_takes_one_name(write, parent) -> None:
+    write("odd", f"extends: {parent}\n")
+    assert "extends: expected the name of one recipe or file, got " in faults("odd")
+
+
+def test_only_a_regular_file_of_bounded_size_is_a_recipe(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "utf16.yaml").write_bytes("summary: x".encode("utf-16"))
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(6 * 10**9)
+    for name, text in {
+        "pipe.yaml": "not a regular file",
+        "zero.yaml": "not a regular file",
+        "loop.yaml": "Too many levels of symbolic links",
+        "folder.yaml": "not a regular file",
+        "utf16.yaml": "cannot be read as UTF-8 text",
+        "huge.yaml": "more than 1000000 bytes, so it is not a recipe",
+        "nul\0.yaml": "cannot be read as UTF-8 text",
+        f"{'n' * 300}.yaml": "File name too long",
+        "absent.yaml": "no such recipe file; `vczoo copy NAME absent.yaml` creates one",
+        "huge.yaml/x.yaml": "no such recipe file",
+    }.items():
+        with pytest.raises(VczooError, match=re.escape(text)):
+            read_recipe(tmp_path / name)
+
+
 def test_extends_of_what_is_not_there(write) -> None:
     write("plain", BASE)
     write("variant", "extends: plains\n")
@@ -180,6 +221,35 @@ def test_an_override_that_is_not_key_and_value(override, write) -> None:
         ("heads.speaker.weight=-1", "heads.speaker.weight: Input should be greater than or equal to 0"),
         ("heads.speaker.weight=.inf", "heads.speaker.weight: Input should be a finite number"),
         ("heads.a b.use=knn", "head 'a b': a name is letters, digits, _ and -"),
+        ("training.epochs=100001", "training.epochs: Input should be less than or equal to 100000, got 100001"),
+        (
+            f"training.batch_size={10**21}",
+            f"training.batch_size: Input should be less than or equal to 65536, got {10**21}",
+        ),
+        ("training.crop_seconds=1.0e+9", "training.crop_seconds: Input should be less than or equal to 600"),
+        ("training.learning_rate=1.0e+30", "training.learning_rate: Input should be less than or equal to 1000"),
+        ("training.backbone_rate=1.0e+30", "training.backbone_rate: Input should be less than or equal to 1000"),
+        ("training.weight_decay=1.0e+30", "training.weight_decay: Input should be less than or equal to 1000"),
+        ("training.clip_norm=1.0e+30", "training.clip_norm: Input should be less than or equal to"),
+        ("training.patience=1000000", "training.patience: Input should be less than or equal to 100000"),
+        ("training.consistency=1.0e+30", "training.consistency: Input should be less than or equal to 1000000"),
+        (f"training.content_speeds={[1.0] * 65}", "training.content_speeds: Tuple should have at most 64 items"),
+        (
+            "training={batch_size: 60000, crop_seconds: 600}",
+            "a batch of 60000 segments of 600 s has 10000 hours of speech",
+        ),
+        ("tuning.epochs=1000000000000", "tuning.epochs: Input should be less than or equal to 100000"),
+        (
+            "vocoder_training.steps=1000000000000",
+            "vocoder_training.steps: Input should be less than or equal to 100000000",
+        ),
+        ("vocoder_training.discriminator_channels=9999", "discriminator_channels: Input should be less than or equal"),
+        ("vocoder_training.mel_weight=1.0e+30", "vocoder_training.mel_weight: Input should be less than or equal"),
+        (
+            "vocoder_training.batch_size=65000",
+            "a batch of 65000 segments of 0.64 s has 12 hours of speech; the limit is 10",
+        ),
+        ("heads.speaker.weight=1.0e+30", "heads.speaker.weight: Input should be less than or equal to 1000000"),
         ("backbone.use=3", "backbone.use: Input should be a valid string, got 3"),
         ("backbone=mel-conv", "backbone: Input should be a valid dictionary"),
         ("backbone=null", "backbone: required, but missing"),
@@ -233,3 +303,12 @@ def test_settings_are_frozen(write) -> None:
     write("plain", BASE)
     with pytest.raises(ValueError, match="frozen"):
         read_recipe("plain").training.epochs = 5
+
+
+def test_every_number_of_the_settings_has_a_bound() -> None:
+    for settings in (Training, VocoderTraining):
+        for name, field in settings.model_fields.items():
+            if field.annotation in (int, float):
+                bounds = {type(bound).__name__ for bound in field.metadata}
+                assert bounds & {"Ge", "Gt"}, name
+                assert bounds & {"Le", "Lt"}, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import vczoo
 from vczoo.errors import CorpusError, PluginError, RecipeError, VczooError
 from vczoo.io.install_advice import pip_install
 from vczoo.models.build import checked_recipe
-from vczoo.models.selection_metric import best_epoch, check_criterion, needs_conversions, score
+from vczoo.models.selection_metric import Criterion, best_epoch, check_criterion, needs_conversions, score
 
 FIGURES = {"loss": 2.0, "speaker.accuracy": 0.75, "second.accuracy": 0.25, "similarity": 0.6, "character_error": 0.1}
 
@@ -28,6 +29,15 @@ def test_a_lower_score_is_a_better_epoch() -> None:
     assert score(FIGURES | {"loss": 1.0}, "accuracy") < score(FIGURES, "accuracy")  # between equals
     assert score(FIGURES | {"loss": 9.0, "speaker.accuracy": 1.0}, "accuracy") < score(FIGURES, "accuracy")
     assert [needs_conversions(name) for name in ("loss", "accuracy", "similarity", "character-error")] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("criterion", ["loss", "accuracy", "similarity", "character-error"])
+def test_nan_is_never_the_best(criterion: Criterion) -> None:
+    names = {"loss": "loss", "accuracy": "speaker.accuracy", "similarity": "similarity"}
+    bad = FIGURES | {names.get(criterion, "character_error"): math.nan}
+    assert score(FIGURES, criterion) < score(bad, criterion)
+    history = [{"epoch": epoch, "validation": figures} for epoch, figures in enumerate((bad, FIGURES, bad))]
+    assert best_epoch(history, criterion, "best") == 1
 
 
 def test_a_figure_that_is_not_there_cannot_decide() -> None:

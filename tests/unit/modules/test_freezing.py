@@ -48,9 +48,11 @@ def test_multipliers(strategy, num_stages, epoch, expected) -> None:
     ("make", "part"),
     [
         (lambda: Partial(-1), "trainable_stages must be 0 or more, got -1"),
-        (lambda: Gradual(0), "every_epochs must be 1 or more, got 0"),
-        (lambda: Discriminative(0.9), "decay must be 1 or more, got 0.9"),
-        (lambda: Discriminative(math.nan), "decay must be 1 or more, got nan"),
+        (lambda: Gradual(0), "every_epochs must be 1 to 100000, got 0"),
+        (lambda: Gradual(10**21), "every_epochs must be 1 to 100000, got 1000000000000000000000"),
+        (lambda: Discriminative(1e308), "decay must be 1 to 1000, got 1e+308"),
+        (lambda: Discriminative(0.9), "decay must be 1 to 1000, got 0.9"),
+        (lambda: Discriminative(math.nan), "decay must be 1 to 1000, got nan"),
         (
             lambda: Selected(),
             "select what trains: stages, by name or index as in [layer4, -1], or patterns of parameters as in "

@@ -10,8 +10,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from vczoo.errors import VczooError
+from vczoo.io.files import temporary_name
 from vczoo.training import feature_cache as cache_module
 from vczoo.training.feature_cache import Cache, open_cache
 
@@ -129,6 +131,70 @@ def test_what_a_killed_process_left_half_written_goes_in_time(tmp_path: Path) ->
     assert fresh.exists()
 
 
+def test_what_a_killed_process_left_is_removed_at_once(tmp_path: Path) -> None:
+    keep(Cache(tmp_path), KEY, one=torch.ones(1))
+    (folder,) = (shard.parent for shard in shards(tmp_path))
+    machine, process, start, number = temporary_name(".a").split("-")[1:]
+    dead, running = (folder / f".a-{machine}-{process}-{when}-{number}.partial" for when in (int(start) + 1, start))
+    dead.write_bytes(b"half")
+    running.write_bytes(b"half")
+    keep(Cache(tmp_path), KEY, two=torch.ones(1))
+    assert not dead.exists()
+    assert running.exists()
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_tensor_that_the_disk_has_changed_is_dropped_with_its_shard(tmp_path: Path) -> None:
+    keep(Cache(tmp_path), KEY, one=torch.ones(1000), two=torch.zeros(10))
+    keep(Cache(tmp_path), KEY, three=torch.ones(1))
+    changed = max(shards(tmp_path), key=lambda path: path.stat().st_size)
+    flip(changed, -100)
+    section = Cache(tmp_path).section(KEY)
+    with pytest.warns(UserWarning, match=r"\.safetensors: this file of the cache is damaged.*check the disk"):
+        assert not ("one" in section and "two" in section)
+    assert "one" not in section
+    assert "two" not in section
+    assert torch.equal(section["three"], torch.ones(1))
+    assert not changed.exists()
+    section.add({"one": torch.ones(1000)})
+    section.flush()
+    assert torch.equal(Cache(tmp_path).section(KEY)["one"], torch.ones(1000))
+
+
+def test_a_shard_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    section = Cache(tmp_path).section(KEY)
+    section.folder.mkdir()
+    save_file({"one": torch.ones(3)}, section.folder / "a.safetensors", metadata={"key": section.key})
+    section.refresh()
+    assert torch.equal(section["one"], torch.ones(3))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unable to open file"), PermissionError(13, "Permission denied")])
+def test_a_shard_that_cannot_be_opened_is_passed_over_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Safetensors opens a file twice, and torch raises a RuntimeError if it is removed in between."""
+    keep(Cache(tmp_path), KEY, one=torch.ones(1))
+
+    def refuse(path: Path, framework: str) -> None:
+        raise error
+
+    monkeypatch.setattr(cache_module, "safe_open", refuse)
+    assert "one" not in Cache(tmp_path).section(KEY)
+    monkeypatch.undo()
+    assert "one" in Cache(tmp_path).section(KEY)
+
+
+def test_only_its_owner_can_read_a_shard(tmp_path: Path) -> None:
+    keep(Cache(tmp_path), KEY, one=torch.ones(1))
+    assert [path.stat().st_mode & 0o777 for path in shards(tmp_path)] == [0o600]
+
+
 def test_a_section_that_is_closed_makes_room(tmp_path: Path) -> None:
     cache = Cache(tmp_path, 6000)
     keep(cache, {"depth": 2}, one=torch.ones(1000))
@@ -151,7 +217,7 @@ def test_closing_writes_what_was_added(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_refuses_is_told_with_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, content: bytes) -> None:
+    def refuse(path: Path, content: bytes, *, mode: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache_module, "write_bytes", refuse)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from vczoo.errors import RunError
 from vczoo.training.sweeps.state import LOGS
 from vczoo.training.sweeps.tasks import Outcome, Task
 
@@ -93,13 +94,19 @@ class Processes:
         slot = next(number for number in range(self.count) if number not in self._running)
         outcome = self.folder / LOGS / f".{uuid.uuid4().hex}.json"
         log = self.folder / LOGS / f"{task.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ)
         environment.setdefault("OMP_NUM_THREADS", str(task.threads))
         if len(self.gpus) > 1:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         options: dict[str, Any] = {} if sys.platform == "win32" else {"pass_fds": self.inherited}
-        with log.open("ab") as file:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = log.open("ab")
+        except OSError as error:
+            raise RunError(
+                f"{log} cannot be written ({error.strerror or error}); free some space and run it again"
+            ) from error
+        with output as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "vczoo.training.sweeps.worker"],
                 stdin=subprocess.PIPE,
@@ -154,11 +161,13 @@ class Processes:
 
 def _outcome(path: Path, status: int) -> Outcome:
     try:
-        outcome = Outcome(**json.loads(path.read_text(encoding="utf-8")))
-        path.unlink()
-        return outcome
+        outcome: Outcome | None = Outcome(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        pass
+        outcome = None
+    if outcome:
+        with suppress(OSError):
+            path.unlink()
+        return outcome
     if status in INTERRUPTED:
         return Outcome("interrupted")
     if status < 0:

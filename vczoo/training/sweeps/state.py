@@ -17,9 +17,9 @@ from typing import Any
 from vczoo.errors import RunError
 from vczoo.io.files import write_text
 
-__all__ = ["CELLS", "LOCK", "LOGS", "SWEEP", "State", "read_state"]
+__all__ = ["CELLS", "LOGS", "SWEEP", "State", "read_state"]
 
-SWEEP, CELLS, LOGS, LOCK = "sweep.json", "cells", "logs", ".lock"
+SWEEP, CELLS, LOGS = "sweep.json", "cells", "logs"
 FORMAT = 1
 _DAMAGED = "restore it from a backup, or choose another --out"
 
@@ -97,7 +97,8 @@ def read_state(folder: Path) -> State:
         raise RunError(f"{folder} is a file; choose a folder for the sweep")
     path = folder / SWEEP
     if not path.is_file():
-        if folder.is_dir() and (names := {entry.name for entry in folder.iterdir()} - {LOCK}):
+        names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")] if folder.is_dir() else []
+        if names:
             raise RunError(f"{folder} contains no sweep, but {', '.join(sorted(names)[:5])}; choose another --out")
         return State()
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 
 from vczoo.errors import PluginError, RunError
 from vczoo.io.device import choose_device
-from vczoo.io.files import write_text
+from vczoo.io.files import sweep_partials, write_text
 from vczoo.io.lock import held
 from vczoo.runs.run import MANIFEST, is_run
 from vczoo.training.sweeps.measures import figures_of
@@ -25,10 +26,11 @@ from vczoo.training.sweeps.processes import Pool, Processes
 from vczoo.training.sweeps.ray_pool import RayTasks, import_ray
 from vczoo.training.sweeps.schedule import filling, work_off
 from vczoo.training.sweeps.scoring import write_trials
-from vczoo.training.sweeps.state import CELLS, LOCK, LOGS, State, read_state
+from vczoo.training.sweeps.state import CELLS, LOGS, State, read_state
 from vczoo.training.sweeps.summary import best_line, texts, texts_of_means
 from vczoo.training.sweeps.table import Row, Table, to_csv, to_markdown
 from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
+from vczoo.training.training_folder import LOCK
 
 __all__ = ["PLOTS", "TABLE", "Sweep", "sweep"]
 
@@ -118,8 +120,8 @@ def sweep(
         VczooError: The grid is invalid (the message lists every fault), `jobs` is below 1, or the device does not work
             here.
         CorpusError: The recordings cannot be used for training.
-        RunError: `out` contains other files, a different sweep or one that is running now; or the disk cannot be
-            written.
+        RunError: `out` contains other files, a different sweep, or a sweep or training that is running now; or the disk
+            cannot be written.
         PluginError: `ray` is true, but Ray is not installed.
         KeyboardInterrupt: The sweep was interrupted, after the running cells wrote checkpoints. On Ray, cells resume
             from their last regular checkpoint.
@@ -128,8 +130,9 @@ def sweep(
         import_ray()
     choose_device(device)  # first, and not in every cell
     folder = Path(os.path.abspath(out))
-    plan = plan_sweep(name, data, folder, grid, overrides, measures=measures, jobs=jobs)
-    with held(folder / LOCK, what="another sweep runs here, or its processes are still ending") as lock:
+    with held(folder / LOCK, what="another sweep or training runs here, or its processes are still ending") as lock:
+        plan = plan_sweep(name, data, folder, grid, overrides, measures=measures, jobs=jobs)
+        sweep_partials(folder)
         work = _Work(plan, read_state(folder), folder, say)
         threads = max(1, torch.get_num_threads() // (jobs or 1)) if jobs or not ray else 1
         work.prepare(cache, device, threads)
@@ -161,7 +164,9 @@ class _Work:
         """Save the settings that all cells share, and the lists that they are measured on."""
         plan, state = self.plan, self.state
         for outcome in (self.folder / LOGS).glob(".*.json"):  # left by the processes of a sweep that was killed
-            outcome.unlink(missing_ok=True)
+            with suppress(OSError):
+                outcome.unlink()
+        sweep_partials(self.folder / LOGS)
         self.common: dict[str, Any] = {
             "data": str(self.folder / MANIFEST),
             "cache": cache if isinstance(cache, bool) else os.path.abspath(cache),
@@ -171,6 +176,7 @@ class _Work:
         state.shared = plan.merged(state)
         state.axes = plan.axes_with(state)
         state.about = plan.about(threads)
+        state.write(self.folder)  # first, because it shows that the other files are a sweep's
         try:
             write_text(self.folder / MANIFEST, plan.corpus.to_jsonl(self.folder))
             if plan.needs_conversions and write_trials(plan.corpus, self.folder):

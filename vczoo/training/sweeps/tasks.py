@@ -17,6 +17,7 @@ from vczoo.conversion.converter import Converter
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RunError, VczooError
+from vczoo.io.lock import held
 from vczoo.models.build import build_freezing
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.modules.freezing import apply_freezing
@@ -28,6 +29,7 @@ from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.finetune import finetune
 from vczoo.training.setup import features_of, segments_by_split
 from vczoo.training.sweeps.scoring import SimilarityScorer
+from vczoo.training.training_folder import LOCK
 
 __all__ = ["CellGroup", "Outcome", "Task", "perform"]
 
@@ -126,7 +128,8 @@ def _train(task: Task) -> dict[str, Any]:
         if folder.is_symlink():
             raise RunError(f"{folder} is a link, but the run needs a real folder there; remove the link")
         if folder.exists() and not resume:
-            shutil.rmtree(folder)
+            with held(folder / LOCK, what="another training runs here"):  # of a sweep on Ray, or of the user
+                shutil.rmtree(folder)
         converter = finetune(
             cell.source,
             task.data,
@@ -178,7 +181,9 @@ def _run_frozen_stages(recipe: Recipe, corpus: Corpus, task: Task) -> int:
         model = build_initial_model(recipe, len(speakers)).model.to(device).eval()
     freezing = build_freezing(recipe, model.backbone)
     freezing.prepare(model.backbone)
-    depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in range(settings.epochs)}
+    num_stages = len(model.backbone.stages())
+    distinct = {freezing.multipliers(num_stages, epoch): epoch for epoch in range(settings.epochs)}
+    depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in distinct.values()}
     features = features_of(recipe, model, task.cache)
     clips = segments_by_split(features, corpus, speakers, settings)
     count = 0

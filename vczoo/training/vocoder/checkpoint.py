@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
-from vczoo.io.tensor_file import write_tensors
-from vczoo.io.tensors import load_strictly, read_tensors
+from vczoo.io.tensors import load_strictly
+from vczoo.training.checkpoint_file import damaged, read_checkpoint, write_checkpoint
 
 __all__ = ["VocoderState", "load_vocoder_state", "save_vocoder_state"]
 
@@ -79,10 +77,7 @@ def save_vocoder_state(path: Path, state: VocoderState, networks: Networks, opti
             flat |= {f"{network}.optimizer/{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     # safetensors accepts neither shared nor strided storage.
     flat = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}
-    try:
-        write_tensors(path, flat, {"state": json.dumps(asdict(state))})
-    except OSError as error:
-        raise RunError(f"{path}: the checkpoint cannot be written ({error}); free some space and resume") from error
+    write_checkpoint(path, asdict(state), flat)
 
 
 def load_vocoder_state(path: Path, identity: str, networks: Networks, optimizers: Optimizers) -> VocoderState:
@@ -100,13 +95,11 @@ def load_vocoder_state(path: Path, identity: str, networks: Networks, optimizers
     Raises:
         RunError: The checkpoint is damaged, or it belongs to a different vocoder, other settings or other recordings.
     """
+    plain, flat = read_checkpoint(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        state = VocoderState(**json.loads(metadata["state"]))
-        flat = read_tensors(path)
-    except (WeightsError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: this checkpoint is damaged ({error}); remove it to start afresh") from error
+        state = VocoderState(**plain)
+    except TypeError as error:
+        raise damaged(path, error) from error
     if state.identity != identity:
         raise RunError(
             f"{path}: it was made with another recipe, other weights or other recordings; resume with what it was "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.excerpts import UtteranceReader
 from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
 from vczoo.io.device import choose_device
-from vczoo.io.files import write_text
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
@@ -27,12 +27,13 @@ from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.training_folder import RECIPE, check_contents, training_folder, write_output
 from vczoo.training.vocoder.segments import VocoderSegments
 from vczoo.training.vocoder.trainer import VocoderTrainer, fit_vocoder
 
 __all__ = ["TrainedVocoder", "train_vocoder"]
 
-TENSORS, RECIPE = "vocoder.safetensors", "recipe.yaml"
+TENSORS = "vocoder.safetensors"
 
 Location = str | os.PathLike[str]
 
@@ -83,64 +84,55 @@ def train_vocoder(
     Raises:
         CorpusError: The recordings cannot be used for training.
         RecipeError, UnknownNameError, WeightsError: The recipe cannot be built, or its vocoder cannot be trained.
-        RunError: `out` already exists, there is nothing to resume, the disk cannot be written, or the recipe's start
-            cannot be loaded.
+        RunError: `out` already exists, another process trains in it, there is nothing to resume, the disk cannot be
+            written, or the recipe's start cannot be loaded.
         VczooError: The loss is not finite.
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
     """
     folder = Path(out)
-    _check_out(folder, resume)
-    device = choose_device(device)
-    recipe = checked_recipe(os.fspath(name), overrides)
-    settings = recipe.vocoder_training or VocoderTraining()
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        vocoder = _build(recipe)
-        spec = _trainable(recipe, vocoder)
-        corpus = read_corpus(data)
-        if not corpus.split("validation"):
-            raise CorpusError(
-                "no recording is marked for validation, which shows how training progresses; mark some in the "
-                "manifest, or leave the split column empty"
-            )
-        inputs = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
-        identity = hashlib.sha256(inputs.encode()).hexdigest()
-        length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
-        segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
-        reader = UtteranceReader(spec.sample_rate_hz)
-        held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
-        trainer = VocoderTrainer(vocoder, spec, settings, device)
+    with training_folder(folder, lambda: _check_out(folder, resume)):
+        device = choose_device(device)
+        recipe = checked_recipe(os.fspath(name), overrides)
+        settings = recipe.vocoder_training or VocoderTraining()
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            vocoder = _build(recipe)
+            spec = _trainable(recipe, vocoder)
+            corpus = read_corpus(data)
+            if not corpus.split("validation"):
+                raise CorpusError(
+                    "no recording is marked for validation, which shows how training progresses; mark some in the "
+                    "manifest, or leave the split column empty"
+                )
+            inputs = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
+            identity = hashlib.sha256(inputs.encode()).hexdigest()
+            length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
+            segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
+            reader = UtteranceReader(spec.sample_rate_hz)
+            held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
+            trainer = VocoderTrainer(vocoder, spec, settings, device)
+            write_output(folder / RECIPE, recipe.to_yaml())
+            with ProgressBar() if progress else NullProgress() as watcher:
+                watcher.say(corpus.report())
+                state = fit_vocoder(trainer, segments, held_out, folder=folder, identity=identity, watcher=watcher)
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in vocoder.state_dict().items()}
+        metadata = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
         try:
-            write_text(folder / RECIPE, recipe.to_yaml())
+            write_tensors(folder / TENSORS, tensors, metadata)
         except OSError as error:
-            raise RunError(f"{folder} cannot be written ({error}); choose another --out") from error
-        with ProgressBar() if progress else NullProgress() as watcher:
-            watcher.say(corpus.report())
-            state = fit_vocoder(trainer, segments, held_out, folder=folder, identity=identity, watcher=watcher)
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in vocoder.state_dict().items()}
-    metadata = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
-    try:
-        write_tensors(folder / TENSORS, tensors, metadata)
-    except OSError as error:
-        raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
+            raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
+        with suppress(OSError):  # the vocoder is complete
+            (folder / CHECKPOINT).unlink()
+        return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
 
 
 def _check_out(folder: Path, resume: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file; choose a folder for the vocoder")
-    entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if TENSORS in entries:
+    if (folder / TENSORS).is_file():
         raise RunError(
             f"{folder}: a trained vocoder is here; choose another --out. To train it further, give "
             f"vocoder.weights={folder / TENSORS}"
         )
-    if resume and CHECKPOINT not in entries:
-        raise RunError(f"{folder}: there is no {CHECKPOINT} to resume; start without --resume")
-    if entries and not resume:
-        hint = "; --resume continues it" if CHECKPOINT in entries else ""
-        raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
+    check_contents(folder, resume)
 
 
 def _build(recipe: Recipe) -> Vocoder:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from vczoo.audio.mel import LogMel
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VczooError
-from vczoo.io.files import write_text
 from vczoo.io.progress import NullProgress, ProgressBar
+from vczoo.io.tensors import finite
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.trainer import LOG, interruptible, seed_of
+from vczoo.training.training_folder import write_output
 from vczoo.training.vocoder.checkpoint import VocoderState, load_vocoder_state, save_vocoder_state
 from vczoo.training.vocoder.discriminators import (
     COARSE,
@@ -119,13 +120,25 @@ class VocoderTrainer:
         all_losses = {"loss": loss, **losses, **discriminator_losses}
         return {name: float(value.detach()) for name, value in all_losses.items()}
 
+    def check_finite(self, step: int, figures: Mapping[str, float]) -> None:
+        """Raise VczooError if a validation figure after `step`, or a weight, is not finite."""
+        if shown := ", ".join(f"{name} {value:g}" for name, value in figures.items() if not math.isfinite(value)):
+            raise self.diverged(f"the validation after step {step} is not finite ({shown})")
+        for name, network in self.networks.items():
+            if not all(finite(tensor) for tensor in network.state_dict().values()):
+                raise self.diverged(f"NaN or infinity in the weights of the {name} after step {step}")
+
+    def diverged(self, what: str) -> VczooError:
+        """The error for a training that diverged, as `what` shows."""
+        return VczooError(
+            f"{what}: training diverged. Lower vocoder_training.learning_rate (it is {self.settings.learning_rate:g}), "
+            "and start again in a new folder"
+        )
+
     def _learn(self, name: str, loss: Tensor, number: int) -> None:
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise VczooError(
-                f"the loss of the {name} is {value} at step {number}: training diverged. Lower "
-                f"vocoder_training.learning_rate (it is {self.settings.learning_rate:g}) and start again"
-            )
+            raise self.diverged(f"the loss of the {name} is {value} at step {number}")
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -201,11 +214,12 @@ def fit_vocoder(
                 trainer.vocoder.eval()
                 figures = {"validation": distances(trainer.vocoder, held_out, spec), "griffin_lim": state.baseline}
             if must_validate or must_stop:
+                trainer.check_finite(state.step, figures["validation"] if must_validate else {})
                 state.seconds += time.perf_counter() - began
                 began = time.perf_counter()
                 if must_validate:
                     record = state.record(trainer.rate(state.step - 1), figures)
-                    write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.history))
+                    write_output(folder / LOG, "".join(json.dumps(line) + "\n" for line in state.history))
                     watcher.say(_line(record))
                 save_vocoder_state(file, state, *parts)
             if must_stop:
