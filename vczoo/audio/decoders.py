@@ -22,13 +22,17 @@ import soundfile
 from vczoo.audio.containers import inspect
 from vczoo.audio.wav_container import Container, Part, PartFile
 from vczoo.errors import AudioError, AudioWarning
+from vczoo.io.files import open_file
 
 if TYPE_CHECKING:
     import av
 
 __all__ = ["BLOCK_SAMPLES", "AudioBlock", "Decoder", "open_sound"]
 
-BLOCK_SAMPLES = 65536
+BLOCK_SAMPLES, BLOCK_SECONDS, BLOCK_VALUES = 65536, 5, 1 << 20  # the most in a block; values are samples x channels
+# What libsndfile is asked to read. Its readers of rare formats print to the terminal, or take any bytes for sound.
+SNDFILE_KINDS = ("wav", "aiff", "au", "caf", "w64", "flac", "ogg", "nist")
+SNDFILE_FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "AU", "CAF", "W64", "FLAC", "OGG", "NIST")
 # FFmpeg's names of the formats that it may read. Playlists and scripts, which open other files, are not among them.
 DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,eac3,flac,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,wav,wv,webm"
@@ -76,12 +80,12 @@ def open_sound(path: Path) -> Decoder:
     container = inspect(path)
     if container.truncated:
         raise truncated(path, container.truncated)
-    if container.kind in ("mp3", "mp4", "matroska", "asf") or container.joined:
-        return FFmpegDecoder(path, container)
-    try:
-        return SndfileDecoder(path, container)
-    except (soundfile.SoundFileError, RuntimeError):
-        return FFmpegDecoder(path, container)
+    if container.kind in SNDFILE_KINDS and not container.joined:
+        try:
+            return SndfileDecoder(path, container)
+        except (soundfile.SoundFileError, RuntimeError):
+            pass
+    return FFmpegDecoder(path, container)
 
 
 def truncated(path: Path, what: str) -> AudioError:
@@ -115,6 +119,8 @@ class SndfileDecoder(Decoder):
                 f"{path}: holds {len(opened)} recordings with different sample rates or channels; split it into files"
             )
         self.promised = sum(frames for *_, frames in opened)
+        # In blocks: a damaged header may promise more than memory holds.
+        self._block = max(1, min(BLOCK_SAMPLES, BLOCK_SECONDS * self.sample_rate_hz, BLOCK_VALUES // self.num_channels))
 
     def blocks(self) -> Iterator[AudioBlock]:
         """Decode the file."""
@@ -122,11 +128,11 @@ class SndfileDecoder(Decoder):
         try:
             for part in self.parts or (None,):
                 with self._open(part) as file:
-                    while True:  # in blocks: a damaged header may promise more than memory holds
-                        block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+                    while True:
+                        block = file.read(self._block, dtype="float32", always_2d=True)
                         count += len(block)
                         yield block
-                        if len(block) < BLOCK_SAMPLES:
+                        if len(block) < self._block:
                             break
         except (soundfile.SoundFileError, RuntimeError, OSError) as error:
             raise AudioError(f"{self.path}: truncated or damaged ({error}); copy or export it again") from error
@@ -135,13 +141,13 @@ class SndfileDecoder(Decoder):
 
     @contextmanager
     def _open(self, part: Part | None) -> Iterator[soundfile.SoundFile]:
-        # As bytes, because soundfile cannot encode names that are not UTF-8. Windows has no such names.
-        source: Any = self.path if os.name == "nt" else os.fsencode(self.path)
-        if part is None:
-            with soundfile.SoundFile(source) as file:
-                yield file
-        else:
-            with PartFile(self.path, part) as view, soundfile.SoundFile(view) as file:
+        # By its descriptor, because soundfile cannot encode names that are not UTF-8 and decides by the suffix .raw.
+        # libsndfile on Windows does not know Python's descriptors.
+        with open_file(self.path) if part is None else PartFile(self.path, part) as source:
+            handle: Any = source.fileno() if part is None and os.name != "nt" else source
+            with soundfile.SoundFile(handle, closefd=False) as file:
+                if file.format not in SNDFILE_FORMATS:
+                    raise soundfile.SoundFileRuntimeError(f"{file.format} is not read")
                 yield file
 
 
@@ -205,7 +211,7 @@ class FFmpegDecoder(Decoder):
 
         last_damaged = False
         with self._open(part) as (source, stream):
-            resampler = None
+            resampler, layout = None, stream.layout
             try:
                 for packet in source.demux(stream):
                     if packet.is_corrupt:
@@ -220,11 +226,12 @@ class FFmpegDecoder(Decoder):
                     for frame in frames:
                         key = (frame.format.name, frame.layout.name, frame.sample_rate)
                         if resampler is None or resampler[0] != key:
-                            converter = av.AudioResampler("flt", stream.layout, self.sample_rate_hz)
-                            resampler = (key, converter)
-                        for converted in resampler[1].resample(frame):
-                            block = converted.to_ndarray().astype(np.float32).reshape(-1, self.num_channels)
-                            yield block
+                            if resampler is not None:
+                                yield from self._converted(resampler[1], None)
+                            resampler = (key, av.AudioResampler("flt", layout, self.sample_rate_hz))
+                        yield from self._converted(resampler[1], frame)
+                if resampler is not None:
+                    yield from self._converted(resampler[1], None)
             except av.error.FFmpegError as error:
                 raise AudioError(
                     f"{self.path}: truncated or damaged ({error.strerror}); copy or export it again"
@@ -232,12 +239,17 @@ class FFmpegDecoder(Decoder):
         if last_damaged:
             raise truncated(self.path, "its last packet is incomplete")
 
+    def _converted(self, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[AudioBlock]:
+        """Blocks at the rate and with the channels of the file; None for the frame flushes what the filter holds."""
+        for converted in resampler.resample(frame):
+            yield converted.to_ndarray().astype(np.float32).reshape(-1, self.num_channels)
+
     @contextmanager
     def _open(self, part: Part | None) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
         import av
 
         # A file object, because FFmpeg would take a name such as "concat:a|b" for a protocol.
-        with self.path.open("rb") if part is None else PartFile(self.path, part) as file:
+        with open_file(self.path) if part is None else PartFile(self.path, part) as file:
             try:
                 source = av.open(file, "r", options={"format_whitelist": DEMUXERS})
             except (av.error.FFmpegError, ValueError) as error:
@@ -256,7 +268,7 @@ class FFmpegDecoder(Decoder):
 
 def _has_xing(path: Path) -> bool:
     """Whether an MP3 states its length: a Xing, Info or VBRI header in its first frame."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(10)
         start = 0
         if head[:3] == b"ID3":
