@@ -126,7 +126,19 @@ class Waveform:
                 infinity or samples far outside [-1, 1], is silent throughout, has a rate below 2 kHz, or is too long to
                 be in memory as a whole (1.4 hours at 48 kHz).
         """
-        reader = SoundReader(path, channel)
+        return cls.decode(SoundReader(path, channel), sample_rate_hz)
+
+    @classmethod
+    def decode(cls, reader: SoundReader, sample_rate_hz: int | None = None) -> Waveform:
+        """Read the recording of a reader as (1, S), as `read` does.
+
+        Args:
+            reader: The opened recording.
+            sample_rate_hz: Sample rate to resample to. None keeps the file's.
+
+        Raises:
+            AudioError: As for `read`.
+        """
         wave = replace(cls.of(torch.from_numpy(reader.whole(sample_rate_hz)), reader.sample_rate_hz), mark=reader.mark)
         return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
 

@@ -79,8 +79,14 @@ class SoundWriter:
         """Append samples (S,). Values outside [-1, 1] are clipped.
 
         Raises:
-            AudioError: The disk cannot be written, or a WAV file would become larger than 4 GiB.
+            AudioError: A sample is NaN or infinite, the disk cannot be written, or a WAV file would become larger than
+                4 GiB.
         """
+        if not np.isfinite(samples).all():
+            count = int((~np.isfinite(samples)).sum())
+            raise AudioError(
+                f"{self.path}: {count} of {samples.size} samples to write are NaN or infinite; check what computed them"
+            )
         self.written += samples.size
         if self.format == "WAV" and 2 * self.written > LARGEST_WAV:
             raise AudioError(f"{self.path}: a WAV file holds at most 4 GiB; write .flac, .ogg or .mp3")

@@ -6,16 +6,20 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 
 from torch import Tensor
 
+from vczoo.audio.limits import SILENCE_PEAK
+from vczoo.audio.reader import SoundReader
 from vczoo.audio.waveform import Waveform
 from vczoo.data.columns import Split
 from vczoo.data.corpus import READERS, Corpus, Skipped, Utterance, check_distinct_names, sorted_corpus
 from vczoo.data.duplicates import envelope, leak_notes
-from vczoo.data.excerpts import cut_part, read_recording
+from vczoo.data.excerpts import cut_part
 from vczoo.data.listing import LAYOUT, list_recordings
 from vczoo.data.manifest import Listed, Listing, composed, name_fault
 from vczoo.data.pauses import cut_at_pauses
@@ -28,7 +32,7 @@ __all__ = ["read_corpus"]
 LONG_SECONDS = 15.0  # a recording that is longer holds several sentences
 FEW = 10  # of fewer recordings, a tenth for validation and a tenth for test would be too large a part
 END_TOLERANCE_SECONDS = 0.1  # a manifest may round the end of a file up
-SILENCE_PEAK = 1e-4  # -80 dBFS, as for whole recordings
+UNUSUAL_SECONDS = 600.0  # recordings that are longer, or of unknown length, are decoded one at a time
 
 Location = str | os.PathLike[str]
 
@@ -186,7 +190,7 @@ def _decode_file(items: Sequence[Listed], few: Sequence[Listed]) -> _Decoded:
     decoded = _Decoded()
     path = items[0].path
     try:
-        wave = read_recording(path, items[0].channel)
+        wave = _read(path, items[0].channel)
     except AudioError as error:
         decoded.skipped += [Skipped(path, str(error).removeprefix(f"{path}: "), item.start) for item in items]
         return decoded
@@ -199,6 +203,16 @@ def _decode_file(items: Sequence[Listed], few: Sequence[Listed]) -> _Decoded:
         else:
             _measure(item, wave, decoded)
     return decoded
+
+
+_one_long_recording = Lock()
+
+
+def _read(path: Path, channel: str) -> Waveform:
+    """Read a recording. Only one that is long is in memory at a time, since it may take a gigabyte."""
+    reader = SoundReader(path, channel or None)
+    with nullcontext() if 0 < reader.seconds <= UNUSUAL_SECONDS else _one_long_recording:
+        return Waveform.decode(reader)
 
 
 def _measure(item: Listed, wave: Waveform, decoded: _Decoded) -> None:

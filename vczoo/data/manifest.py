@@ -26,11 +26,13 @@ from vczoo.data.columns import (
     read_texts,
 )
 from vczoo.errors import CorpusError, shortened
+from vczoo.io.files import open_file
 from vczoo.io.text import truncated_list
 
 __all__ = ["Listed", "Listing", "composed", "name_fault", "scan_manifest"]
 
 LONGEST_LABEL = 200  # characters
+LARGEST_MANIFEST = 250_000_000  # bytes; a million rows take 150 MB
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _listed(manifest: Path, line: int, texts: Mapping[str, str], faults: list[st
     if channel and channel.lower() not in CHANNELS:
         faults.append(f"channel is {shortened(channel, 60)!r}, expected {', '.join(CHANNELS)} or nothing")
     path = _place(manifest, name, texts["relative_path"])
-    if not path.is_file():
+    if not os.path.isfile(path):
         faults.append(f"no such file: {path}")
     # An absolute path is ranked by its last two parts, which are the same on another machine.
     rank_by = "/".join(PurePath(name).parts[-2:]) if PurePath(name).is_absolute() else name
@@ -159,18 +161,22 @@ def _place(manifest: Path, name: str, relative: str) -> Path:
     """The absolute path of a row's file. A manifest that was moved together with its files finds them there."""
     path = Path(os.path.abspath(manifest.parent / name))
     moved = Path(os.path.abspath(manifest.parent / relative))
-    return moved if relative and not path.is_file() and moved.is_file() else path
+    return moved if relative and not os.path.isfile(path) and os.path.isfile(moved) else path
 
 
 def _rows(manifest: Path, listing: Listing, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Read the rows with their line numbers; add malformed rows to `faults`, and unused columns to `listing`."""
     try:
-        text = manifest.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark first
+        with open_file(manifest) as file:
+            content = file.read(LARGEST_MANIFEST + 1)
+        if len(content) > LARGEST_MANIFEST:
+            raise CorpusError(f"{manifest}: more than {LARGEST_MANIFEST / 1e6:.0f} MB; split it into several manifests")
+        text = content.decode("utf-8-sig")  # spreadsheets put a byte order mark first
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise CorpusError(f"{manifest} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
     except OSError as error:
-        raise CorpusError(f"{manifest}: cannot be read ({error.strerror})") from error
+        raise CorpusError(f"{manifest}: cannot be read ({error.strerror}); give a file") from error
     unused: dict[str, None] = {}  # a set that keeps the order
     rows = _json_rows(text, faults) if manifest.suffix.lower() == ".jsonl" else _csv_rows(manifest, text, faults)
     for line, row in rows:
