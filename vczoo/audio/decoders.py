@@ -23,6 +23,7 @@ from vczoo.audio.containers import inspect
 from vczoo.audio.wav_container import Container, Part, PartFile
 from vczoo.errors import AudioError, AudioWarning
 from vczoo.io.files import open_file
+from vczoo.io.text import harmless
 
 if TYPE_CHECKING:
     import av
@@ -90,7 +91,7 @@ def open_sound(path: Path) -> Decoder:
 
 def truncated(path: Path, what: str) -> AudioError:
     """The error for a file that ends too early."""
-    return AudioError(f"{path}: truncated, {what}; copy or export it again")
+    return AudioError(f"{harmless(path)}: truncated, {what}; copy or export it again")
 
 
 class SndfileDecoder(Decoder):
@@ -116,7 +117,8 @@ class SndfileDecoder(Decoder):
         self.sample_rate_hz, self.num_channels, _ = opened[0]
         if len({entry[:2] for entry in opened}) > 1:
             raise AudioError(
-                f"{path}: holds {len(opened)} recordings with different sample rates or channels; split it into files"
+                f"{harmless(path)}: holds {len(opened)} recordings with different sample rates or channels; "
+                "split it into files"
             )
         self.promised = sum(frames for *_, frames in opened)
         # In blocks: a damaged header may promise more than memory holds.
@@ -135,7 +137,9 @@ class SndfileDecoder(Decoder):
                         if len(block) < self._block:
                             break
         except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-            raise AudioError(f"{self.path}: truncated or damaged ({error}); copy or export it again") from error
+            raise AudioError(
+                f"{harmless(self.path)}: truncated or damaged ({error}); copy or export it again"
+            ) from error
         if 0 < count < self.promised < 2**62:
             raise truncated(self.path, f"{count} of {self.promised} samples could be decoded")
 
@@ -175,7 +179,7 @@ class FFmpegDecoder(Decoder):
         with self._open(self.parts[0]) as (source, stream):
             self.sample_rate_hz, self.num_channels = int(stream.rate or 0), int(stream.channels or 0)
             if not self.sample_rate_hz or not self.num_channels:
-                raise AudioError(f"{path}: its sound stream states no sample rate; export it again")
+                raise AudioError(f"{harmless(path)}: its sound stream states no sample rate; export it again")
             seconds = (source.duration or 0) / 1e6
             if stream.duration and stream.time_base:
                 seconds = float(stream.duration * stream.time_base)
@@ -197,12 +201,16 @@ class FFmpegDecoder(Decoder):
                 yield block
             packets, damaged = packets + tally.packets, damaged + tally.damaged
         if damaged > max(3, DAMAGED_SHARE * packets):
-            raise AudioError(f"{self.path}: damaged, {damaged} of {packets} packets cannot be decoded; export it again")
+            raise AudioError(
+                f"{harmless(self.path)}: damaged, {damaged} of {packets} packets cannot be decoded; export it again"
+            )
         if self.stated and count < self.promised - END_SLACK_SECONDS * self.sample_rate_hz:
             raise truncated(self.path, f"{count} of {self.promised} samples could be decoded")
         if damaged:
             warnings.warn(
-                f"{self.path}: {damaged} of {packets} packets were damaged and left out", AudioWarning, stacklevel=2
+                f"{harmless(self.path)}: {damaged} of {packets} packets were damaged and left out",
+                AudioWarning,
+                stacklevel=2,
             )
 
     def _decode(self, part: Part | None, tally: _Tally) -> Iterator[AudioBlock]:
@@ -234,7 +242,7 @@ class FFmpegDecoder(Decoder):
                     yield from self._converted(resampler[1], None)
             except av.error.FFmpegError as error:
                 raise AudioError(
-                    f"{self.path}: truncated or damaged ({error.strerror}); copy or export it again"
+                    f"{harmless(self.path)}: truncated or damaged ({error.strerror}); copy or export it again"
                 ) from error
         if last_damaged:
             raise truncated(self.path, "its last packet is incomplete")
@@ -261,8 +269,8 @@ class FFmpegDecoder(Decoder):
 
     def _not_audio(self, reason: str) -> AudioError:
         return AudioError(
-            f"{self.path}: not a sound file that libsndfile or FFmpeg can read ({reason}); convert it to WAV, FLAC, "
-            "OGG or MP3"
+            f"{harmless(self.path)}: not a sound file that libsndfile or FFmpeg can read ({reason}); convert it to "
+            "WAV, FLAC, OGG or MP3"
         )
 
 

@@ -21,6 +21,7 @@ from vczoo.audio.decoders import BLOCK_SAMPLES, open_sound
 from vczoo.audio.limits import CLIPPED_PEAK, LARGEST_PEAK, check_fits_memory, check_rate, check_speech
 from vczoo.audio.provenance_mark import Mark
 from vczoo.errors import AudioError, AudioWarning
+from vczoo.io.text import harmless
 
 __all__ = ["AUDIO_SUFFIXES", "BLOCK_SAMPLES", "Samples", "SoundReader", "read_mark"]
 
@@ -51,6 +52,7 @@ class SoundReader:
 
     def __init__(self, path: str | os.PathLike[str], channel: str | None = None) -> None:
         self.path, self._channel = Path(path), channel
+        self._name = harmless(self.path)
         self._check_file()
         try:
             self._decoder = open_sound(self.path)
@@ -58,7 +60,7 @@ class SoundReader:
             if channel is not None:
                 choose_downmix((), self._decoder.num_channels, self._decoder.sample_rate_hz, channel)
         except (soundfile.SoundFileError, OSError, MemoryError) as error:
-            raise AudioError(f"{self.path}: cannot be read ({_reason(error)}); check the file") from error
+            raise AudioError(f"{self._name}: cannot be read ({_reason(error)}); check the file") from error
         except AudioError as error:
             raise self._located(error) from error
         self.promised, self.sample_rate_hz = self._decoder.promised, self._decoder.sample_rate_hz
@@ -69,15 +71,15 @@ class SoundReader:
         try:
             status = self.path.stat()
         except FileNotFoundError as error:
-            raise AudioError(f"{self.path}: no such file; check the path") from error
+            raise AudioError(f"{self._name}: no such file; check the path") from error
         except (OSError, ValueError) as error:  # ValueError: a null byte
-            raise AudioError(f"{self.path}: cannot be read ({_reason(error)}); check the path") from error
+            raise AudioError(f"{self._name}: cannot be read ({_reason(error)}); check the path") from error
         if stat.S_ISDIR(status.st_mode):
-            raise AudioError(f"{self.path}: a folder, but a recording was expected; give a sound file")
+            raise AudioError(f"{self._name}: a folder, but a recording was expected; give a sound file")
         if not stat.S_ISREG(status.st_mode):
-            raise AudioError(f"{self.path}: a pipe or a device, but a recording was expected; save it to a file first")
+            raise AudioError(f"{self._name}: a pipe or a device, but a recording was expected; save it to a file first")
         if status.st_size == 0:
-            raise AudioError(f"{self.path}: the file is empty (0 bytes); record or export it again")
+            raise AudioError(f"{self._name}: the file is empty (0 bytes); record or export it again")
 
     @property
     def seconds(self) -> float:
@@ -103,13 +105,13 @@ class SoundReader:
                 rest = [(int((~np.isfinite(later)).sum()), later.size) for later in blocks]
                 bad = int((~finite).sum()) + sum(amount for amount, _ in rest)
                 total = count + block.size + sum(amount for _, amount in rest)
-                raise AudioError(f"{self.path}: {bad} of {total} samples are NaN or infinite; export it again")
+                raise AudioError(f"{self._name}: {bad} of {total} samples are NaN or infinite; export it again")
             count += block.size
             peak = max(peak, float(np.abs(block).max(initial=0.0)))
             if peak > LARGEST_PEAK:
                 raise AudioError(
-                    f"{self.path}: its samples reach {peak:g}, but floats must lie in [-1, 1]. They look like integers "
-                    "that were not scaled; divide them by 32768 (16 bits) or 2147483648 (32 bits)"
+                    f"{self._name}: its samples reach {peak:g}, but floats must lie in [-1, 1]. They look like "
+                    "integers that were not scaled; divide them by 32768 (16 bits) or 2147483648 (32 bits)"
                 )
             yield np.clip(block, -1.0, 1.0)
         try:
@@ -138,7 +140,7 @@ class SoundReader:
                 samples += block.data
         except MemoryError as error:
             raise AudioError(
-                f"{self.path}: there is not enough memory to read it; cut it into shorter files"
+                f"{self._name}: there is not enough memory to read it; cut it into shorter files"
             ) from error
         except AudioError as error:
             raise self._located(error) from error
@@ -152,7 +154,7 @@ class SoundReader:
             for block in self._decoder.blocks():
                 yield downmix(block)
         except (OSError, MemoryError) as error:
-            raise AudioError(f"{self.path}: cannot be read ({_reason(error)}); check the file") from error
+            raise AudioError(f"{self._name}: cannot be read ({_reason(error)}); check the file") from error
 
     @cached_property
     def _downmix(self) -> Downmix:
@@ -160,11 +162,11 @@ class SoundReader:
         return choose_downmix(decoder.blocks(), decoder.num_channels, decoder.sample_rate_hz, self._channel)
 
     def _warn(self, message: str) -> None:
-        warnings.warn(f"{self.path}: {message}", AudioWarning, stacklevel=2)
+        warnings.warn(f"{self._name}: {message}", AudioWarning, stacklevel=2)
 
     def _located(self, error: AudioError) -> AudioError:
         text = str(error)
-        return error if text.startswith(str(self.path)) else AudioError(f"{self.path}: {text}")
+        return error if text.startswith(self._name) else AudioError(f"{self._name}: {text}")
 
 
 def _reason(error: Exception) -> str:

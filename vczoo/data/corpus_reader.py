@@ -25,7 +25,7 @@ from vczoo.data.manifest import Listed, Listing, composed, name_fault
 from vczoo.data.pauses import cut_at_pauses
 from vczoo.data.splits import assign_splits
 from vczoo.errors import AudioError, CorpusError, shortened
-from vczoo.io.text import truncated_list
+from vczoo.io.text import harmless, truncated_list
 
 __all__ = ["read_corpus"]
 
@@ -119,7 +119,9 @@ class _Decoded:
         lines = []
         for item, (count, silence) in self.pieces.items():
             left_out = f"; {silence:.0f} s without speech were left out" if silence >= 1 else ""
-            lines.append(f"{item.path.name} of {item.speaker} was cut at pauses into {count} pieces{left_out}")
+            lines.append(
+                f"{harmless(item.path.name)} of {item.speaker} was cut at pauses into {count} pieces{left_out}"
+            )
         return tuple(truncated_list(lines))
 
 
@@ -135,8 +137,10 @@ def _list(paths: Sequence[Location], speaker: str | None) -> Listing:
             "folder. Folders of speakers and manifests have names already; leave it out"
         )
     if not listing.recordings:
-        reasons = [f"{path}: {reason}" for path, reason in listing.unlisted]
-        nothing = f"no recording in {', '.join(map(str, paths)) or 'an empty list of folders'}; {LAYOUT}"
+        reasons = [f"{harmless(path)}: {reason}" for path, reason in listing.unlisted]
+        nothing = (
+            f"no recording in {', '.join(harmless(path) for path in paths) or 'an empty list of folders'}; {LAYOUT}"
+        )
         raise CorpusError("\n  ".join([nothing, *truncated_list(reasons), *listing.notes()]))
     return listing
 
@@ -150,7 +154,7 @@ def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:
             first, second = getattr(earlier, attribute), getattr(item, attribute)
             if first and second and first != second:
                 raise CorpusError(
-                    f"{item.path}: {attribute} is {shortened(first, 80)!r} ({earlier.where}) and "
+                    f"{harmless(item.path)}: {attribute} is {shortened(first, 80)!r} ({earlier.where}) and "
                     f"{shortened(second, 80)!r} ({item.where}); correct one of them"
                 )
         by_key[item.key] = replace(
@@ -192,7 +196,7 @@ def _decode_file(items: Sequence[Listed], few: Sequence[Listed]) -> _Decoded:
     try:
         wave = _read(path, items[0].channel)
     except AudioError as error:
-        decoded.skipped += [Skipped(path, str(error).removeprefix(f"{path}: "), item.start) for item in items]
+        decoded.skipped += [Skipped(path, str(error).removeprefix(f"{harmless(path)}: "), item.start) for item in items]
         return decoded
     for item in items:
         if item in few and wave.seconds > LONG_SECONDS and item.is_whole and not item.split and not item.text:
@@ -220,8 +224,8 @@ def _measure(item: Listed, wave: Waveform, decoded: _Decoded) -> None:
     if item.start >= wave.seconds or (item.end or 0) > wave.seconds + END_TOLERANCE_SECONDS:
         until = "its end" if item.end is None else f"{item.end:g} s"
         decoded.faults.append(
-            f"{item.where}: {item.path.name} lasts {wave.seconds:.2f} s, but the utterance is from {item.start:g} s to "
-            f"{until}"
+            f"{item.where}: {harmless(item.path.name)} lasts {wave.seconds:.2f} s, but the utterance is from "
+            f"{item.start:g} s to {until}"
         )
         return
     if not item.is_whole:
@@ -240,7 +244,7 @@ def _check_usable(listed: Sequence[Listed], decoded: _Decoded) -> None:
     if unusable:
         names = ", ".join(map(repr, sorted(unusable)))
         of = {item.path for item in listed if item.speaker in unusable}
-        reasons = [f"{item.path}: {item.reason}" for item in decoded.skipped if item.path in of]
+        reasons = [f"{harmless(item.path)}: {item.reason}" for item in decoded.skipped if item.path in of]
         raise CorpusError("\n  ".join([f"no usable recording of {names}:", *truncated_list(reasons)]))
 
 

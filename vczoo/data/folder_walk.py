@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vczoo.audio.reader import AUDIO_SUFFIXES
 from vczoo.errors import AudioError
+from vczoo.io.text import harmless
 
 __all__ = ["is_recording", "recordings_below", "visible"]
 
@@ -31,7 +32,9 @@ def recordings_below(folder: Path, others: list[Path], without: Path | None = No
     while waiting:
         place, depth = waiting.pop()
         if depth > DEEPEST:
-            raise AudioError(f"{folder}: its folders are nested more than {DEEPEST} deep; move the recordings up")
+            raise AudioError(
+                f"{harmless(folder)}: its folders are nested more than {DEEPEST} deep; move the recordings up"
+            )
         for entry in visible(place):
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
@@ -54,7 +57,7 @@ def visible(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
     except OSError as error:
-        raise AudioError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
+        raise AudioError(f"{harmless(folder)}: cannot be listed ({error.strerror}); check its permissions") from error
 
 
 def is_recording(path: Path) -> bool:

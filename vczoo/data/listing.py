@@ -17,6 +17,7 @@ from vczoo.data.folder_walk import is_recording, recordings_below, visible
 from vczoo.data.manifest import Listed, Listing, composed, name_fault, scan_manifest
 from vczoo.errors import AudioError, CorpusError
 from vczoo.io.files import open_file
+from vczoo.io.text import harmless
 
 __all__ = ["LAYOUT", "expand_recordings", "list_recordings", "match_wildcard"]
 
@@ -46,15 +47,19 @@ def list_recordings(path: Path, listing: Listing, speaker: str = "") -> None:
         except AudioError as error:
             raise CorpusError(str(error)) from error
     elif not os.path.exists(path):
-        raise CorpusError(f"{path}: no such folder, manifest or recording; check the path")
+        raise CorpusError(f"{harmless(path)}: no such folder, manifest or recording; check the path")
     elif suffix in MANIFEST_SUFFIXES:
         scan_manifest(path, listing)
     elif suffix not in AUDIO_SUFFIXES:
-        raise CorpusError(f"{path}: a folder, a .csv or a .jsonl manifest, or a recording was expected; {LAYOUT}")
+        raise CorpusError(
+            f"{harmless(path)}: a folder, a .csv or a .jsonl manifest, or a recording was expected; {LAYOUT}"
+        )
     elif speaker:
-        listing.recordings.append(Listed(path, speaker, path.name, None, str(path), _text_beside(path)))
+        listing.recordings.append(Listed(path, speaker, path.name, None, harmless(path), _text_beside(path)))
     else:
-        raise CorpusError(f"{path}: whose recording is this? Name its speaker with --voice (speaker= in Python)")
+        raise CorpusError(
+            f"{harmless(path)}: whose recording is this? Name its speaker with --voice (speaker= in Python)"
+        )
 
 
 def expand_recordings(recordings: Iterable[str | os.PathLike[str]], passed_over: list[str]) -> list[Path]:
@@ -75,8 +80,9 @@ def expand_recordings(recordings: Iterable[str | os.PathLike[str]], passed_over:
             others: list[Path] = []
             inside = recordings_below(path, others)
             if not inside:
+                suffixes = ", ".join(AUDIO_SUFFIXES)
                 raise AudioError(
-                    f"{path}: the folder holds no recording; expected files that end in {', '.join(AUDIO_SUFFIXES)}"
+                    f"{harmless(path)}: no recording is in this folder; expected files that end in {suffixes}"
                 )
             paths += inside
             passed_over += [str(other) for other in _without_transcripts(others, inside)]
@@ -99,7 +105,9 @@ def match_wildcard(pattern: str) -> list[Path]:
     try:
         matches = sorted(glob.glob(pattern, recursive=True))
     except RecursionError as error:  # glob follows ** by recursion
-        raise AudioError(f"{pattern}: the folders are nested too deep; name the one with the recordings") from error
+        raise AudioError(
+            f"{harmless(pattern)}: the folders are nested too deep; name the one with the recordings"
+        ) from error
     paths: list[Path] = []
     for match in matches:
         path = Path(match)
@@ -108,7 +116,7 @@ def match_wildcard(pattern: str) -> list[Path]:
         elif is_recording(path):
             paths.append(path)
     if not paths:
-        raise AudioError(f"{pattern}: no sound file matches; {', '.join(AUDIO_SUFFIXES)} were looked for")
+        raise AudioError(f"{harmless(pattern)}: no sound file matches; {', '.join(AUDIO_SUFFIXES)} were looked for")
     return list(dict.fromkeys(paths))
 
 
@@ -122,7 +130,7 @@ def _scan_folder(folder: Path, listing: Listing, speaker: str) -> Iterator[Liste
                 others.append(entry)
             elif speaker:
                 every.append(entry)
-                yield Listed(entry, speaker, entry.name, None, str(folder), _text_beside(entry))
+                yield Listed(entry, speaker, entry.name, None, harmless(folder), _text_beside(entry))
             else:
                 listing.unlisted.append((entry, f"it belongs to no speaker; {LAYOUT}"))
             continue
@@ -131,9 +139,11 @@ def _scan_folder(folder: Path, listing: Listing, speaker: str) -> Iterator[Liste
         if not recordings:
             listing.unlisted.append((entry, f"it holds no recording; {LAYOUT}"))
         elif fault := name_fault(entry.name):
-            raise CorpusError(f"{entry}: {fault}; rename the folder")
+            raise CorpusError(f"{harmless(entry)}: {fault}; rename the folder")
         for path in recordings:
-            yield Listed(path, entry.name, path.relative_to(entry).as_posix(), None, str(folder), _text_beside(path))
+            yield Listed(
+                path, entry.name, path.relative_to(entry).as_posix(), None, harmless(folder), _text_beside(path)
+            )
     passed_over = sorted(_without_transcripts(others, every))
     listing.passed_over += [path.relative_to(folder).as_posix() for path in passed_over]
 

@@ -81,7 +81,7 @@ def test_folders_and_wildcards_are_expanded(tmp_path: Path, tone) -> None:
     with pytest.raises(AudioError, match="no sound file matches"):
         expand_recordings([f"{voices}/*/*.aac"], [])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AudioError, match="empty: the folder holds no recording"):
+    with pytest.raises(AudioError, match="empty: no recording is in this folder"):
         expand_recordings([tmp_path / "empty"], [])
 
 
