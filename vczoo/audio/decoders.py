@@ -263,9 +263,10 @@ class FFmpegDecoder(Decoder):
             except (av.error.FFmpegError, ValueError) as error:
                 raise self._not_audio(getattr(error, "strerror", "") or str(error)) from error
             with source:
-                if not source.streams.audio:
-                    raise self._not_audio("it has no sound")
-                yield source, source.streams.audio[0]
+                stream = next((stream for stream in source.streams.audio if stream.codec_context), None)
+                if stream is None:
+                    raise self._not_audio("it has no sound, or in a codec that is not known")
+                yield source, stream
 
     def _not_audio(self, reason: str) -> AudioError:
         return AudioError(

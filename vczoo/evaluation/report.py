@@ -92,9 +92,8 @@ class Report:
             rows.append(row)
         if by == "system":
             return rows
-        return [
-            {"measure": title, **{row["system"]: row[title] for row in rows}} for title in rows[0] if title != "system"
-        ]
+        titles = list(rows[0])[1:] if rows else []
+        return [{"measure": title, **{row["system"]: row[title] for row in rows}} for title in titles]
 
     def footnotes(self) -> list[str]:
         """Return the lines to print under the table: the report's notes and those of each system."""
