@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import math
 import os
 from collections.abc import Sequence
@@ -18,11 +20,12 @@ from vczoo.audio.limits import LARGEST_PEAK, check_fits_memory, check_rate, chec
 from vczoo.audio.provenance_mark import Mark
 from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
 from vczoo.audio.resampling import resample, whole_rate
-from vczoo.audio.writer import SoundWriter
+from vczoo.audio.writer import SoundWriter, wav_content
 from vczoo.errors import AudioError
 
 __all__ = ["AUDIO_SUFFIXES", "LONGEST_SECONDS", "Waveform", "unit_floats"]
 
+PLAYED_ITEMS, PLAYED_SECONDS = 5, 60.0  # of a waveform that a notebook shows; a minute takes 2 MB at 16 kHz
 LONGEST_SECONDS = 30.0  # the longest input of a backbone; longer recordings are split into parts
 
 
@@ -51,7 +54,7 @@ def unit_floats(samples: Tensor) -> Tensor:
     return samples.float()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Waveform:
     """A batch of mono recordings at one sample rate.
 
@@ -141,6 +144,25 @@ class Waveform:
         """
         wave = replace(cls.of(torch.from_numpy(reader.whole(sample_rate_hz)), reader.sample_rate_hz), mark=reader.mark)
         return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
+
+    def __repr__(self) -> str:
+        shape, marked = tuple(self.samples.shape), ", marked as synthetic" * (self.mark is not None)
+        return f"<Waveform {shape}: {self.seconds:.2f} s at {self.sample_rate_hz} Hz{marked}>"
+
+    def _repr_html_(self) -> str:
+        """A player for notebooks: the first minute of up to five items, with their mark."""
+        lines = [f"<div>{html.escape(repr(self))}</div>"]
+        most = round(PLAYED_SECONDS * self.sample_rate_hz)
+        for index in range(min(len(self), PLAYED_ITEMS)):
+            samples = self[index].samples[0, :most].detach().cpu().float()
+            if samples.numel() and bool(samples.isfinite().all()):
+                sound = base64.b64encode(wav_content(samples.numpy(), self.sample_rate_hz, self.mark)).decode()
+                lines.append(f'<audio controls preload="metadata" src="data:audio/wav;base64,{sound}"></audio>')
+            if int(self.lengths[index]) > most:
+                lines.append(f"<div>the first {PLAYED_SECONDS:.0f} s; save it to hear the rest</div>")
+        if len(self) > PLAYED_ITEMS:
+            lines.append(f"<div>and {len(self) - PLAYED_ITEMS} more recordings</div>")
+        return "\n".join(lines)
 
     def __len__(self) -> int:
         return self.samples.shape[0]

@@ -27,7 +27,7 @@ __all__ = ["Corpus", "Skipped", "Split", "Utterance"]
 READERS = 4  # libsndfile decodes outside the GIL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Recordings of named speakers, each in one split.
 
@@ -41,6 +41,13 @@ class Corpus:
     utterances: tuple[Utterance, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        minutes = sum(utterance.seconds for utterance in self.utterances) / 60
+        return (
+            f"<Corpus: {len(self.speakers)} speakers, {len(self.utterances)} utterances, {minutes:.1f} minutes, "
+            f"{len(self.skipped)} skipped>"
+        )
 
     @property
     def speakers(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from vczoo.errors import CorpusError, shortened
 from vczoo.io.files import open_file
 from vczoo.io.text import harmless, truncated_list
 
-__all__ = ["Listed", "Listing", "composed", "name_fault", "scan_manifest"]
+__all__ = ["Listed", "Listing", "composed", "manifest_text", "name_fault", "scan_manifest"]
 
 LONGEST_LABEL = 200  # characters
 LARGEST_MANIFEST = 250_000_000  # bytes; a million rows take 150 MB
@@ -166,19 +166,7 @@ def _place(manifest: Path, name: str, relative: str) -> Path:
 
 def _rows(manifest: Path, listing: Listing, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Read the rows with their line numbers; add malformed rows to `faults`, and unused columns to `listing`."""
-    try:
-        with open_file(manifest) as file:
-            content = file.read(LARGEST_MANIFEST + 1)
-        if len(content) > LARGEST_MANIFEST:
-            raise CorpusError(
-                f"{harmless(manifest)}: more than {LARGEST_MANIFEST / 1e6:.0f} MB; split it into several manifests"
-            )
-        text = content.decode("utf-8-sig")  # spreadsheets put a byte order mark first
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise CorpusError(f"{harmless(manifest)} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
-    except OSError as error:
-        raise CorpusError(f"{harmless(manifest)}: cannot be read ({error.strerror}); give a file") from error
+    text = manifest_text(manifest)
     unused: dict[str, None] = {}  # a set that keeps the order
     rows = _json_rows(text, faults) if manifest.suffix.lower() == ".jsonl" else _csv_rows(manifest, text, faults)
     for line, row in rows:
@@ -186,6 +174,27 @@ def _rows(manifest: Path, listing: Listing, faults: list[str]) -> Iterator[tuple
         yield line, row
     if unused:
         listing.unused_columns[manifest] = list(unused)
+
+
+def manifest_text(manifest: Path) -> str:
+    """Read the text of a manifest.
+
+    Raises:
+        CorpusError: It cannot be read, is larger than 250 MB, or is not UTF-8.
+    """
+    try:
+        with open_file(manifest) as file:
+            content = file.read(LARGEST_MANIFEST + 1)
+        if len(content) > LARGEST_MANIFEST:
+            raise CorpusError(
+                f"{harmless(manifest)}: more than {LARGEST_MANIFEST / 1e6:.0f} MB; split it into several manifests"
+            )
+        return content.decode("utf-8-sig")  # spreadsheets put a byte order mark first
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CorpusError(f"{harmless(manifest)} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+    except OSError as error:
+        raise CorpusError(f"{harmless(manifest)}: cannot be read ({error.strerror}); give a file") from error
 
 
 def _json_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
