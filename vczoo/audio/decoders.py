@@ -7,6 +7,7 @@ second, so it is imported only for such a file.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -163,6 +164,20 @@ class _Tally:
     damaged: int = 0
 
 
+class _Source:
+    """A file for FFmpeg, which seeks before its beginning if it is damaged. PyAV would print a traceback each time."""
+
+    def __init__(self, file: io.BufferedIOBase | io.RawIOBase) -> None:
+        self.read, self.tell, self._file = file.read, file.tell, file
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, and return the new position; -1 if there is no such position."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
+
+
 class FFmpegDecoder(Decoder):
     """A file that FFmpeg reads.
 
@@ -259,7 +274,7 @@ class FFmpegDecoder(Decoder):
         # A file object, because FFmpeg would take a name such as "concat:a|b" for a protocol.
         with open_file(self.path) if part is None else PartFile(self.path, part) as file:
             try:
-                source = av.open(file, "r", options={"format_whitelist": DEMUXERS})
+                source = av.open(_Source(file), "r", options={"format_whitelist": DEMUXERS})
             except (av.error.FFmpegError, ValueError) as error:
                 raise self._not_audio(getattr(error, "strerror", "") or str(error)) from error
             with source:

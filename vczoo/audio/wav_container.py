@@ -85,10 +85,13 @@ class PartFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move, and return the new position."""
+        """Move, and return the new position; -1, without moving, if it would be before the beginning."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._part.header) + self._part.length}
-        self._position = max(0, base[whence] + offset)
-        return self._position
+        position = base[whence] + offset
+        if position < 0:
+            return -1
+        self._position = position
+        return position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read the next bytes into a buffer, and return their number."""
