@@ -5,18 +5,22 @@ Decoders read a damaged container as far as it goes and report nothing, so the c
 
 from __future__ import annotations
 
-import mmap
+import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count as count_from
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from vczoo.audio.wav_container import PLACEHOLDER, Container, Part, inspect_wav
+from vczoo.audio.wav_container import MOST_CHUNKS, PLACEHOLDER, Container, Part, inspect_wav, too_many_chunks
+from vczoo.io.files import open_file
 
 __all__ = ["inspect"]
 
 LARGEST_OGG_PAGE = 65307
+MOST_BOXES = 100_000  # of an MP4 that was written as a stream, which has two for each second
+BLOCK = 1 << 20
 ASF_START = b"\x30\x26\xb2\x75"
 FLAC_STARTS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")  # with the header of STREAMINFO
 
@@ -25,10 +29,11 @@ def inspect(path: Path) -> Container:
     """Find out the format of a sound file, and whether its container is complete.
 
     Raises:
+        AudioError: Its container has too many chunks.
         OSError: The file cannot be read.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         head = file.read(36)
         for kind, matches, check in _KINDS:
             if matches(head):
@@ -39,7 +44,9 @@ def inspect(path: Path) -> Container:
 def _aiff(file: BinaryIO, size: int, kind: str) -> Container:
     """AIFF: big-endian chunks inside FORM."""
     starts, sounds, position = [0], 0, 12
-    while position + 8 <= size:
+    for _ in _counted():
+        if position + 8 > size:
+            break
         file.seek(position)
         name, length = struct.unpack(">4sI", file.read(8))
         available = size - position - 8
@@ -55,6 +62,18 @@ def _aiff(file: BinaryIO, size: int, kind: str) -> Container:
                 return Container(kind, f"only {available} of {length} bytes of sound are present")
         position += 8 + length + length % 2
     return Container(kind, "" if sounds else "it ends before its sound", _joined(starts, size))
+
+
+def _counted(most: int = MOST_CHUNKS) -> Iterator[int]:
+    """Count the chunks of a container from 0.
+
+    Raises:
+        AudioError: There are more than `most`.
+    """
+    for number in count_from():
+        if number > most:
+            raise too_many_chunks(most)
+        yield number
 
 
 def _joined(starts: list[int], size: int) -> tuple[Part, ...]:
@@ -76,7 +95,9 @@ def _au(file: BinaryIO, size: int, kind: str) -> Container:
 def _caf(file: BinaryIO, size: int, kind: str) -> Container:
     """CAF: chunks with 64-bit lengths; -1 means up to the end of the file."""
     position = 8
-    while position + 12 <= size:
+    for _ in _counted():
+        if position + 12 > size:
+            break
         file.seek(position)
         name, length = struct.unpack(">4sq", file.read(12))
         available = size - position - 12
@@ -91,7 +112,9 @@ def _caf(file: BinaryIO, size: int, kind: str) -> Container:
 def _w64(file: BinaryIO, size: int, kind: str) -> Container:
     """Wave64: chunks with a 16-byte name and a 64-bit length that includes the header, aligned to 8 bytes."""
     position = 40
-    while position + 24 <= size:
+    for _ in _counted():
+        if position + 24 > size:
+            break
         file.seek(position)
         name, length = struct.unpack("<16sQ", file.read(24))
         if length < 24:
@@ -107,7 +130,7 @@ def _flac(file: BinaryIO, size: int, kind: str) -> Container:
     file.seek(21)
     fields = file.read(5)
     unknown = len(fields) == 5 and int.from_bytes(fields, "big") & 0xFFFFFFFFF == 0
-    return Container(kind, joined=unknown or any(_occurs(file, size, start) for start in FLAC_STARTS))
+    return Container(kind, joined=unknown or any(_occurs(file, start) for start in FLAC_STARTS))
 
 
 def _ogg(file: BinaryIO, size: int, kind: str) -> Container:
@@ -122,21 +145,26 @@ def _ogg(file: BinaryIO, size: int, kind: str) -> Container:
         return Container(kind, "its last page is incomplete")
     if not page[5] & 4:
         return Container(kind, "its last page is not marked as the end of the stream")
-    return Container(kind, joined=opus or _occurs(file, size, b"OggS\0\2"))
+    return Container(kind, joined=opus or _occurs(file, b"OggS\0\2"))
 
 
-def _occurs(file: BinaryIO, size: int, pattern: bytes) -> bool:
+def _occurs(file: BinaryIO, pattern: bytes) -> bool:
     """Whether bytes occur after the beginning of a file."""
-    if size <= len(pattern):
-        return False
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(pattern, len(pattern)) >= 0
+    file.seek(len(pattern))
+    tail = b""
+    while block := file.read(BLOCK):
+        if pattern in tail + block:
+            return True
+        tail = block[-len(pattern) + 1 :]
+    return False
 
 
 def _mp4(file: BinaryIO, size: int, kind: str) -> Container:
     """MP4, M4A, MOV and 3GP: boxes with a length and a name. A recording without `moov` was never finished."""
     names, starts, position = set(), [0], 0
-    while position + 8 <= size:
+    for _ in _counted(MOST_BOXES):
+        if position + 8 > size:
+            break
         file.seek(position)
         length, name = struct.unpack(">I4s", file.read(8))
         if length == 1:
@@ -157,7 +185,9 @@ def _mp4(file: BinaryIO, size: int, kind: str) -> Container:
 def _matroska(file: BinaryIO, size: int, kind: str) -> Container:
     """Matroska and WebM: one segment whose length is stated, unless the file was written as a stream."""
     position = 0
-    while position < size:
+    for _ in _counted():
+        if position >= size:
+            break
         file.seek(position)
         identifier, marker_length = _ebml_number(file, keep_marker=True)
         length, length_length = _ebml_number(file, keep_marker=False)
@@ -190,7 +220,9 @@ def _ebml_number(file: BinaryIO, *, keep_marker: bool) -> tuple[int, int]:
 def _asf(file: BinaryIO, size: int, kind: str) -> Container:
     """WMA: objects with a 16-byte name and a 64-bit length."""
     starts, position = [], 0
-    while position + 24 <= size:
+    for _ in _counted():
+        if position + 24 > size:
+            break
         file.seek(position)
         name, length = struct.unpack("<16sQ", file.read(24))
         if name[:4] == ASF_START:
@@ -215,6 +247,8 @@ _KINDS: tuple[tuple[str, Callable[[bytes], bool], Callable[[BinaryIO, int, str],
     ("wav", lambda head: head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE", inspect_wav),
     ("aiff", lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), _aiff),
     ("au", lambda head: head[:4] == b".snd" and len(head) >= 12, _au),
+    ("au", lambda head: head[:4] == b"dns.", _other),  # with its low bytes first
+    ("nist", lambda head: head[:7] == b"NIST_1A", _other),  # SPHERE, as of TIMIT
     ("caf", lambda head: head[:4] == b"caff", _caf),
     ("w64", lambda head: head[:4] == b"riff" and head[24:28] == b"wave", _w64),
     ("flac", lambda head: head[:4] == b"fLaC", _flac),

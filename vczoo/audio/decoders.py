@@ -7,6 +7,7 @@ second, so it is imported only for such a file.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -22,13 +23,18 @@ import soundfile
 from vczoo.audio.containers import inspect
 from vczoo.audio.wav_container import Container, Part, PartFile
 from vczoo.errors import AudioError, AudioWarning
+from vczoo.io.files import open_file
+from vczoo.io.text import harmless
 
 if TYPE_CHECKING:
     import av
 
 __all__ = ["BLOCK_SAMPLES", "AudioBlock", "Decoder", "open_sound"]
 
-BLOCK_SAMPLES = 65536
+BLOCK_SAMPLES, BLOCK_SECONDS, BLOCK_VALUES = 65536, 5, 1 << 20  # the most in a block; values are samples x channels
+# What libsndfile is asked to read. Its readers of rare formats print to the terminal, or take any bytes for sound.
+SNDFILE_KINDS = ("wav", "aiff", "au", "caf", "w64", "flac", "ogg", "nist")
+SNDFILE_FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "AU", "CAF", "W64", "FLAC", "OGG", "NIST")
 # FFmpeg's names of the formats that it may read. Playlists and scripts, which open other files, are not among them.
 DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,caf,eac3,flac,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,wav,wv,webm"
@@ -76,17 +82,17 @@ def open_sound(path: Path) -> Decoder:
     container = inspect(path)
     if container.truncated:
         raise truncated(path, container.truncated)
-    if container.kind in ("mp3", "mp4", "matroska", "asf") or container.joined:
-        return FFmpegDecoder(path, container)
-    try:
-        return SndfileDecoder(path, container)
-    except (soundfile.SoundFileError, RuntimeError):
-        return FFmpegDecoder(path, container)
+    if container.kind in SNDFILE_KINDS and not container.joined:
+        try:
+            return SndfileDecoder(path, container)
+        except (soundfile.SoundFileError, RuntimeError):
+            pass
+    return FFmpegDecoder(path, container)
 
 
 def truncated(path: Path, what: str) -> AudioError:
     """The error for a file that ends too early."""
-    return AudioError(f"{path}: truncated, {what}; copy or export it again")
+    return AudioError(f"{harmless(path)}: truncated, {what}; copy or export it again")
 
 
 class SndfileDecoder(Decoder):
@@ -112,9 +118,12 @@ class SndfileDecoder(Decoder):
         self.sample_rate_hz, self.num_channels, _ = opened[0]
         if len({entry[:2] for entry in opened}) > 1:
             raise AudioError(
-                f"{path}: holds {len(opened)} recordings with different sample rates or channels; split it into files"
+                f"{harmless(path)}: holds {len(opened)} recordings with different sample rates or channels; "
+                "split it into files"
             )
         self.promised = sum(frames for *_, frames in opened)
+        # In blocks: a damaged header may promise more than memory holds.
+        self._block = max(1, min(BLOCK_SAMPLES, BLOCK_SECONDS * self.sample_rate_hz, BLOCK_VALUES // self.num_channels))
 
     def blocks(self) -> Iterator[AudioBlock]:
         """Decode the file."""
@@ -122,26 +131,28 @@ class SndfileDecoder(Decoder):
         try:
             for part in self.parts or (None,):
                 with self._open(part) as file:
-                    while True:  # in blocks: a damaged header may promise more than memory holds
-                        block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+                    while True:
+                        block = file.read(self._block, dtype="float32", always_2d=True)
                         count += len(block)
                         yield block
-                        if len(block) < BLOCK_SAMPLES:
+                        if len(block) < self._block:
                             break
         except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-            raise AudioError(f"{self.path}: truncated or damaged ({error}); copy or export it again") from error
+            raise AudioError(
+                f"{harmless(self.path)}: truncated or damaged ({error}); copy or export it again"
+            ) from error
         if 0 < count < self.promised < 2**62:
             raise truncated(self.path, f"{count} of {self.promised} samples could be decoded")
 
     @contextmanager
     def _open(self, part: Part | None) -> Iterator[soundfile.SoundFile]:
-        # As bytes, because soundfile cannot encode names that are not UTF-8. Windows has no such names.
-        source: Any = self.path if os.name == "nt" else os.fsencode(self.path)
-        if part is None:
-            with soundfile.SoundFile(source) as file:
-                yield file
-        else:
-            with PartFile(self.path, part) as view, soundfile.SoundFile(view) as file:
+        # By its descriptor, because soundfile cannot encode names that are not UTF-8 and decides by the suffix .raw.
+        # libsndfile on Windows does not know Python's descriptors.
+        with open_file(self.path) if part is None else PartFile(self.path, part) as source:
+            handle: Any = source.fileno() if part is None and os.name != "nt" else source
+            with soundfile.SoundFile(handle, closefd=False) as file:
+                if file.format not in SNDFILE_FORMATS:
+                    raise soundfile.SoundFileRuntimeError(f"{file.format} is not read")
                 yield file
 
 
@@ -151,6 +162,20 @@ class _Tally:
 
     packets: int = 0
     damaged: int = 0
+
+
+class _Source:
+    """A file for FFmpeg, which seeks before its beginning if it is damaged. PyAV would print a traceback each time."""
+
+    def __init__(self, file: io.BufferedIOBase | io.RawIOBase) -> None:
+        self.read, self.tell, self._file = file.read, file.tell, file
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, and return the new position; -1 if there is no such position."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
 
 class FFmpegDecoder(Decoder):
@@ -169,7 +194,7 @@ class FFmpegDecoder(Decoder):
         with self._open(self.parts[0]) as (source, stream):
             self.sample_rate_hz, self.num_channels = int(stream.rate or 0), int(stream.channels or 0)
             if not self.sample_rate_hz or not self.num_channels:
-                raise AudioError(f"{path}: its sound stream states no sample rate; export it again")
+                raise AudioError(f"{harmless(path)}: its sound stream states no sample rate; export it again")
             seconds = (source.duration or 0) / 1e6
             if stream.duration and stream.time_base:
                 seconds = float(stream.duration * stream.time_base)
@@ -191,12 +216,16 @@ class FFmpegDecoder(Decoder):
                 yield block
             packets, damaged = packets + tally.packets, damaged + tally.damaged
         if damaged > max(3, DAMAGED_SHARE * packets):
-            raise AudioError(f"{self.path}: damaged, {damaged} of {packets} packets cannot be decoded; export it again")
+            raise AudioError(
+                f"{harmless(self.path)}: damaged, {damaged} of {packets} packets cannot be decoded; export it again"
+            )
         if self.stated and count < self.promised - END_SLACK_SECONDS * self.sample_rate_hz:
             raise truncated(self.path, f"{count} of {self.promised} samples could be decoded")
         if damaged:
             warnings.warn(
-                f"{self.path}: {damaged} of {packets} packets were damaged and left out", AudioWarning, stacklevel=2
+                f"{harmless(self.path)}: {damaged} of {packets} packets were damaged and left out",
+                AudioWarning,
+                stacklevel=2,
             )
 
     def _decode(self, part: Part | None, tally: _Tally) -> Iterator[AudioBlock]:
@@ -205,7 +234,7 @@ class FFmpegDecoder(Decoder):
 
         last_damaged = False
         with self._open(part) as (source, stream):
-            resampler = None
+            resampler, layout = None, stream.layout
             try:
                 for packet in source.demux(stream):
                     if packet.is_corrupt:
@@ -220,43 +249,50 @@ class FFmpegDecoder(Decoder):
                     for frame in frames:
                         key = (frame.format.name, frame.layout.name, frame.sample_rate)
                         if resampler is None or resampler[0] != key:
-                            converter = av.AudioResampler("flt", stream.layout, self.sample_rate_hz)
-                            resampler = (key, converter)
-                        for converted in resampler[1].resample(frame):
-                            block = converted.to_ndarray().astype(np.float32).reshape(-1, self.num_channels)
-                            yield block
+                            if resampler is not None:
+                                yield from self._converted(resampler[1], None)
+                            resampler = (key, av.AudioResampler("flt", layout, self.sample_rate_hz))
+                        yield from self._converted(resampler[1], frame)
+                if resampler is not None:
+                    yield from self._converted(resampler[1], None)
             except av.error.FFmpegError as error:
                 raise AudioError(
-                    f"{self.path}: truncated or damaged ({error.strerror}); copy or export it again"
+                    f"{harmless(self.path)}: truncated or damaged ({error.strerror}); copy or export it again"
                 ) from error
         if last_damaged:
             raise truncated(self.path, "its last packet is incomplete")
+
+    def _converted(self, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[AudioBlock]:
+        """Blocks at the rate and with the channels of the file; None for the frame flushes what the filter holds."""
+        for converted in resampler.resample(frame):
+            yield converted.to_ndarray().astype(np.float32).reshape(-1, self.num_channels)
 
     @contextmanager
     def _open(self, part: Part | None) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
         import av
 
         # A file object, because FFmpeg would take a name such as "concat:a|b" for a protocol.
-        with self.path.open("rb") if part is None else PartFile(self.path, part) as file:
+        with open_file(self.path) if part is None else PartFile(self.path, part) as file:
             try:
-                source = av.open(file, "r", options={"format_whitelist": DEMUXERS})
+                source = av.open(_Source(file), "r", options={"format_whitelist": DEMUXERS})
             except (av.error.FFmpegError, ValueError) as error:
                 raise self._not_audio(getattr(error, "strerror", "") or str(error)) from error
             with source:
-                if not source.streams.audio:
-                    raise self._not_audio("it has no sound")
-                yield source, source.streams.audio[0]
+                stream = next((stream for stream in source.streams.audio if stream.codec_context), None)
+                if stream is None:
+                    raise self._not_audio("it has no sound, or in a codec that is not known")
+                yield source, stream
 
     def _not_audio(self, reason: str) -> AudioError:
         return AudioError(
-            f"{self.path}: not a sound file that libsndfile or FFmpeg can read ({reason}); convert it to WAV, FLAC, "
-            "OGG or MP3"
+            f"{harmless(self.path)}: not a sound file that libsndfile or FFmpeg can read ({reason}); convert it to "
+            "WAV, FLAC, OGG or MP3"
         )
 
 
 def _has_xing(path: Path) -> bool:
     """Whether an MP3 states its length: a Xing, Info or VBRI header in its first frame."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(10)
         start = 0
         if head[:3] == b"ID3":

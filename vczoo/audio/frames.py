@@ -16,7 +16,7 @@ from vczoo.errors import ContractError
 __all__ = ["Frames"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frames:
     """A batch of frame sequences.
 
@@ -52,6 +52,9 @@ class Frames:
             for item in items
         ]
         return cls(torch.cat(rows), torch.cat([item.lengths for item in items])).cut(longest)
+
+    def __repr__(self) -> str:
+        return f"<Frames {tuple(self.values.shape)}: {int(self.lengths.sum())} valid>"
 
     def __len__(self) -> int:
         return self.values.shape[0]

@@ -7,6 +7,7 @@ would lose the speech (see `channels`).
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,8 +18,10 @@ import soundfile
 
 from vczoo.audio.channels import Downmix, Samples, choose_downmix
 from vczoo.audio.decoders import BLOCK_SAMPLES, open_sound
+from vczoo.audio.limits import CLIPPED_PEAK, LARGEST_PEAK, check_fits_memory, check_rate, check_speech
 from vczoo.audio.provenance_mark import Mark
 from vczoo.errors import AudioError, AudioWarning
+from vczoo.io.text import harmless
 
 __all__ = ["AUDIO_SUFFIXES", "BLOCK_SAMPLES", "Samples", "SoundReader", "read_mark"]
 
@@ -28,10 +31,6 @@ AUDIO_SUFFIXES = (
     *(".w64", ".rf64", ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".mkv", ".mka", ".webm", ".3gp", ".3g2", ".wma"),
     *(".amr", ".mp2", ".voc", ".wv"),
 )
-SHORTEST_SECONDS = 0.02  # one analysis window of speech
-SILENCE_PEAK = 1e-4  # -80 dBFS: below the noise floor of any recording
-LARGEST_PEAK = 16.0  # +24 dBFS; floats beyond are integers that were not scaled
-CLIPPED_PEAK = 1.5  # decoders of lossy formats overshoot by less
 
 
 class SoundReader:
@@ -53,24 +52,34 @@ class SoundReader:
 
     def __init__(self, path: str | os.PathLike[str], channel: str | None = None) -> None:
         self.path, self._channel = Path(path), channel
-        if self.path.is_dir():
-            raise AudioError(f"{self.path}: a folder, but a recording was expected; give a sound file")
-        try:
-            size = self.path.stat().st_size
-        except OSError as error:
-            raise AudioError(f"{self.path}: no such file ({error.strerror}); check the path") from error
-        if size == 0:
-            raise AudioError(f"{self.path}: the file is empty (0 bytes); record or export it again")
+        self._name = harmless(self.path)
+        self._check_file()
         try:
             self._decoder = open_sound(self.path)
+            check_rate(self._decoder.sample_rate_hz)
             if channel is not None:
                 choose_downmix((), self._decoder.num_channels, self._decoder.sample_rate_hz, channel)
-        except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(f"{self.path}: cannot be read ({error}); check the file") from error
+        except (soundfile.SoundFileError, OSError, MemoryError) as error:
+            raise AudioError(f"{self._name}: cannot be read ({_reason(error)}); check the file") from error
         except AudioError as error:
             raise self._located(error) from error
         self.promised, self.sample_rate_hz = self._decoder.promised, self._decoder.sample_rate_hz
         self.mark = next(filter(None, map(Mark.parse, self._decoder.comments)), None)
+
+    def _check_file(self) -> None:
+        """Refuse a path that is not a file with content."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError as error:
+            raise AudioError(f"{self._name}: no such file; check the path") from error
+        except (OSError, ValueError) as error:  # ValueError: a null byte
+            raise AudioError(f"{self._name}: cannot be read ({_reason(error)}); check the path") from error
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError(f"{self._name}: a folder, but a recording was expected; give a sound file")
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(f"{self._name}: a pipe or a device, but a recording was expected; save it to a file first")
+        if status.st_size == 0:
+            raise AudioError(f"{self._name}: the file is empty (0 bytes); record or export it again")
 
     @property
     def seconds(self) -> float:
@@ -96,31 +105,56 @@ class SoundReader:
                 rest = [(int((~np.isfinite(later)).sum()), later.size) for later in blocks]
                 bad = int((~finite).sum()) + sum(amount for amount, _ in rest)
                 total = count + block.size + sum(amount for _, amount in rest)
-                raise AudioError(f"{self.path}: {bad} of {total} samples are NaN or infinite; export it again")
+                raise AudioError(f"{self._name}: {bad} of {total} samples are NaN or infinite; export it again")
             count += block.size
             peak = max(peak, float(np.abs(block).max(initial=0.0)))
             if peak > LARGEST_PEAK:
                 raise AudioError(
-                    f"{self.path}: its samples reach {peak:g}, but floats must lie in [-1, 1]. They look like integers "
-                    "that were not scaled; divide them by 32768 (16 bits) or 2147483648 (32 bits)"
+                    f"{self._name}: its samples reach {peak:g}, but floats must lie in [-1, 1]. They look like "
+                    "integers that were not scaled; divide them by 32768 (16 bits) or 2147483648 (32 bits)"
                 )
             yield np.clip(block, -1.0, 1.0)
-        if count < SHORTEST_SECONDS * self.sample_rate_hz:
-            raise AudioError(
-                f"{self.path}: {count} samples at {self.sample_rate_hz} Hz, shorter than "
-                f"{SHORTEST_SECONDS * 1000:g} ms; use a longer recording"
-            )
-        if peak < SILENCE_PEAK:
-            raise AudioError(f"{self.path}: silent throughout (peak below -80 dBFS); check the recording")
+        try:
+            check_speech(count, self.sample_rate_hz, peak)
+        except AudioError as error:
+            raise self._located(error) from error
         if peak > CLIPPED_PEAK:
             self._warn(f"it is {20 * np.log10(peak):.0f} dB too loud, and its peaks were clipped; lower its level")
 
+    def whole(self, sample_rate_hz: int | None = None) -> Samples:
+        """Read the recording as a whole, (S,).
+
+        Args:
+            sample_rate_hz: Sample rate that it will be resampled to, which decides whether it fits into memory.
+
+        Raises:
+            AudioError: As for iterating; or it is too long to be in memory as a whole (see `limits`), according to its
+                header or in truth.
+        """
+        rate = max(self.sample_rate_hz, sample_rate_hz or 0)
+        samples = bytearray()  # which grows in place, so that no second copy is needed
+        try:
+            check_fits_memory(self.seconds, rate)
+            for block in self:
+                check_fits_memory((len(samples) // 4 + block.size) / self.sample_rate_hz, rate)
+                samples += block.data
+        except MemoryError as error:
+            raise AudioError(
+                f"{self._name}: there is not enough memory to read it; cut it into shorter files"
+            ) from error
+        except AudioError as error:
+            raise self._located(error) from error
+        return np.frombuffer(samples, np.float32)
+
     def _mono(self) -> Iterator[Samples]:
-        downmix = self._downmix
-        if downmix.note:
-            self._warn(downmix.note)
-        for block in self._decoder.blocks():
-            yield downmix(block)
+        try:
+            downmix = self._downmix
+            if downmix.note:
+                self._warn(downmix.note)
+            for block in self._decoder.blocks():
+                yield downmix(block)
+        except (OSError, MemoryError) as error:
+            raise AudioError(f"{self._name}: cannot be read ({_reason(error)}); check the file") from error
 
     @cached_property
     def _downmix(self) -> Downmix:
@@ -128,11 +162,16 @@ class SoundReader:
         return choose_downmix(decoder.blocks(), decoder.num_channels, decoder.sample_rate_hz, self._channel)
 
     def _warn(self, message: str) -> None:
-        warnings.warn(f"{self.path}: {message}", AudioWarning, stacklevel=2)
+        warnings.warn(f"{self._name}: {message}", AudioWarning, stacklevel=2)
 
     def _located(self, error: AudioError) -> AudioError:
         text = str(error)
-        return error if text.startswith(str(self.path)) else AudioError(f"{self.path}: {text}")
+        return error if text.startswith(self._name) else AudioError(f"{self._name}: {text}")
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, without its path, which the message has already."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def read_mark(path: str | os.PathLike[str]) -> Mark | None:

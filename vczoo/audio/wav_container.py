@@ -10,14 +10,25 @@ import io
 import os
 import struct
 from dataclasses import dataclass
+from itertools import count as count_from
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["PLACEHOLDER", "Container", "Part", "PartFile", "inspect_wav"]
+from vczoo.errors import AudioError
+from vczoo.io.files import open_file
+
+__all__ = ["MOST_CHUNKS", "PLACEHOLDER", "Container", "Part", "PartFile", "inspect_wav", "too_many_chunks"]
+
+MOST_CHUNKS = 1000  # of a file; recorders write a dozen
 
 PLACEHOLDER = 0x7FFF0000  # lengths from here on are written by programs that did not know the length
-LARGEST_CHUNK = 1 << 20  # bytes; larger chunks before the sound are not copied into a repaired header
+LARGEST_CHUNKS = 1 << 20  # bytes before the sound; what exceeds them is not copied into a repaired header
 BLOCK = 1 << 20
+
+
+def too_many_chunks(most: int = MOST_CHUNKS) -> AudioError:
+    """The error for a container that is made to be walked forever."""
+    return AudioError(f"its container has more than {most} chunks, so it is damaged; export it again")
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class PartFile(io.RawIOBase):
     """A `Part` as a file: its header, followed by its bytes of the original file."""
 
     def __init__(self, path: Path, part: Part) -> None:
-        self._file = path.open("rb", buffering=0)
+        self._file = open_file(path)
         self._part = part
         self._position = 0
 
@@ -74,10 +85,13 @@ class PartFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move, and return the new position."""
+        """Move, and return the new position; -1, without moving, if it would be before the beginning."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._part.header) + self._part.length}
-        self._position = max(0, base[whence] + offset)
-        return self._position
+        position = base[whence] + offset
+        if position < 0:
+            return -1
+        self._position = position
+        return position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read the next bytes into a buffer, and return their number."""
@@ -99,7 +113,11 @@ class PartFile(io.RawIOBase):
 
 
 def inspect_wav(file: BinaryIO, size: int, kind: str) -> Container:
-    """Inspect a RIFF, RF64 or RIFX file, whose chunks are a name, a 32-bit length, and content of even length."""
+    """Inspect a RIFF, RF64 or RIFX file, whose chunks are a name, a 32-bit length, and content of even length.
+
+    Raises:
+        AudioError: It has too many chunks, or holds too many recordings.
+    """
     parts: list[Part] = []
     repaired, start = False, 0
     while start < size:
@@ -110,6 +128,8 @@ def inspect_wav(file: BinaryIO, size: int, kind: str) -> Container:
         if truncated:
             return Container(kind, truncated)
         parts.append(part)
+        if len(parts) > MOST_CHUNKS:
+            raise too_many_chunks()
         repaired = repaired or wrong or start > 0
         if following is None:
             break
@@ -127,7 +147,9 @@ def _wav_part(file: BinaryIO, size: int, start: int) -> tuple[Part, str, bool, i
     file.seek(start)
     order = ">" if file.read(12)[:4] == b"RIFX" else "<"
     chunks, unpadded, long_length, position = b"", False, None, start + 12
-    while True:
+    for count in count_from(1):
+        if count > MOST_CHUNKS:
+            raise too_many_chunks()
         file.seek(position)
         header = file.read(8)
         if len(header) < 8:
@@ -136,7 +158,7 @@ def _wav_part(file: BinaryIO, size: int, start: int) -> tuple[Part, str, bool, i
         body = position + 8
         if name == b"data":
             break
-        content = file.read(length) if length <= LARGEST_CHUNK else b""
+        content = file.read(length) if length <= LARGEST_CHUNKS - len(chunks) else b""
         if name == b"ds64" and len(content) >= 16:
             long_length = struct.unpack("<Q", content[8:16])[0]
         elif content:
@@ -196,6 +218,6 @@ def _is_end(file: BinaryIO, size: int, position: int, order: str) -> bool:
             return True
     file.seek(position)
     while block := file.read(BLOCK):
-        if block.strip(b"\0"):
+        if block.count(0) < len(block):
             return False
     return True

@@ -5,24 +5,27 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from vczoo.audio.limits import LARGEST_PEAK, check_fits_memory, check_rate, check_speech
 from vczoo.audio.provenance_mark import Mark
-from vczoo.audio.reader import AUDIO_SUFFIXES, LARGEST_PEAK, SoundReader
+from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
 from vczoo.audio.resampling import resample, whole_rate
-from vczoo.audio.writer import SoundWriter
+from vczoo.audio.writer import SoundWriter, wav_content
 from vczoo.errors import AudioError
 
 __all__ = ["AUDIO_SUFFIXES", "LONGEST_SECONDS", "Waveform", "unit_floats"]
 
+PLAYED_ITEMS, PLAYED_SECONDS = 5, 60.0  # of a waveform that a notebook shows; a minute takes 2 MB at 16 kHz
 LONGEST_SECONDS = 30.0  # the longest input of a backbone; longer recordings are split into parts
 
 
@@ -51,7 +54,7 @@ def unit_floats(samples: Tensor) -> Tensor:
     return samples.float()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Waveform:
     """A batch of mono recordings at one sample rate.
 
@@ -123,11 +126,43 @@ class Waveform:
 
         Raises:
             AudioError: The file is missing, is not audio, is truncated or damaged, is shorter than 20 ms, contains NaN,
-                infinity or samples far outside [-1, 1], or is silent throughout.
+                infinity or samples far outside [-1, 1], is silent throughout, has a rate below 2 kHz, or is too long to
+                be in memory as a whole (1.4 hours at 48 kHz).
         """
-        reader = SoundReader(path, channel)
-        wave = replace(cls.of(torch.from_numpy(np.concatenate(list(reader))), reader.sample_rate_hz), mark=reader.mark)
+        return cls.decode(SoundReader(path, channel), sample_rate_hz)
+
+    @classmethod
+    def decode(cls, reader: SoundReader, sample_rate_hz: int | None = None) -> Waveform:
+        """Read the recording of a reader as (1, S), as `read` does.
+
+        Args:
+            reader: The opened recording.
+            sample_rate_hz: Sample rate to resample to. None keeps the file's.
+
+        Raises:
+            AudioError: As for `read`.
+        """
+        wave = replace(cls.of(torch.from_numpy(reader.whole(sample_rate_hz)), reader.sample_rate_hz), mark=reader.mark)
         return wave if sample_rate_hz is None else wave.resample(sample_rate_hz)
+
+    def __repr__(self) -> str:
+        shape, marked = tuple(self.samples.shape), ", marked as synthetic" * (self.mark is not None)
+        return f"<Waveform {shape}: {self.seconds:.2f} s at {self.sample_rate_hz} Hz{marked}>"
+
+    def _repr_html_(self) -> str:
+        """A player for notebooks: the first minute of up to five items, with their mark."""
+        lines = [f"<div>{html.escape(repr(self))}</div>"]
+        most = round(PLAYED_SECONDS * self.sample_rate_hz)
+        for index in range(min(len(self), PLAYED_ITEMS)):
+            samples = self[index].samples[0, :most].detach().cpu().float()
+            if samples.numel() and bool(samples.isfinite().all()):
+                sound = base64.b64encode(wav_content(samples.numpy(), self.sample_rate_hz, self.mark)).decode()
+                lines.append(f'<audio controls preload="metadata" src="data:audio/wav;base64,{sound}"></audio>')
+            if int(self.lengths[index]) > most:
+                lines.append(f"<div>the first {PLAYED_SECONDS:.0f} s; save it to hear the rest</div>")
+        if len(self) > PLAYED_ITEMS:
+            lines.append(f"<div>and {len(self) - PLAYED_ITEMS} more recordings</div>")
+        return "\n".join(lines)
 
     def __len__(self) -> int:
         return self.samples.shape[0]
@@ -142,6 +177,27 @@ class Waveform:
         """Total duration of all items in seconds, without padding."""
         return float(self.lengths.sum()) / self.sample_rate_hz
 
+    def check(self, *, speech: bool = False) -> None:
+        """Refuse what `read` would refuse in a file.
+
+        Args:
+            speech: Whether each item has to hold speech: at least 20 ms, and not silent throughout.
+
+        Raises:
+            AudioError: Samples are NaN or infinite, or the sample rate is below 2 kHz or above 768 kHz; or, with
+                `speech`, there is no item, or one is too short or silent.
+        """
+        check_rate(self.sample_rate_hz)
+        bad = self.samples.numel() - int(self.samples.isfinite().sum())
+        if bad:
+            raise AudioError(f"{bad} of {self.samples.numel()} samples are NaN or infinite; check what computed them")
+        if speech and not len(self):
+            raise AudioError("an empty batch of recordings; give at least one")
+        for index in range(len(self) if speech else 0):
+            samples = self[index].samples
+            peak = float(samples.abs().max()) if samples.numel() else 0.0
+            check_speech(samples.numel(), self.sample_rate_hz, peak)
+
     def to(self, device: torch.device | str) -> Waveform:
         """The same waveform on another device."""
         return replace(self, samples=self.samples.to(device), lengths=self.lengths.to(device))
@@ -150,12 +206,13 @@ class Waveform:
         """Resample. Each item keeps its duration, to the nearest sample, and equals itself resampled alone.
 
         Raises:
-            AudioError: `sample_rate_hz` is not a positive whole number; or the samples need a gradient or are on a GPU,
-                and the common factor of the two rates is too small.
+            AudioError: `sample_rate_hz` is not a positive whole number; the result would take more than 1 GB; or the
+                samples need a gradient or are on a GPU, and the common factor of the two rates is too small.
         """
         sample_rate_hz = whole_rate(sample_rate_hz)
         if sample_rate_hz == self.sample_rate_hz:
             return self
+        check_fits_memory(self.seconds, sample_rate_hz)
         rows = [
             resample(row[:length], self.sample_rate_hz, sample_rate_hz)
             for row, length in zip(self.samples, self.lengths.tolist(), strict=True)

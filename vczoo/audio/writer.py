@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ from vczoo.audio.provenance_mark import Mark
 from vczoo.errors import AudioError
 from vczoo.io.files import file_above, write_beside
 
-__all__ = ["WRITE_SUFFIXES", "SoundWriter"]
+__all__ = ["WRITE_SUFFIXES", "SoundWriter", "wav_content"]
 
 LARGEST_WAV = 2**32 - 4096  # bytes of sound, since a WAV stores lengths in 32 bits
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
@@ -66,10 +67,8 @@ class SoundWriter:
             self._open.callback(self._sink.close)
             self._file = soundfile.SoundFile(self._sink, "w", self.sample_rate_hz, 1, format=self.format)
             self._open.callback(self._file.close)
-            if self.mark:  # before the samples, because FLAC, OGG and MP3 accept no metadata after them
-                # libsndfile writes ID3 without its UTF-8 flag, so other programs would read it as Latin-1.
-                self._file.comment = self.mark.line(ascii_only=self.format == "MP3")
-                self._file.software = f"vczoo {self.mark.vczoo}"
+            # Before the samples, because FLAC, OGG and MP3 accept no metadata after them.
+            _write_mark(self._file, self.mark)
         except (OSError, soundfile.SoundFileError) as error:
             self._open.__exit__(type(error), error, error.__traceback__)
             raise self._write_error(error) from error
@@ -79,8 +78,14 @@ class SoundWriter:
         """Append samples (S,). Values outside [-1, 1] are clipped.
 
         Raises:
-            AudioError: The disk cannot be written, or a WAV file would become larger than 4 GiB.
+            AudioError: A sample is NaN or infinite, the disk cannot be written, or a WAV file would become larger than
+                4 GiB.
         """
+        if not np.isfinite(samples).all():
+            count = int((~np.isfinite(samples)).sum())
+            raise AudioError(
+                f"{self.path}: {count} of {samples.size} samples to write are NaN or infinite; check what computed them"
+            )
         self.written += samples.size
         if self.format == "WAV" and 2 * self.written > LARGEST_WAV:
             raise AudioError(f"{self.path}: a WAV file holds at most 4 GiB; write .flac, .ogg or .mp3")
@@ -115,6 +120,28 @@ class SoundWriter:
         if isinstance(error, FileExistsError) and self.path.exists():  # otherwise a parent folder is meant
             return AudioError(f"{self.path} exists; choose another name, or set overwrite")
         return AudioError(f"{self.path}: cannot be written ({error}); nothing was left behind")
+
+
+def wav_content(samples: Samples, sample_rate_hz: int, mark: Mark | None = None) -> bytes:
+    """A 16-bit mono WAV as bytes.
+
+    Args:
+        samples: Finite samples (S,). Values outside [-1, 1] are clipped.
+        sample_rate_hz: Sample rate in Hz.
+        mark: Provenance mark to write into its metadata, or None.
+    """
+    content = io.BytesIO()
+    with soundfile.SoundFile(content, "w", sample_rate_hz, 1, format="WAV") as file:
+        _write_mark(file, mark)
+        file.write(np.clip(samples, -1.0, 1.0))
+    return content.getvalue()
+
+
+def _write_mark(file: soundfile.SoundFile, mark: Mark | None) -> None:
+    if mark:
+        # libsndfile writes ID3 without its UTF-8 flag, so other programs would read it as Latin-1.
+        file.comment = mark.line(ascii_only=file.format == "MP3")
+        file.software = f"vczoo {mark.vczoo}"
 
 
 class _Sink:

@@ -11,6 +11,7 @@ from pathlib import Path
 from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
 from vczoo.audio.writer import WRITE_SUFFIXES
 from vczoo.conversion.outputs import pair_files, pair_folder, refuse_outputs
+from vczoo.data.listing import match_wildcard
 from vczoo.errors import AudioError, VczooError
 from vczoo.io.names import file_stem
 
@@ -20,22 +21,20 @@ __all__ = ["expand_sources", "plan_outputs"]
 def expand_sources(words: Sequence[str]) -> list[Path]:
     """Return the files and folders that some words name. Shells on Windows leave wildcards to the program.
 
+    Of a folder that matches a wildcard, all recordings below it are meant.
+
     Args:
         words: Paths, in which *, ** and ? may stand for parts of names.
 
     Raises:
-        AudioError: No file matches a wildcard.
+        AudioError: No recording matches a wildcard.
     """
     sources: dict[Path, None] = {}
     for word in words:
         if os.path.exists(word) or not glob.has_magic(word):
             sources[Path(word)] = None
             continue
-        matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
-        files = [path for path in matches if path.suffix.lower() in AUDIO_SUFFIXES]
-        if not files:
-            raise AudioError(f"{word}: no sound file matches; {', '.join(AUDIO_SUFFIXES)} were looked for")
-        sources |= dict.fromkeys(files)
+        sources |= dict.fromkeys(match_wildcard(word))
     return list(sources)
 
 

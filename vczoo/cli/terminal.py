@@ -21,6 +21,7 @@ from vczoo.cli.launch import leads
 from vczoo.errors import AudioWarning, VoiceWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
+from vczoo.io.text import harmless
 
 __all__ = [
     "Device",
@@ -119,9 +120,9 @@ def print_table(rows: list[dict[str, str]]) -> None:
     for name in rows[0]:
         table.add_column(name, overflow="fold", no_wrap=not console.is_terminal)
     for row in rows:
-        table.add_row(*(_printable(value) for value in row.values()))
+        table.add_row(*(harmless(value) for value in row.values()))
     if not console.is_terminal:  # other programs read the output, so lines are not wrapped
-        longest = [max(len(_printable(text)) for text in (name, *(row[name] for row in rows))) for name in rows[0]]
+        longest = [max(len(harmless(text)) for text in (name, *(row[name] for row in rows))) for name in rows[0]]
         width = max(80, sum(longest) + 2 * len(longest) + 80)
         console = Console(width=width, markup=False, emoji=False)
     console.print(table, highlight=False)
@@ -154,7 +155,7 @@ def terminal_width() -> int:
 def print_line(text: str, *, to_stderr: bool = False) -> None:
     """Print text, followed by exactly one line break."""
     stream = sys.stderr if to_stderr else sys.stdout
-    stream.write(_printable(text.rstrip("\n"), "\n\t") + "\n")
+    stream.write(harmless(text.rstrip("\n"), "\n\t") + "\n")
 
 
 def print_warnings() -> None:
@@ -178,13 +179,3 @@ def print_warnings() -> None:
             print_line(f"warning: {message}", to_stderr=True)
 
     warnings.showwarning = show_line
-
-
-def _printable(text: str, allowed: str = "") -> str:
-    """Escape characters that do not print, since text from other sources could contain terminal control sequences.
-
-    Args:
-        text: Text to print.
-        allowed: Characters that are not escaped, although they do not print.
-    """
-    return "".join(c if c.isprintable() or c in allowed else c.encode("unicode_escape").decode() for c in text)

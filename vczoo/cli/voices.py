@@ -53,15 +53,15 @@ def check_voice(run: str, voice: str) -> None:
     from vczoo.audio.reader import SoundReader
     from vczoo.conversion.name import read_name
     from vczoo.conversion.voice_listing import list_voices
-    from vczoo.conversion.voice_mix import read_references, recordings_of
+    from vczoo.conversion.voice_mix import read_references
+    from vczoo.data.listing import expand_recordings
 
     name = as_run(run)
     if read_name(name)[0] == "hub":
         return
     _, references = read_references(voice or None, [listed.name for listed in list_voices(name)])
-    for path in references.values():
-        for recording in recordings_of(path):
-            SoundReader(recording)
+    for recording in expand_recordings(references.values(), []):
+        SoundReader(recording)
 
 
 def refuse_untrained(run: str, converter: Converter) -> None:

@@ -139,7 +139,9 @@ class CrossfadeJoiner:
 
     def __init__(self, plan: ChunkPlan) -> None:
         self.plan = plan
-        self._joined = torch.zeros(0)  # recent part of the output: some history, and the lookahead of the last chunk
+        self._joined = torch.zeros(
+            0, dtype=torch.float32
+        )  # recent part of the output: some history, and the lookahead of the last chunk
         self._first = 0  # position of its first sample
         self._done = 0  # number of samples returned so far
         self.lags: list[int] = []
@@ -184,7 +186,9 @@ class CrossfadeJoiner:
         self.seams.append(seam)
         new = converted[seam + shift - start :]
         new = F.pad(new, (0, max(0, fade - len(new))))
-        rising = torch.sin(torch.linspace(0, torch.pi / 2, fade + 2, device=converted.device)[1:-1]).square()
+        rising = torch.sin(
+            torch.linspace(0, torch.pi / 2, fade + 2, dtype=converted.dtype, device=converted.device)[1:-1]
+        ).square()
         falling = 1 - rising
         power = rising.square() + falling.square() + 2 * correlation * rising * falling
         blend = (falling * old + rising * new[:fade]) / power.sqrt()
@@ -209,6 +213,6 @@ def _alignment(old: Tensor, around: Tensor, lag: int) -> tuple[int, float]:
     candidates = around.unfold(0, len(old), 1)
     scale = candidates.square().sum(dim=1).sqrt() * old.square().sum().sqrt()
     correlation = (candidates @ old) / scale.clamp(min=1e-9)
-    distance = torch.arange(-lag, lag + 1, device=old.device).abs() / max(1, lag)
+    distance = torch.arange(-lag, lag + 1, dtype=torch.float32, device=old.device).abs() / max(1, lag)
     best = int((correlation - LAG_PENALTY * distance).argmax())
     return best - lag, float(correlation[best].clamp(0, 1))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vczoo.audio.limits import check_fits_memory
 from vczoo.audio.provenance_mark import Mark
 from vczoo.audio.reader import SoundReader
 from vczoo.audio.waveform import Waveform
@@ -22,7 +23,7 @@ from vczoo.conversion.chunked import Blocks, convert_in_chunks
 from vczoo.conversion.enrollment import enrollment_doubts
 from vczoo.conversion.recognition import check_classifies, check_transcribes, classify, transcribe
 from vczoo.conversion.stream import Stream
-from vczoo.conversion.voice_mix import VoiceChoice, read_references, recordings_of
+from vczoo.conversion.voice_mix import VoiceChoice, read_references
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.data.listing import expand_recordings
 from vczoo.errors import AudioError, RunError, VoiceError, VoiceWarning
@@ -45,6 +46,7 @@ __all__ = ["Converter"]
 Recording = str | os.PathLike[str] | Waveform
 
 SAMPLED_VOICES = 4  # a model card has samples of at most this many voices
+USE_FILE = "convert it to a file (`vczoo convert`, or `convert_file`), which takes little memory"
 WHOLE_SECONDS = 30.0  # longer recordings are converted in chunks
 
 
@@ -127,13 +129,19 @@ class Converter:
             VoiceError: There is no such voice, there are several and none is chosen, the shares do not add up to 1, or
                 the recipe has no voice head.
             AudioError: The source or a recording of the voice cannot be read, or the source is a batch of several
-                recordings.
+                recordings, has NaN or infinity, is silent or shorter than 20 ms, or is so long that the result would
+                take more than 1 GB.
             ContractError: `semitones` is out of range.
             VczooError: There is no such watermark.
         """
         converter, shares = self.with_references(voice)
-        blocks = converter._converted_blocks(source, shares, semitones, watermark, channel)
-        wave = Waveform.of(torch.cat(list(blocks)), self.model.sample_rate_hz)
+        rate = self.model.sample_rate_hz
+        check_fits_memory(converter._blocks(source, channel).seconds, rate, USE_FILE)
+        blocks: list[Tensor] = []
+        for block in converter._converted_blocks(source, shares, semitones, watermark, channel):
+            blocks.append(block)
+            check_fits_memory(sum(map(len, blocks)) / rate, rate, USE_FILE)
+        wave = Waveform.of(torch.cat(blocks), rate)
         return replace(wave, mark=self._mark(shares) if mark else None)
 
     def convert_file(
@@ -254,8 +262,9 @@ class Converter:
         Raises:
             VoiceError: The name is taken and `overwrite` is false, the name is not valid, there is no recording, or the
                 recipe has no speaker head and no voice head.
-            AudioError: A recording cannot be read, a folder holds none, or nothing matches a wildcard. The voice is not
-                added then.
+            AudioError: A recording cannot be read, is silent, shorter than 20 ms or has NaN or infinity; all of them
+                together take more than 1 GB; a folder holds none, or nothing matches a wildcard. The voice is not added
+                then.
 
         Warns:
             VoiceWarning: The recordings are too short to describe a voice, or hold no speech.
@@ -474,7 +483,7 @@ class Converter:
         converter = Converter(replace(self.run, voices=dict(self.run.voices)), self.device)
         converter._watermarks = self._watermarks
         for name, path in references.items():
-            converter.run.voices[name] = converter._enrolled(name, recordings_of(path))
+            converter.run.voices[name] = converter._enrolled(name, [path])
         return converter, shares
 
     def _voices(self, shares: Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
@@ -492,9 +501,12 @@ class Converter:
         model, voices, blocks = self.model, self._voices(shares), self._blocks(source, channel)
         embedder = self._watermark(watermark) if watermark else None
         if 0 < blocks.seconds <= WHOLE_SECONDS:  # some files state no length
-            converted = iter(
-                [model.convert(self._read(source, channel), voices, semitones=semitones).to("cpu").samples[0]]
-            )
+            wave = self._read(source, channel)
+            if wave.seconds <= 2 * WHOLE_SECONDS:
+                converted = iter([model.convert(wave, voices, semitones=semitones).to("cpu").samples[0]])
+            else:  # its header states a wrong length
+                blocks = Blocks(wave, model.sample_rate_hz)
+                converted = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
         else:
             converted = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
         if embedder is None:
@@ -507,11 +519,12 @@ class Converter:
         return self._watermarks[name]
 
     def _enrolled(self, name: str, recordings: Sequence[Recording], channel: str | None = None) -> Voice:
-        waves = [
-            self._read(path, channel)
-            for recording in recordings
-            for path in ([recording] if isinstance(recording, Waveform) else expand_recordings([recording], []))
-        ]
+        waves: list[Waveform] = []
+        for recording in recordings:
+            for path in [recording] if isinstance(recording, Waveform) else expand_recordings([recording], []):
+                waves.append(self._read(path, channel))
+                total = sum(wave.seconds for wave in waves)
+                check_fits_memory(total, self.model.sample_rate_hz, "enroll fewer of them; a few minutes are enough")
         voice = Voice(name, self.model.enroll(waves))
         for reason in enrollment_doubts(waves):
             warn_at_caller(f"voice {name!r}: {reason}", VoiceWarning)
@@ -525,6 +538,8 @@ class Converter:
         source = recording if isinstance(recording, Waveform) else SoundReader(recording, channel)
         if isinstance(source, Waveform) and len(source) != 1:
             raise AudioError(f"expected one recording to convert, got a batch of {len(source)}; use wave[i]")
+        if isinstance(source, Waveform):
+            source.check(speech=True)
         return Blocks(source, self.model.sample_rate_hz)
 
     def _read_single(self, recording: Recording) -> Waveform:
@@ -535,5 +550,6 @@ class Converter:
     def _read(self, recording: Recording, channel: str | None = None) -> Waveform:
         rate = self.model.sample_rate_hz
         if isinstance(recording, Waveform):
+            recording.check(speech=True)
             return recording.resample(rate).to(self.device)
         return Waveform.read(recording, rate, channel).to(self.device)

@@ -13,6 +13,7 @@ from vczoo.conversion.converter import Converter
 from vczoo.conversion.name import Kind, read_name
 from vczoo.errors import RunError
 from vczoo.io.device import choose_device
+from vczoo.io.precision import single_precision
 from vczoo.models.build import checked_recipe
 from vczoo.runs.run import Run
 from vczoo.runs.run_folder import load_run
@@ -21,6 +22,7 @@ from vczoo.runs.warm_start import build_initial_model
 __all__ = ["Kind", "load", "read_name", "read_run"]
 
 
+@single_precision()
 def load(
     name: str | os.PathLike[str],
     overrides: Iterable[str] | Mapping[str, Any] = (),

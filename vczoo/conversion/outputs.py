@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vczoo.audio.reader import AUDIO_SUFFIXES
 from vczoo.audio.writer import WRITE_SUFFIXES, SoundWriter
+from vczoo.data.folder_walk import recordings_below
 from vczoo.errors import AudioError, AudioWarning, VczooError
 from vczoo.io.files import file_above
 from vczoo.io.text import truncated_list
@@ -27,7 +28,7 @@ def pair_folder(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]
         suffix: As for `convert_folder`.
 
     Raises:
-        AudioError: The folder does not exist, holds no recording, or is `out`.
+        AudioError: The folder does not exist, cannot be listed, holds no recording, or is `out`.
         VczooError: `suffix` is not a known format.
     """
     _check_suffix(suffix)
@@ -36,7 +37,7 @@ def pair_folder(folder: Path, out: Path, suffix: str) -> list[tuple[Path, Path]]
     if out.resolve() == folder.resolve():
         raise AudioError(f"{out}: it is the folder of the recordings; choose another folder for the conversions")
     others: list[Path] = []
-    sources = sorted(_recordings(folder, out.resolve(), others))
+    sources = recordings_below(folder, others, without=out.resolve())
     if not sources:
         raise AudioError(f"{folder}: no recording below it; {', '.join(AUDIO_SUFFIXES)} were looked for")
     if others:
@@ -72,25 +73,6 @@ def _with_suffix(path: Path, suffix: str) -> Path:
     if suffix == KEEP:
         suffix = path.suffix if path.suffix.lower() in WRITE_SUFFIXES else ".wav"
     return path.with_suffix(suffix)
-
-
-def _recordings(folder: Path, out: Path, others: list[Path]) -> Iterator[Path]:
-    """Yield the recordings in a folder and its subfolders, except those in `out`, which may be inside it.
-
-    Other files are added to `others`.
-    """
-    try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise AudioError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
-    for entry in entries:
-        if entry.is_dir() and not entry.is_symlink():  # a link inside could lead back up
-            if entry.resolve() != out:
-                yield from _recordings(entry, out, others)
-        elif entry.suffix.lower() in AUDIO_SUFFIXES:
-            yield entry
-        elif entry.is_file():
-            others.append(entry)
 
 
 def refuse_outputs(pairs: Sequence[tuple[Path, Path]], overwrite: bool) -> None:

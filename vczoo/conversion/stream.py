@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vczoo.audio.limits import check_rate
 from vczoo.audio.pitch import log_ratio
-from vczoo.audio.resampling import BlockResampler
+from vczoo.audio.resampling import BlockResampler, whole_rate
 from vczoo.audio.waveform import unit_floats
 from vczoo.conversion.chunked import ChunkedConversion, Voices, plan_in_seconds
 from vczoo.errors import AudioError, ContractError
@@ -49,7 +50,7 @@ class Stream(Iterator[Tensor]):
 
     Raises:
         ContractError: A length is out of range, or `semitones` is NaN or infinite.
-        AudioError: `sample_rate_hz` is not a positive whole number.
+        AudioError: `sample_rate_hz` is not a whole number from 2000 to 768000.
         VoiceError: The recipe has no voice head.
     """
 
@@ -76,6 +77,7 @@ class Stream(Iterator[Tensor]):
         plan = plan_in_seconds(model, **lengths, search=0.0, fade=FADE_SECONDS, lag=LAG_SECONDS)
         shift = None if semitones is None else log_ratio(semitones)
         self.sample_rate_hz = model.sample_rate_hz
+        check_rate(whole_rate(sample_rate_hz))
         self._resampler = BlockResampler(sample_rate_hz, self.sample_rate_hz)
         self.latency_seconds = (plan.block + plan.lookahead) / self.sample_rate_hz + self._resampler.delay_seconds
         self._conversion = ChunkedConversion(model, voices, plan, shift=shift, device=device)

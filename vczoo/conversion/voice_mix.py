@@ -12,7 +12,7 @@ from vczoo.errors import AudioError, VoiceError
 from vczoo.io.names import LONGEST_NAME, as_name
 from vczoo.io.text import nearest
 
-__all__ = ["VoiceChoice", "read_mix", "read_references", "recordings_of"]
+__all__ = ["VoiceChoice", "read_mix", "read_references"]
 
 VoiceChoice = str | os.PathLike[str] | Mapping[str, float] | None
 
@@ -82,27 +82,6 @@ def read_references(voice: VoiceChoice, voices: Collection[str]) -> tuple[dict[s
             references[name] = path
         shares[name] = share
     return read_mix(shares, [*voices, *references]), references
-
-
-def recordings_of(path: Path) -> list[Path]:
-    """Return the recording itself, or the recordings in a folder, sorted. Hidden files are left out.
-
-    Raises:
-        AudioError: The folder cannot be listed, or no recording is in it.
-    """
-    if not path.is_dir():
-        return [path]
-    try:
-        files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be listed ({error.strerror}); check its permissions") from error
-    recordings = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
-    if not recordings:
-        raise AudioError(
-            f"{path}: no recording is in this folder (looked for {', '.join(AUDIO_SUFFIXES)}); "
-            "name the folder with one person's recordings"
-        )
-    return recordings
 
 
 def _written_shares(voice: str | Mapping[str, float] | None, voices: Collection[str]) -> dict[str, float]:

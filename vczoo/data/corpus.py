@@ -20,14 +20,14 @@ from vczoo.data.columns import SPLITS, Split
 from vczoo.data.utterance import Skipped, Utterance
 from vczoo.errors import CorpusError, shortened
 from vczoo.io.names import name_key
-from vczoo.io.text import truncated_list
+from vczoo.io.text import harmless, truncated_list
 
 __all__ = ["Corpus", "Skipped", "Split", "Utterance"]
 
 READERS = 4  # libsndfile decodes outside the GIL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Recordings of named speakers, each in one split.
 
@@ -41,6 +41,13 @@ class Corpus:
     utterances: tuple[Utterance, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        minutes = sum(utterance.seconds for utterance in self.utterances) / 60
+        return (
+            f"<Corpus: {len(self.speakers)} speakers, {len(self.utterances)} utterances, {minutes:.1f} minutes, "
+            f"{len(self.skipped)} skipped>"
+        )
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -195,7 +202,7 @@ class Corpus:
         lines += truncated_list([f"  {name}: {value / 60:.1f} minutes" for name, value in seconds.items()])
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")
-            lines += truncated_list([f"  {skipped.path}: {skipped.reason}" for skipped in self.skipped])
+            lines += truncated_list([f"  {harmless(skipped.path)}: {skipped.reason}" for skipped in self.skipped])
         lines += self.notes
         # File names that are not UTF-8 could not be printed.
         return "\n".join(lines).encode(errors="backslashreplace").decode()
@@ -213,7 +220,9 @@ def _content_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read any more ({error.strerror}); read the corpus again") from error
+        raise CorpusError(
+            f"{harmless(path)}: cannot be read any more ({error.strerror}); read the corpus again"
+        ) from error
 
 
 def sorted_corpus(utterances: Iterable[Utterance], skipped: Iterable[Skipped], notes: tuple[str, ...] = ()) -> Corpus:

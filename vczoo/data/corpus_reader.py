@@ -6,30 +6,34 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 
 from torch import Tensor
 
+from vczoo.audio.limits import SILENCE_PEAK
+from vczoo.audio.reader import SoundReader
 from vczoo.audio.waveform import Waveform
 from vczoo.data.columns import Split
 from vczoo.data.corpus import READERS, Corpus, Skipped, Utterance, check_distinct_names, sorted_corpus
 from vczoo.data.duplicates import envelope, leak_notes
-from vczoo.data.excerpts import cut_part, read_recording
+from vczoo.data.excerpts import cut_part
 from vczoo.data.listing import LAYOUT, list_recordings
 from vczoo.data.manifest import Listed, Listing
 from vczoo.data.pauses import cut_at_pauses
 from vczoo.data.splits import assign_splits
 from vczoo.errors import AudioError, CorpusError, shortened
 from vczoo.io.names import composed, name_fault
-from vczoo.io.text import truncated_list
+from vczoo.io.text import harmless, truncated_list
 
 __all__ = ["read_corpus"]
 
 LONG_SECONDS = 15.0  # a recording that is longer holds several sentences
 FEW = 10  # of fewer recordings, a tenth for validation and a tenth for test would be too large a part
 END_TOLERANCE_SECONDS = 0.1  # a manifest may round the end of a file up
-SILENCE_PEAK = 1e-4  # -80 dBFS, as for whole recordings
+UNUSUAL_SECONDS = 600.0  # recordings that are longer, or of unknown length, are decoded one at a time
 
 Location = str | os.PathLike[str]
 
@@ -116,7 +120,9 @@ class _Decoded:
         lines = []
         for item, (count, silence) in self.pieces.items():
             left_out = f"; {silence:.0f} s without speech were left out" if silence >= 1 else ""
-            lines.append(f"{item.path.name} of {item.speaker} was cut at pauses into {count} pieces{left_out}")
+            lines.append(
+                f"{harmless(item.path.name)} of {item.speaker} was cut at pauses into {count} pieces{left_out}"
+            )
         return tuple(truncated_list(lines))
 
 
@@ -132,8 +138,10 @@ def _list(paths: Sequence[Location], speaker: str | None) -> Listing:
             "folder. Folders of speakers and manifests have names already; leave it out"
         )
     if not listing.recordings:
-        reasons = [f"{path}: {reason}" for path, reason in listing.unlisted]
-        nothing = f"no recording in {', '.join(map(str, paths)) or 'an empty list of folders'}; {LAYOUT}"
+        reasons = [f"{harmless(path)}: {reason}" for path, reason in listing.unlisted]
+        nothing = (
+            f"no recording in {', '.join(harmless(path) for path in paths) or 'an empty list of folders'}; {LAYOUT}"
+        )
         raise CorpusError("\n  ".join([nothing, *truncated_list(reasons), *listing.notes()]))
     return listing
 
@@ -147,7 +155,7 @@ def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:
             first, second = getattr(earlier, attribute), getattr(item, attribute)
             if first and second and first != second:
                 raise CorpusError(
-                    f"{item.path}: {attribute} is {shortened(first, 80)!r} ({earlier.where}) and "
+                    f"{harmless(item.path)}: {attribute} is {shortened(first, 80)!r} ({earlier.where}) and "
                     f"{shortened(second, 80)!r} ({item.where}); correct one of them"
                 )
         by_key[item.key] = replace(
@@ -187,9 +195,9 @@ def _decode_file(items: Sequence[Listed], few: Sequence[Listed]) -> _Decoded:
     decoded = _Decoded()
     path = items[0].path
     try:
-        wave = read_recording(path, items[0].channel)
+        wave = _read(path, items[0].channel)
     except AudioError as error:
-        decoded.skipped += [Skipped(path, str(error).removeprefix(f"{path}: "), item.start) for item in items]
+        decoded.skipped += [Skipped(path, str(error).removeprefix(f"{harmless(path)}: "), item.start) for item in items]
         return decoded
     for item in items:
         if item in few and wave.seconds > LONG_SECONDS and item.is_whole and not item.split and not item.text:
@@ -202,13 +210,23 @@ def _decode_file(items: Sequence[Listed], few: Sequence[Listed]) -> _Decoded:
     return decoded
 
 
+_one_long_recording = Lock()
+
+
+def _read(path: Path, channel: str) -> Waveform:
+    """Read a recording. Only one that is long is in memory at a time, since it may take a gigabyte."""
+    reader = SoundReader(path, channel or None)
+    with nullcontext() if 0 < reader.seconds <= UNUSUAL_SECONDS else _one_long_recording:
+        return Waveform.decode(reader)
+
+
 def _measure(item: Listed, wave: Waveform, decoded: _Decoded) -> None:
     end = wave.seconds if item.end is None else min(item.end, wave.seconds)
     if item.start >= wave.seconds or (item.end or 0) > wave.seconds + END_TOLERANCE_SECONDS:
         until = "its end" if item.end is None else f"{item.end:g} s"
         decoded.faults.append(
-            f"{item.where}: {item.path.name} lasts {wave.seconds:.2f} s, but the utterance is from {item.start:g} s to "
-            f"{until}"
+            f"{item.where}: {harmless(item.path.name)} lasts {wave.seconds:.2f} s, but the utterance is from "
+            f"{item.start:g} s to {until}"
         )
         return
     if not item.is_whole:
@@ -227,7 +245,7 @@ def _check_usable(listed: Sequence[Listed], decoded: _Decoded) -> None:
     if unusable:
         names = ", ".join(map(repr, sorted(unusable)))
         of = {item.path for item in listed if item.speaker in unusable}
-        reasons = [f"{item.path}: {item.reason}" for item in decoded.skipped if item.path in of]
+        reasons = [f"{harmless(item.path)}: {item.reason}" for item in decoded.skipped if item.path in of]
         raise CorpusError("\n  ".join([f"no usable recording of {names}:", *truncated_list(reasons)]))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
+from vczoo.io.text import harmless
 
 __all__ = ["envelope", "leak_notes"]
 
@@ -52,7 +53,8 @@ def leak_notes(envelopes: Mapping[Utterance, Tensor]) -> tuple[str, ...]:
     if not pairs:
         return ()
     shown = [
-        f"  {held_out.path.name} ({held_out.split}) and {trained.path.name} ({trained.split}) of {held_out.speaker}"
+        f"  {harmless(held_out.path.name)} ({held_out.split}) and "
+        f"{harmless(trained.path.name)} ({trained.split}) of {held_out.speaker}"
         for held_out, trained in list(pairs.items())[:SHOWN]
     ]
     more = [f"  and {len(pairs) - SHOWN} more"] if len(pairs) > SHOWN else []

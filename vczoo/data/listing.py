@@ -1,4 +1,4 @@
-"""Listing the recordings of folders, manifests and single files, without opening the audio.
+"""Listing the recordings of folders, manifests, wildcards and single files, without opening the audio.
 
 A folder is `<folder>/<speaker>/**` with the recordings. A .txt file with the name of a recording, next to it, holds its
 transcript. `manifest` describes manifests.
@@ -7,16 +7,20 @@ transcript. `manifest` describes manifests.
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from vczoo.audio.waveform import AUDIO_SUFFIXES
+from vczoo.audio.reader import AUDIO_SUFFIXES
+from vczoo.data.folder_walk import is_recording, recordings_below, visible
 from vczoo.data.manifest import Listed, Listing, scan_manifest
 from vczoo.errors import AudioError, CorpusError
+from vczoo.io.files import open_file
 from vczoo.io.names import composed, name_fault
+from vczoo.io.text import harmless
 
-__all__ = ["LAYOUT", "expand_recordings", "list_recordings"]
+__all__ = ["LAYOUT", "expand_recordings", "list_recordings", "match_wildcard"]
 
 LAYOUT = "recordings belong in <folder>/<speaker>/, as .wav, .flac, .mp3, .m4a or another format of sound"
 MANIFEST_SUFFIXES = (".csv", ".jsonl")
@@ -34,22 +38,29 @@ def list_recordings(path: Path, listing: Listing, speaker: str = "") -> None:
             in a folder. "" if there should be none.
 
     Raises:
-        CorpusError: There is no such path, the manifest has faults (the message lists them by line), or a single file
-            has no speaker.
+        CorpusError: There is no such path, a folder cannot be listed, the manifest has faults (the message lists them
+            by line), or a single file has no speaker.
     """
     suffix = path.suffix.lower()
-    if path.is_dir():
-        listing.recordings += _scan_folder(path, listing, speaker)
-    elif not path.exists():
-        raise CorpusError(f"{path}: no such folder, manifest or recording; check the path")
+    if os.path.isdir(path):
+        try:
+            listing.recordings += _scan_folder(path, listing, speaker)
+        except AudioError as error:
+            raise CorpusError(str(error)) from error
+    elif not os.path.exists(path):
+        raise CorpusError(f"{harmless(path)}: no such folder, manifest or recording; check the path")
     elif suffix in MANIFEST_SUFFIXES:
         scan_manifest(path, listing)
     elif suffix not in AUDIO_SUFFIXES:
-        raise CorpusError(f"{path}: a folder, a .csv or a .jsonl manifest, or a recording was expected; {LAYOUT}")
+        raise CorpusError(
+            f"{harmless(path)}: a folder, a .csv or a .jsonl manifest, or a recording was expected; {LAYOUT}"
+        )
     elif speaker:
-        listing.recordings.append(Listed(path, speaker, path.name, None, str(path), _text_beside(path)))
+        listing.recordings.append(Listed(path, speaker, path.name, None, harmless(path), _text_beside(path)))
     else:
-        raise CorpusError(f"{path}: whose recording is this? Name its speaker with --voice (speaker= in Python)")
+        raise CorpusError(
+            f"{harmless(path)}: whose recording is this? Name its speaker with --voice (speaker= in Python)"
+        )
 
 
 def expand_recordings(recordings: Iterable[str | os.PathLike[str]], passed_over: list[str]) -> list[Path]:
@@ -60,28 +71,53 @@ def expand_recordings(recordings: Iterable[str | os.PathLike[str]], passed_over:
         passed_over: Receives the files of folders that are not audio.
 
     Raises:
-        AudioError: A folder holds no recording, or nothing matches a wildcard. A missing file is left for the reader
-            to report.
+        AudioError: A folder holds no recording or cannot be listed, or no recording matches a wildcard. A missing file
+            is left for the reader to report.
     """
     paths: list[Path] = []
     for recording in recordings:
         path = Path(recording)
-        if path.is_dir():
+        if os.path.isdir(path):
             others: list[Path] = []
-            inside = sorted(_recordings(path, others))
+            inside = recordings_below(path, others)
             if not inside:
+                suffixes = ", ".join(AUDIO_SUFFIXES)
                 raise AudioError(
-                    f"{path}: the folder holds no recording; expected files that end in {', '.join(AUDIO_SUFFIXES)}"
+                    f"{harmless(path)}: no recording is in this folder; expected files that end in {suffixes}"
                 )
             paths += inside
             passed_over += [str(other) for other in _without_transcripts(others, inside)]
-        elif not path.exists() and glob.has_magic(str(path)):
-            matches = sorted(glob.glob(str(path), recursive=True))
-            if not matches:
-                raise AudioError(f"{path}: no file matches; check the path")
-            paths += expand_recordings(matches, passed_over)
+        elif not os.path.exists(path) and glob.has_magic(str(path)):
+            paths += match_wildcard(str(path))
         else:
             paths.append(path)
+    return list(dict.fromkeys(paths))
+
+
+def match_wildcard(pattern: str) -> list[Path]:
+    """The recordings that match a wildcard, and all below the folders that do, sorted.
+
+    Args:
+        pattern: A path, in which *, ** and ? may stand for parts of names.
+
+    Raises:
+        AudioError: There is none, or a folder cannot be listed.
+    """
+    try:
+        matches = sorted(glob.glob(pattern, recursive=True))
+    except RecursionError as error:  # glob follows ** by recursion
+        raise AudioError(
+            f"{harmless(pattern)}: the folders are nested too deep; name the one with the recordings"
+        ) from error
+    paths: list[Path] = []
+    for match in matches:
+        path = Path(match)
+        if os.path.isdir(path):
+            paths += recordings_below(path, [])
+        elif is_recording(path):
+            paths.append(path)
+    if not paths:
+        raise AudioError(f"{harmless(pattern)}: no sound file matches; {', '.join(AUDIO_SUFFIXES)} were looked for")
     return list(dict.fromkeys(paths))
 
 
@@ -89,44 +125,28 @@ def _scan_folder(folder: Path, listing: Listing, speaker: str) -> Iterator[Liste
     """List `<folder>/<speaker>/**`; skip hidden files, and pass over files that are not audio."""
     others: list[Path] = []
     every: list[Path] = []
-    for entry in sorted(_visible(folder)):
-        if not entry.is_dir():
+    for entry in (Path(item.path) for item in visible(folder)):
+        if not os.path.isdir(entry):
             if entry.suffix.lower() not in AUDIO_SUFFIXES:
                 others.append(entry)
             elif speaker:
                 every.append(entry)
-                yield Listed(entry, speaker, entry.name, None, str(folder), _text_beside(entry))
+                yield Listed(entry, speaker, entry.name, None, harmless(folder), _text_beside(entry))
             else:
                 listing.unlisted.append((entry, f"it belongs to no speaker; {LAYOUT}"))
             continue
-        recordings = sorted(_recordings(entry, others))
+        recordings = recordings_below(entry, others)
         every += recordings
         if not recordings:
             listing.unlisted.append((entry, f"it holds no recording; {LAYOUT}"))
         elif fault := name_fault(entry.name):
-            raise CorpusError(f"{entry}: {fault}; rename the folder")
+            raise CorpusError(f"{harmless(entry)}: {fault}; rename the folder")
         for path in recordings:
-            yield Listed(path, entry.name, path.relative_to(entry).as_posix(), None, str(folder), _text_beside(path))
+            yield Listed(
+                path, entry.name, path.relative_to(entry).as_posix(), None, harmless(folder), _text_beside(path)
+            )
     passed_over = sorted(_without_transcripts(others, every))
     listing.passed_over += [path.relative_to(folder).as_posix() for path in passed_over]
-
-
-def _visible(folder: Path) -> list[Path]:
-    try:
-        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise CorpusError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
-
-
-def _recordings(folder: Path, others: list[Path]) -> Iterator[Path]:
-    """Yield the recordings in a folder and its subfolders; add the files that are not audio to `others`."""
-    for entry in _visible(folder):
-        if entry.is_dir() and not entry.is_symlink():  # a link inside could lead back up
-            yield from _recordings(entry, others)
-        elif entry.suffix.lower() in AUDIO_SUFFIXES:
-            yield entry
-        elif entry.is_file():
-            others.append(entry)
 
 
 def _without_transcripts(files: Iterable[Path], recordings: Iterable[Path]) -> list[Path]:
@@ -141,8 +161,9 @@ def _text_beside(recording: Path) -> str:
     """
     for suffix in TEXT_SUFFIXES:
         try:
-            with recording.with_suffix(suffix).open(encoding="utf-8-sig", errors="replace") as file:
-                return composed(file.read(LONGEST_TEXT))
-        except OSError:  # missing or unreadable
+            file = open_file(recording.with_suffix(suffix))
+            with io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace") as text:
+                return composed(text.read(LONGEST_TEXT))
+        except OSError:  # missing, unreadable, or a pipe
             continue
     return ""

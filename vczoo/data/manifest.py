@@ -25,12 +25,14 @@ from vczoo.data.columns import (
     read_texts,
 )
 from vczoo.errors import CorpusError, shortened
+from vczoo.io.files import open_file
 from vczoo.io.names import composed, name_fault
-from vczoo.io.text import truncated_list
+from vczoo.io.text import harmless, truncated_list
 
-__all__ = ["Listed", "Listing", "scan_manifest"]
+__all__ = ["Listed", "Listing", "manifest_text", "scan_manifest"]
 
 LONGEST_LABEL = 200  # characters
+LARGEST_MANIFEST = 250_000_000  # bytes; a million rows take 150 MB
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Listing:
             files = "file" if count == 1 else "files"
             notes.append(f"passed over {count} {files}, not audio that vczoo reads: {_few(self.passed_over)}")
         for manifest, names in self.unused_columns.items():
-            notes.append(f"columns of {manifest.name} that are not used: {_few(names)}")
+            notes.append(f"columns of {harmless(manifest.name)} that are not used: {_few(names)}")
         return tuple(notes)
 
 
@@ -118,7 +120,7 @@ def scan_manifest(manifest: Path, listing: Listing) -> None:
             listing.recordings.append(listed)
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
-        raise CorpusError("\n  ".join([f"{manifest}: {count}; {COLUMNS}", *truncated_list(faults)]))
+        raise CorpusError("\n  ".join([f"{harmless(manifest)}: {count}; {COLUMNS}", *truncated_list(faults)]))
 
 
 def _listed(manifest: Path, line: int, texts: Mapping[str, str], faults: list[str]) -> Listed | None:
@@ -136,8 +138,8 @@ def _listed(manifest: Path, line: int, texts: Mapping[str, str], faults: list[st
     if channel and channel.lower() not in CHANNELS:
         faults.append(f"channel is {shortened(channel, 60)!r}, expected {', '.join(CHANNELS)} or nothing")
     path = _place(manifest, name, texts["relative_path"])
-    if not path.is_file():
-        faults.append(f"no such file: {path}")
+    if not os.path.isfile(path):
+        faults.append(f"no such file: {harmless(path)}")
     # An absolute path is ranked by its last two parts, which are the same on another machine.
     rank_by = "/".join(PurePath(name).parts[-2:]) if PurePath(name).is_absolute() else name
     return Listed(
@@ -145,7 +147,7 @@ def _listed(manifest: Path, line: int, texts: Mapping[str, str], faults: list[st
         speaker,
         rank_by,
         split,
-        f"{manifest} line {line}",
+        f"{harmless(manifest)} line {line}",
         composed(texts["text"]),
         composed(label),
         start,
@@ -159,18 +161,12 @@ def _place(manifest: Path, name: str, relative: str) -> Path:
     """The absolute path of a row's file. A manifest that was moved together with its files finds them there."""
     path = Path(os.path.abspath(manifest.parent / name))
     moved = Path(os.path.abspath(manifest.parent / relative))
-    return moved if relative and not path.is_file() and moved.is_file() else path
+    return moved if relative and not os.path.isfile(path) and os.path.isfile(moved) else path
 
 
 def _rows(manifest: Path, listing: Listing, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Read the rows with their line numbers; add malformed rows to `faults`, and unused columns to `listing`."""
-    try:
-        text = manifest.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark first
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise CorpusError(f"{manifest} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
-    except OSError as error:
-        raise CorpusError(f"{manifest}: cannot be read ({error.strerror})") from error
+    text = manifest_text(manifest)
     unused: dict[str, None] = {}  # a set that keeps the order
     rows = _json_rows(text, faults) if manifest.suffix.lower() == ".jsonl" else _csv_rows(manifest, text, faults)
     for line, row in rows:
@@ -178,6 +174,27 @@ def _rows(manifest: Path, listing: Listing, faults: list[str]) -> Iterator[tuple
         yield line, row
     if unused:
         listing.unused_columns[manifest] = list(unused)
+
+
+def manifest_text(manifest: Path) -> str:
+    """Read the text of a manifest.
+
+    Raises:
+        CorpusError: It cannot be read, is larger than 250 MB, or is not UTF-8.
+    """
+    try:
+        with open_file(manifest) as file:
+            content = file.read(LARGEST_MANIFEST + 1)
+        if len(content) > LARGEST_MANIFEST:
+            raise CorpusError(
+                f"{harmless(manifest)}: more than {LARGEST_MANIFEST / 1e6:.0f} MB; split it into several manifests"
+            )
+        return content.decode("utf-8-sig")  # spreadsheets put a byte order mark first
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CorpusError(f"{harmless(manifest)} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+    except OSError as error:
+        raise CorpusError(f"{harmless(manifest)}: cannot be read ({error.strerror}); give a file") from error
 
 
 def _json_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -200,10 +217,13 @@ def _csv_rows(manifest: Path, text: str, faults: list[str]) -> Iterator[tuple[in
         columns = {column_of(name) for name in names}
         if missing := [name for name in REQUIRED if name not in columns]:
             raise CorpusError(
-                f"{manifest}: no column {' and '.join(missing)}, got {', '.join(names) or 'nothing'}; {COLUMNS}"
+                f"{harmless(manifest)}: no column {' and '.join(missing)}, got "
+                f"{', '.join(map(harmless, names)) or 'nothing'}; {COLUMNS}"
             )
         if twice := sorted({name for name in names if names.count(name) > 1 and column_of(name)}):
-            raise CorpusError(f"{manifest}: two columns are called {' and '.join(twice)}; remove or rename one of them")
+            raise CorpusError(
+                f"{harmless(manifest)}: two columns are called {' and '.join(twice)}; remove or rename one of them"
+            )
         for row in reader:
             if None in row:
                 faults.append(f"line {reader.line_num}: more fields than columns; quote text with a comma")
@@ -215,4 +235,4 @@ def _csv_rows(manifest: Path, text: str, faults: list[str]) -> Iterator[tuple[in
 
 def _few(names: list[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(harmless, names[:most])) + more

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from vczoo.data.excerpts import read_recording, write_part
 from vczoo.data.listing import list_recordings
-from vczoo.data.manifest import Listed, Listing
+from vczoo.data.manifest import Listed, Listing, manifest_text
 from vczoo.errors import CorpusError
 from vczoo.io.files import temporary_folder, write_text
 
 __all__ = ["References", "place_manifest", "read_references"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class References:
     """Real recordings of each speaker, as paths by speaker name.
 
@@ -32,6 +32,10 @@ class References:
     matching: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     held_out: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     cut_from: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        counts = [sum(map(len, recordings.values())) for recordings in (self.matching, self.held_out)]
+        return f"<References of {len(self.matching)} speakers: {counts[0]} recordings, {counts[1]} held out>"
 
     def merge(self, other: References) -> References:
         """Add the recordings of speakers that only `other` has."""
@@ -95,18 +99,18 @@ def place_manifest(manifest: str | os.PathLike[str], root: str | os.PathLike[str
         raise CorpusError(
             f"{manifest}: only a .csv manifest can have a root; convert it to .csv, or write absolute paths in it"
         )
-    try:
-        reader = csv.DictReader(io.StringIO(manifest.read_text(encoding="utf-8-sig"), newline=""))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{manifest}: cannot be read ({error})") from error
+    reader = csv.DictReader(io.StringIO(manifest_text(manifest), newline=""))
     names = list(reader.fieldnames or ())
     if "path" not in names:
         raise CorpusError(f"{manifest}: no column path, got {', '.join(names) or 'nothing'}; add it to the header")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
+    copy = io.StringIO()
+    writer = csv.DictWriter(copy, names, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**row, "path": str(root / row["path"].strip())} for row in reader)
-    write_text(out, text.getvalue())
+    try:
+        writer.writerows({**row, "path": str(root / (row["path"] or "").strip())} for row in reader)
+    except csv.Error as error:
+        raise CorpusError(f"{manifest} line {reader.line_num}: not CSV ({error})") from error
+    write_text(out, copy.getvalue())
     return out
 
 

@@ -12,11 +12,13 @@ from typing import Any, Literal
 from vczoo.errors import RunError
 from vczoo.evaluation.metrics.bootstrap import Figure
 from vczoo.io.files import write_text
+from vczoo.io.text import truncated_list
 
 __all__ = ["METRICS", "Report", "Role", "Scores"]
 
 METRICS = "metrics.json"
 FORMAT = 1
+SHOWN_SYSTEMS = 5  # in its `repr`
 Role = Literal["floor", "ceiling", "system"]
 
 # Name of the figure and its title in a table. ↑: higher is better; ↓: lower is better.
@@ -34,7 +36,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """The scores of one system.
 
@@ -57,8 +59,11 @@ class Scores:
     finetune_seconds: float | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Scores of {self.system} ({self.role}): {len(self.figures)} figures, {len(self.trials)} trials>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """The scores of several systems on one trial list.
 
@@ -73,6 +78,10 @@ class Report:
     setup: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        systems = truncated_list([scores.system for scores in self.scores], SHOWN_SYSTEMS)
+        return f"<Report of {len(self.scores)} systems: {', '.join(systems)}>"
 
     def rows(self, by: Literal["system", "measure"] = "system") -> list[dict[str, str]]:
         """Return the table as rows of text: each figure with half its interval; figures that do not apply are empty.
@@ -92,9 +101,8 @@ class Report:
             rows.append(row)
         if by == "system":
             return rows
-        return [
-            {"measure": title, **{row["system"]: row[title] for row in rows}} for title in rows[0] if title != "system"
-        ]
+        titles = list(rows[0])[1:] if rows else []
+        return [{"measure": title, **{row["system"]: row[title] for row in rows}} for title in titles]
 
     def footnotes(self) -> list[str]:
         """Return the lines to print under the table: the report's notes and those of each system."""

@@ -45,7 +45,7 @@ _MEANS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
     """The converted waveforms of one system.
 
@@ -56,6 +56,9 @@ class Conversion:
 
     waves: tuple[Waveform, ...]
     seconds: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Conversion: {len(self.waves)} recordings>"
 
 
 @dataclass(frozen=True)

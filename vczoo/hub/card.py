@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from vczoo.hub.card_facts import CardFacts, PartFacts, SampleFacts, VoiceFacts
+from vczoo.hub.card_figures import check_figures
 from vczoo.hub.card_lineage import credits_of, described, lineage_table
 from vczoo.hub.card_metadata import front_matter
 from vczoo.hub.card_results import quality
@@ -39,7 +40,11 @@ def make_card(facts: CardFacts) -> str:
 
     Returns:
         The text of README.md, which begins with the Hub's metadata block.
+
+    Raises:
+        HubError: A figure has a type that cannot be shown. The message names its key.
     """
+    check_figures(facts.metrics, facts.evaluation)
     sections = (
         front_matter(facts),
         _opening(facts),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from urllib.parse import quote
+
+from vczoo.io.text import is_invisible
 
 __all__ = ["code", "escaped", "fenced", "link", "one_line", "table", "web_address"]
 
 LONGEST = 300  # characters of a line of untrusted text
-_JOINERS = "\u200c\u200d"  # invisible, but needed to spell words in Persian and Hindi and many emoji
 # Punctuation; a colon, as in a URL or in :joy:; and characters that begin a list or underline a heading.
 _SPECIAL = re.compile(r"""[\\`*_{}\[\]<>#!|&"~$@]|:(?=\S)|^[-+=]|^[0-9](?=[0-9]{0,8}[.)](?:\s|$))""")
 
 
 def one_line(text: str, limit: int = LONGEST) -> str:
     """One line of bounded length, without control characters, direction overrides or lone surrogates."""
-    visible = "".join(" " if _invisible(character) else character for character in text[: 4 * limit])
+    visible = "".join(" " if is_invisible(character) else character for character in text[: 4 * limit])
     line = " ".join(visible.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
@@ -52,7 +52,9 @@ def web_address(url: str) -> str:
 def fenced(text: str, language: str) -> str:
     """A code block whose fence is longer than any run of backticks in the text."""
     lines = re.split(r"\r\n|\r|\n", text)
-    visible = "\n".join("".join(c if c == "\t" or not _invisible(c) else " " for c in line) for line in lines).rstrip()
+    visible = "\n".join(
+        "".join(c if c == "\t" or not is_invisible(c) else " " for c in line) for line in lines
+    ).rstrip()
     longest = max((len(run) for run in re.findall("`+", visible)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{visible}\n{fence}"
@@ -62,8 +64,3 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
     """A table whose cells already are Markdown. The first `left` columns are left-aligned, the others right-aligned."""
     rules = ["---" if column < left else "---:" for column in range(len(header))]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rules, *rows))
-
-
-def _invisible(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category in {"Cc", "Cs", "Zl", "Zp"} or (category == "Cf" and character not in _JOINERS)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.io.files import write_beside
+from vczoo.io.text import harmless
 
 __all__ = [
     "BLUE",
@@ -67,11 +68,31 @@ def set_title(axes: Any, title: str) -> None:
 def save(figure: Any, path: Path) -> Path:
     """Write a figure atomically: as SVG if `path` ends in .svg, otherwise as PNG. Returns `path`.
 
+    Titles, legends and labels are shown as they are: a name of a voice such as `$_$` is not a formula.
+
     Raises:
         OSError: the folder cannot be created or the disk is full.
     """
+    _show_as_text(figure)
     figure.tight_layout()
     with write_beside(path) as temporary:
         kind = "svg" if path.suffix == ".svg" else "png"
         figure.savefig(temporary, format=kind, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return path
+
+
+def _show_as_text(figure: Any) -> None:
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    numbers = set()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        labels = axis.get_ticklabels(which="both")
+        numbers |= set(map(id, labels))
+        if isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):  # words instead of numbers
+            for label in labels:
+                label.set_parse_math(False)
+    for text in figure.findobj(Text):
+        if id(text) not in numbers:  # a logarithmic axis shows its numbers as formulas
+            text.set_parse_math(False)
+            text.set_text(harmless(text.get_text(), "\n"))

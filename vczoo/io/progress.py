@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vczoo.io.text import harmless
+
 __all__ = ["Callback", "CallbackList", "FileBar", "NullProgress", "ProgressBar", "distinct_figures"]
 
 LINE_WIDTH = 80  # characters, at most, of the line of an epoch
@@ -144,8 +146,8 @@ class ProgressBar:
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        """Print a line of text above the bar."""
-        self.progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        """Print text above the bar."""
+        self.progress.console.print(harmless(text, "\n\t"), highlight=False, soft_wrap=True, markup=False)
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Set the total number of steps and the number of steps that are done."""
@@ -208,7 +210,7 @@ class FileBar:
 
     def done(self, name: str) -> None:
         """Advance by one file and show its name."""
-        self.progress.update(self.task, advance=1, description=name)
+        self.progress.update(self.task, advance=1, description=harmless(name))
 
     def reach(self, place: float) -> None:
         """Move the bar to `place`, in the unit of the bar."""

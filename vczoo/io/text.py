@@ -1,11 +1,13 @@
-"""Text for messages: nearest names, and lists cut to a few lines."""
+"""Text for messages: nearest names, lists cut to a few lines, and names from outside without control characters."""
 
 from __future__ import annotations
 
 import difflib
+import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 
-__all__ = ["nearest", "truncated_list"]
+__all__ = ["harmless", "is_invisible", "nearest", "truncated_list"]
 
 LONGEST_NAME = 200  # characters; nothing is suggested for longer names
 
@@ -34,3 +36,29 @@ SHOWN = 10  # lines of one report; the others are only counted
 def truncated_list(lines: Sequence[str], shown: int = SHOWN) -> list[str]:
     """The first `shown` lines of a long report, and the number of further lines."""
     return [*lines[:shown], *([f"and {len(lines) - shown} more"] if len(lines) > shown else [])]
+
+
+_JOINERS = "\u200c\u200d"  # invisible, but needed to spell words in Persian and Hindi and many emoji
+_INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # controls, direction overrides, lone surrogates and the like
+
+
+def is_invisible(character: str) -> bool:
+    """Whether a character does not print, or changes how the text around it is shown. Spaces print."""
+    return not (character.isascii() and character.isprintable()) and (
+        unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
+    )
+
+
+def harmless(text: str | os.PathLike[str], allowed: str = "") -> str:
+    """Escape what does not print in text for a terminal, a plot or a log, since it may come from outside.
+
+    A name of a file could otherwise hold sequences that control the terminal, or pretend to be another line.
+
+    Args:
+        text: Text to show, or a path.
+        allowed: Characters that stay although they do not print, such as line breaks.
+    """
+    text = os.fspath(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if is_invisible(c) and c not in allowed else c for c in text)

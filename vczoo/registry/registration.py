@@ -15,7 +15,7 @@ import pluggy
 
 from vczoo.errors import PluginError, VczooError
 from vczoo.io.plain_yaml import read_recipe_text
-from vczoo.io.text import nearest
+from vczoo.io.text import harmless, nearest
 from vczoo.registry import hookspecs
 from vczoo.registry.discovery import Candidate
 from vczoo.registry.entry import Entry
@@ -149,7 +149,7 @@ def offer_of(plugin: Any, distribution: str) -> Offer:
 
 @cache
 def _warn_once(fault: str) -> None:
-    sys.stderr.write(f"vczoo: plugin {fault}\n")
+    sys.stderr.write(f"vczoo: plugin {harmless(fault)}\n")
 
 
 def tell_faults(plugins: Iterable[Plugin]) -> None:

@@ -18,6 +18,7 @@ from vczoo.errors import CorpusError, RunError
 from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import Measures
 from vczoo.io.device import choose_device
+from vczoo.io.precision import single_precision
 from vczoo.io.progress import CallbackList, NullProgress, ProgressBar
 from vczoo.io.tensors import fingerprint as weights_fingerprint
 from vczoo.io.tensors import load_strictly
@@ -60,6 +61,7 @@ __all__ = ["finetune"]
 Location = str | os.PathLike[str]
 
 
+@single_precision()
 def finetune(
     name: Location,
     data: Location | Sequence[Location],

@@ -11,7 +11,9 @@ import pytest
 import soundfile
 
 from tests.support.sound_files import ENCODERS, RATE_HZ, encode, speech_like, wav
+from vczoo.audio.decoders import _Source
 from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
+from vczoo.audio.wav_container import Part, PartFile
 from vczoo.errors import AudioError
 
 SECOND = speech_like(1.0, 16000)
@@ -171,3 +173,15 @@ def test_a_name_that_ffmpeg_would_take_for_a_protocol(tmp_path: Path, monkeypatc
     encode(tmp_path / "b.m4a", speech_like())
     os.rename("b.m4a", "concat:b.m4a|b.m4a")
     assert len(read(Path("concat:b.m4a|b.m4a"))) == pytest.approx(2 * RATE_HZ, abs=0.05 * RATE_HZ)
+
+
+def test_a_seek_before_the_beginning_is_an_answer_not_an_error(tmp_path: Path) -> None:
+    """FFmpeg does so in damaged files, thousands of times, and PyAV would print a traceback each time."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(SECOND))
+    with path.open("rb") as file, PartFile(path, Part(b"head", 44, 100)) as part:
+        for source in (_Source(file), _Source(part)):
+            assert source.seek(8) == 8
+            assert source.seek(-5, os.SEEK_SET) == -1
+            assert source.seek(-9, os.SEEK_CUR) == -1
+            assert source.tell() == 8

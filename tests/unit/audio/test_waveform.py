@@ -130,7 +130,7 @@ def test_a_file_that_may_not_be_opened_is_an_audio_error(tone, tmp_path, monkeyp
     def refuse(*_args: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # root may open anything, so the mode bits would not do
+    monkeypatch.setattr("os.open", refuse)  # root may open anything, so the mode bits would not do
     with pytest.raises(AudioError, match="Permission denied"):
         Waveform.read(path)
 

@@ -17,6 +17,7 @@ def desk(tmp_path: Path, voices_folder: Path, monkeypatch: pytest.MonkeyPatch) -
     for name, source in {"hello.wav": "bob/0.wav", "again.wav": "bob/1.wav", "me.wav": "alice/2.wav"}.items():
         shutil.copy(voices_folder / source, tmp_path / name)
     shutil.copytree(voices_folder / "carol", tmp_path / "people" / "carol")
+    (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -61,7 +62,7 @@ def test_several_sources_go_into_a_folder(command: Command, desk: Path, run_fold
         (["hello.wav"], "name the voice to convert to, or a recording of it. Voices: alice, bob, carol."),
         (["hello.wav", "--voice", "you.wav"], "you.wav: no such recording or folder, and no voice has that name"),
         (["hello.wav", "--voice", "people"], "for the folder of that name, write ./people"),
-        (["hello.wav", "--voice", "./people"], "no recording is in this folder"),
+        (["hello.wav", "--voice", "./empty"], "empty: no recording is in this folder"),
         (["hello.wav", "--voice", "bob", "--semitones", "100"], "semitones must be -24 to 24"),
         (["hello.wav", "--voice", "bob", "--semitones", "up"], "--semitones must be a number or auto, got 'up'"),
     ],

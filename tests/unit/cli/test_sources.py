@@ -29,6 +29,7 @@ def test_wildcards_name_sound_files(desk: Path) -> None:
         "b.wav",
         "takes/1.wav",
         "takes/2.flac",
+        "takes/deep/3.wav",
         "a.wav",
     ]
     assert len(expand_sources(["**/*.wav"])) == 4

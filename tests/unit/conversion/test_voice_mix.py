@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vczoo.conversion.voice_mix import read_mix, read_references, recordings_of
+from vczoo.conversion.voice_mix import read_mix, read_references
 from vczoo.errors import AudioError, VoiceError
 
 KNOWN = ("alice", "bob", "take:2", "a, b", "carol:0.5")
@@ -120,13 +120,6 @@ def test_a_recording_that_is_missing_is_told_with_the_voices(desk: Path) -> None
             read_references(voice, KNOWN)
     with pytest.raises(VoiceError, match=r"add up to 1, got me\.wav:0\.7"):
         read_references("me.wav:0.7", KNOWN)
-
-
-def test_recordings_of_a_folder(desk: Path) -> None:
-    assert [path.name for path in recordings_of(desk / "alice")] == ["1.wav", "2.FLAC"]
-    assert recordings_of(desk / "me.wav") == [desk / "me.wav"]
-    with pytest.raises(AudioError, match="name the folder with one person's recordings"):
-        recordings_of(desk.parent)
 
 
 def test_composed_and_decomposed_names_are_one() -> None:

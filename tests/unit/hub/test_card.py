@@ -9,6 +9,8 @@ from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.hostile import HOSTILE, changed, outcome, places
+from vczoo.errors import HubError
 from vczoo.hub.card import CardFacts, PartFacts, SampleFacts, VoiceFacts, make_card
 from vczoo.hub.card_metadata import search_tag
 from vczoo.hub.consent import Consent, parse_consent
@@ -420,3 +422,32 @@ def test_an_address_cannot_end_its_attribute() -> None:
 
 def test_a_search_tag_is_of_plain_letters() -> None:
     assert search_tag("backbone", "timm/ResNet18.a1_in1k") == "vczoo-backbone:timm-resnet18.a1-in1k"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "evaluation", "fault"),
+    [
+        ({"test": "x"}, None, r"metrics\.json: test: .* got 'x'"),
+        ({"epochs": None}, None, r"metrics\.json: epochs: .* got None"),
+        ({"best_epoch": [1]}, None, r"metrics\.json: best_epoch: .*integer, got \[1\]"),
+        ({}, {"systems": {}}, r"evaluation: systems: .* got {}"),
+        ({}, {"systems": ["x"]}, r"evaluation: systems\.0: .* got 'x'"),
+        ({}, {"systems": [{"figures": {"wer": 0.5}}]}, r"evaluation: systems\.0\.figures\.wer: .* got 0\.5"),
+        ({}, {"systems": [{"figures": {"wer": {"value": "\x1b[2J"}}}]}, r"figures\.wer\.value.*: .*\\x1b\[2J"),
+        ({}, {"setup": []}, "evaluation: setup"),
+        ({}, {"notes": 3}, "evaluation: notes"),
+    ],
+)
+def test_a_figure_of_an_odd_type_is_named(metrics: dict, evaluation: dict | None, fault: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(HubError, match=fault):
+        make_card(replace(FACTS, metrics=metrics, evaluation=evaluation))
+
+
+def test_figures_of_any_type_make_a_card_or_one_error() -> None:
+    outcomes = set()
+    for name, valid in (("metrics", METRICS), ("evaluation", EVALUATION)):
+        for place in places(valid):
+            for value in HOSTILE[::8]:
+                facts = replace(FACTS, **{name: changed(valid, place, "replace", value)})
+                outcomes.add(outcome(lambda facts=facts: make_card(facts))[:10])  # type: ignore[misc]
+    assert outcomes == {"", "the figure"}

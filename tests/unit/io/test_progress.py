@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vczoo.io.progress import ProgressBar, distinct_figures
+from vczoo.io.progress import FileBar, ProgressBar, distinct_figures
 
 FIGURES = {"loss": 0.8, "voice.loss": 0.65, "voice.l1": 0.65, "speaker.loss": 0.5, "speaker.accuracy": 1.0}
 
@@ -40,3 +40,19 @@ def test_a_line_of_many_figures_fits_80_columns(capsys: pytest.CaptureFixture[st
     assert "similarity" in heading
     assert "speaker" not in heading
     assert "text.wer" not in heading
+
+
+def test_names_from_outside_do_not_control_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    name = "x\x1b]0;title\x07\u202e\n[bold]y.wav"
+    with ProgressBar() as bar, FileBar(2) as files:
+        bar.say(f"skipped: {name}")
+        files.done(name)
+        files.progress.refresh()
+    told = capsys.readouterr().err
+    assert r"x\x1b]0;title\x07\u202e" in told
+    assert r"x\x1b]0;title\x07\u202e\n[bold]y.wav" in told  # of the bar, which has one line
+    assert not {"\x1b]", "\x07", "\u202e"} & {told[i : i + n] for n in (1, 2) for i in range(len(told))}

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Voice:
     """A named target voice of conversion.
 
@@ -44,6 +44,9 @@ class Voice:
     name: str
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     lent: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Voice {self.name!r}: {', '.join(self.tensors)}>"
 
 
 @dataclass(frozen=True)
