@@ -7,8 +7,8 @@
 # make audit   setup, then the licenses of all packages, and their known vulnerabilities; the latter asks an online database
 
 # The first of these that runs and is of a version that torch and the plugins support.
-PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; \
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$python && break; \
 	done)
 BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 setup: .venv/.ready
 
 .venv/.ready: requirements.lock pyproject.toml $(PLUGINS)
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; give its path: make $(MAKECMDGOALS) PYTHON=..."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; give its path: make $(MAKECMDGOALS) PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/installer.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/installer.txt
