@@ -138,6 +138,7 @@ def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
         "speaker": measures.speaker.name,
         "asr": [recogniser.name for recogniser in measures.recognisers],
         "naturalness": measures.rater.name if measures.rater else None,
+        "commits": measures.commits,
         "seed": evaluation.seed,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
