@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -68,6 +69,16 @@ def test_all_projects_ask_for_the_same_pythons() -> None:
     wanted = {project(path)["project"]["requires-python"] for path in PROJECTS}
     assert len(wanted) == 1
     (ends,) = re.findall(r">=3\.(\d+),<3\.(\d+)", wanted.pop())
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert tested == [f"3.{minor}" for minor in range(*map(int, ends))]
     listed = [f"Programming Language :: Python :: 3.{minor}" for minor in range(*map(int, ends))]
     classifiers = project(ROOT / "pyproject.toml")["project"]["classifiers"]
     assert [line for line in classifiers if line.startswith("Programming Language")] == listed
+
+
+def test_the_workflow_runs_actions_by_commit() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    actions = re.findall(r"uses: (.+)", workflow)
+    assert actions
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v[\d.]+", action) for action in actions), actions
