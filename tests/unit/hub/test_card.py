@@ -420,3 +420,12 @@ def test_an_address_cannot_end_its_attribute() -> None:
 
 def test_a_search_tag_is_of_plain_letters() -> None:
     assert search_tag("backbone", "timm/ResNet18.a1_in1k") == "vczoo-backbone:timm-resnet18.a1-in1k"
+
+
+def test_an_evaluation_of_one_trial_is_shown_without_an_interval() -> None:
+    figure = {"value": 0.7, "low": None, "high": None, "count": 1}
+    system = {"system": "mine", "role": "system", "notes": [], "figures": {"similarity_to_target": figure}}
+    card = make_card(replace(FACTS, evaluation={"setup": {}, "notes": [], "systems": [system]}))
+    assert "| to target ↑ | 0.700 |" in card
+    assert "±" not in card
+    assert "95% interval" not in card
