@@ -23,6 +23,7 @@ from vczoo.io.files import is_folder_with
 __all__ = [
     "Device",
     "Overrides",
+    "Speaker",
     "as_run",
     "flushed",
     "interruptible",
@@ -36,6 +37,11 @@ __all__ = [
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change: training.epochs=3")
+]
+
+Speaker = Annotated[
+    str | None,
+    typer.Option("--voice", help="Whose voice single recordings in --data are.", show_default="none"),
 ]
 
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps. Default: a GPU if there is one.")]
