@@ -111,6 +111,8 @@ def search(
 
 def info(name: Name) -> None:
     """Describe a published run, without downloading its weights."""
+    if isinstance(as_run(name), Path):
+        raise VczooError(f"{name} is a run in a folder here; use `vczoo show {name}`")
     from vczoo.hub.search import describe_speaker
     from vczoo.io.plain_yaml import dump_plain
 
