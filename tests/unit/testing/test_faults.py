@@ -51,9 +51,11 @@ def test_a_fault_that_several_checks_run_into_is_reported_once() -> None:
             failed | {"name": "exports", "detail": "backbone 'odd/net', exports: no stages"},
             failed | {"name": "batch", "detail": "backbone 'odd/net', batch: another shape"},
             {"outcome": "passed", "name": "builds", "detail": ""},
+            failed | {"name": "light", "detail": "odd.factory cannot be imported"},
         ],
     )
     assert checked.faults == [
         "backbone 'odd/net', stages, exports: no stages",
         "backbone 'odd/net', batch: another shape",
+        "odd.factory cannot be imported",
     ]
