@@ -225,7 +225,7 @@ def test_a_sample_leaves_out_what_is_very_large() -> None:
 def test_what_is_no_plugin(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="no distribution is called 'vczoo-tim'"):
         find_plugin("vczoo-tim")
-    with pytest.raises(PluginError, match="it has no pyproject.toml"):
+    with pytest.raises(PluginError, match=r"it has no pyproject\.toml"):
         find_plugin(str(tmp_path))
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
     with pytest.raises(PluginError, match="no entry point of the group 'vczoo'"):
