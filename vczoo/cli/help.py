@@ -10,8 +10,16 @@ from typer.core import TyperCommand, TyperGroup
 from vczoo.cli.command_table import COMMAND_TABLE
 from vczoo.errors import VczooError
 
-__all__ = ["Command", "Group", "epilog_of", "help_record"]
+__all__ = ["Command", "Group", "PluginGroup", "epilog_of", "help_record"]
 
+# `vczoo plugins` and `vczoo plugin` differ by one letter.
+PLUGIN_COMMANDS = {
+    "list": "vczoo plugins",
+    "install": "vczoo plugins install NAME",
+    "uninstall": "vczoo plugins uninstall NAME",
+    "new": "vczoo plugin new NAME --kind KIND",
+    "check": "vczoo plugin check PATH",
+}
 TYPES = {"str": "TEXT", "text": "TEXT", "int": "NUMBER", "float": "NUMBER", "path": "PATH"}
 
 
@@ -63,6 +71,20 @@ class Group(TyperGroup):
                     formatter.write_dl(
                         [(name.ljust(width), self.commands[name].get_short_help_str(200)) for name in members]
                     )
+
+
+class PluginGroup(TyperGroup):
+    """Group that knows the commands of the other group for plugins."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a subcommand.
+
+        Raises:
+            VczooError: It is written in another way; the message says how.
+        """
+        if args and args[0] not in self.commands and args[0] in PLUGIN_COMMANDS:
+            raise VczooError(f"there is no `{ctx.command_path} {args[0]}`; use `{PLUGIN_COMMANDS[args[0]]}`")
+        return super().resolve_command(ctx, args)
 
 
 def epilog_of(example: str) -> str:

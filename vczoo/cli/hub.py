@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vczoo.cli.terminal import as_run, print_line, print_table
 from vczoo.errors import VczooError
+from vczoo.io.markdown import one_line
+from vczoo.io.text import truncated_list
 
 __all__ = ["COMMANDS"]
 
@@ -109,12 +113,39 @@ def search(
     print_table([run.row() for run in runs])
 
 
-def info(name: Name) -> None:
+def info(
+    name: Name, as_json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False
+) -> None:
     """Describe a published run, without downloading its weights."""
+    if isinstance(as_run(name), Path):
+        raise VczooError(f"{name} is a run in a folder here; use `vczoo show {name}`")
     from vczoo.hub.search import describe_speaker
-    from vczoo.io.plain_yaml import dump_plain
 
-    print_line(dump_plain(describe_speaker(name)))
+    facts = describe_speaker(name)
+    print_line(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(_summary(facts)))
+
+
+def _summary(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What somebody wants to know before they use a published run, one line for each fact."""
+    sizes = facts["megabytes"]
+    lines = {
+        "run": facts["speaker"],
+        "commit": facts["commit"],
+        "page": facts["page"],
+        "license": facts["licence"],
+        "consent": facts["consent"],
+        "voices": ", ".join(truncated_list(facts["voices"])),
+        "recipe": facts["recipe"].get("name"),
+        "plugins": ", ".join(name for name in facts["plugins"] if name != "vczoo"),
+        "trained from": ", ".join(part["source"] for part in facts["base"].values() if part["source"]),
+        "size": f"{sum(sizes.values()):.1f} MB in {len(sizes)} files",
+    }
+    # Names come from others. A line break in one would look like a fact.
+    yield from (f"{key}: {one_line(str(value))}" for key, value in lines.items() if value)
+    if facts["voices"]:
+        voice = shlex.quote(one_line(facts["voices"][0]))
+        yield f"convert with: vczoo convert {facts['speaker']} SOURCE.wav --voice {voice}"
+    yield f"everything else: vczoo info {facts['speaker']} --json"
 
 
 def verify(

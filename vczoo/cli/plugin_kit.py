@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vczoo.cli.help import Command, epilog_of
+from vczoo.cli.help import Command, PluginGroup, epilog_of
 from vczoo.cli.terminal import print_line, print_table
 from vczoo.errors import VczooError
 from vczoo.testing.plugin_kit.check import Checked, PluginReport, check_plugin
@@ -18,7 +18,9 @@ from vczoo.testing.plugin_kit.source import find_plugin
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Create a plugin, and check that it conforms to vczoo's interfaces.", no_args_is_help=True)
+app = typer.Typer(
+    cls=PluginGroup, help="Create a plugin, and check that it conforms to vczoo's interfaces.", no_args_is_help=True
+)
 
 
 @app.command(cls=Command, epilog=epilog_of("vczoo plugin new my-net --kind backbone"))

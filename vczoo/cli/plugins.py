@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from vczoo.cli.help import Command, epilog_of
+from vczoo.cli.help import Command, PluginGroup, epilog_of
 from vczoo.cli.terminal import print_line, print_table
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List, install and uninstall plugins.", rich_markup_mode=None, add_completion=False)
+app = typer.Typer(
+    cls=PluginGroup, help="List, install and uninstall plugins.", rich_markup_mode=None, add_completion=False
+)
 
 
 @app.callback(invoke_without_command=True)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from vczoo.cli.terminal import print_line, print_table
+from vczoo.cli.terminal import Speaker, print_line, print_table
 from vczoo.errors import VczooError
 
 __all__ = ["COMMANDS"]
@@ -34,8 +34,10 @@ def sweep(
         ),
     ] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")
+        list[Path] | None,
+        typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable."),
     ] = None,
+    voice: Speaker = None,
     out: Annotated[Path | None, typer.Option(help="The folder to create, or to resume.")] = None,
     measure: Annotated[
         list[str] | None, typer.Option(help="Metrics to show: accuracy, similarity, …", show_default="all")
@@ -69,7 +71,7 @@ def sweep(
         raise VczooError("sweep needs --data (recordings) and --out (a folder to create)")
     measures = [name.strip() for text in measure for name in text.split(",")] if measure else None
     if dry_run:
-        plan, state = plan_sweep(recipe, data, out, axes, overrides, measures=measures), read_state(out)
+        plan, state = plan_sweep(recipe, data, out, axes, overrides, measures=measures, speaker=voice), read_state(out)
         print_line("\n".join(plan.lines(state)))
         print_table(plan.rows(state))
         return
@@ -86,6 +88,7 @@ def sweep(
             cache=False if no_cache else cache or True,
             device=device,
             say=partial(print_line, to_stderr=True),
+            speaker=voice,
         )
     except KeyboardInterrupt:
         print_line(f"interrupted; run the same command again to continue from {out}", to_stderr=True)

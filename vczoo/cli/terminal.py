@@ -26,6 +26,7 @@ from vczoo.io.text import harmless
 __all__ = [
     "Device",
     "Overrides",
+    "Speaker",
     "as_run",
     "exit_on_signals",
     "flushed",
@@ -42,6 +43,11 @@ RETRY_SECONDS = 0.01  # of a signal that arrived where no exception may be raise
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change: training.epochs=3")
+]
+
+Speaker = Annotated[
+    str | None,
+    typer.Option("--voice", help="Whose voice single recordings in --data are.", show_default="none"),
 ]
 
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps. Default: a GPU if there is one.")]

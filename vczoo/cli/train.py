@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vczoo.cli.launch import launch, launched, leads
-from vczoo.cli.terminal import Overrides, as_run, print_line, print_table
+from vczoo.cli.terminal import Overrides, Speaker, as_run, print_line, print_table
 
 __all__ = ["COMMANDS"]
 
@@ -25,10 +25,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the new run.")],
     overrides: Overrides = None,
-    voice: Annotated[
-        str | None,
-        typer.Option(help="Whose voice single recordings in --data are.", show_default="none"),
-    ] = None,
+    voice: Speaker = None,
     minutes: Annotated[
         float | None, typer.Option(help="Most minutes of training speech per speaker.", show_default="all")
     ] = None,
@@ -102,8 +99,11 @@ def train(
 
 def find_rate(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run to fine-tune.")],
-    data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
+    data: Annotated[
+        list[Path], typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable.")
+    ],
     overrides: Overrides = None,
+    voice: Speaker = None,
     steps: Annotated[int, typer.Option(min=40, help="Maximum number of training steps.")] = 100,
     out: Annotated[Path | None, typer.Option(help="A .png file for a plot of the loss over the learning rate.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
@@ -111,7 +111,7 @@ def find_rate(
     """Suggest a learning rate: train for a few steps while it rises, and see where the loss falls. Keeps nothing."""
     from vczoo.training.lr_finder import find_learning_rate
 
-    search = find_learning_rate(as_run(name), data, overrides or (), steps=steps, out=out, device=device)
+    search = find_learning_rate(as_run(name), data, overrides or (), steps=steps, out=out, device=device, speaker=voice)
     print_table(search.rows())
     print_line(f"use the lower of the two: {search.override}")
     if out is not None:
@@ -122,9 +122,12 @@ def train_vocoder(
     name: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file, whose vocoder is trained.")
     ],
-    data: Annotated[list[Path], typer.Option(help="A folder SPEAKER/*.wav, or a .csv or .jsonl manifest; repeatable.")],
+    data: Annotated[
+        list[Path], typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to create.")],
     overrides: Overrides = None,
+    voice: Speaker = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted training in --out.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
 ) -> None:
@@ -132,7 +135,7 @@ def train_vocoder(
     from vczoo.training.vocoder.train import train_vocoder as run_training
 
     try:
-        trained = run_training(name, data, out, overrides or (), resume=resume, device=device)
+        trained = run_training(name, data, out, overrides or (), resume=resume, device=device, speaker=voice)
     except KeyboardInterrupt:
         _print_interrupted(out)
         raise typer.Exit(130) from None

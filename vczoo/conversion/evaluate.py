@@ -139,6 +139,7 @@ def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
         "speaker": measures.speaker.name,
         "asr": [recogniser.name for recogniser in measures.recognisers],
         "naturalness": measures.rater.name if measures.rater else None,
+        "commits": measures.commits,
         "seed": evaluation.seed,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -265,7 +266,8 @@ def _through_vocoder(converter: Converter, evaluation: Evaluation) -> Scores | N
 def _table_notes(evaluation: Evaluation, scores: Sequence[Scores | None]) -> tuple[str, ...]:
     """Explain the figures of the table."""
     measures = evaluation.measures
-    notes = ["±: half the width of the 95% interval, by bootstrap over trials"]
+    interval = "±: half the width of the 95% interval, by bootstrap over trials"
+    notes = [interval if len(evaluation.trials) > 1 else "one trial has no interval; use twenty or more"]
     notes.append("EER: 0.5 if a verifier cannot distinguish it from the target, 0 if it never accepts it as the target")
     notes.append(f"similarity and EER by {measures.speaker.name}")
     if measures.recognisers:

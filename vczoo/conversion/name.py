@@ -9,12 +9,12 @@ from typing import Literal
 from vczoo.errors import UnknownNameError
 from vczoo.hub.name import check_path, is_hub_name
 from vczoo.io.text import truncated_list
+from vczoo.models.bundled import CONFIG  # not from runs.run, which imports torch
 from vczoo.registry.zoo import the_zoo
 
 __all__ = ["Kind", "read_name"]
 
 Kind = Literal["recipe", "run", "hub"]
-CONFIG = "vczoo.yaml"  # as in `runs.run`, which imports torch
 
 
 def read_name(name: str | os.PathLike[str]) -> tuple[Kind, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VczooError
@@ -48,6 +48,12 @@ class Measures:
                 f"several ASRs have the same name: {', '.join(names)}; their rates would have the same name. "
                 "Rename a folder"
             )
+
+    @property
+    def commits(self) -> dict[str, str]:
+        """The commit of each model that was loaded from the Hugging Face Hub, by the model's name."""
+        models: tuple[Any, ...] = (self.speaker, *self.recognisers)
+        return {model.name: model.commit for model in models if getattr(model, "commit", "")}
 
 
 def load_measures(

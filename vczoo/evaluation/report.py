@@ -145,7 +145,10 @@ class Report:
 
 
 def _cell(value: Figure | None) -> str:
-    return "" if value is None else f"{value.value:.3f} ±{(value.high - value.low) / 2:.3f}"
+    if value is None:
+        return ""
+    half = (value.high - value.low) / 2
+    return f"{value.value:.3f}" if math.isnan(half) else f"{value.value:.3f} ±{half:.3f}"
 
 
 def _finite(value: Any) -> Any:

@@ -117,7 +117,8 @@ def _player(url: str) -> str:
 def _usage(facts: CardFacts) -> str:
     name = one_line(facts.repository) + (f"@{one_line(facts.revision)}" if facts.revision else "")
     voice = next((v.name for v in facts.voices if v.name.isprintable() and len(v.name) <= 60), "NAME")
-    python, shell = [f"vc = vczoo.load({_quoted(name)})"], []
+    packages = " ".join(shlex.quote(package) for package in dict.fromkeys(("vczoo", *facts.versions)))
+    python, shell = [f"vc = vczoo.load({_quoted(name)})"], [f"pip install {packages}"]
     if facts.converts:
         python.append(f'vc.convert("hello.wav", voice={_quoted(voice)}).save("converted.wav")')
         shell.append(f"vczoo convert {shlex.quote(name)} hello.wav --voice {shlex.quote(voice)} --out converted.wav")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,8 +68,9 @@ def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:
 def _read(figure: Mapping[str, Any]) -> Figure | None:
     """Read a figure of an evaluation; None if it is null because the metric does not apply."""
     value, low, high = (figure.get(name) for name in ("value", "low", "high"))
-    if value is None or low is None or high is None:
+    if value is None:
         return None
+    low, high = (math.nan if end is None else end for end in (low, high))
     return Figure(value, low, high, figure.get("count", 0))
 
 

@@ -14,6 +14,7 @@ from vczoo.hub.client import digest_faults, list_files
 from vczoo.hub.name import check_path, is_hub_name
 from vczoo.hub.pull import pull
 from vczoo.io.files import sha256_of
+from vczoo.models.bundled import embedded_names, embedded_runs
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import check_base, stages_taken
 from vczoo.runs.run import CONFIG
@@ -44,8 +45,8 @@ def verify(target: str | Path) -> list[Check]:
     """Check a run: its configuration, the checksum of each file, the base that it was trained from, and every tensor.
 
     Args:
-        target: Folder of a run, or the name of a run on the Hub, `owner/name` or `owner/name@revision`. The latter is
-            pulled, and its files are also compared with the Hub's digests.
+        target: Folder of a run, name of a bundled run (`base`), or name of a run on the Hub, `owner/name` or
+            `owner/name@revision`. The last one is pulled, and its files are also compared with the Hub's digests.
 
     Returns:
         One result per check, whether it succeeded or not.
@@ -54,6 +55,8 @@ def verify(target: str | Path) -> list[Check]:
         UnknownNameError: The name is a path in an existing folder, but does not exist.
         HubError, RunError, PluginError, RecipeError: A run on the Hub cannot be pulled; see `vczoo.hub.pull.pull`.
     """
+    if isinstance(target, str) and target in embedded_names() and not Path(target).exists():
+        target = embedded_runs() / target
     if isinstance(target, str) and is_hub_name(target):
         check_path(target)
         pulled = pull(target)

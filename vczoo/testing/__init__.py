@@ -150,7 +150,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     count, seconds, names = Counter[str](), 0.0, set()
     for outcome in ("passed", "failed", "skipped"):
         for report in terminalreporter.getreports(outcome):
-            tested = [value for name, value in report.user_properties if name == MARK]
+            # A module that is skipped while it is collected has a report without properties.
+            tested = [value for name, value in getattr(report, "user_properties", ()) if name == MARK]
             if tested and report.when == "call":
                 count[outcome] += 1
                 seconds += report.duration

@@ -122,6 +122,7 @@ def find_learning_rate(
     cache: Location | bool = True,
     device: torch.device | str | None = None,
     progress: bool = True,
+    speaker: str | None = None,
 ) -> RateSearch:
     """Suggest a learning rate: train for a few steps while it rises from 1e-7 to 10, and see where the loss falls.
 
@@ -136,6 +137,7 @@ def find_learning_rate(
         cache: Where to keep the outputs of the frozen stages, as for `finetune`.
         device: The device to train on; by default a GPU if there is one.
         progress: Whether to show progress on standard error.
+        speaker: The speaker of single recordings in `data`, as for `finetune`.
 
     Raises:
         CorpusError, RecipeError, UnknownNameError, WeightsError: The recordings or the recipe cannot be used, as for
@@ -156,7 +158,7 @@ def find_learning_rate(
     kind, place = read_name(name)
     start = read_run(kind, place)
     recipe = recipe_of_run(start.recipe, False, overrides) if start else checked_recipe(place, overrides)
-    corpus = read_corpus(data)
+    corpus = read_corpus(data, speaker=speaker)
     speakers = tuple(sorted({utterance.speaker for utterance in corpus.split("train")}))
     settings = recipe.training
     team = DistributedContext(device, settings.precision)

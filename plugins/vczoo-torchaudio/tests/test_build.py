@@ -1,6 +1,7 @@
 """Options, weights and their errors: offline, with files that the tests write."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torchaudio import pipelines
 from torchaudio.models import wav2vec2_model, wavlm_model
 
 import vczoo
-from vczoo_torchaudio import weights_of
+from vczoo_torchaudio import BUNDLES, weights_of
 from vczoo_torchaudio.build import build
 
 
@@ -159,6 +160,14 @@ def test_the_checksum_goes_with_the_download(monkeypatch: pytest.MonkeyPatch, tm
         (server + "wavlm_base_plus.pth", "136a3e720c04f2c77bf7a4dc6a3868b14d5a2c145a988114b733cb1a8428be98"),
         (server + "hubert_fairseq_base_ls960.pth", None),
     ]
+
+
+def test_the_readme_names_the_weights_that_have_a_checksum() -> None:
+    checked = {weights.name for model in BUNDLES for weights in weights_of(model) if weights.sha256}
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (listed,) = re.findall(r"several public projects record:\n(.+?)\. The other (\d+)", readme, re.DOTALL)
+    count = sum(len(weights_of(model)) for model in BUNDLES)
+    assert (set(re.findall(r"`(\w+)`", listed[0])), int(listed[1])) == (checked, count - len(checked))
 
 
 def cache(folder: Path, name: str) -> Path:

@@ -21,8 +21,13 @@ __all__ = ["main", "table"]
 SERVER = "https://download.pytorch.org/torchaudio/models/"
 BYTES_PER_PARAMETER = 4
 LICENSES = {"MIT License": "MIT", "CC BY-NC 4.0": "CC-BY-NC-4.0"}  # as torchaudio's documentation calls them
-# torchaudio publishes no checksums. This one comes from a public project that hashed the file it downloaded.
-CHECKSUMS = {"WAVLM_BASE_PLUS": "136a3e720c04f2c77bf7a4dc6a3868b14d5a2c145a988114b733cb1a8428be98"}
+# torchaudio publishes no checksums, nor do its file names contain any. Each of these is recorded by several independent
+# public projects for the file that they downloaded; for the other files there are no two such records.
+CHECKSUMS = {
+    "WAVLM_BASE_PLUS": "136a3e720c04f2c77bf7a4dc6a3868b14d5a2c145a988114b733cb1a8428be98",
+    "WAV2VEC2_ASR_BASE_960H": "488fd4f16de84438ffc945334278c1b9fb9b7159a806c1080b16111a958c945d",
+    "WAV2VEC2_ASR_LARGE_LV60K_960H": "7a88965716fbd598a595209bf45c1210a18a6935cfb0cf53527fc986c5543ac7",
+}
 # Fine-tuned for speech recognition, of the same architecture and input as the model that they are weights of.
 TUNED = {
     "hubert-large": ("HUBERT_ASR_LARGE",),

@@ -54,6 +54,30 @@ def test_a_recipe_is_tuned_on_one_long_recording(run, minute: Path, tmp_path: Pa
     assert (code, err.count("was cut at pauses")) == (0, 1)
 
 
+@pytest.mark.parametrize("command", ["find-rate", "sweep", "train-vocoder"])
+def test_every_training_command_takes_one_long_recording(  # type: ignore[no-untyped-def]
+    run, command: str, minute: Path, tmp_path: Path, small: tuple[str, ...]
+) -> None:
+    vocoder = (
+        "vocoder.use=griffin-lim-net",
+        "vocoder.width=8",
+        "vocoder.blocks=1",
+        "vocoder.iterations=2",
+        "vocoder_training.steps=2",
+        "vocoder_training.validate_every=1",
+        "vocoder_training.adversarial_from=1",
+    )
+    words = {
+        "find-rate": ("demo", "--steps", 40, *small),
+        "sweep": ("demo", "--grid", "seed=0,1", "--dry-run", "--out", tmp_path / "out", *small),
+        "train-vocoder": ("demo", "--out", tmp_path / "out", *vocoder),
+    }[command]
+    code, _, err = run(command, *words, "--data", minute)
+    assert (code, "whose recording is this? Name its speaker with --voice" in err) == (1, True)
+    code, _, err = run(command, *words, "--data", minute, "--voice", "me")
+    assert code == 0, err
+
+
 def test_a_run_that_moved_with_its_recordings_is_extended(  # type: ignore[no-untyped-def]
     run, minute: Path, tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
 ) -> None:

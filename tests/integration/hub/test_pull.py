@@ -298,6 +298,9 @@ def test_info_tells_all_but_downloads_no_weights(speaker: HubServer) -> None:
     [
         (["pull", NAME], "commit"),
         (["info", NAME], "consent: synthetic"),
+        (["info", NAME], "voices: alice, bob, carol"),
+        (["info", NAME], f"vczoo convert {NAME} SOURCE.wav --voice alice"),
+        (["info", NAME, "--json"], '"consent": "synthetic"'),
         (["search", "trio"], "me/trio"),
         (["verify", NAME], "every tensor is accounted for"),
         (["show", NAME], "`vczoo info me/trio`"),

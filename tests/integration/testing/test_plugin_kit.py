@@ -161,7 +161,7 @@ def test_a_crash_is_told_with_its_place_and_the_rest_is_checked(tmp_path: Path) 
         find_plugin(broken(tmp_path / "odd", ENTRIES.format(names=["Good", "Crash", "Bad"]), ADAPTER))
     )
     assert [one.name for one in report.checked] == ["odd/Good", "odd/Crash", "odd/Bad"]
-    assert [len(one.faults) for one in report.checked] == [0, 0, 3]
+    assert [len(one.faults) for one in report.checked] == [0, 0, 2]  # two of three checks ran into the same
     assert report.faults == [
         "the checking process ended with status 7 at freezing 'odd/Crash' after light: out of luck"
     ]
@@ -225,7 +225,7 @@ def test_a_sample_leaves_out_what_is_very_large() -> None:
 def test_what_is_no_plugin(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="no distribution is called 'vczoo-tim'"):
         find_plugin("vczoo-tim")
-    with pytest.raises(PluginError, match=r"pyproject.toml: cannot be read"):
+    with pytest.raises(PluginError, match=r"it has no pyproject\.toml"):
         find_plugin(str(tmp_path))
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
     with pytest.raises(PluginError, match="no entry point of the group 'vczoo'"):

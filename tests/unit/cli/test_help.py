@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import vczoo
 from tests.unit.cli.conftest import Command
 from vczoo.cli.app import app
 from vczoo.cli.command_table import COMMAND_TABLE
@@ -86,3 +87,40 @@ def test_other_unknown_options_are_told_as_such(command: Command) -> None:
 
 def test_a_shell_can_complete(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "--install-completion" in command("-h")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        ("plugins list", "vczoo plugins"),
+        ("plugin list", "vczoo plugins"),
+        ("plugin install timm", "vczoo plugins install NAME"),
+        ("plugins new odd", "vczoo plugin new NAME --kind KIND"),
+    ],
+)
+def test_commands_for_plugins_name_each_other(command: Command, words: str, instead: str) -> None:
+    status, _, err = command(*words.split())
+    assert status == 1
+    assert f"use `{instead}`" in err
+
+
+def test_a_folder_without_a_project_is_not_a_plugin(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, err = command("plugin", "check")
+    assert status == 1
+    assert "it has no pyproject.toml" in err
+    assert "vczoo plugin new NAME --kind KIND" in err
+    assert "Errno" not in err
+
+
+def test_a_bundled_run_is_verified_by_its_name(command: Command) -> None:
+    status, out, _ = command("verify", "base")
+    assert (status, "failed" in out, "every tensor is accounted for" in out) == (0, False, True)
+
+
+def test_info_on_a_folder_names_the_command_for_folders(command: Command) -> None:
+    folder = Path(vczoo.__file__).parent / "assets" / "base"
+    status, _, err = command("info", folder)
+    assert (status, f"use `vczoo show {folder}`" in err) == (1, True)

@@ -451,3 +451,12 @@ def test_figures_of_any_type_make_a_card_or_one_error() -> None:
                 facts = replace(FACTS, **{name: changed(valid, place, "replace", value)})
                 outcomes.add(outcome(lambda facts=facts: make_card(facts))[:10])  # type: ignore[misc]
     assert outcomes == {"", "the figure"}
+
+
+def test_an_evaluation_of_one_trial_is_shown_without_an_interval() -> None:
+    figure = {"value": 0.7, "low": None, "high": None, "count": 1}
+    system = {"system": "mine", "role": "system", "notes": [], "figures": {"similarity_to_target": figure}}
+    card = make_card(replace(FACTS, evaluation={"setup": {}, "notes": [], "systems": [system]}))
+    assert "| to target ↑ | 0.700 |" in card
+    assert "±" not in card
+    assert "95% interval" not in card

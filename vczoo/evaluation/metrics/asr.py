@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import UnknownNameError, WeightsError
+from vczoo.evaluation.model_commits import commit_to_load, loaded_commit
 from vczoo.io.optional_imports import load_or_download, require, safetensors_alone
 from vczoo.io.text import nearest
 from vczoo.registry.weights import offline
@@ -88,18 +89,23 @@ class FasterWhisper:
             )
         threads = torch.get_num_threads()
         precision = "float16" if device.startswith("cuda") else "float32"
+        repository = "" if folder.is_dir() else getattr(library.utils, "_MODELS", {}).get(place, place)
+        revision = commit_to_load(repository)
 
         def load(local: bool) -> Any:
             return library.WhisperModel(
-                str(folder) if folder.is_dir() else place,
+                repository or str(folder),
                 device=device.partition(":")[0],
                 compute_type=precision,
                 cpu_threads=threads,
                 local_files_only=local,
+                revision=revision or None,
             )
 
-        repository = "" if folder.is_dir() else getattr(library.utils, "_MODELS", {}).get(place, place)
-        self.model = load_or_download(f"ASR {self.name}", repository, "", load, offline=offline(), ways_out=WAYS_OUT)
+        self.model = load_or_download(
+            f"ASR {self.name}", repository, revision, load, offline=offline(), ways_out=WAYS_OUT
+        )
+        self.commit = loaded_commit(repository, revision)
         self.language = None if self.model.model.is_multilingual else "en"
 
     def transcribe(self, wave: Waveform) -> str:
@@ -126,6 +132,8 @@ class Transformers:
         folder = Path(place).expanduser()
         self.name = f"transformers:{folder.name if folder.is_dir() else place}"
         where, _, revision = (str(folder), "", "") if folder.is_dir() else place.partition("@")
+        repository = "" if folder.is_dir() else where
+        revision = commit_to_load(repository, revision)
 
         def load(local: bool) -> tuple[Any, Any]:
             options = {"revision": revision or None, "local_files_only": local}
@@ -136,10 +144,10 @@ class Transformers:
             model = loader.from_pretrained(where, use_safetensors=safe, dtype=torch.float32, **options)
             return transformers.AutoProcessor.from_pretrained(where, **options), model.to(device).eval()
 
-        repository = "" if folder.is_dir() else where
         self.processor, self.model = load_or_download(
             f"ASR {self.name}", repository, revision, load, offline=offline(), ways_out=TRANSFORMERS_WAYS_OUT
         )
+        self.commit = loaded_commit(repository, revision)
         self.logging = transformers.utils.logging
         self.generates = bool(self.model.can_generate())
         self.device, self.family = device, str(self.model.config.model_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,8 @@ class Figure:
 
     Attributes:
         value: The number over all trials.
-        low, high: Ends of the 95% interval, from the percentiles of a bootstrap.
+        low, high: Ends of the 95% interval, from the percentiles of a bootstrap; NaN if there is only one trial, or one
+            group of trials, which says nothing about others.
         count: Number of trials on which it could be measured.
     """
 
@@ -62,11 +64,14 @@ def figure(
     bottom = np.bincount(members, weights=weights)
     if bottom.sum() <= 0:
         return None
+    value = float(top.sum() / bottom.sum())
+    if len(top) == 1:
+        return Figure(value, math.nan, math.nan, len(amounts))
     drawn = np.random.default_rng(seed).integers(0, len(top), (RESAMPLES, len(top)))
     tops, bottoms = top[drawn].sum(axis=1), bottom[drawn].sum(axis=1)
     rates = tops[bottoms > 0] / bottoms[bottoms > 0]
     low, high = np.percentile(rates, PERCENTILES)
-    return Figure(float(top.sum() / bottom.sum()), float(low), float(high), len(amounts))
+    return Figure(value, float(low), float(high), len(amounts))
 
 
 def stratified(
@@ -84,11 +89,14 @@ def stratified(
     """
     if not strata:
         return None
-    random = np.random.default_rng(seed)
+    count = sum(len(rows) for rows in strata)
     value = float(np.mean([statistic(number, rows) for number, rows in enumerate(strata)]))
+    if count == len(strata):  # one trial in each, so that every resample is the same
+        return Figure(value, math.nan, math.nan, count)
+    random = np.random.default_rng(seed)
     means = [
         np.mean([statistic(i, rows[random.integers(0, len(rows), len(rows))]) for i, rows in enumerate(strata)])
         for _ in range(RESAMPLES)
     ]
     low, high = np.percentile(means, PERCENTILES)
-    return Figure(value, float(low), float(high), sum(len(rows) for rows in strata))
+    return Figure(value, float(low), float(high), count)

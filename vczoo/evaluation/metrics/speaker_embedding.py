@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import UnknownNameError
+from vczoo.evaluation.model_commits import commit_to_load, loaded_commit
 from vczoo.io.optional_imports import load_or_download, require, safetensors_alone
 from vczoo.io.text import nearest
 from vczoo.registry.weights import offline
@@ -97,6 +98,8 @@ class XVector:
         transformers = require("transformers", "speaker similarity by xvector", "eval")
         self.name, self.device = f"xvector:{place}", device
         where, _, revision = (place, "", "") if Path(place).is_dir() else place.partition("@")
+        repository = "" if Path(place).is_dir() else where
+        revision = commit_to_load(repository, revision)
 
         def load(local: bool) -> tuple[Any, Any]:
             options = {"revision": revision or None, "local_files_only": local}
@@ -105,10 +108,10 @@ class XVector:
             model = transformers.AutoModelForAudioXVector.from_pretrained(where, use_safetensors=safe, **options)
             return extractor, model.to(device).eval()
 
-        repository = "" if Path(place).is_dir() else where
         self.extractor, self.model = load_or_download(
             f"speaker model {self.name}", repository, revision, load, offline=offline(), ways_out=WAYS_OUT
         )
+        self.commit = loaded_commit(repository, revision)
         self.family = str(self.model.config.model_type)
 
     @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -122,7 +123,7 @@ class Conformance:
         except (PluginError, UnsupportedError):
             raise
         except Exception as error:
-            message = str(error) if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"[:LONGEST]
+            message = str(error) if isinstance(error, ContractError) else self._describe(error)
             raise ContractError(f"{self.entry.kind} {self.entry.name!r}, {name}: {message}") from error
 
     def result(self, name: str) -> Result:
@@ -145,6 +146,16 @@ class Conformance:
             yield result
             if name == "builds" and result.outcome != "passed":
                 return
+
+    def _describe(self, error: Exception) -> str:
+        """The error and the place in the plugin's code that it came through last."""
+        package = self.entry.factory.partition(":")[0].partition(".")[0]
+        places = [
+            f" ({frame.f_code.co_filename}:{line}, in {frame.f_code.co_name})"
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if f"{frame.f_globals.get('__name__')}.".startswith(f"{package}.") and package != "vczoo"
+        ]
+        return f"{type(error).__name__}: {error}"[:LONGEST] + (places[-1] if places else "")
 
     def _run(self, name: str) -> None:
         if name in OF_ENTRIES:

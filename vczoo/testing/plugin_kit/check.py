@@ -47,8 +47,17 @@ class Checked:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong, one sentence per failed check."""
-        return [result["detail"] for result in self.results if result["outcome"] == "failed"]
+        """What is wrong, one sentence per fault, with the names of all checks that ran into it."""
+        faults: list[str] = []
+        checks: dict[str, list[str]] = {}
+        for result in self.results:
+            if result["outcome"] == "failed":
+                fault = result["detail"].removeprefix(f"{self.kind} {self.name!r}, {result['name']}: ")
+                if fault == result["detail"]:  # it says for itself where it is
+                    faults.append(fault)
+                else:
+                    checks.setdefault(fault, []).append(result["name"])
+        return [f"{self.kind} {self.name!r}, {', '.join(names)}: {fault}" for fault, names in checks.items()] + faults
 
 
 @dataclass

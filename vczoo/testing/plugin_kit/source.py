@@ -77,6 +77,11 @@ def find_plugin(where: str) -> PluginSource:
 
 def _of_folder(folder: Path) -> PluginSource:
     file = folder / "pyproject.toml"
+    if not file.is_file():
+        raise PluginError(
+            f"{folder} is not the folder of a plugin: it has no pyproject.toml. Pass the folder of one, or the name of "
+            "an installed plugin (`vczoo plugins` lists them); `vczoo plugin new NAME --kind KIND` creates a plugin"
+        )
     try:
         values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -112,6 +112,7 @@ def plan_sweep(
     *,
     measures: Sequence[str] | None = None,
     jobs: int | None = None,
+    speaker: str | None = None,
 ) -> Plan:
     """Check a sweep and plan it, without writing anything. The arguments are those of `sweep`.
 
@@ -130,7 +131,7 @@ def plan_sweep(
     cells = cells_of(source, shared, axes)
     if measures is not None:
         check_measures(measures, [cell.recipe for cell in cells])
-    corpus = read_corpus(data)
+    corpus = read_corpus(data, speaker=speaker)
     if not corpus.split("validation"):
         raise CorpusError(
             "no recording is marked for validation, which decides when training stops; mark some in the manifest, "

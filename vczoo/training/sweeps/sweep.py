@@ -88,6 +88,7 @@ def sweep(
     cache: Location | bool = True,
     device: str | None = None,
     say: Say = lambda line: None,
+    speaker: str | None = None,
 ) -> Sweep:
     """Fine-tune a recipe for every combination of some settings, and compare the results.
 
@@ -114,6 +115,7 @@ def sweep(
             train at the same time, their common frozen stages run once, before them.
         device: The device to train on, as for `finetune`. If there are several GPUs, each process gets one.
         say: Called with each status message.
+        speaker: The speaker of single recordings in `data`, as for `finetune`.
 
     Raises:
         RecipeError: A cell's recipe is invalid. The message lists every fault of every cell.
@@ -131,7 +133,7 @@ def sweep(
     choose_device(device)  # first, and not in every cell
     folder = Path(os.path.abspath(out))
     with held(folder / LOCK, what="another sweep or training runs here, or its processes are still ending") as lock:
-        plan = plan_sweep(name, data, folder, grid, overrides, measures=measures, jobs=jobs)
+        plan = plan_sweep(name, data, folder, grid, overrides, measures=measures, jobs=jobs, speaker=speaker)
         sweep_partials(folder)
         work = _Work(plan, read_state(folder), folder, say)
         threads = max(1, torch.get_num_threads() // (jobs or 1)) if jobs or not ray else 1

@@ -65,6 +65,7 @@ def train_vocoder(
     resume: bool = False,
     device: torch.device | str | None = None,
     progress: bool = True,
+    speaker: str | None = None,
 ) -> TrainedVocoder:
     """Train a recipe's vocoder without its backbone and heads.
 
@@ -74,12 +75,13 @@ def train_vocoder(
 
     Args:
         name: A recipe or a recipe's .yaml file. Its `vocoder_training` has the settings.
-        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, or several of them.
+        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, a recording, or several of them.
         out: A new folder for vocoder.safetensors, metrics.jsonl and recipe.yaml (the recipe with its overrides).
         overrides: Changes to the recipe, as `["vocoder_training.steps=3000"]` or as a mapping.
         resume: Whether to resume the interrupted training in `out`. The result equals that of an uninterrupted one.
         device: The device to train on; by default a GPU if there is one.
         progress: Whether to show progress on standard error.
+        speaker: The speaker of single recordings in `data`, as for `finetune`. It names them and changes nothing else.
 
     Raises:
         CorpusError: The recordings cannot be used for training.
@@ -98,7 +100,7 @@ def train_vocoder(
             torch.manual_seed(settings.seed)
             vocoder = _build(recipe)
             spec = _trainable(recipe, vocoder)
-            corpus = read_corpus(data)
+            corpus = read_corpus(data, speaker=speaker)
             if not corpus.split("validation"):
                 raise CorpusError(
                     "no recording is marked for validation, which shows how training progresses; mark some in the "

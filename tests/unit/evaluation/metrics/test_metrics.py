@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from vczoo.evaluation.metrics.f0_contour import compare_contours, f0_contour
 from vczoo.evaluation.metrics.mel_cepstral_distortion import ALPHA, FFT_LENGTH, distortion_db, mel_cepstrum, warping
 from vczoo.evaluation.metrics.verification import centroid, equal_error_rate, genuine_scores
 from vczoo.evaluation.metrics.word_errors import Errors, count_errors, normalise
+from vczoo.evaluation.report import Report, Scores
 
 
 def test_a_mean_has_the_interval_of_its_seed() -> None:
@@ -42,6 +46,26 @@ def test_strata_count_alike_however_many_trials_they_have() -> None:
     found = stratified(strata, lambda _, rows: float(rows.mean()))
     assert found == Figure(0.5, 0.5, 0.5, 10)
     assert stratified([], lambda _, rows: 0.0) is None
+
+
+def test_a_single_trial_has_no_interval(tmp_path: Path) -> None:
+    alone = figure([0.7])
+    same_recording = figure([0.7, 0.7], groups=["hello.wav", "hello.wav"])
+    one_per_voice = stratified([np.array([[0.7]]), np.array([[0.7]])], lambda _, rows: float(rows.mean()))
+    for measured in (alone, same_recording, one_per_voice):
+        assert measured is not None
+        assert measured.value == pytest.approx(0.7)
+        assert np.isnan([measured.low, measured.high]).all()
+    assert alone is not None
+    report = Report((Scores("mine", "system", {"similarity_to_target": alone}),))
+    assert report.rows() == [{"system": "mine", "to target ↑": "0.700"}]
+    written = json.loads(report.write(tmp_path).read_text("utf-8"))
+    assert written["systems"][0]["figures"]["similarity_to_target"] == {
+        "value": 0.7,
+        "low": None,
+        "high": None,
+        "count": 1,
+    }
 
 
 @pytest.mark.parametrize(
