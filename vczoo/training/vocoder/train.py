@@ -24,7 +24,7 @@ from vczoo.models.build import checked_recipe
 from vczoo.models.part_options import check_part, run_check
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
-from vczoo.modules.interfaces.vocoder import Vocoder
+from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.vocoder.segments import VocoderSegments
@@ -106,7 +106,9 @@ def train_vocoder(
         inputs = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
         identity = hashlib.sha256(inputs.encode()).hexdigest()
         length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
-        segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
+        segments = VocoderSegments(
+            corpus.split("train"), spec.sample_rate_hz, length, spec if isinstance(vocoder, PitchVocoder) else None
+        )
         reader = UtteranceReader(spec.sample_rate_hz)
         held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
         trainer = VocoderTrainer(vocoder, spec, settings, device)
@@ -117,14 +119,14 @@ def train_vocoder(
         with ProgressBar() if progress else NullProgress() as watcher:
             watcher.say(corpus.report())
             state = fit_vocoder(trainer, segments, held_out, folder=folder, identity=identity, watcher=watcher)
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in vocoder.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in trainer.result.state_dict().items()}
     metadata = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
     try:
         write_tensors(folder / TENSORS, tensors, metadata)
     except OSError as error:
         raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
+    return TrainedVocoder(folder / TENSORS, trainer.result, state.history, state.seconds)
 
 
 def _check_out(folder: Path, resume: bool) -> None:
