@@ -1,11 +1,11 @@
 """The corpus that `base` is trained on: a manifest of LibriSpeech and of Debian's Asterisk prompts.
 
     apt-get install ffmpeg asterisk-core-sounds-{en,es,fr,it,ru}-g722
-    python -m benchmarks.data.base_model_corpus --librispeech LIBRISPEECH --readers CLEAN5 --out corpus
+    python -m benchmarks.data.base_model_corpus --librispeech LIBRISPEECH [--readers CLEAN5] --out corpus
 
 LIBRISPEECH is a folder `<speaker>/*.flac` of many readers with one recording each; every 16th is for validation only.
-CLEAN5 is a folder `<speaker>/*.ogg` of some of these readers with many recordings each. The readers in `KEPT_OUT` are
-in neither, so that the model can be measured on them. The prompts are five voices at
+CLEAN5 is a folder `<speaker>/*.ogg` of some of these readers with many recordings each. With --readers,
+those in `KEPT_OUT` are left out of both, so that the model can be measured on them. The prompts are five voices at
 16 kHz in G.722 (CC BY-SA 3.0, the Russian ones CC BY 3.0), one folder per voice, in /usr/share/asterisk/sounds or
 --prompts. They are joined into recordings of ten seconds, and every 16th of these is for validation.
 """
@@ -35,10 +35,11 @@ def main() -> None:
     parser.add_argument("--prompts", type=Path, default=Path("/usr/share/asterisk/sounds"), help="VOICE/**/*.g722")
     parser.add_argument("--out", type=Path, required=True, help="the folder for the joined prompts and corpus.csv")
     arguments = parser.parse_args()
-    rows = [row for row in listed(arguments.librispeech, "*.flac") if row[1] not in KEPT_OUT]
+    kept_out = KEPT_OUT if arguments.readers else frozenset()
+    rows = [row for row in listed(arguments.librispeech, "*.flac") if row[1] not in kept_out]
     for_validation = set(sorted({speaker for _, speaker, _ in rows})[::HELD_OUT])
     if arguments.readers:
-        rows += [row for row in listed(arguments.readers, "*.ogg") if row[1] not in KEPT_OUT | for_validation]
+        rows += [row for row in listed(arguments.readers, "*.ogg") if row[1] not in kept_out | for_validation]
     rows = [(path, speaker, "validation" if speaker in for_validation else split) for path, speaker, split in rows]
     speakers = {speaker for _, speaker, _ in rows}
     voices = voices_of(arguments.prompts)

@@ -323,6 +323,9 @@ def test_runs_inside_the_package_travel_with_it(tmp_path: Path, trained_folder: 
     (archive,) = (tmp_path / "dist").glob("*.tar.gz")
     shutil.unpack_archive(archive, tmp_path / "unpacked")
     within = {f"vczoo/assets/tiny/{name}" for name in files}
-    assert within <= set(zipfile.ZipFile(wheel).namelist())
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert within <= names
+    # The weights are under CC BY-SA, which asks for the license and for attribution.
+    assert {"vczoo/assets/base/LICENSE", "vczoo/assets/base/README.md"} <= names
     (top,) = (tmp_path / "unpacked").iterdir()
     assert all((top / name).is_file() for name in within)
