@@ -317,6 +317,9 @@ def test_runs_inside_the_package_travel_with_it(tmp_path: Path, trained_folder: 
     (project / "vczoo" / "assets" / "tiny").mkdir(parents=True)
     for name in files:
         shutil.copy(trained_folder / name, project / "vczoo" / "assets" / "tiny" / name)
+    (project / "vczoo" / "assets" / "base").mkdir()
+    for name in ("LICENSE", "README.md"):
+        shutil.copy(ROOT / "vczoo" / "assets" / "base" / name, project / "vczoo" / "assets" / "base" / name)
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path / "dist")]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
