@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from vczoo.modules.interfaces.heads import TextHead as TextHead
     from vczoo.modules.interfaces.heads import Voice as Voice
     from vczoo.modules.interfaces.heads import VoiceHead as VoiceHead
+    from vczoo.modules.interfaces.vocoder import PitchVocoder as PitchVocoder
     from vczoo.modules.interfaces.vocoder import Vocoder as Vocoder
     from vczoo.modules.interfaces.vocoder import Watermark as Watermark
     from vczoo.registry.entry import Entry as Entry
@@ -110,6 +111,7 @@ _HOMES = {
     ),
     "data.corpus_reader": ("read_corpus",),
     "modules.interfaces.vocoder": (
+        "PitchVocoder",
         "Vocoder",
         "Watermark",
     ),

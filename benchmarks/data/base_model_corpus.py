@@ -1,9 +1,11 @@
 """The corpus that `base` is trained on: a manifest of LibriSpeech and of Debian's Asterisk prompts.
 
     apt-get install ffmpeg asterisk-core-sounds-{en,es,fr,it,ru}-g722
-    python -m benchmarks.data.base_model_corpus --librispeech LIBRISPEECH --out corpus
+    python -m benchmarks.data.base_model_corpus --librispeech LIBRISPEECH [--readers CLEAN5] --out corpus
 
-LIBRISPEECH is a folder `<speaker>/*.flac`; every 16th speaker is for validation only. The prompts are five voices at
+LIBRISPEECH is a folder `<speaker>/*.flac` of many readers with one recording each; every 16th is for validation only.
+CLEAN5 is a folder `<speaker>/*.ogg` of some of these readers with many recordings each. With --readers,
+those in `KEPT_OUT` are left out of both, so that the model can be measured on them. The prompts are five voices at
 16 kHz in G.722 (CC BY-SA 3.0, the Russian ones CC BY 3.0), one folder per voice, in /usr/share/asterisk/sounds or
 --prompts. They are joined into recordings of ten seconds, and every 16th of these is for validation.
 """
@@ -21,6 +23,7 @@ import soundfile
 
 RATE_HZ = 16000
 HELD_OUT = 16
+KEPT_OUT = frozenset({"19", "1970", "6272", "118", "3664", "8629"})  # three women and three men of CLEAN5
 JOINED_SECONDS, PAUSE_SECONDS = 10.0, 0.1
 
 
@@ -28,14 +31,17 @@ def main() -> None:
     """Decode and join the prompts, and list all recordings in corpus.csv."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--librispeech", type=Path, required=True, help="a folder SPEAKER/*.flac")
+    parser.add_argument("--readers", type=Path, help="a folder SPEAKER/*.ogg")
     parser.add_argument("--prompts", type=Path, default=Path("/usr/share/asterisk/sounds"), help="VOICE/**/*.g722")
     parser.add_argument("--out", type=Path, required=True, help="the folder for the joined prompts and corpus.csv")
     arguments = parser.parse_args()
-    rows: list[tuple[str, str, str]] = []
-    speakers = sorted(path for path in arguments.librispeech.iterdir() if path.is_dir())
-    for number, folder in enumerate(speakers):
-        split = "validation" if number % HELD_OUT == 0 else "train"
-        rows += [(str(file.resolve()), folder.name, split) for file in sorted(folder.glob("*.flac"))]
+    kept_out = KEPT_OUT if arguments.readers else frozenset()
+    rows = [row for row in listed(arguments.librispeech, "*.flac") if row[1] not in kept_out]
+    for_validation = set(sorted({speaker for _, speaker, _ in rows})[::HELD_OUT])
+    if arguments.readers:
+        rows += [row for row in listed(arguments.readers, "*.ogg") if row[1] not in kept_out | for_validation]
+    rows = [(path, speaker, "validation" if speaker in for_validation else split) for path, speaker, split in rows]
+    speakers = {speaker for _, speaker, _ in rows}
     voices = voices_of(arguments.prompts)
     for voice in voices:
         for number, file in enumerate(join(voice, arguments.out / voice.name)):
@@ -46,6 +52,14 @@ def main() -> None:
         writer.writerow(("path", "speaker", "split"))
         writer.writerows(rows)
     print(f"{len(rows)} recordings of {len(speakers) + len(voices)} speakers: {arguments.out / 'corpus.csv'}")
+
+
+def listed(folder: Path, pattern: str) -> list[tuple[str, str, str]]:
+    """The recordings of a folder SPEAKER/*, as rows of the manifest."""
+    speakers = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [
+        (str(file.resolve()), speaker.name, "train") for speaker in speakers for file in sorted(speaker.glob(pattern))
+    ]
 
 
 def voices_of(prompts: Path) -> list[Path]:

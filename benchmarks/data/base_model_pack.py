@@ -16,6 +16,7 @@ from pathlib import Path
 
 import vczoo
 from vczoo.evaluation.metrics.naturalness import Dnsmos
+from vczoo.io.files import write_text
 from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.runs.run import Run
 
@@ -31,6 +32,27 @@ ATTRIBUTION = (  # vczoo.yaml and every run tuned from the model carry these lin
     "Whisper tiny.en by OpenAI (https://github.com/openai/whisper), MIT: the teacher of the content; none of its "
     "weights are in the model",
 )
+CARD = """---
+license: {license}
+library_name: vczoo
+pipeline_tag: audio-to-audio
+tags: [voice-conversion]
+---
+
+# base, the voice converter inside vczoo
+
+It converts speech into another voice, at 16 kHz. A few seconds of a recording are enough for a voice:
+`vczoo convert base hello.wav --voice me.wav`. docs/base.md in vczoo's repository describes how it was made, what was
+measured, and what it cannot do.
+
+Use it only for voices that you have the right to use. Its output is synthetic speech; say so where you publish it.
+
+## License and attribution
+
+The weights are under {license}; the text is in the file LICENSE. They were trained on, or with the help of:
+
+{attribution}
+"""
 
 
 def main() -> None:
@@ -62,6 +84,8 @@ def main() -> None:
     for name, recordings in chosen(arguments.voices, set(trained.speakers)).items():
         packed.enroll(name, recordings)
     packed.save(arguments.out, overwrite=True, whole=True, half=True)
+    lines = "\n".join(f"- {line}" for line in ATTRIBUTION)
+    write_text(arguments.out / "README.md", CARD.format(license=LICENSE, attribution=lines))
     size = sum(file.stat().st_size for file in arguments.out.glob("*.safetensors")) / 1e6
     print(f"{arguments.out}: {size:.2f} MB, voices {', '.join(packed.voices)}")
 

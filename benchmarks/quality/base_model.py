@@ -5,7 +5,8 @@
     python -m benchmarks.quality.base_model --data VCTK --digits FSDD --keep FOLDER \\
         --part content --teacher-weights WHISPER
 
-`conversion`: pairs of VCTK speakers, none of whom it was trained on. The model is enrolled with each target, and tuned
+`conversion`: pairs of speakers, none of whom it was trained on: VCTK's, or with --set clean5-kept-out readers of
+LibriSpeech. The model is enrolled with each target, and tuned
 to each target separately, with its own vocoder and with Griffin-Lim. The floor is the unconverted source; the ceilings
 are the source through either vocoder and real speech of the target. `content`: classifiers of speakers, which should
 fail, and of digits, which should not. `inputs`: telephones, noise, whispers and worse.
@@ -26,7 +27,7 @@ import torch
 
 import vczoo
 from benchmarks.quality import base_model_content, base_model_conversion
-from benchmarks.quality.systems import RECOGNISERS, Bench, print_report, print_rows
+from benchmarks.quality.systems import RECOGNISERS, SETS, Bench, print_report, print_rows
 from benchmarks.robustness import base_model as robustness
 
 PARTS = ("conversion", "content", "inputs")
@@ -39,7 +40,8 @@ def named(text: str) -> str | Path:
 
 def arguments_of(command_line: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="VCTK speakers: p225/*.flac and so on")
+    parser.add_argument("--data", type=Path, required=True, help="the speakers: p225/*.flac and so on")
+    parser.add_argument("--set", choices=SETS, default=SETS[0], help="the trial list; --data is then its folder")
     parser.add_argument("--digits", type=Path, help="the Free Spoken Digit Dataset, which content needs")
     parser.add_argument("--keep", type=Path, required=True, help="a folder for the tuned models and the WAV files")
     parser.add_argument("--part", action="append", choices=PARTS, help="a part to measure; by default all")
@@ -65,7 +67,7 @@ def main(command_line: list[str] | None = None) -> None:
         raise SystemExit("--part content is measured on digits: add --digits FSDD, or choose other parts with --part")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    bench = Bench(arguments.data, arguments.keep)
+    bench = Bench(arguments.data, arguments.keep, arguments.set)
     converter = vczoo.load(arguments.model, arguments.option)
     results: dict[str, Any] = {
         "model": str(arguments.model),

@@ -1,7 +1,9 @@
-"""Conversion systems on VCTK speakers: trained, enrolled and measured on a fixed trial list.
+"""Conversion systems, trained, enrolled and measured on a fixed trial list.
 
-Each target's first eight utterances are for fine-tuning or matching, and the other speakers' last two are the sources,
-in all ordered pairs of benchmarks/trials/vctk-mini.csv.
+There are two lists in benchmarks/trials. `vctk-mini`: four speakers of VCTK. Each target's first eight utterances are
+for fine-tuning or matching, and the other speakers' last two are the sources, in all ordered pairs. `clean5-kept-out`:
+the six readers of LibriSpeech train-clean-5 that `base_model_corpus.py` keeps out of training, all ordered pairs, one
+sentence each, with about 70 s of each target.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from vczoo.conversion.evaluate import draw, setup_of
 from vczoo.evaluation.leakage import leakage_notes
 
 LISTS = Path(__file__).resolve().parents[1] / "trials"
-TRIALS, MANIFEST = LISTS / "vctk-mini.csv", LISTS / "vctk-mini-manifest.csv"
-RECOGNISERS = ("faster-whisper:tiny.en", "pocketsphinx")
+SETS = ("vctk-mini", "clean5-kept-out")
+RECOGNISERS = ("faster-whisper:tiny.en", "moonshine")  # two families, since a content backbone may be a Whisper
 Convert = Callable[[vczoo.Trial, vczoo.Waveform], vczoo.Waveform]
 
 
@@ -39,19 +41,26 @@ class System:
 
 
 class Bench:
-    """The data of a benchmark, and the folder where trained models and conversions stay."""
+    """The data of a benchmark, and the folder where trained models and conversions stay.
 
-    def __init__(self, data: Path, keep: Path) -> None:
+    Args:
+        data: Folder of the recordings, as the paths in the lists expect it.
+        keep: Folder for trained models and conversions.
+        name: Name of the trial list, one of `SETS`.
+    """
+
+    def __init__(self, data: Path, keep: Path, name: str = SETS[0]) -> None:
         self.data, self.keep = data, keep
+        self.list, manifest = LISTS / f"{name}.csv", LISTS / f"{name}-manifest.csv"
         self.keep.mkdir(parents=True, exist_ok=True)
-        self.manifest = vczoo.place_manifest(MANIFEST, data, keep / "targets.csv")
-        self.references = vczoo.read_references(MANIFEST, data)
+        self.manifest = vczoo.place_manifest(manifest, data, keep / "targets.csv")
+        self.references = vczoo.read_references(manifest, data)
         self.voices = sorted(self.references.matching)
 
     @property
     def trials(self) -> tuple[vczoo.Trial, ...]:
         """Sources outside all matching sets, each with a target."""
-        return vczoo.read_trials(TRIALS, root=self.data, references=self.references)
+        return vczoo.read_trials(self.list, root=self.data, references=self.references)
 
     def enrolled(self, converter: vczoo.Converter) -> Convert:
         """Enroll each target from its matching set, without training."""
@@ -79,7 +88,7 @@ class Bench:
         self, evaluation: vczoo.Evaluation, scores: list[vczoo.Scores], makers: Iterable[Callable[[], System]]
     ) -> vczoo.Report:
         """Build each system, convert with it and add its scores; write its WAV files and the table to the folder."""
-        report = vczoo.Report(tuple(scores), setup_of(evaluation, TRIALS))
+        report = vczoo.Report(tuple(scores), setup_of(evaluation, self.list))
         for make in makers:
             began = time.perf_counter()
             system = make()
@@ -122,7 +131,8 @@ def mean_seconds(converters: Mapping[str, vczoo.Converter]) -> float:
 @torch.inference_mode()
 def resynthesize(model: Any, _: vczoo.Trial, wave: vczoo.Waveform) -> vczoo.Waveform:
     """A source resynthesized by a model's vocoder from its mel."""
-    copy: vczoo.Waveform = model.vocoder(model.acoustic(wave.resample(model.sample_rate_hz)))
+    resampled = wave.resample(model.sample_rate_hz)
+    copy: vczoo.Waveform = model.synthesize(model.acoustic(resampled), model.pitch(resampled))
     return copy
 
 

@@ -19,6 +19,7 @@ RATE_HZ = 16000
 TELEPHONE_HZ, TELEPHONE_BAND_HZ = 8000, (300.0, 3400.0)
 STUDIO_HZ, STEREO_GAINS = 48000, (1.0, 0.3)
 NOISE_DB = 5.0  # speech above noise
+ROOM_SECONDS = 0.5  # reverberation time
 CHILD = 1.35  # factor for pitch and formants
 CLIPPED_DB = 20.0  # above full scale
 SHORT_SECONDS = 0.05
@@ -79,14 +80,24 @@ def stereo(samples: Samples) -> Samples:
     return resampled(samples, STUDIO_HZ)[:, None] * np.array(STEREO_GAINS)
 
 
-def in_noise(samples: Samples, color: float) -> Samples:
+def in_noise(samples: Samples, color: float, snr_db: float = NOISE_DB) -> Samples:
     """With noise whose power falls with frequency to the power of `color`: 0 is white, 1 is pink."""
     spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(samples.size))
     hz = np.fft.rfftfreq(samples.size, 1 / RATE_HZ)
     noise = np.fft.irfft(spectrum / np.maximum(hz, 20.0) ** (color / 2), samples.size)
-    noise *= np.sqrt(np.mean(samples**2) / np.mean(noise**2)) * 10 ** (-NOISE_DB / 20)
+    noise *= np.sqrt(np.mean(samples**2) / np.mean(noise**2)) * 10 ** (-snr_db / 20)
     mixed = samples + noise
     return mixed / max(1.0, np.abs(mixed).max())
+
+
+def in_room(samples: Samples) -> Samples:
+    """In a room: convolved with noise that decays by 60 dB in `ROOM_SECONDS`, under a direct sound as loud as it."""
+    times = np.arange(round(ROOM_SECONDS * RATE_HZ)) / RATE_HZ
+    tail = np.random.default_rng(0).standard_normal(times.size) * 10 ** (-3 * times / ROOM_SECONDS)
+    tail /= np.sqrt(np.sum(tail**2))
+    size = samples.size + tail.size
+    echo = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(tail, size), size)[: samples.size]
+    return leveled(samples + echo, samples)
 
 
 def child(samples: Samples) -> Samples:
@@ -143,6 +154,8 @@ DAMAGES: Mapping[str, Damage] = {
     "as recorded": Damage(lambda samples: samples),
     "telephone, 8 kHz": Damage(telephone, TELEPHONE_HZ, subtype="ULAW"),
     "48 kHz stereo": Damage(stereo, STUDIO_HZ),
+    "a room, 0.5 s": Damage(in_room),
+    "white noise, 15 dB": Damage(lambda samples: in_noise(samples, 0.0, 15.0)),
     "white noise, 5 dB": Damage(lambda samples: in_noise(samples, 0.0)),
     "pink noise, 5 dB": Damage(lambda samples: in_noise(samples, 1.0)),
     "clipped, 20 dB over": Damage(lambda samples: samples / np.abs(samples).max() * 10 ** (CLIPPED_DB / 20)),

@@ -17,7 +17,7 @@ from vczoo.audio.reader import SoundReader
 from vczoo.audio.resampling import BlockResampler
 from vczoo.audio.waveform import Waveform
 from vczoo.conversion.chunking import Chunk, Chunker, ChunkPlan, CrossfadeJoiner
-from vczoo.models.model import Model
+from vczoo.models.model import Model, shifted
 
 __all__ = [
     "Blocks",
@@ -116,7 +116,6 @@ class ChunkedConversion:
         self.voices = [({name: value.to(device) for name, value in voice.items()}, share) for voice, share in voices]
         self.chunker, self.joiner = Chunker(plan), CrossfadeJoiner(plan)
         assert model.vocoder is not None
-        self.vocoder = model.vocoder
         self.hop = model.vocoder.accepts.hop_length
         self.mean = MeanPitch()
         self.done = 0
@@ -143,13 +142,11 @@ class ChunkedConversion:
             shift = pitch_shift(self.voices, self.mean.log_hz)
         frames = self.model.say(self.model.content(wave), pitch, self.voices, shift)
         skipped = max(0, (self.done - chunk.start - round(VOCODER_HISTORY_SECONDS * rate)) // self.hop)
-        frames = Frames(frames.values[:, skipped:], frames.lengths - skipped)
+        pitch = shifted(pitch, shift)
+        frames, pitch = (Frames(each.values[:, skipped:], each.lengths - skipped) for each in (frames, pitch))
         start = chunk.start + skipped * self.hop
-        if self.done:
-            before = Waveform.of(self.joiner.before(start), rate).to(self.device)
-            converted = self.vocoder.follow(frames, before)
-        else:
-            converted = self.vocoder(frames)
+        before = Waveform.of(self.joiner.before(start), rate).to(self.device) if self.done else None
+        converted = self.model.synthesize(frames, pitch, before)
         length = chunk.start + len(chunk.samples) - start
         samples = converted.samples[0, :length].cpu()
         samples = F.pad(samples, (0, length - len(samples)))

@@ -256,7 +256,7 @@ def _through_vocoder(converter: Converter, evaluation: Evaluation) -> Scores | N
     def resynthesize(_: Trial, source: Waveform) -> Waveform:
         wave = source.resample(rate_hz).to(converter.device)
         with torch.inference_mode():
-            copy: Waveform = model.vocoder(model.acoustic(wave))  # type: ignore[misc]
+            copy = model.synthesize(model.acoustic(wave), model.pitch(wave))
         length = round(wave.samples.shape[1] * copy.sample_rate_hz / wave.sample_rate_hz)
         return Waveform.of(copy.samples[:, :length], copy.sample_rate_hz)
 

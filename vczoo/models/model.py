@@ -28,10 +28,10 @@ from vczoo.modules.interfaces.heads import (
     TextHead,
     VoiceHead,
 )
-from vczoo.modules.interfaces.vocoder import Vocoder
+from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.modules.nn.gradient_reversal import GradientReversal
 
-__all__ = ["Model", "stage_of"]
+__all__ = ["Model", "shifted", "stage_of"]
 
 _TASKS: dict[Task, type[Head]] = {
     "speaker": SpeakerHead,
@@ -343,7 +343,8 @@ class Model(nn.Module):
         pitch = self.pitch(wave) if pitch is None else pitch
         content = self.content(wave) if content is None else content
         shift = log_ratio(semitones) if semitones is not None else pitch_shift(mixed, mean_log_hz(pitch))
-        converted: Waveform = self.vocoder(self.say(content, pitch, mixed, shift))  # type: ignore[misc]
+        frames = self.say(content, pitch, mixed, shift)
+        converted = self.synthesize(frames, shifted(pitch, shift))
         length = wave.samples.shape[1]
         samples = F.pad(converted.samples[:, :length], (0, max(0, length - converted.samples.shape[1])))
         return Waveform.of(samples, converted.sample_rate_hz)
@@ -374,10 +375,22 @@ class Model(nn.Module):
         device = content.values.device
         name, head = next(iter(self.voice_heads.items()))
         mix = [(self._voice_for_head(name, voice, device), share) for voice, share in voices]
-        # Not finite if the recording, or all recordings of the voice, are whispered.
-        if math.isfinite(shift):
-            pitch = shift_pitch(pitch, shift)
-        return head.convert_mix(Source(content, self.backbone.spec, pitch), mix)
+        return head.convert_mix(Source(content, self.backbone.spec, shifted(pitch, shift)), mix)
+
+    def synthesize(self, frames: Frames, pitch: Frames, before: Waveform | None = None) -> Waveform:
+        """Run the vocoder: (B, T', acoustic channels), (B, T', 2) -> (B, S).
+
+        Args:
+            frames: Acoustic frames.
+            pitch: Pitch frames at the same times, for a vocoder that reads them.
+            before: The first samples of the waveform, if they exist already (see `Vocoder.follow`).
+        """
+        assert self.vocoder is not None
+        options = {"pitch": pitch} if isinstance(self.vocoder, PitchVocoder) else {}
+        if before is not None:
+            return self.vocoder.follow(frames, before, **options)
+        wave: Waveform = self.vocoder(frames, **options)
+        return wave
 
     def _voice_for_head(self, name: str, voice: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
         """Select the tensors of a voice that one voice head reads: its own, and the first speaker head's embedding."""
@@ -390,6 +403,14 @@ class Model(nn.Module):
 def _mean_embedding(head: SpeakerHead, contents: Sequence[Frames]) -> Tensor:
     """Mean of the embeddings, (E,), normalized to length 1."""
     return F.normalize(torch.cat([head.embed(content) for content in contents]).mean(dim=0), dim=0)
+
+
+def shifted(pitch: Frames, shift: float) -> Frames:
+    """Multiply F0 by exp(shift).
+
+    NaN leaves it unchanged: the recording, or all recordings of the voice, are whispered.
+    """
+    return shift_pitch(pitch, shift) if math.isfinite(shift) else pitch
 
 
 def stage_of(name: str) -> str:

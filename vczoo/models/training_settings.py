@@ -108,6 +108,8 @@ class VocoderTraining(Settings):
             `coarse`, spectral discriminators only, strided so that a step costs about as much as without any.
         discriminator_channels: Channels of the discriminators' first layer; 32 is the published value.
         gain_db: Largest random gain or attenuation of a segment in dB.
+        average: Decay of an exponential moving average of the weights, which validation and the result use; 0 uses the
+            weights themselves.
         validate_every: Number of steps between validations; each validation also writes a checkpoint.
         seed: Seed of every random generator.
     """
@@ -125,6 +127,7 @@ class VocoderTraining(Settings):
     discriminators: Literal["published", "coarse"] = "published"
     discriminator_channels: int = Field(default=32, ge=1, le=1024)
     gain_db: float = Field(default=0.0, ge=0, le=60)
+    average: float = Field(default=0.0, ge=0, lt=1)
     validate_every: int = Field(default=500, ge=1, le=MOST_STEPS)
     seed: int = Field(default=0, ge=0, lt=2**63)
 

@@ -175,11 +175,14 @@ class Selected(Freezing):
                     f"no parameter of the stages {', '.join(stages[index].name for index in chosen)} matches "
                     f"{pattern!r}; their parameters have names such as {', '.join(some)}"
                 )
-        trained = {index for index in chosen if any(map(self.trains_parameter, names[index]))}
+        # A stage without parameters trains if it is selected itself: it may draw at random in training.
+        trained = {
+            i for i in chosen if (not self.parameters and not names[i]) or any(map(self.trains_parameter, names[i]))
+        }
         self._bound = tuple(float(index in trained) for index in range(len(stages)))
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """Return 1 for the stages of which something trains, and 0 for the others.
+        """Return 1 for the stages of which something trains, or which are selected and have no parameters; else 0.
 
         Raises:
             ContractError: There is no such stage, or stages have names and `bind` was not called.

@@ -420,6 +420,15 @@ def test_pocketsphinx_writes_the_same_down_whatever_came_before(rainbow: Wavefor
     assert recogniser.transcribe(rainbow) == first
 
 
+def test_moonshine_needs_no_download(rainbow: Waveform) -> None:
+    pytest.importorskip("moonshine_voice")
+    recogniser = load_recogniser("moonshine")
+    assert recogniser.family == "moonshine"
+    transcript = recogniser.transcribe(rainbow)
+    assert transcript.lower().startswith(SENTENCE)
+    assert recogniser.transcribe(rainbow) == transcript
+
+
 def test_a_ctc_recogniser_of_transformers_reads_a_folder(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     (tmp_path / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(["<pad>", "<unk>", "|", "a"])}))

@@ -317,12 +317,18 @@ def test_runs_inside_the_package_travel_with_it(tmp_path: Path, trained_folder: 
     (project / "vczoo" / "assets" / "tiny").mkdir(parents=True)
     for name in files:
         shutil.copy(trained_folder / name, project / "vczoo" / "assets" / "tiny" / name)
+    (project / "vczoo" / "assets" / "base").mkdir()
+    for name in ("LICENSE", "README.md"):
+        shutil.copy(ROOT / "vczoo" / "assets" / "base" / name, project / "vczoo" / "assets" / "base" / name)
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path / "dist")]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     (archive,) = (tmp_path / "dist").glob("*.tar.gz")
     shutil.unpack_archive(archive, tmp_path / "unpacked")
     within = {f"vczoo/assets/tiny/{name}" for name in files}
-    assert within <= set(zipfile.ZipFile(wheel).namelist())
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert within <= names
+    # The weights are under CC BY-SA, which asks for the license and for attribution.
+    assert {"vczoo/assets/base/LICENSE", "vczoo/assets/base/README.md"} <= names
     (top,) = (tmp_path / "unpacked").iterdir()
     assert all((top / name).is_file() for name in within)

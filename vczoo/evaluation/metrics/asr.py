@@ -2,6 +2,7 @@
 
 `faster-whisper:<size or folder>`     Whisper through CTranslate2; sizes are tiny.en, base.en, small, large-v3 …
 `transformers:<Hub id or folder>`     any speech recognizer of transformers; `@revision` may follow the id
+`moonshine`                           Moonshine tiny, English; the wheel includes its model
 `pocketsphinx`                        CMU Sphinx, English; the wheel includes its model
 """
 
@@ -23,7 +24,7 @@ from vczoo.registry.weights import offline
 
 __all__ = ["RECOGNISERS", "Recogniser", "load_recogniser"]
 
-RECOGNISERS = ("faster-whisper:<size or folder>", "transformers:<Hub id or folder>", "pocketsphinx")
+RECOGNISERS = ("faster-whisper:<size or folder>", "transformers:<Hub id or folder>", "moonshine", "pocketsphinx")
 RATE_HZ = 16000
 MOST_TOKENS = 200  # enough for 30 s of speech; when Whisper loops, it would otherwise continue to 448
 WAYS_OUT = (
@@ -64,6 +65,8 @@ def load_recogniser(name: str = "faster-whisper:tiny.en", device: str = "cpu") -
         return FasterWhisper(place or "tiny.en", device)
     if kind == "transformers" and place:
         return Transformers(place, device)
+    if kind == "moonshine" and not place:
+        return Moonshine()
     if kind == "pocketsphinx" and not place:
         return PocketSphinx()
     kinds = [pattern.partition(":")[0] for pattern in RECOGNISERS]
@@ -168,6 +171,26 @@ class Transformers:
             tokens = self.model(**inputs).logits.argmax(dim=-1)
         text: str = self.processor.batch_decode(tokens, skip_special_tokens=True)[0]
         return text.strip()
+
+
+class Moonshine:
+    """Moonshine tiny (Jeffries et al., arXiv:2410.15608), English, through moonshine-voice. It is not a Whisper."""
+
+    name, family = "moonshine:tiny-en", "moonshine"
+
+    def __init__(self) -> None:
+        library = require("moonshine_voice", "the ASR moonshine", "moonshine")
+        folder = Path(library.__file__).parent / "assets" / "tiny-en"
+        if not (folder / "encoder_model.ort").is_file():
+            raise WeightsError(
+                "ASR moonshine: the installed moonshine-voice does not include the model; install moonshine-voice<0.1"
+            )
+        self.model = library.Transcriber(str(folder), library.ModelArch.TINY)
+
+    def transcribe(self, wave: Waveform) -> str:
+        """Return the transcript of a (1, S) waveform of any rate."""
+        transcript = self.model.transcribe_without_streaming(_samples(wave).tolist(), RATE_HZ)
+        return " ".join(line.text.strip() for line in transcript.lines)
 
 
 class PocketSphinx:

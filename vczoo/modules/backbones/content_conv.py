@@ -17,7 +17,7 @@ from vczoo.modules.nn.perturbation import Perturbation
 from vczoo.registry.origin import Origin
 from vczoo.registry.weights import choose_weights, is_weights_file
 
-__all__ = ["ContentConv"]
+__all__ = ["ContentConv", "ConvNeXtBlock", "Norm"]
 
 MOST_BLOCKS = 256
 KERNEL = 7
@@ -70,13 +70,16 @@ class ContentConv(MelBackbone):
         stem = nn.Sequential(
             Perturbation(self.mel_spec, nats=nats, strength=perturb),
             nn.Conv1d(num_mels, width, kernel_size=5, stride=MEL_FRAMES_PER_FRAME, padding=2),
-            _Norm(width),
+            Norm(width),
         )
-        last = nn.Sequential(_Norm(width), nn.Conv1d(width, channels, kernel_size=1))
+        last = nn.Sequential(Norm(width), nn.Conv1d(width, channels, kernel_size=1))
         self.trunk = nn.ModuleDict(
             {
                 "stem": stem,
-                **{f"block{index + 1}": _Block(width, DILATIONS[index % len(DILATIONS)]) for index in range(blocks)},
+                **{
+                    f"block{index + 1}": ConvNeXtBlock(width, DILATIONS[index % len(DILATIONS)])
+                    for index in range(blocks)
+                },
                 "content": last,
             }
         )
@@ -96,7 +99,7 @@ class ContentConv(MelBackbone):
         return Frames(activation.transpose(1, 2), lengths).normalise()
 
 
-class _Norm(nn.Module):
+class Norm(nn.Module):
     """Layer normalization over the channels of (B, C, T)."""
 
     def __init__(self, width: int) -> None:
@@ -104,11 +107,12 @@ class _Norm(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Normalize over the channels."""
         out: Tensor = self.norm(hidden.transpose(1, 2)).transpose(1, 2)
         return out
 
 
-class _Block(nn.Module):
+class ConvNeXtBlock(nn.Module):
     """Residual ConvNeXt block in time: (B, width, T) -> (B, width, T)."""
 
     def __init__(self, width: int, dilation: int) -> None:
@@ -121,6 +125,7 @@ class _Block(nn.Module):
         self.narrow = nn.Linear(EXPANSION * width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Apply the block."""
         mixed = self.norm(self.convolution(hidden).transpose(1, 2))
         out: Tensor = hidden + self.narrow(F.gelu(self.widen(mixed))).transpose(1, 2)
         return out

@@ -11,7 +11,7 @@ from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.registry.origin import Origin
 
-__all__ = ["Vocoder", "Watermark"]
+__all__ = ["PitchVocoder", "Vocoder", "Watermark"]
 
 
 class Vocoder(nn.Module, ABC):
@@ -52,6 +52,24 @@ class Vocoder(nn.Module, ABC):
             before: The part of the waveform that exists already, from the beginning of the first frame on, (1, P).
         """
         continued: Waveform = self(frames)
+        return continued
+
+
+class PitchVocoder(Vocoder):
+    """Vocoder that also reads the pitch, as `pitch_frames` returns it for its frames: (B, T, 2)."""
+
+    @abstractmethod
+    def forward(self, frames: Frames, pitch: Frames | None = None) -> Waveform:
+        """Synthesize waveforms: (B, T, C), (B, T, 2) -> (B, S). Without pitch, everything is unvoiced."""
+
+    def rebuild(self, frames: Frames, real: Waveform, pitch: Frames | None = None) -> Waveform:
+        """Like `Vocoder.rebuild`, with the pitch of the segments."""
+        rebuilt: Waveform = self(frames, pitch)
+        return rebuilt
+
+    def follow(self, frames: Frames, before: Waveform, pitch: Frames | None = None) -> Waveform:
+        """Like `Vocoder.follow`, with the pitch of the chunk."""
+        continued: Waveform = self(frames, pitch)
         return continued
 
 

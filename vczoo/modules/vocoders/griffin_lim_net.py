@@ -14,7 +14,7 @@ from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.registry.origin import Origin
 from vczoo.registry.weights import choose_weights, is_weights_file
 
-__all__ = ["GriffinLimNet"]
+__all__ = ["ConvNeXtBlock", "GriffinLimNet"]
 
 MOST_BLOCKS = 256
 KERNEL = 7
@@ -73,7 +73,7 @@ class GriffinLimNet(GriffinLim):
         )
         self.enter = nn.Conv1d(num_mels, width, KERNEL, padding=KERNEL // 2)
         self.norm = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ConvNeXtBlock(width) for _ in range(blocks))
         last = nn.Linear(width, fft_length // 2 + 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -114,7 +114,7 @@ class GriffinLimNet(GriffinLim):
         return Waveform.of(samples, self.accepts.sample_rate_hz)
 
 
-class _Block(nn.Module):
+class ConvNeXtBlock(nn.Module):
     """Residual ConvNeXt block in time: (B, T, width) -> (B, T, width)."""
 
     def __init__(self, width: int) -> None:
@@ -126,6 +126,7 @@ class _Block(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), FIRST_SCALE))
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Apply the block."""
         mixed = self.norm(self.convolution(hidden.transpose(1, 2)).transpose(1, 2))
         out: Tensor = hidden + self.scale * self.narrow(F.gelu(self.widen(mixed)))
         return out

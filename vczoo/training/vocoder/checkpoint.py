@@ -73,7 +73,8 @@ def save_vocoder_state(path: Path, state: VocoderState, networks: Networks, opti
     flat: dict[str, Tensor] = {}
     for network, module in networks.items():
         flat |= {f"{network}/{name}": tensor for name, tensor in module.state_dict().items()}
-        for index, values in optimizers[network].state_dict()["state"].items():
+        optimizer = optimizers.get(network)  # averaged weights have none
+        for index, values in optimizer.state_dict()["state"].items() if optimizer else ():
             flat |= {f"{network}.optimizer/{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     # safetensors accepts neither shared nor strided storage.
     flat = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flat.items()}

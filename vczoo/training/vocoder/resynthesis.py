@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from vczoo.audio.mel import LogMel
+from vczoo.audio.pitch import pitch_frames
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.vocoder import Vocoder
+from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.training.vocoder.spectral_losses import MelDistance, StftDistance
 
@@ -33,7 +34,9 @@ def copy_through(vocoder: Vocoder, wave: Waveform) -> Waveform:
     """
     if not isinstance(vocoder.accepts, MelSpec):
         raise ContractError("this vocoder reads a backbone's frames; expected a vocoder that reads mels")
-    output: Waveform = vocoder(LogMel(vocoder.accepts).to(wave.samples.device)(wave))
+    mel = LogMel(vocoder.accepts).to(wave.samples.device)(wave)
+    options = {"pitch": pitch_frames(wave, vocoder.accepts)} if isinstance(vocoder, PitchVocoder) else {}
+    output: Waveform = vocoder(mel, **options)
     length = wave.samples.shape[1]
     samples = torch.nn.functional.pad(output.samples[:, :length], (0, max(0, length - output.samples.shape[1])))
     return Waveform.of(samples, output.sample_rate_hz)

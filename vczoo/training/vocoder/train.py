@@ -24,7 +24,7 @@ from vczoo.models.build import checked_recipe
 from vczoo.models.part_options import check_part, run_check
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
-from vczoo.modules.interfaces.vocoder import Vocoder
+from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.training_folder import RECIPE, check_contents, training_folder, write_output
@@ -109,7 +109,8 @@ def train_vocoder(
             inputs = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
             identity = hashlib.sha256(inputs.encode()).hexdigest()
             length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
-            segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length)
+            contours = spec if isinstance(vocoder, PitchVocoder) else None
+            segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length, contours)
             reader = UtteranceReader(spec.sample_rate_hz)
             held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
             trainer = VocoderTrainer(vocoder, spec, settings, device)
@@ -117,7 +118,8 @@ def train_vocoder(
             with ProgressBar() if progress else NullProgress() as watcher:
                 watcher.say(corpus.report())
                 state = fit_vocoder(trainer, segments, held_out, folder=folder, identity=identity, watcher=watcher)
-        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in vocoder.state_dict().items()}
+        result = trainer.result
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in result.state_dict().items()}
         metadata = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
         try:
             write_tensors(folder / TENSORS, tensors, metadata)
@@ -125,7 +127,7 @@ def train_vocoder(
             raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
         with suppress(OSError):  # the vocoder is complete
             (folder / CHECKPOINT).unlink()
-        return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
+        return TrainedVocoder(folder / TENSORS, result, state.history, state.seconds)
 
 
 def _check_out(folder: Path, resume: bool) -> None:

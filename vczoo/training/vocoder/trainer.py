@@ -11,11 +11,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vczoo.audio.frames import Frames
 from vczoo.audio.mel import LogMel
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
@@ -66,6 +68,10 @@ class VocoderTrainer:
         self.networks: dict[str, nn.Module] = {"vocoder": self.vocoder}
         if self.discriminators:
             self.networks["discriminators"] = self.discriminators
+        self.average = None
+        if settings.average:
+            moving_average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.vocoder, multi_avg_fn=moving_average, use_buffers=True)
         self.optimizers = {
             name: torch.optim.AdamW(
                 [parameter for parameter in network.parameters() if parameter.requires_grad],
@@ -80,12 +86,20 @@ class VocoderTrainer:
         """The learning rate at a step, which falls to 0 along a cosine."""
         return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
 
-    def step(self, real: Tensor, number: int) -> dict[str, float]:
+    @property
+    def result(self) -> Vocoder:
+        """The vocoder with the averaged weights, if they are averaged."""
+        if not self.average:
+            return self.vocoder
+        return cast(Vocoder, self.average.module)
+
+    def step(self, real: Tensor, number: int, pitch: Frames | None = None) -> dict[str, float]:
         """Train one step and return its losses.
 
         Args:
             real: Segments of recordings, (B, S); S is a multiple of the hop length.
             number: The number of the step, from 0.
+            pitch: The pitch of the segments, (B, T, 2), for a vocoder that reads it.
 
         Raises:
             VczooError: A loss is not finite.
@@ -94,7 +108,8 @@ class VocoderTrainer:
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = self.rate(number)
         wave = Waveform.of(real, self.log_mel.spec.sample_rate_hz)
-        generated = self.vocoder.rebuild(self.log_mel(wave), wave).samples
+        options = {"pitch": pitch} if pitch else {}
+        generated = self.vocoder.rebuild(self.log_mel(wave), wave, **options).samples
         length = min(generated.shape[1], real.shape[1])
         generated, real = generated[:, :length], real[:, :length]
         losses = {"mel": self.mel(generated, real), "stft": self.stft(generated, real)}
@@ -117,6 +132,8 @@ class VocoderTrainer:
             weights |= {"adversarial": self.settings.adversarial_weight, "features": self.settings.feature_weight}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         self._learn("vocoder", loss, number)
+        if self.average:
+            self.average.update_parameters(self.vocoder)
         all_losses = {"loss": loss, **losses, **discriminator_losses}
         return {name: float(value.detach()) for name, value in all_losses.items()}
 
@@ -188,7 +205,8 @@ def fit_vocoder(
     settings, spec = trainer.settings, trainer.log_mel.spec
     device = next(trainer.vocoder.parameters()).device
     held_out = [wave.to(device) for wave in held_out]
-    file, parts = folder / CHECKPOINT, (trainer.networks, trainer.optimizers)
+    networks = trainer.networks | ({"average": trainer.average} if trainer.average else {})
+    file, parts = folder / CHECKPOINT, (networks, trainer.optimizers)
     state = VocoderState(identity)
     if file.is_file():
         state = load_vocoder_state(file, identity, *parts)
@@ -202,17 +220,18 @@ def fit_vocoder(
         while state.step < settings.steps:
             # Seed every step, so that checkpoints need no random state.
             torch.manual_seed(seed_of(settings.seed, state.step, 1))
-            real = segments.draw(settings.batch_size, seed_of(settings.seed, state.step, 2), settings.gain_db).to(
-                device
-            )
-            losses = trainer.step(real, state.step)
+            seed = seed_of(settings.seed, state.step, 2)
+            real, pitch = segments.draw(settings.batch_size, seed, settings.gain_db)
+            losses = trainer.step(real.to(device), state.step, pitch.to(device) if pitch else None)
             state.count(losses)
             watcher.step(losses["loss"])
             must_stop = interrupted.is_set()
             must_validate = state.step % settings.validate_every == 0 or state.step == settings.steps
             if must_validate:
-                trainer.vocoder.eval()
-                figures = {"validation": distances(trainer.vocoder, held_out, spec), "griffin_lim": state.baseline}
+                figures = {
+                    "validation": distances(trainer.result.eval(), held_out, spec),
+                    "griffin_lim": state.baseline,
+                }
             if must_validate or must_stop:
                 trainer.check_finite(state.step, figures["validation"] if must_validate else {})
                 state.seconds += time.perf_counter() - began
@@ -224,7 +243,7 @@ def fit_vocoder(
                 save_vocoder_state(file, state, *parts)
             if must_stop:
                 raise KeyboardInterrupt
-    trainer.vocoder.eval()
+    trainer.result.eval()
     return state
 
 
