@@ -242,6 +242,30 @@ def test_a_seed_decides_the_weights(tmp_path: Path, few_voices: Path) -> None:
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
+def test_averaged_weights_are_the_result_and_survive_an_interruption(tmp_path: Path, few_voices: Path) -> None:
+    """A vocoder that reads pitch, too. The average of the weights lags behind them."""
+    source_filter = ("vocoder.use=source-filter-net", *FEW[:2], "vocoder.width=8", "vocoder.blocks=1", *FEW[5:])
+    plain, averaged = (*source_filter, *SPECTRAL), (*source_filter, *SPECTRAL, "vocoder_training.average=0.9")
+    train_vocoder("demo", few_voices, tmp_path / "plain", plain, progress=False)
+    train_vocoder("demo", few_voices, tmp_path / "averaged", averaged, progress=False)
+    assert not same(tmp_path / "plain", tmp_path / "averaged")
+
+    def distance(name: str) -> float:
+        trained = load_file(tmp_path / name / "vocoder.safetensors")
+        return float(trained["exit.1.weight"].abs().sum())  # zeros before training
+
+    assert 0 < distance("averaged") < distance("plain")
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vczoo.training.vocoder.train.NullProgress", lambda: Interrupt(2, interrupt))
+        train_vocoder("demo", few_voices, tmp_path / "resumed", averaged, progress=False)
+    train_vocoder("demo", few_voices, tmp_path / "resumed", averaged, resume=True, progress=False)
+    assert same(tmp_path / "averaged", tmp_path / "resumed")
+
+
 def test_the_file_is_the_vocoder_of_any_recipe(tmp_path: Path, few_voices: Path, whole: Path, small: Any) -> None:
     """A run that is trained with it keeps it, whatever becomes of the file."""
     file = tmp_path / "mine.safetensors"
