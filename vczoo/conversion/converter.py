@@ -136,7 +136,13 @@ class Converter:
         """
         converter, shares = self.with_references(voice)
         rate = self.model.sample_rate_hz
-        check_fits_memory(converter._blocks(source, channel).seconds, rate, USE_FILE)
+        recording = converter._blocks(source, channel)
+        check_fits_memory(recording.seconds, rate, USE_FILE)
+        if not recording.seconds:  # its header states no length, and finding the pitch of hours takes long
+            count = 0
+            for block in recording:
+                count += len(block)
+                check_fits_memory(count / rate, rate, USE_FILE)
         blocks: list[Tensor] = []
         for block in converter._converted_blocks(source, shares, semitones, watermark, channel):
             blocks.append(block)

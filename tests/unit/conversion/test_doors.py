@@ -90,6 +90,18 @@ def test_a_result_too_large_for_memory_is_refused_and_written_to_a_file(
     assert converter.convert_file(source, tmp_path / "out.wav", "bob") == 1.0
 
 
+def test_a_recording_without_a_length_is_refused_before_its_pitch_is_tracked(
+    converter: vczoo.Converter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Waveform.of(SECOND, RATE_HZ).save(tmp_path / "a.wav")
+    monkeypatch.setattr(SoundReader, "seconds", 0.0)
+    assert converter.convert(source, "bob").seconds == 1.0
+    monkeypatch.setattr(limits, "MOST_SAMPLES", 10_000)
+    monkeypatch.setattr(converter.model, "pitch", lambda *_: pytest.fail("its pitch was tracked"))
+    with pytest.raises(AudioError, match="convert it to a file"):
+        converter.convert(source, "bob")
+
+
 def test_recordings_too_large_together_are_not_enrolled(
     converter: vczoo.Converter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
