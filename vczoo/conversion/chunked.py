@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vczoo.audio.frames import Frames
+from vczoo.audio.level import follow_level
 from vczoo.audio.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, log_ratio, pitch_shift
 from vczoo.audio.reader import SoundReader
 from vczoo.audio.resampling import BlockResampler
@@ -149,7 +150,7 @@ class ChunkedConversion:
         converted = self.model.synthesize(frames, pitch, before)
         length = chunk.start + len(chunk.samples) - start
         samples = converted.samples[0, :length].cpu()
-        samples = F.pad(samples, (0, length - len(samples)))
+        samples = follow_level(F.pad(samples, (0, length - len(samples))), chunk.samples[-length:].cpu(), rate)
         self.done = chunk.end
         return self.joiner.add(samples, start, chunk.end, last=chunk.last)
 

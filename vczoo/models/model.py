@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vczoo.audio.frames import Frames
+from vczoo.audio.level import follow_level
 from vczoo.audio.mel import LogMel
 from vczoo.audio.pitch import log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
 from vczoo.audio.specs import MelSpec
@@ -325,7 +326,7 @@ class Model(nn.Module):
         content: Frames | None = None,
         pitch: Frames | None = None,
     ) -> Waveform:
-        """Convert a recording to a voice: (1, S) -> (1, S).
+        """Convert a recording to a voice: (1, S) -> (1, S). What is softer in the recording is softer in the result.
 
         Args:
             wave: One recording at `sample_rate_hz`.
@@ -347,7 +348,7 @@ class Model(nn.Module):
         converted = self.synthesize(frames, shifted(pitch, shift))
         length = wave.samples.shape[1]
         samples = F.pad(converted.samples[:, :length], (0, max(0, length - converted.samples.shape[1])))
-        return Waveform.of(samples, converted.sample_rate_hz)
+        return Waveform.of(follow_level(samples[0], wave.samples[0], wave.sample_rate_hz), converted.sample_rate_hz)
 
     def check_converts(self) -> None:
         """Raise VoiceError if the model cannot convert.
