@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ ToneMaker = Callable[..., Path]
 # F0 and how far the formants are from a long vocal tract's, for three voices that a classifier can tell apart.
 SPEAKERS = {"alice": (215.0, 1.2), "bob": (105.0, 0.9), "carol": (160.0, 1.05)}
 VOWELS_HZ = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
+
+# A shell ignores SIGINT in its background jobs, and nohup SIGHUP; commands that the tests start would, too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
