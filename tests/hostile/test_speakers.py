@@ -51,7 +51,7 @@ def change(hub: HubServer, old: str, new: str) -> None:
         ("  width: 16", "  width: 1000000000000", "the number 1000000000000"),
         ("  width: 16", "  width: 600000", "its tensors take"),
         ("  blocks: 1", "  blocks: 1000000", "blocks must be at most 256"),
-        ("- alice", "- ../../alice", "printable text without '/'"),
+        ("- alice", "- ../../alice", "the name "),
         ("files:\n", "files:\n  ../../x: " + "0" * 64 + "\n", "files.../../x"),
         ("format: 2", "a: &a [1]\nb: [*a, *a]\nformat: 2", "an alias"),
     ],

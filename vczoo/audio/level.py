@@ -10,7 +10,7 @@ __all__ = ["follow_level"]
 
 BLOCK_SECONDS = 0.01
 SHORT_SECONDS = 0.05  # a few periods of any voice
-WINDOW_SECONDS = 0.4  # longer than a syllable; half of it, and of the short one, is the look-ahead
+WINDOW_SECONDS = 0.3  # longer than a syllable; half of it, and of the short one, is the look-ahead
 FLOOR = 1e-7  # power, -70 dB of full scale: what is softer is silence
 MOST_DB = 40.0  # change of the level, up or down
 LOUDEST = 0.98  # of a sample that was made louder
@@ -19,7 +19,7 @@ LOUDEST = 0.98  # of a sample that was made louder
 def follow_level(samples: Tensor, source: Tensor, sample_rate_hz: int) -> Tensor:
     """Give a recording the level that another one has at the same time: (S,), (S,) -> (S,).
 
-    The change is averaged, in decibels, over 0.4 s, so what is louder or softer within a syllable stays. It is at most
+    The change is averaged, in decibels, over 0.3 s, so what is louder or softer within a syllable stays. It is at most
     40 dB, and no sample that was within full scale is made to leave it.
 
     Args:

@@ -507,7 +507,7 @@ class Converter:
         model, voices, blocks = self.model, self._voices(shares), self._blocks(source, channel)
         embedder = self._watermark(watermark) if watermark else None
         if 0 < blocks.seconds <= WHOLE_SECONDS:  # some files state no length
-            wave = self._read(source, channel)
+            wave = self._read(source, channel, speech=False)
             if wave.seconds <= 2 * WHOLE_SECONDS:
                 converted = iter([model.convert(wave, voices, semitones=semitones).to("cpu").samples[0]])
             else:  # its header states a wrong length
@@ -545,7 +545,8 @@ class Converter:
         if isinstance(source, Waveform) and len(source) != 1:
             raise AudioError(f"expected one recording to convert, got a batch of {len(source)}; use wave[i]")
         if isinstance(source, Waveform):
-            source.check(speech=True)
+            # Unlike a file, a part of a signal may be silent or shorter than a frame.
+            source.check(speech=not source.samples.numel())
         return Blocks(source, self.model.sample_rate_hz)
 
     def _read_single(self, recording: Recording) -> Waveform:
@@ -553,9 +554,9 @@ class Converter:
             raise AudioError(f"expected one recording, got a batch of {len(recording)}; use wave[i]")
         return self._read(recording)
 
-    def _read(self, recording: Recording, channel: str | None = None) -> Waveform:
+    def _read(self, recording: Recording, channel: str | None = None, *, speech: bool = True) -> Waveform:
         rate = self.model.sample_rate_hz
         if isinstance(recording, Waveform):
-            recording.check(speech=True)
+            recording.check(speech=speech)
             return recording.resample(rate).to(self.device)
         return Waveform.read(recording, rate, channel).to(self.device)

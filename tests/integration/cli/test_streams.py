@@ -43,8 +43,11 @@ def test_a_closed_standard_output_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "demo", "--data", "none", "--out", "file/run"), "no run can be written there"),
-        (("sweep", "demo", "--grid", "training.epochs=1,2", "--data", "none", "--out", "file/s"), "no sweep can be"),
+        (("train", "demo", "--data", "none", "--out", "file/run"), "nothing can be written there"),
+        (
+            ("sweep", "demo", "--grid", "training.epochs=1,2", "--data", "none", "--out", "file/s"),
+            "no file can be created there",
+        ),
         (("find-rate", "demo", "--data", "none", "--out", "file/x.png"), "no plot can be written there"),
         (("find-rate", "demo", "--data", "none", "--out", "x.jpg"), "choose a name that ends in .png"),
         (("copy", "demo", "file/x.yaml"), "cannot be written"),

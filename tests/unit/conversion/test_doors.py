@@ -46,10 +46,13 @@ def test_a_waveform_that_a_file_could_not_hold_is_refused(
     converter: vczoo.Converter, tmp_path: Path, name: str
 ) -> None:
     wave, fault = BAD[name]
-    for work in (
+    conversions = (
         lambda: converter.convert(wave, "bob"),
         lambda: converter.convert(wave, "bob", semitones=0.0),
         lambda: converter.convert_file(wave, tmp_path / "a.wav", "bob"),
+    )
+    for work in (
+        *(() if name in ("one sample", "silent") else conversions),  # which a part of a signal may be
         lambda: converter.embed(wave),
         lambda: converter.identify(wave),
         lambda: converter.enroll("dora", wave),

@@ -170,6 +170,8 @@ class SourceFilterNet(PitchVocoder):
         return turns - turns.floor()
 
     def _synthesize(self, mel: Tensor, pitch: Tensor, phase: Tensor, noise: Tensor) -> Tensor:
+        if mel.shape[1] < 2:  # no hop between two frames, so no sample
+            return mel.new_zeros(len(mel), 0)
         f0_hz = self._f0(pitch)
         harmonics = self._spectrum(_pulses(phase, f0_hz, self.accepts.sample_rate_hz))
         aperiodic = self._spectrum(noise)
