@@ -43,6 +43,12 @@ def test_objects_are_one_short_line(voices_folder: Path) -> None:
     assert {repr(thing): thing for thing in lines.values()} == lines
 
 
+def test_a_run_and_its_recipe_are_one_short_line(made_run: Path) -> None:
+    run = vczoo.load(made_run).run
+    assert repr(run) == f"<Run demo: 3 speakers, 3 voices, {made_run}>"
+    assert repr(run.recipe) == "<Recipe demo: mel-conv, speaker-classifier, mel-decoder, griffin-lim>"
+
+
 def sounds(html: str) -> list[bytes]:
     return [base64.b64decode(text) for text in re.findall(r'src="data:audio/wav;base64,([^"]*)"', html)]
 

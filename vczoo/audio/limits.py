@@ -82,8 +82,10 @@ def check_fits_memory(seconds: float, sample_rate_hz: int, advice: str = "cut it
     """
     longest = longest_seconds(sample_rate_hz)
     if seconds > longest:
-        hours = f"{seconds / 3600:.1f} hours" if math.isfinite(seconds) else "endless"
+        hours, most = (f"{each / 3600:.1f} hours" if math.isfinite(each) else "endless" for each in (seconds, longest))
+        # What is decoded is refused as soon as it is too long, so its whole length is unknown.
+        length = f"more than {most}" if hours == most else f"{hours}, but at most {most} fit,"
         raise AudioError(
-            f"too long to be read as a whole: {hours} at {sample_rate_hz} Hz, but at most {longest / 3600:.1f} hours, "
-            f"which take {4 * MOST_SAMPLES / 1e9:g} GB; {advice}"
+            f"too long to be read as a whole: {length} at {sample_rate_hz} Hz, which take {4 * MOST_SAMPLES / 1e9:g} GB; "
+            f"{advice}"
         )

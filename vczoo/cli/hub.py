@@ -122,7 +122,7 @@ def info(
     from vczoo.hub.search import describe_speaker
 
     facts = describe_speaker(name)
-    print_line(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(_summary(facts)))
+    print_line(json.dumps(facts, indent=2) if as_json else "\n".join(_summary(facts)))
 
 
 def _summary(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -49,7 +49,7 @@ def check(
     """Run the conformance checks on every entry of a plugin. Exit status: 1 if a check fails."""
     report = check_plugin(find_plugin(where), entry, everything=everything)
     if as_json:
-        print_line(json.dumps(asdict(report), indent=1, ensure_ascii=False))
+        print_line(json.dumps(asdict(report), indent=1))
     else:
         _print(report)
     if faults := report.all_faults:

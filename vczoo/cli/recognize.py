@@ -60,11 +60,7 @@ def _each(
             print_line(f"error: {error}", to_stderr=True)
             status = 1
             continue
-        print_line(
-            as_json.dumps({"file": str(file), key: result}, ensure_ascii=False)
-            if json
-            else f"{file}: {describe(result)}"
-        )
+        print_line(as_json.dumps({"file": str(file), key: result}) if json else f"{file}: {describe(result)}")
     if status:
         raise typer.Exit(status)
 

@@ -451,7 +451,7 @@ class Converter:
             conversions: list[tuple[str, Path]] = []
             for voice in list(own_voices(self.run))[:SAMPLED_VOICES] if samples else ():
                 for sample in samples:
-                    file = folder / f"{len(conversions)}.wav"
+                    file = folder / f"{len(conversions) + 1}.wav"
                     self.convert_file(sample, file, voice)
                     conversions.append((voice, file))
             return push(

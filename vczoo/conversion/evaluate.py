@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Collection, Sequence
@@ -25,7 +24,7 @@ from vczoo.evaluation.references import References, read_references
 from vczoo.evaluation.report import METRICS, Report, Scores
 from vczoo.evaluation.scorer import Conversion, Evaluation
 from vczoo.evaluation.trials import Trial, read_trials
-from vczoo.io.files import temporary_folder
+from vczoo.io.files import sha256_of, temporary_folder
 from vczoo.runs.run import MANIFEST
 
 __all__ = ["SECOND_ASR", "draw", "evaluate", "setup_of"]
@@ -133,7 +132,7 @@ def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
     measures = evaluation.measures
     return {
         "trials": Path(trials).name,
-        "trials_sha256": hashlib.sha256(Path(trials).read_bytes()).hexdigest(),
+        "trials_sha256": sha256_of(Path(trials)),
         "trial_count": len(evaluation.trials),
         "words_against": evaluation.material.spoken(),
         "speaker": measures.speaker.name,

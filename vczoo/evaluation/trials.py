@@ -23,6 +23,7 @@ from pathlib import Path
 
 from vczoo.errors import CorpusError
 from vczoo.evaluation.references import References
+from vczoo.io.files import open_file
 from vczoo.io.names import composed, file_stem, name_fault
 from vczoo.io.text import nearest
 
@@ -110,7 +111,8 @@ def read_trials(
 
 def _rows(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # spreadsheets write a byte order mark first
+        with open_file(path) as file:  # not a pipe, which would never end
+            text = file.read().decode("utf-8-sig")  # spreadsheets write a byte order mark first
     except UnicodeDecodeError as error:
         raise CorpusError(f"trial list {path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
     except OSError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +13,7 @@ from typing import TypeVar
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo, RepoFile, constants
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from vczoo.errors import HubError
 from vczoo.hub.client import digest_faults
@@ -68,7 +71,7 @@ def publish(name: HubName, files: Mapping[str, Path], *, private: bool, message:
         HubError: The files cannot be published, or only the tag cannot be created.
     """
     api, repository, tag = HfApi(), name.repository, name.revision
-    with hub_errors_explained(repository, writing=True):
+    with hub_errors_explained(repository, writing=True), _bars_on_terminals():
         info = _repository(api, repository, private)
         listing = _listing(api, repository)
         if CONFIG not in listing and (others := sorted(listing.keys() - BEFORE)):
@@ -83,6 +86,19 @@ def publish(name: HubName, files: Mapping[str, Path], *, private: bool, message:
             _tag(api, name, commit)
     sizes = {path: file.stat().st_size for path, file in files.items()}
     return Published(name, commit, f"{constants.ENDPOINT}/{repository}", sizes, stale)
+
+
+@contextmanager
+def _bars_on_terminals() -> Iterator[None]:
+    """Context in which huggingface_hub draws no progress bars into a file or a pipe."""
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 def _repository(api: HfApi, repository: str, private: bool) -> ModelInfo:

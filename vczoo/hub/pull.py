@@ -19,6 +19,7 @@ from vczoo.hub.client import MEGABYTE, RUN_FILES, evict, fetch_config, fetch_fil
 from vczoo.hub.name import HubName
 from vczoo.io.files import PARTIAL, PRIVATE, sha256_of, sweep_partials, temporary_name
 from vczoo.io.tensor_file import LARGEST_HEADER, layout_of
+from vczoo.io.text import harmless
 from vczoo.runs.config import Ancestor
 from vczoo.runs.lineage import published_ancestor
 from vczoo.runs.run import CONFIG, Run
@@ -122,7 +123,9 @@ def _download(name: HubName, commit: str) -> Pulled:
         METRICS: LARGEST_METRICS,
     }
     total = sum(listing[file].size for file in largest)
-    sys.stderr.write(f"{name}: {total / MEGABYTE:.1f} MB from {constants.ENDPOINT}, commit {commit[:12]}\n")
+    sys.stderr.write(
+        f"{harmless(str(name))}: {total / MEGABYTE:.1f} MB from {constants.ENDPOINT}, commit {commit[:12]}\n"
+    )
     for file, limit in largest.items():
         fetch_file(name, commit, listing[file], limit, sha256=config.files.get(file, ""))
     return Pulled(name, commit, folder)

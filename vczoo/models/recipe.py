@@ -96,6 +96,10 @@ class Recipe(Settings):
     tuning: Training | None = None
     vocoder_training: VocoderTraining | None = None
 
+    def __repr__(self) -> str:
+        parts = [self.backbone.use, *(head.use for head in self.heads.values())]
+        return f"<Recipe {self.name}: {', '.join([*parts, self.vocoder.use] if self.vocoder else parts)}>"
+
     @field_validator("heads")
     @classmethod
     def _names_of_heads(cls, heads: dict[str, HeadPart]) -> dict[str, HeadPart]:

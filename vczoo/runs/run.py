@@ -65,6 +65,10 @@ class Run:
     attribution: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
 
+    def __repr__(self) -> str:
+        place = f", {self.folder}" if self.folder else ""
+        return f"<Run {self.recipe.name}: {len(self.speakers)} speakers, {len(self.voices)} voices{place}>"
+
 
 def is_run(path: Path) -> bool:
     """Whether `path` is the folder of a finished run."""

@@ -24,6 +24,7 @@ from vczoo.errors import PluginError, VczooError, WeightsError
 from vczoo.evaluation.measures import Measures, load_measures
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.evaluation.metrics.word_errors import count_errors
+from vczoo.io.text import harmless
 from vczoo.models.model import Model
 from vczoo.models.selection_metric import Criterion, needs_conversions
 
@@ -98,7 +99,7 @@ def load_measuring_models(criterion: Criterion) -> Measures | None:
         if criterion == "character-error":
             raise
         measures = load_measures(asr=(), naturalness=False)
-        sys.stderr.write(f"character errors are not counted, only similarity is measured: {error}\n")
+        sys.stderr.write(f"character errors are not counted, only similarity is measured: {harmless(str(error))}\n")
         return measures
 
 

@@ -23,6 +23,7 @@ from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.io.device import choose_device
 from vczoo.io.files import write_fault
 from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_title
+from vczoo.io.precision import single_precision
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
@@ -112,6 +113,7 @@ class RateSearch:
         return [{"learning rate": f"{_rounded(rate):g}", "because": text} for text, rate in rates.items()]
 
 
+@single_precision()
 def find_learning_rate(
     name: Location,
     data: Location | Sequence[Location],

@@ -35,6 +35,24 @@ def published_files(hub: HubServer, name: str = NAME) -> set[str]:
     return set(hub.repo(name).head.files) - {".gitattributes"}
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_bars_are_drawn_on_terminals_only(
+    hub: HubServer, converter: Converter, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    disabled = []
+    create = pushing.HfApi.create_commit
+
+    def watched(*arguments: object, **options: object) -> object:
+        disabled.append(pushing.are_progress_bars_disabled())
+        return create(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pushing.HfApi, "create_commit", watched)
+    monkeypatch.setattr(pushing.sys.stderr, "isatty", lambda: terminal)
+    converter.push_to_hub(NAME, **TERMS)
+    assert disabled == [not terminal]
+    assert not pushing.are_progress_bars_disabled()
+
+
 def test_a_run_is_published_in_one_commit(hub: HubServer, converter: Converter, trained_folder: Path) -> None:
     published = converter.push_to_hub(NAME, **TERMS, tag="v1", languages=["en"], message="First")
     repo = hub.repo(NAME)

@@ -83,7 +83,7 @@ def test_a_long_recording_is_refused_while_it_is_decoded(
         Waveform.read(path)
     monkeypatch.setattr(limits, "MOST_SAMPLES", 20_000)
     assert Waveform.read(path).seconds >= 1.0
-    with pytest.raises(AudioError, match=r"too long to be read as a whole: 0\.0 hours at 48000 Hz"):
+    with pytest.raises(AudioError, match=r"too long to be read as a whole: more than 0\.0 hours at 48000 Hz"):
         Waveform.read(path, 48000)
 
 

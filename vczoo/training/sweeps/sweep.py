@@ -58,6 +58,10 @@ class Sweep:
     plots: tuple[Path, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"<Sweep of {len(self.table.rows)} cells{failed}, {self.folder}>"
+
     @property
     def failed(self) -> tuple[Row, ...]:
         """The cells that could not be trained, with the reasons."""

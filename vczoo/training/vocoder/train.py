@@ -17,6 +17,7 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.excerpts import UtteranceReader
 from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
 from vczoo.io.device import choose_device
+from vczoo.io.precision import single_precision
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
@@ -56,6 +57,7 @@ class TrainedVocoder:
     seconds: float
 
 
+@single_precision()
 def train_vocoder(
     name: Location,
     data: Location | Sequence[Location],
