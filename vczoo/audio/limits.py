@@ -84,8 +84,7 @@ def check_fits_memory(seconds: float, sample_rate_hz: int, advice: str = "cut it
     if seconds > longest:
         hours, most = (f"{each / 3600:.1f} hours" if math.isfinite(each) else "endless" for each in (seconds, longest))
         # What is decoded is refused as soon as it is too long, so its whole length is unknown.
-        length = f"more than {most}" if hours == most else f"{hours}, but at most {most} fit,"
-        raise AudioError(
-            f"too long to be read as a whole: {length} at {sample_rate_hz} Hz, which take {4 * MOST_SAMPLES / 1e9:g} GB; "
-            f"{advice}"
-        )
+        rest = f"more than {most} at {sample_rate_hz} Hz"
+        length = rest if hours == most else f"{hours} at {sample_rate_hz} Hz, but at most {most}"
+        gigabytes = f"{4 * MOST_SAMPLES / 1e9:g} GB"
+        raise AudioError(f"too long to be read as a whole: {length}, which take {gigabytes}; {advice}")
