@@ -35,7 +35,7 @@ def follow_level(samples: Tensor, source: Tensor, sample_rate_hz: int) -> Tensor
     near = F.max_pool1d(peaks[None, None], kernel_size=3, stride=1, padding=1)[0, 0]
     gains = torch.minimum(gains, (LOUDEST / near.clamp(min=FLOOR)).clamp(min=1.0))
     # From the center of a block to that of the next.
-    places = (torch.arange(len(samples), device=samples.device) + 0.5) / block - 0.5
+    places = (torch.arange(len(samples), dtype=torch.float64, device=samples.device) + 0.5) / block - 0.5
     below = places.floor().clamp(0, len(gains) - 1).long()
     above = (below + 1).clamp(max=len(gains) - 1)
     return samples * torch.lerp(gains[below], gains[above], (places - below).clamp(0, 1).to(gains.dtype))
@@ -54,7 +54,7 @@ def _powers(samples: Tensor, block: int) -> Tensor:
 def _smoothed(values: Tensor, seconds: float) -> Tensor:
     """Mean of the values around each block, (N,) -> (N,), weighted by a Hann window that the ends cut off."""
     half = round(seconds / BLOCK_SECONDS / 2)
-    window = torch.hann_window(2 * half + 3, periodic=False, device=values.device)[None, None, 1:-1]
+    window = torch.hann_window(2 * half + 3, periodic=False, dtype=values.dtype, device=values.device)[None, None, 1:-1]
     sums, weights = (
         F.conv1d(each[None, None], window, padding=half)[0, 0] for each in (values, torch.ones_like(values))
     )

@@ -160,7 +160,7 @@ class SourceFilterNet(PitchVocoder):
         rows = [_interpolated(values, voicing > 0.5) for values, voicing in zip(*pitch.unbind(2), strict=True)]
         log_hz = torch.stack(rows) * PITCH_SCALE + PITCH_CENTRE_LOG_HZ
         hop = self.accepts.hop_length
-        places = torch.arange(hop, device=pitch.device) / hop
+        places = torch.arange(hop, dtype=pitch.dtype, device=pitch.device) / hop
         fine = torch.lerp(log_hz[:, :-1, None], log_hz[:, 1:, None], places)
         return fine.flatten(1).exp().clamp(20.0, self.accepts.sample_rate_hz / 4)
 
@@ -231,7 +231,7 @@ def _pulses(phase: Tensor, f0_hz: Tensor, sample_rate_hz: int) -> Tensor:
 
 def _noise(count: int, device: torch.device) -> Tensor:
     """White noise of power 1, (1, count); always the same, so that a conversion can be repeated."""
-    return torch.randn(1, count, generator=torch.Generator().manual_seed(0)).to(device)
+    return torch.randn(1, count, dtype=torch.float32, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _aligned(pitch: Frames | None, mel: Tensor) -> Tensor:
