@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import torch
 import vczoo
 from vczoo.audio.waveform import Waveform
 
-__all__ = ["fork", "read_all", "report", "single_thread", "small_run", "speech", "wait"]
+__all__ = ["command", "ended", "fork", "members", "read_all", "report", "single_thread", "small_run", "speech", "wait"]
 
 RATE_HZ = 16000
 SMALL = (
@@ -41,10 +43,10 @@ def single_thread() -> None:
 
 def speech(seconds: float = 1.5, f0_hz: float = 150.0) -> Waveform:
     """A buzz with a syllable rhythm, which counts as speech."""
-    time = torch.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    buzz = sum(torch.sin(2 * torch.pi * f0_hz * harmonic * time) / harmonic for harmonic in range(1, 12))
+    seconds_at = torch.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    buzz = sum(torch.sin(2 * torch.pi * f0_hz * harmonic * seconds_at) / harmonic for harmonic in range(1, 12))
     assert isinstance(buzz, torch.Tensor)
-    return Waveform.of(0.2 * buzz * (1 + torch.sin(2 * torch.pi * 4 * time)) / 2, RATE_HZ)
+    return Waveform.of(0.2 * buzz * (1 + torch.sin(2 * torch.pi * 4 * seconds_at)) / 2, RATE_HZ)
 
 
 def small_run(folder: Path) -> Path:
@@ -74,6 +76,55 @@ def fork(work: Callable[[], None]) -> int:
         status = 2
     finally:
         os._exit(status)
+
+
+def command(log: Path, *arguments: str) -> int:
+    """Run a vczoo command in a forked process that leads a process group of its own; return its number.
+
+    Its output goes to `log`, and its exit status is the command's.
+    """
+    from vczoo.cli.app import main
+
+    sys.stdout.flush()
+    if process := os.fork():
+        return process
+    status = 2
+    try:
+        os.setsid()
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.argv = ["vczoo", *arguments]
+        main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(status)
+
+
+def members(group: int) -> dict[int, bytes]:
+    """The living processes of a process group, and the command line of each. Linux only."""
+    living = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                living[int(entry.name)] = (entry / "cmdline").read_bytes()
+    return living
+
+
+def ended(group: int, patience_seconds: float) -> bool:
+    """Wait for all processes of a group to end; return whether they did."""
+    until = time.monotonic() + patience_seconds
+    while members(group):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def wait(process: int) -> int:

@@ -92,6 +92,15 @@ def test_runs_that_are_killed_while_they_are_saved() -> None:
     assert counts("kill_save", "--kills", "20")["kills"] == 20
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the processes are found in /proc")
+def test_a_conversion_of_a_folder_that_is_killed_with_its_workers() -> None:
+    assert counts("kill_convert", "--kills", "3")["kills"] == 3
+
+
+def test_pushes_and_pulls_that_are_killed() -> None:
+    assert counts("kill_push", "--kills", "3")["kills"] == 3
+
+
 def test_two_enrollments_at_once_and_loads_while_saving() -> None:
     assert counts("two_writers", "--pairs", "3", "--loads", "20")["loads"] == 20
 

@@ -75,7 +75,10 @@ def load_from_hub(text: str) -> Run:
 
 
 def pull(text: str, out: Path | None = None) -> Pulled:
-    """Download a run, unless it is already in the cache. An interrupted download is resumed.
+    """Download a run, unless it is already in the cache.
+
+    A download whose connection breaks goes on where it was. After a process that was ended, the file that it was at
+    starts again, and huggingface_hub leaves the beginning of it in its cache.
 
     Args:
         text: Name of the run, `owner/name` or `owner/name@revision`.
