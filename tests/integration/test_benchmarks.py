@@ -569,8 +569,12 @@ def test_bad_inputs_are_converted_and_enrolled_and_refusals_are_not_crashes(
             assert all("silent throughout" in fault for own in part for fault in own["faults"])
             assert all(fault.startswith("refused") for own in part for fault in own["faults"])
             continue
+        if name == "silence, in memory":  # part of a signal may be converted, but it is no voice
+            assert part[0]["faults"] == []
+            assert all("silent throughout" in fault for fault in part[1]["faults"])
+            continue
         assert [own["faults"] for own in part] == [[], []], name
-        assert (part[0]["wer"], part[0]["dnsmos"]) == (None if name == "silence, in memory" else 0, None)
+        assert (part[0]["wer"], part[0]["dnsmos"]) == (0, None)
     assert rows["as recorded"]["given"]["wer"] == 0
     assert 0 < rows["whispered"]["enroll"]["similarity"] <= 1
 
