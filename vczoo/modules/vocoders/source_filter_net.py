@@ -117,7 +117,7 @@ class SourceFilterNet(PitchVocoder):
         for index in range(len(frames)):  # one by one: a recording sounds the same alone as in a batch
             item = frames[index].values
             own = _aligned(pitch[index] if pitch else None, item)
-            samples = self._synthesize(item, own, self._phase(own, 0.0), _noise(self._length(item), item.device))
+            samples = self._synthesize(item, own, self._noise(item))
             waves.append(Waveform.of(samples, self.accepts.sample_rate_hz))
         return Waveform.batch(waves)
 
@@ -131,11 +131,11 @@ class SourceFilterNet(PitchVocoder):
         """
         mel = frames.values[:1]
         own = _aligned(pitch, mel)
-        noise = _noise(self._length(mel), mel.device)
-        phase = self._phase(own, 0.0)
-        samples = self._synthesize(mel, own, phase, noise)
+        filters, f0_hz, aperiodic = self._filters(mel, own), self._f0(own), self._spectrum(self._noise(mel))
+        phase = self._phase(f0_hz)
+        samples = self._filtered(filters, f0_hz, phase, aperiodic)
         if ahead := _turns_ahead(before.samples[0], samples[0], phase[0], self.accepts.sample_rate_hz):
-            samples = self._synthesize(mel, own, self._phase(own, ahead), noise)
+            samples = self._filtered(filters, f0_hz, phase + ahead, aperiodic)
         return Waveform.of(samples, self.accepts.sample_rate_hz)
 
     def rebuild(self, frames: Frames, real: Waveform, pitch: Frames | None = None) -> Waveform:
@@ -148,9 +148,9 @@ class SourceFilterNet(PitchVocoder):
         """
         mel = frames.values
         own = _aligned(pitch, mel)
-        phase = self._phase(own, 0.0) + torch.rand(len(mel), 1, device=mel.device)
+        first = torch.rand(len(mel), 1, device=mel.device)
         noise = torch.randn(len(mel), self._length(mel), device=mel.device)
-        return Waveform.of(self._synthesize(mel, own, phase, noise), self.accepts.sample_rate_hz)
+        return Waveform.of(self._synthesize(mel, own, noise, first), self.accepts.sample_rate_hz)
 
     def _length(self, mel: Tensor) -> int:
         return (mel.shape[1] - 1) * self.accepts.hop_length
@@ -164,17 +164,23 @@ class SourceFilterNet(PitchVocoder):
         fine = torch.lerp(log_hz[:, :-1, None], log_hz[:, 1:, None], places)
         return fine.flatten(1).exp().clamp(20.0, self.accepts.sample_rate_hz / 4)
 
-    def _phase(self, pitch: Tensor, first: float) -> Tensor:
-        """Phase of the fundamental in turns, (B, T, 2) -> (B, S), with `first` turns added."""
-        turns = torch.cumsum(self._f0(pitch).double() / self.accepts.sample_rate_hz, dim=1) + first
+    def _phase(self, f0_hz: Tensor) -> Tensor:
+        """Phase of the fundamental in turns: (B, S) -> (B, S)."""
+        turns = torch.cumsum(f0_hz.double() / self.accepts.sample_rate_hz, dim=1)
         return turns - turns.floor()
 
-    def _synthesize(self, mel: Tensor, pitch: Tensor, phase: Tensor, noise: Tensor) -> Tensor:
-        if mel.shape[1] < 2:  # no hop between two frames, so no sample
-            return mel.new_zeros(len(mel), 0)
+    def _noise(self, mel: Tensor) -> Tensor:
+        """White noise of power 1, (1, S); always the same, so that a conversion can be repeated."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(1, self._length(mel), dtype=torch.float32, generator=generator).to(mel.device)
+
+    def _synthesize(self, mel: Tensor, pitch: Tensor, noise: Tensor, first: Tensor | float = 0.0) -> Tensor:
+        """Synthesize samples, (B, T, num_mels) -> (B, S); the phase of the fundamental begins `first` turns later."""
         f0_hz = self._f0(pitch)
-        harmonics = self._spectrum(_pulses(phase, f0_hz, self.accepts.sample_rate_hz))
-        aperiodic = self._spectrum(noise)
+        return self._filtered(self._filters(mel, pitch), f0_hz, self._phase(f0_hz) + first, self._spectrum(noise))
+
+    def _filters(self, mel: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the network: the complex filter of the harmonics, and the magnitudes of that of the noise."""
         base = torch.matmul(mel.float().exp(), self.inverse).clamp(min=1e-6).log()
         hidden = self.norm(self.enter(torch.cat([mel / 4 + 1, pitch], dim=2).transpose(1, 2)).transpose(1, 2))
         for block in self.blocks:
@@ -182,14 +188,20 @@ class SourceFilterNet(PitchVocoder):
         loud, soft, real, imaginary = self.exit(hidden).float().chunk(4, dim=2)
         turn = torch.complex(real + 1, imaginary)
         turn = turn / turn.abs().clamp(min=1e-4)
-        spectrum = (base + loud).clamp(LEAST, MOST).exp() * turn * harmonics
-        spectrum = spectrum + (base + soft).clamp(LEAST, MOST).exp() * aperiodic
+        return (base + loud).clamp(LEAST, MOST).exp() * turn, (base + soft).clamp(LEAST, MOST).exp()
+
+    def _filtered(self, filters: tuple[Tensor, Tensor], f0_hz: Tensor, phase: Tensor, aperiodic: Tensor) -> Tensor:
+        """Filter both sources and add them, (B, S)."""
+        if not f0_hz.shape[1]:  # a single frame: no hop, so no sample
+            return f0_hz
+        harmonics = self._spectrum(_pulses(phase, f0_hz, self.accepts.sample_rate_hz))
+        spectrum = filters[0] * harmonics + filters[1] * aperiodic
         return torch.istft(
             spectrum.transpose(1, 2),
             self.window_length,
             self.accepts.hop_length,
             window=self.window,
-            length=self._length(mel),
+            length=f0_hz.shape[1],
         )
 
     def _spectrum(self, samples: Tensor) -> Tensor:
@@ -227,11 +239,6 @@ def _pulses(phase: Tensor, f0_hz: Tensor, sample_rate_hz: int) -> Tensor:
     sine = half.sin()
     kernel = torch.where(sine.abs() < 1e-6, count, (((2 * count + 1) * half).sin() / sine - 1) / 2)
     return (kernel * (2 / count).sqrt()).float()
-
-
-def _noise(count: int, device: torch.device) -> Tensor:
-    """White noise of power 1, (1, count); always the same, so that a conversion can be repeated."""
-    return torch.randn(1, count, dtype=torch.float32, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _aligned(pitch: Frames | None, mel: Tensor) -> Tensor:
