@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vczoo
-from tests.support.hostile import HOSTILE, as_yaml, changed, listing, outcome, places
+from tests.support.hostile import HOSTILE, as_yaml, changed, examples, listing, outcome, places
 from vczoo.models.bundled import CONFIG
 from vczoo.runs.run_folder import load_run
 
@@ -47,7 +47,7 @@ def configs(draw: st.DrawFn, valid: dict[str, Any]) -> bytes:
     return text
 
 
-@settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(EXAMPLES), derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_run_of_any_configuration_loads_or_ends_in_one_error(
     folder: Path, trained_folder: Path, data: st.DataObject

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,14 @@ NAMES = (
         "!!python/name:os.system",
     ),
 )
+
+
+EXAMPLES_VARIABLE = "VCZOO_EXAMPLES"  # how often to try, in place of each test's own number
+
+
+def examples(number: int) -> int:
+    """How many examples a test of arbitrary input tries: its own number, or that of `VCZOO_EXAMPLES`."""
+    return int(os.environ.get(EXAMPLES_VARIABLE) or number)
 
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # which needs a sixth of the time

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 from huggingface_hub import ModelCard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.hostile import HOSTILE, changed, outcome, places
+from tests.support.hostile import HOSTILE, changed, examples, outcome, places
 from vczoo.errors import HubError
 from vczoo.hub.card import CardFacts, PartFacts, SampleFacts, VoiceFacts, make_card
 from vczoo.hub.card_metadata import search_tag
@@ -348,6 +348,7 @@ def test_a_hostile_name_stays_text(name) -> None:
 KEYS = {"license", "library_name", "pipeline_tag", "tags", "language", "base_model", "base_model_relation", "datasets"}
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(name=st.text(min_size=1, max_size=60), other=st.text(max_size=60))
 def test_arbitrary_names_survive_in_the_metadata_and_do_not_break_out(name, other) -> None:
     evaluation = json.loads(json.dumps(EVALUATION))
@@ -383,6 +384,7 @@ def test_arbitrary_names_survive_in_the_metadata_and_do_not_break_out(name, othe
     assert tuple(headings[1:]) == HEADINGS[1:]
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=100))
 def test_escaped_text_has_no_structure_and_code_stays_in_its_block(text) -> None:
     assert not re.search(r"[\\`*_{}\[\]<>!|\"~$@\n\r]|&(?!#\d+;)", escaped(text))
