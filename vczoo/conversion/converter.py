@@ -273,7 +273,7 @@ class Converter:
                 then.
 
         Warns:
-            VoiceWarning: The recordings are too short to describe a voice, or hold no speech.
+            VoiceWarning: The recordings are too short to describe a voice, hold no speech, or sound like two speakers.
         """
         if not self.model.speaker_heads and not self.model.voice_heads:
             raise VoiceError("this recipe has neither a speaker head nor a voice head, so no voice can be enrolled")
@@ -333,7 +333,7 @@ class Converter:
         """
         if not self.model.speaker_heads:
             raise VoiceError("this recipe has no speaker head; load a recipe that has one, see `vczoo list`")
-        return next(iter(self.model.embed(self._read(recording)).values()))[0].cpu()
+        return self._embedding(self._read(recording))[0].cpu()
 
     def transcribe(self, recording: Recording) -> str:
         """Transcribe a recording of any length with the recipe's first text head.
@@ -532,9 +532,14 @@ class Converter:
                 total = sum(wave.seconds for wave in waves)
                 check_fits_memory(total, self.model.sample_rate_hz, "enroll fewer of them; a few minutes are enough")
         voice = Voice(name, self.model.enroll(waves))
-        for reason in enrollment_doubts(waves):
+        # An embedding of content cannot tell speakers apart in three seconds, nor can that of a few voices.
+        embed = self._embedding if self.model.speakers_by_mels else None
+        for reason in enrollment_doubts(waves, embed):
             warn_at_caller(f"voice {name!r}: {reason}", VoiceWarning)
         return voice
+
+    def _embedding(self, wave: Waveform) -> Tensor:
+        return next(iter(self.model.embed(wave).values()))
 
     def _mark(self, shares: Mapping[str, float]) -> Mark:
         rounded = {name: float(f"{share:.4g}") for name, share in shares.items()}

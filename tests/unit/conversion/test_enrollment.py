@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,47 @@ def test_the_warning_is_at_the_line_of_the_caller(made_run: Path) -> None:
     with pytest.warns(vczoo.VoiceWarning, match="voice 'tone': the level never changes") as caught:
         converter.enroll("tone", Waveform.of(sine(3.0), RATE_HZ))
     assert caught[0].filename == __file__
+
+
+def embed_by_pitch(wave: Waveform) -> torch.Tensor:
+    """Embeddings that differ by their angle: a degree per 4 Hz of the strongest frequency."""
+    spectrum = torch.fft.rfft(wave.samples).abs()
+    hz = spectrum.argmax(dim=1) * wave.sample_rate_hz / wave.samples.shape[1]
+    return torch.stack([torch.cos(torch.deg2rad(hz / 4)), torch.sin(torch.deg2rad(hz / 4))], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds_of", "doubts"),
+    [({440: 30.0}, 0), ({440: 20.0, 480: 10.0}, 0), ({440: 20.0, 700: 10.0}, 1), ({440: 60.0, 700: 3.0}, 0)],
+    ids=["one speaker", "one who varies", "two speakers", "a word of another"],
+)
+def test_two_speakers_in_one_voice_are_told(seconds_of: dict[int, float], doubts: int) -> None:
+    tones = [
+        torch.sin(2 * torch.pi * hz * torch.arange(round(seconds * RATE_HZ)) / RATE_HZ)
+        for hz, seconds in seconds_of.items()
+    ]
+    rhythm = 1 + torch.sin(2 * torch.pi * 3 * torch.arange(sum(map(len, tones))) / RATE_HZ)
+    wave = Waveform.of(0.2 * torch.cat(tones) * rhythm, RATE_HZ)
+    told = enrollment_doubts([wave], embed_by_pitch)
+    assert len(told) == doubts
+    if doubts:
+        assert re.match("3[0-9]% of the speech sounds like another speaker", told[0])
+
+
+@pytest.mark.slow
+def test_real_readers_are_told_apart(shared: Path) -> None:
+    readers = {
+        folder.name: [Waveform.read(path, RATE_HZ) for path in sorted(folder.glob("*.flac"))[:4]]
+        for folder in sorted((shared / "data" / "vctk-mini").iterdir())
+        if folder.is_dir()
+    }
+    model = vczoo.load("base").model
+
+    def embed(wave: Waveform) -> torch.Tensor:
+        return model.embed(wave)["speaker"]
+
+    names = sorted(readers)
+    assert all(enrollment_doubts(readers[name], embed) == [] for name in names)
+    pairs = zip(names, names[1:] + names[:1], strict=True)
+    told = [enrollment_doubts(readers[name][:2] + readers[other][2:], embed) for name, other in pairs]
+    assert sum(map(bool, told)) >= 3  # p228 and p225 are too similar
