@@ -269,6 +269,9 @@ def test_startup_reports_which_targets_hold() -> None:
     outcome = startup.checks(medians)
     assert [check["holds"] for check in outcome.values()] == [False, True]
     assert len(startup.checks({name: medians[name] for name in ("python -c pass", "import vczoo", "vczoo list")})) == 1
+    medians |= {"import torch": 1.3, "vczoo convert base, 6 s": 2.5, 'vczoo.load("base")': 1.9}
+    medians["the imports of vczoo.load"] = 1.5
+    assert [check["holds"] for check in startup.checks(medians).values()] == [False, True, False, True]
 
 
 def test_memory_formats_are_compared_at_every_batch_size() -> None:

@@ -65,7 +65,7 @@ def _voices_of_start(recipe: Recipe) -> list[str]:
     if not recipe.start:
         return []
     config = read_config(find_start(recipe.start) / CONFIG)
-    start = Recipe.parse(config.recipe)
+    start = config.parsed_recipe
     same = recipe.heads == start.heads and all(
         _without_weights(getattr(recipe, place)) == _without_weights(getattr(start, place))
         for place in ("backbone", "vocoder")

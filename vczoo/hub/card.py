@@ -1,27 +1,32 @@
 """Model card of a run: the README.md of its repository, including the metadata block.
 
-Names of voices, recipes and datasets are untrusted text, so they are escaped with `vczoo.io.markdown`.
+The text is in `card_template.md`, a Jinja template. Names of voices, recipes and datasets are untrusted text, so the
+template passes them through the functions of `vczoo.io.markdown`.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+from huggingface_hub import ModelCard
 
 from vczoo.hub.card_facts import CardFacts, PartFacts, SampleFacts, VoiceFacts
 from vczoo.hub.card_figures import check_figures
-from vczoo.hub.card_lineage import credits_of, described, lineage_table
-from vczoo.hub.card_metadata import front_matter
-from vczoo.hub.card_results import quality
-from vczoo.io.markdown import code, escaped, fenced, link, one_line, table, web_address
+from vczoo.hub.card_lineage import credits_of, described
+from vczoo.hub.card_metadata import metadata_of
+from vczoo.hub.card_results import evaluation_of, metrics_of
+from vczoo.io.markdown import code, escaped, fenced, link, one_line, web_address
 
 __all__ = ["CardFacts", "PartFacts", "SampleFacts", "VoiceFacts", "make_card"]
 
-MOST_VOICES = 30  # rows of the table; a run may have 10,000 voices
-MOST_LABELS = 40
+TEMPLATE = Path(__file__).with_name("card_template.md")
+MOST = {"ancestors": 20, "files": 40, "labels": 40, "voices": 30}  # entries of a list; a run may have 10,000 voices
 MOST_SAMPLES = 12
-MOST_FILES = 40
 LONGEST_RECIPE = 20_000  # characters
 SHORT = 12  # hex digits of a hash or revision
 FEW_MINUTES = 5
@@ -45,76 +50,43 @@ def make_card(facts: CardFacts) -> str:
         HubError: A figure has a type that cannot be shown. The message names its key.
     """
     check_figures(facts.metrics, facts.evaluation)
-    sections = (
-        front_matter(facts),
-        _opening(facts),
-        _consent(facts),
-        _samples(facts),
-        _usage(facts),
-        quality(facts),
-        _details(facts),
-        _limits(facts),
-        _license(facts),
-    )
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return f"{ModelCard.from_template(metadata_of(facts), str(TEMPLATE), **_values(facts))}\n"
 
 
-def _opening(facts: CardFacts) -> str:
-    voices = _voices_in_words(facts.voices)
-    abilities = []
-    if facts.converts:
-        abilities.append(f"Converts recordings of speech into {voices}.")
-    elif facts.has("speaker"):
-        abilities.append(f"Recognizes {voices} in recordings.")
-    if facts.has("text"):
-        abilities.append("Transcribes speech.")
-    if facts.has("label"):
-        shown = ", ".join(code(label) for label in facts.labels[:MOST_LABELS])
-        more = f" and {len(facts.labels) - MOST_LABELS:,} more" if len(facts.labels) > MOST_LABELS else ""
-        abilities.append(f"Classifies utterances with these labels: {shown}{more}.")
-    name = facts.repository.rpartition("/")[2]
-    verb = "Made" if facts.metrics.get("epochs", 0) == 0 else "Fine-tuned"
-    origin = f"{verb} with vczoo from the recipe {code(facts.recipe)}: {escaped(facts.summary.rstrip('.'))}."
-    if facts.lineage:
-        origin += f" It began with the weights of {described(facts.lineage[0], facts.endpoint)}."
-    return f"# {escaped(name)}\n\n{' '.join(abilities)} {origin}"
+def _values(facts: CardFacts) -> dict[str, Any]:
+    """The variables and functions of the template."""
+    python, shell = _usage(facts)
+    splits, metrics = metrics_of(facts)
+    trained = facts.trained_minutes
+    samples = facts.samples[:MOST_SAMPLES]
+    cut = "\n# … shortened; see vczoo.yaml" if len(facts.recipe_yaml) > LONGEST_RECIPE else ""
+    return {
+        "facts": facts,
+        "most": MOST,
+        "code": code,
+        "escaped": escaped,
+        "fenced": fenced,
+        "link": link,
+        "size": _size,
+        "described": partial(described, endpoint=facts.endpoint),
+        "origin": partial(_origin, facts),
+        "voices_in_words": _voices_in_words(facts.voices),
+        "samples": samples,
+        "transcribed": any(escaped(sample.words) or sample.speaker for sample in samples),
+        "python": python,
+        "shell": shell,
+        "evaluation": evaluation_of(facts),
+        "splits": splits,
+        "metrics": metrics,
+        "run_in_words": _run_in_words(facts),
+        "recipe": facts.recipe_yaml[:LONGEST_RECIPE] + cut,
+        "least_minutes": min(trained) if facts.voices and trained and min(trained) < FEW_MINUTES else None,
+        "credits": credits_of(facts),
+    }
 
 
-def _consent(facts: CardFacts) -> str:
-    shown = facts.voices[:MOST_VOICES]
-    rows = [(code(v.name), "enrolled without training" if v.minutes is None else f"{v.minutes:.1f}") for v in shown]
-    more = len(facts.voices) - len(shown)
-    return "\n\n".join(
-        [
-            "## Voices and consent",
-            f"**{escaped(facts.consent.statement)}.** {escaped(facts.consent.sentence)}",
-            *([table(("voice", "minutes of training speech"), rows)] if rows else []),
-            *([f"And {more:,} more voices; vczoo.yaml has the full list."] if more > 0 else []),
-        ]
-    )
-
-
-def _samples(facts: CardFacts) -> str:
-    if not facts.samples:
-        return ""
-    shown = facts.samples[:MOST_SAMPLES]
-    transcripts = [
-        escaped(sample.words) + (f" (spoken by {escaped(sample.speaker)})" if sample.speaker else "")
-        for sample in shown
-    ]
-    rows = [
-        (code(sample.voice), *([words] if any(transcripts) else []), _player(facts.url(sample.path)))
-        for sample, words in zip(shown, transcripts, strict=True)
-    ]
-    header = ("voice", *(["transcript"] if any(transcripts) else []), "conversion")
-    return "## Listen\n\n" + table(header, rows, left=len(header))
-
-
-def _player(url: str) -> str:
-    return f'<audio controls preload="none" src="{url}"></audio>'
-
-
-def _usage(facts: CardFacts) -> str:
+def _usage(facts: CardFacts) -> tuple[str, str]:
+    """Return the example for Python, and the one for a shell."""
     name = one_line(facts.repository) + (f"@{one_line(facts.revision)}" if facts.revision else "")
     voice = next((v.name for v in facts.voices if v.name.isprintable() and len(v.name) <= 60), "NAME")
     packages = " ".join(shlex.quote(package) for package in dict.fromkeys(("vczoo", *facts.versions)))
@@ -126,52 +98,7 @@ def _usage(facts: CardFacts) -> str:
         if facts.has(task) and not (task == "speaker" and facts.converts):
             python.append(f'print(vc.{verb}("{file}"))')
             shell.append(f"vczoo {verb} {shlex.quote(name)} {file}")
-    plugins = [code(f"{package} {version}") for package, version in facts.versions.items()]
-    versions = (
-        f"Made with {', '.join(plugins)}. vczoo reports missing plugins, but never installs them. " if plugins else ""
-    )
-    pin = "" if facts.revision else " To always load the same model, append `@` and a commit or tag to the name."
-    return "\n\n".join(
-        [
-            "## Usage",
-            fenced("\n".join(("import vczoo", "", *python)), "python"),
-            fenced("\n".join(shell), "sh"),
-            f"{versions}vczoo reads only YAML, JSON and safetensors from this repository, and runs no code.{pin}",
-        ]
-    )
-
-
-def _details(facts: CardFacts) -> str:
-    rows = [
-        (
-            escaped(part.role),
-            code(part.use) + (f", weights {code(part.weights)}" if part.weights and not part.start else ""),
-            _origin(facts, part),
-            escaped(part.licence or "unknown"),
-        )
-        for part in facts.parts
-    ]
-    recipe = facts.recipe_yaml[:LONGEST_RECIPE]
-    cut = "\n# … shortened; see vczoo.yaml" if len(facts.recipe_yaml) > LONGEST_RECIPE else ""
-    files = sorted(facts.files.items())
-    sizes = [(code(path), _size(count)) for path, count in files[:MOST_FILES]]
-    return "\n\n".join(
-        [
-            "## Model details",
-            _run_in_words(facts),
-            *lineage_table(facts),
-            *([table(("part", "name", "source", "license"), rows, left=4)] if rows else []),
-            f"<details>\n<summary>Recipe</summary>\n\n{fenced(recipe + cut, 'yaml')}\n\n</details>",
-            *(
-                [
-                    f"<details>\n<summary>Files, {_size(sum(facts.files.values()))} in total</summary>\n\n"
-                    f"{table(('file', 'size'), sizes)}\n\n</details>"
-                ]
-                if sizes
-                else []
-            ),
-        ]
-    )
+    return "\n".join(("import vczoo", "", *python)), "\n".join(shell)
 
 
 def _run_in_words(facts: CardFacts) -> str:
@@ -197,6 +124,7 @@ def _run_in_words(facts: CardFacts) -> str:
 
 
 def _origin(facts: CardFacts, part: PartFacts) -> str:
+    """Name the source of a part's weights in Markdown."""
     host = urlsplit(web_address(part.source)).netloc  # empty for a repository of the Hub
     address = part.source if host else f"{facts.endpoint.rstrip('/')}/{part.source}"
     details = [f"weights of {described(part.start, facts.endpoint)}"] if part.start else []
@@ -204,55 +132,6 @@ def _origin(facts: CardFacts, part: PartFacts) -> str:
     details += [f"revision {code(part.revision[:SHORT])}"] if part.revision else []
     details += [f"sha256 {code(part.sha256[:SHORT])}"] if part.sha256 else []
     return ", ".join(details) or "no pretrained weights"
-
-
-def _limits(facts: CardFacts) -> str:
-    lines = []
-    if facts.converts:
-        lines += [
-            "Conversion changes the voice but not the way of speaking: rhythm and accent stay mostly as in the source.",
-            "It is not made for music, noise, several people at once, singing, shouting or whispering.",
-            "Words can be wrong or blurred: listen to a conversion before you rely on it.",
-        ]
-    elif facts.has("speaker"):
-        lines.append(
-            "It assigns every voice to a speaker that it knows. Do not use it for access control or as evidence."
-        )
-    if facts.has("text"):
-        lines.append(
-            "It transcribes any input, including noise and other languages. Unusual words and accents cause errors."
-        )
-    if facts.has("label"):
-        lines.append(
-            "It assigns one of its labels to every recording. That is not evidence of what a person feels or is."
-        )
-    trained = facts.trained_minutes
-    if facts.voices and trained and min(trained) < FEW_MINUTES:
-        lines.append(
-            f"Some voices had little training speech, as little as {min(trained):.1f} minutes, and are less similar."
-        )
-    if any(voice.minutes is None for voice in facts.voices):
-        lines.append("Voices enrolled without training are less similar to their speakers than trained ones.")
-    misuse = (
-        "Do not make people say things that they did not agree to say. Do not use this model for impersonation, fraud, "
-        "bypassing voice authentication, mockery or harassment. Label conversions as such unless it is obvious."
-    )
-    mark = (
-        "vczoo marks converted files as synthetic, with the recipe and the voice, unless the user turns that off. "
-        "`vczoo provenance FILE` reads the mark. Re-encoding or editing a file can remove it, so a file without a mark "
-        "may still be synthetic."
-    )
-    bullets = "\n".join(f"- {line}" for line in lines)
-    warnings = f"\n\n{misuse}\n\n{mark}" if facts.converts else ""
-    return f"## Limitations and misuse\n\n{bullets}{warnings}"
-
-
-def _license(facts: CardFacts) -> str:
-    name = f" ({link(facts.licence_name, facts.licence_link)})" if facts.licence_name else ""
-    notes = "\n".join(f"- {escaped(note)}" for note in facts.licence_notes)
-    checked = "Checked against the declared licenses of its parts and recordings, as far as they are known."
-    blocks = ["## License", f"{code(facts.licence)}{name}. {checked}", *([notes] if notes else []), *credits_of(facts)]
-    return "\n\n".join(blocks)
 
 
 def _voices_in_words(voices: Sequence[VoiceFacts]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from vczoo.hub.card_facts import CardFacts
-from vczoo.io.markdown import code, escaped, link, table
+from vczoo.io.markdown import code, escaped, link
 from vczoo.runs.config import Ancestor
 
-__all__ = ["credits_of", "described", "lineage_table"]
+__all__ = ["credits_of", "described"]
 
-MOST_ANCESTORS = 20  # rows of the table
+LONGEST_CREDIT = 2000  # characters of one line
 SHORT = 12  # hex digits of a commit
 
 
@@ -27,37 +27,12 @@ def described(ancestor: Ancestor, endpoint: str) -> str:
     return f"an unpublished run of the recipe {code(ancestor.name)}"
 
 
-def lineage_table(facts: CardFacts) -> list[str]:
-    """Write the table of the runs that this one was made from, the nearest first; nothing if there are none."""
-    if not facts.lineage:
-        return []
-    rows = [
-        (
-            described(ancestor, facts.endpoint),
-            ", ".join(code(part) for part in ancestor.parts),
-            escaped(ancestor.licence or "not shared"),
-            escaped(ancestor.consent or "none recorded"),
-        )
-        for ancestor in facts.lineage[:MOST_ANCESTORS]
-    ]
-    more = len(facts.lineage) - len(rows)
-    return [
-        "Made from these runs, the nearest first:",
-        table(("run", "parts that began with its weights", "license", "consent"), rows, left=4),
-        *([f"And {more:,} more; vczoo.yaml has the full list."] if more > 0 else []),
-    ]
-
-
 def credits_of(facts: CardFacts) -> list[str]:
-    """Write the credits of the run and of every run that it was made from; nothing if there are none."""
-    lines = [f"- {escaped(line, LONGEST_CREDIT)}" for line in facts.attribution]
+    """Write the credits of the run and of every run that it was made from, one line of Markdown each."""
+    lines = [escaped(line, LONGEST_CREDIT) for line in facts.attribution]
     for ancestor in facts.lineage:
         origin = f"{described(ancestor, facts.endpoint)}"
         if ancestor.kind != "local" and ancestor.licence:
-            lines.append(f"- {origin}, license {code(ancestor.licence)}; changed by fine-tuning or enrollment")
-        lines += [f"- in {origin}: {escaped(line, LONGEST_CREDIT)}" for line in ancestor.attribution]
-    lines = list(dict.fromkeys(lines))
-    return ["Credit, which must stay with this model:", "\n".join(lines)] if lines else []
-
-
-LONGEST_CREDIT = 2000  # characters of one line
+            lines.append(f"{origin}, license {code(ancestor.licence)}; changed by fine-tuning or enrollment")
+        lines += [f"in {origin}: {escaped(line, LONGEST_CREDIT)}" for line in ancestor.attribution]
+    return list(dict.fromkeys(lines))

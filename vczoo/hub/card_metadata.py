@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from vczoo.hub.card_facts import CardFacts
 from vczoo.io.markdown import one_line
 
-__all__ = ["front_matter", "search_tag"]
+__all__ = ["metadata_of", "search_tag"]
 
 LIBRARY = "vczoo"
 _HUB_ID = re.compile(r"(?:[\w.-]{1,96}/)?[\w.-]{1,96}", re.ASCII)
@@ -48,14 +48,14 @@ _FINE_TUNE_METRICS = {
 }
 
 
-def front_matter(facts: CardFacts) -> str:
-    """Return the metadata block, including the `---` lines around it."""
+def metadata_of(facts: CardFacts) -> ModelCardData:
+    """Return the metadata of a card."""
     results = [*_evaluated(facts), *_fine_tuned(facts)]
     other = facts.licence == "other"
     bases = [name for name in dict.fromkeys(facts.base_models) if _HUB_ID.fullmatch(name)]
     datasets = [name for name in dict.fromkeys(facts.datasets) if _HUB_ID.fullmatch(name)]
     languages = dict.fromkeys(re.split("[-_]", name.strip().lower())[0] for name in facts.languages)
-    data = ModelCardData(
+    return ModelCardData(
         license=facts.licence,
         license_name=one_line(facts.licence_name) or None if other else None,
         license_link=one_line(facts.licence_link) or None if other else None,
@@ -70,7 +70,6 @@ def front_matter(facts: CardFacts) -> str:
         model_name=one_line(facts.repository) if results else None,
         eval_results=results or None,
     )
-    return f"---\n{data.to_yaml()}\n---"
 
 
 def _pipeline(facts: CardFacts) -> str:

@@ -1,4 +1,4 @@
-"""Results section of a model card: metrics of the fine-tune and of an evaluation."""
+"""Figures of a model card: metrics of the fine-tune and of an evaluation."""
 
 from __future__ import annotations
 
@@ -9,31 +9,26 @@ from typing import Any
 from vczoo.evaluation.metrics.bootstrap import Figure
 from vczoo.evaluation.report import Report, Scores
 from vczoo.hub.card_facts import CardFacts
-from vczoo.io.markdown import code, escaped, table
+from vczoo.io.markdown import escaped
 
-__all__ = ["quality"]
+__all__ = ["evaluation_of", "metrics_of"]
 
 MOST_SYSTEMS = 8
 
 
-def quality(facts: CardFacts) -> str:
-    """Write the results section."""
-    blocks = ["## Results"]
-    if facts.evaluation:
-        blocks += _evaluation(facts.evaluation)
-    elif facts.converts:
-        blocks.append("Similarity to the voices and intelligibility were not measured.")
+def metrics_of(facts: CardFacts) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The metrics of the fine-tune on recordings that were not used for training.
+
+    Returns:
+        The splits that have metrics; and the name of each metric, with its figure in each of these splits.
+    """
     splits = [name for name in ("validation", "test") if facts.metrics.get(name)]
-    if splits:
-        names = dict.fromkeys(str(key) for split in splits for key in facts.metrics[split])
-        figures = [name for name in names if not _is_certain(facts, name)]
-        rows = [(code(key), *(_figure(facts.metrics[split].get(key)) for split in splits)) for key in figures]
-        blocks += [
-            "Metrics of the fine-tune, on recordings that were not used for training:",
-            table(("metric", *splits), rows),
-        ]
-    blocks += [f"![{escaped(path)}]({facts.url(path)})" for path in facts.plots]
-    return "\n\n".join(blocks)
+    names = dict.fromkeys(str(key) for split in splits for key in facts.metrics[split])
+    return splits, [
+        (name, [_figure(facts.metrics[split].get(name)) for split in splits])
+        for name in names
+        if not _is_certain(facts, name)
+    ]
 
 
 def _is_certain(facts: CardFacts, name: str) -> bool:
@@ -42,8 +37,15 @@ def _is_certain(facts: CardFacts, name: str) -> bool:
     return figure in ("accuracy", "recall") and facts.classes_of(head) == 1
 
 
-def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:
-    """Write the table of `vczoo evaluate`, one row per metric, and its notes."""
+def evaluation_of(facts: CardFacts) -> dict[str, Any] | None:
+    """The results of `vczoo evaluate`, one row per metric; None if there are none.
+
+    Returns:
+        The number of trials and the name of their list; the header and rows of the table, in Markdown; and the notes.
+    """
+    evaluation = facts.evaluation
+    if not evaluation:
+        return None
     scores = []
     for system in list(evaluation.get("systems", ()))[:MOST_SYSTEMS]:
         role = system.get("role", "system")
@@ -52,17 +54,14 @@ def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:
         scores.append(Scores(name, role, figures, notes=tuple(system.get("notes", ()))))
     report = Report(tuple(scores), notes=tuple(evaluation.get("notes", ())))
     rows = report.rows(by="measure")
-    header = ("measure", *(escaped(title) for title in list(rows[0])[1:])) if rows else ()
     setup = evaluation.get("setup", {})
-    count = setup.get("trial_count")
-    trials = f"On {count} trials of {code(str(setup.get('trials', '')))}." if count else "On its own trials."
-    cells = [[escaped(text).replace(" ±", "&nbsp;±") for text in row.values()] for row in rows]
-    notes = "\n".join(f"- {escaped(note)}" for note in report.footnotes())
-    return [
-        f"{trials} The floor is the unconverted source. A ceiling is real speech, or the best that a part could reach.",
-        *([table(header, cells)] if rows else []),
-        *([notes] if notes else []),
-    ]
+    return {
+        "count": setup.get("trial_count"),
+        "trials": str(setup.get("trials", "")),
+        "header": ["measure", *(escaped(title) for title in list(rows[0])[1:])] if rows else [],
+        "rows": [[escaped(text).replace(" ±", "&nbsp;±") for text in row.values()] for row in rows],
+        "notes": report.footnotes(),
+    }
 
 
 def _read(figure: Mapping[str, Any]) -> Figure | None:

@@ -1,7 +1,9 @@
 """Layout of safetensors files: reading and checking the header before any tensor is read, and writing files.
 
 The format (https://github.com/huggingface/safetensors#format) has 8 bytes with the length of the header, the header as
-JSON, and then the tensors without gaps.
+JSON, and then the tensors without gaps. The library checks all of this; this module refuses what it lets through:
+headers of up to 100 MB, names that appear twice, unknown fields, types that torch may lack, and shapes that torch
+cannot hold.
 """
 
 from __future__ import annotations
@@ -10,17 +12,19 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vczoo.errors import WeightsError
+from vczoo.errors import WeightsError, shortened
 from vczoo.io.files import PRIVATE, open_file, write_bytes
+from vczoo.io.text import harmless
 
 __all__ = [
     "LARGEST_HEADER",
@@ -37,7 +41,8 @@ __all__ = [
 ]
 
 LARGEST_HEADER = 16_000_000  # bytes; 10,000 voices take a quarter of it
-METADATA = "__metadata__"
+METADATA, FIELDS = "__metadata__", {"dtype", "shape", "data_offsets"}
+LONGEST_REASON = 300  # characters of a message of safetensors, which quotes the file
 MOST_DIMENSIONS = 16
 DTYPES = {
     "F64": torch.float64,
@@ -90,11 +95,19 @@ def read_layout(path: Path) -> dict[str, Slot]:
     """
     try:
         with open_file(path) as file:
-            return _layout(file, os.fstat(file.fileno()).st_size)
+            header = _header(file, os.fstat(file.fileno()).st_size)
+        with safe_open(path, "np") as tensors:  # "pt" asks for as much memory as the file claims to need
+            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118  not a mapping
+            layout = {name: _slot(name, part.get_dtype(), part.get_shape()) for name, part in slices.items()}
+        _check_fields(header)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except _FaultyError as fault:
-        raise WeightsError(f"{path}: not a safetensors file ({fault}); download or export it again") from None
+    except (_FaultyError, SafetensorError) as fault:
+        reason = harmless(shortened(str(fault).removeprefix("Error while deserializing header: "), LONGEST_REASON))
+        raise WeightsError(
+            f"{path}: not a safetensors file, or a damaged one ({reason}); download or export it again"
+        ) from None
+    return layout
 
 
 def layout_faults(
@@ -160,7 +173,7 @@ def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def some_names(names: Sequence[str], limit: int = 5) -> str:
     """The first `limit` names, and the number of further ones."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(name if len(name) <= 120 else name[:117] + "..." for name in names[:limit]) + more
+    return ", ".join(shortened(name, 120) for name in names[:limit]) + more
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> bytes:
@@ -213,7 +226,8 @@ class _FaultyError(Exception):
     """A fault of a header, described by its message."""
 
 
-def _layout(file: BinaryIO, size: int) -> dict[str, Slot]:
+def _header(file: BinaryIO, size: int) -> bytes:
+    """The bytes of the header, if the file begins as a safetensors file does."""
     prefix = file.read(8)
     if len(prefix) < 8:
         raise _FaultyError(f"it has only {size} bytes")
@@ -227,19 +241,27 @@ def _layout(file: BinaryIO, size: int) -> dict[str, Slot]:
         )
     if length > LARGEST_HEADER:
         raise _FaultyError(f"its header has {length} bytes, but the limit is {LARGEST_HEADER}")
+    return file.read(length)
+
+
+def _slot(name: str, dtype: str, shape: list[int]) -> Slot:
+    if dtype not in DTYPES:
+        raise _FaultyError(f"tensor {_short(name)} has dtype {dtype}, expected one of {', '.join(DTYPES)}")
+    # With 0 counted as 1, since torch multiplies the other dimensions, too.
+    if len(shape) > MOST_DIMENSIONS or math.prod(max(1, size) for size in shape) >= 2**60:
+        raise _FaultyError(f"tensor {_short(name)} has an invalid shape: {_short(shape)}")
+    return Slot(DTYPES[dtype], tuple(shape))
+
+
+def _check_fields(header: bytes) -> None:
+    """Refuse names that appear twice and unknown fields in a header that safetensors has read."""
     try:
-        # Decoded first: from bytes, json would guess the encoding and accept UTF-16, too.
-        header = json.loads(file.read(length).decode(), object_pairs_hook=_unique, parse_int=_count)
-    except (ValueError, RecursionError) as error:
-        raise _FaultyError(f"its header is not JSON: {str(error)[:200]}") from None
-    if not isinstance(header, dict):
-        raise _FaultyError("its header is not a mapping")
-    metadata = header.pop(METADATA, {})
-    if not isinstance(metadata, dict) or not all(_is_text(value) for value in metadata.values()):
-        raise _FaultyError(f"{METADATA} is not a mapping of text to text")
-    tensors = {name: _slot(name, value) for name, value in header.items()}
-    _check_gapless(((name, *span) for name, (_, span) in tensors.items()), size - 8 - length)
-    return {name: slot for name, (slot, _) in tensors.items()}
+        values = json.loads(header, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        raise _FaultyError("it changed while it was being read") from None
+    for name, value in values.items():
+        if not isinstance(value, dict) or (name != METADATA and set(value) != FIELDS):
+            raise _FaultyError(f"{_short(name)} does not have exactly the fields {', '.join(sorted(FIELDS))}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -247,66 +269,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in values:
             raise _FaultyError(f"{_short(key)} appears twice in its header")
-        if not key.isascii():
-            key.encode()  # fails for half a surrogate pair, which JSON can escape but which is not text
         values[key] = value
     return values
 
 
-def _count(digits: str) -> int:
-    """A whole number as safetensors accepts it. Unlike Python, it rejects -0."""
-    if digits.startswith("-") or len(digits) > 20:
-        raise _FaultyError(f"its header has the number {_short(digits)}, expected 0 or more with at most 20 digits")
-    return int(digits)
-
-
-def _slot(name: str, value: Any) -> tuple[Slot, tuple[int, int]]:
-    """The slot of one tensor, and the start and end of its bytes."""
-    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
-        raise _FaultyError(f"tensor {_short(name)} does not have exactly the fields dtype, shape and data_offsets")
-    dtype, shape, span = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise _FaultyError(f"tensor {_short(name)} has dtype {_short(dtype)}, expected one of {', '.join(DTYPES)}")
-    if not _are_counts(shape) or not _are_counts(span) or len(span) != 2 or not _fits_memory(shape):
-        raise _FaultyError(
-            f"tensor {_short(name)} has an invalid shape or data_offsets: {_short(shape)}, {_short(span)}"
-        )
-    slot = Slot(DTYPES[dtype], tuple(shape))
-    if span[1] - span[0] != slot.size_bytes:
-        raise _FaultyError(f"tensor {_short(name)}, {slot}, needs {slot.size_bytes} bytes but has {span[1] - span[0]}")
-    return slot, (span[0], span[1])
-
-
-def _check_gapless(spans: Iterable[tuple[str, int, int]], size: int) -> None:
-    previous_end = 0
-    for name, start, end in sorted(spans, key=lambda span: span[1:]):
-        if start != previous_end:
-            raise _FaultyError(
-                f"tensor {_short(name)} begins at byte {start}, but the previous one ends at {previous_end}"
-            )
-        previous_end = end
-    if previous_end != size:
-        raise _FaultyError(
-            f"its tensors need {previous_end} bytes, but the file has {size}: it is truncated or damaged"
-        )
-
-
-def _fits_memory(shape: list[int]) -> bool:
-    """Whether the dimensions, with 0 counted as 1, are few enough and their product is below 2**60."""
-    return len(shape) <= MOST_DIMENSIONS and math.prod(max(1, size) for size in shape) < 2**60
-
-
-def _is_text(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and bool(value.encode() or True)
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-
-
-def _are_counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
-
-
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(repr(value), 80)

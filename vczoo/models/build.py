@@ -1,4 +1,4 @@
-"""Checking of recipes, and building of their models. A check builds with random weights and downloads nothing."""
+"""Checking of recipes, and building of their models. A check takes no memory for weights and downloads nothing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vczoo.audio.specs import FrameSpec, MelSpec, check_contract
 from vczoo.errors import ContractError, RecipeError, WeightsError
 from vczoo.io.tensors import digest
 from vczoo.models.bundled import find_start
+from vczoo.models.meta_init import init_on_meta
 from vczoo.models.model import Model, stage_of
 from vczoo.models.part_options import CheckedPart, check_part, run_check
 from vczoo.models.recipe import HeadPart, Part, Recipe
@@ -65,7 +66,7 @@ def check(recipe: Recipe) -> None:
     parts = _check_parts(recipe, faults, with_teacher=True)
     if recipe.start:
         faults += _start_faults(recipe)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), init_on_meta():
         model = _assemble(recipe, parts, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
         if "freezing" in parts:
             freezing: Freezing | None = run_check(faults, "freezing", lambda: parts["freezing"].make({}))

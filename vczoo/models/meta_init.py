@@ -7,6 +7,7 @@ device, with their names, types and shapes. Constants such as windows and filter
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,15 +24,17 @@ __all__ = ["init_on_meta", "meta_tensors"]
 
 MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have about 2,000
 MOST_CONSTANTS = 2**26  # elements of all constants together; models of the zoo have at most 2**23
-UNFILLED = {
-    torch.empty,
-    torch.empty_like,
-    torch.normal,
-    torch.rand,
-    torch.rand_like,
-    torch.randn,
-    torch.randn_like,
-    torch.Tensor.new_empty,
+# Functions whose tensors are created on the meta device, and by which function there: the meta versions of the random
+# ones are written in Python, and import sympy and torch._dynamo, which takes longer than the import of torch.
+UNFILLED: dict[Any, Any] = {
+    torch.empty: torch.empty,
+    torch.empty_like: torch.empty_like,
+    torch.normal: torch.normal,
+    torch.rand: torch.empty,
+    torch.rand_like: torch.empty_like,
+    torch.randn: torch.empty,
+    torch.randn_like: torch.empty_like,
+    torch.Tensor.new_empty: torch.Tensor.new_empty,
 }
 # By name, because transformers replaces the functions of torch.nn.init with its own.
 FILLS = {
@@ -95,33 +98,52 @@ class _MetaMode(TorchFunctionMode):
             target = args[0] if args else kwargs.get("tensor")
             if isinstance(target, Tensor) and target.is_meta:  # skipped, since torch simulates the fill in slow Python
                 return target
+        if func is nn.functional.normalize and args and args[0].is_meta:  # of the same shape; see `UNFILLED`
+            return args[0]
         if func not in UNFILLED and func not in CONSTANT:
             return func(*args, **kwargs)
         try:
             if func in UNFILLED:
-                tensor = func(*args, **{**kwargs, "device": "meta"})
+                settings = {name: value for name, value in kwargs.items() if name != "generator"}
+                tensor = UNFILLED[func](*args, **{**settings, "device": "meta"})
                 if tensor.numel() or kwargs.get("device") is None:
                     return tensor
                 # torch.load creates each tensor empty on its device, and then fills it from the file.
                 return func(*args, **kwargs)
             count = _count(func, args, kwargs)
-        except (RuntimeError, OverflowError, TypeError) as error:  # sizes that are negative or exceed 64 bits
+            if self.constants + count <= MOST_CONSTANTS:
+                constant = func(*args, **kwargs)
+                self.constants += 0 if constant.is_meta else count
+                return constant
+        except (RuntimeError, ArithmeticError, TypeError) as error:  # sizes that are negative or exceed 64 bits
             raise ContractError(f"it needs a tensor of impossible size: {_first_line(error)}") from error
-        if self.constants + count > MOST_CONSTANTS:
-            raise ContractError(
-                f"it needs constants of {self.constants + count} values, but at most {MOST_CONSTANTS} are allowed; "
-                "choose smaller options"
-            )
-        constant = func(*args, **kwargs)
-        self.constants += 0 if constant.is_meta else count
-        return constant
+        raise ContractError(
+            f"it needs constants of {self.constants + count} values, but at most {MOST_CONSTANTS} are allowed; "
+            "choose smaller options"
+        )
 
 
 def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """Number of elements of the tensor that a function of `CONSTANT` would create."""
-    if func is torch.hann_window:  # its meta version runs in slow Python, 2 ms a call
+    """Number of elements of the tensor that a function of `CONSTANT` would create.
+
+    Not from the meta versions that are written in Python; see `UNFILLED`.
+    """
+    if func is torch.hann_window:
         return int(args[0] if args else kwargs["window_length"])
+    if func in (torch.linspace, torch.logspace):
+        return int(args[2] if len(args) > 2 else kwargs["steps"])
+    if func is torch.eye:
+        rows = args[0] if args else kwargs["n"]
+        return int(rows * (args[1] if len(args) > 1 else kwargs.get("m", rows)))
+    if func is torch.arange:
+        start, end, step = _range_of(*args, **kwargs)
+        return max(0, math.ceil((end - start) / step))
     return int(func(*args, **{**kwargs, "device": "meta"}).numel())
+
+
+def _range_of(start: float = 0, end: float | None = None, step: float = 1, **_: Any) -> tuple[float, float, float]:
+    """Start, end and step from the arguments of `torch.arange`, whose first is the end if it is the only one."""
+    return (0, start, step) if end is None else (start, end, step)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ import os
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing import parent_process
 from typing import Any
 
@@ -55,7 +56,11 @@ class CheckedPart:
 
     def asks_for(self, name: str) -> bool:
         """Whether the factory's signature names this entry of `CONTEXT`."""
-        return name in inspect.signature(self.factory).parameters
+        return name in self._parameters
+
+    @cached_property
+    def _parameters(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.factory).parameters)
 
     def make(self, context: Mapping[str, Any]) -> Any:
         """Build the part: call the factory with its options and the entries of the context that it asks for.

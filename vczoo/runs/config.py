@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from vczoo.errors import RunError
 from vczoo.io.files import open_file
 from vczoo.io.names import name_fault
 from vczoo.io.plain_yaml import LARGEST_TEXT, dump_plain, parse_plain
+from vczoo.models.recipe import Recipe
 
 __all__ = [
     "FORMAT",
@@ -132,7 +134,7 @@ class RunConfig(_Plain):
         format: Version of the file format.
         vczoo: Version of vczoo that wrote the run.
         plugins: Distributions that the recipe's parts come from, with their versions.
-        recipe: The resolved recipe, which `vczoo.models.recipe.Recipe` checks.
+        recipe: The resolved recipe; `parsed_recipe` checks it.
         base: Sources of the pretrained parts, `backbone` and `vocoder`.
         speakers: Speakers of the training data, in the order of the logits.
         voices: Names of the target voices.
@@ -170,6 +172,15 @@ class RunConfig(_Plain):
         # Empty lists are left out so that versions of vczoo that do not know these keys can read the run.
         unused = {name for name in ("labels", "attribution", "lineage") if not getattr(self, name)}
         return dump_plain(self.model_dump(exclude=unused))
+
+    @cached_property
+    def parsed_recipe(self) -> Recipe:
+        """The recipe, parsed when it is first used.
+
+        Raises:
+            RecipeError: The recipe is faulty. The message lists all faults.
+        """
+        return Recipe.parse(self.recipe)
 
 
 def read_config(path: Path) -> RunConfig:

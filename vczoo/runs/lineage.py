@@ -54,7 +54,7 @@ def published_ancestor(repository: str, commit: str, folder: Path, config: RunCo
         sha256=_sha256(folder / CONFIG),
         licence=config.licence,
         consent=config.consent,
-        parts=list(parts_of(Recipe.parse(config.recipe))),
+        parts=list(parts_of(config.parsed_recipe)),
         attribution=config.attribution,
     )
 

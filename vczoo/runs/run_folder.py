@@ -24,7 +24,6 @@ from vczoo.models.bundled import CONFIG
 from vczoo.models.meta_init import init_on_meta, meta_tensors
 from vczoo.models.model import Model, stage_of
 from vczoo.models.portability import foreign_faults, pinned
-from vczoo.models.recipe import Recipe
 from vczoo.runs.config import Data, File, RunConfig, fault_lines, parse_config, read_config, read_config_and_digest
 from vczoo.runs.pretrained_base import PLACES, check_base, describe_base, stages_taken
 from vczoo.runs.run import Run, is_run, own_voices
@@ -213,7 +212,7 @@ def _load(path: Path, foreign: bool, models: dict[str, Model]) -> Run:
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: a file of this run is damaged ({error}); copy or pull it again") from error
     return Run(
-        Recipe.parse(config.recipe),
+        config.parsed_recipe,
         models[key],
         tuple(config.speakers),
         voices,
@@ -252,7 +251,7 @@ def _config_and_digest(path: Path, foreign: bool) -> tuple[RunConfig, str]:
         )
     config, sha256 = read_config_and_digest(path / CONFIG)
     check_distributions(config.plugins)
-    recipe = Recipe.parse(config.recipe)
+    recipe = config.parsed_recipe
     if foreign and (faults := foreign_faults(recipe)):
         raise RunError(
             f"{path / CONFIG}: this recipe cannot be loaded from somebody else's run:\n  - " + "\n  - ".join(faults)
@@ -281,7 +280,7 @@ def build_on_base(config: RunConfig) -> Model:
     taken = stages_taken(config.base)
     based = [place for place in PLACES if place in config.base and config.base[place].stages]
     random = [place for place in PLACES if place not in based]
-    if unbased := set(based) - set(pretrained_places(Recipe.parse(config.recipe))):
+    if unbased := set(based) - set(pretrained_places(config.parsed_recipe)):
         raise WeightsError(
             f"the run takes tensors from the pretrained base of its {' and '.join(unbased)}, but the recipe names no "
             "pretrained weights there"
@@ -341,8 +340,8 @@ def _model_of(config: RunConfig, path: Path) -> Model:
 
 def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
     with torch.random.fork_rng(devices=[]), init_on_meta() if outline else nullcontext():
-        recipe, speakers = Recipe.parse(config.recipe), max(1, len(config.speakers))
-        model = build(recipe, speakers, config.labels, random=random, stages=stages)
+        speakers = max(1, len(config.speakers))
+        model = build(config.parsed_recipe, speakers, config.labels, random=random, stages=stages)
     if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
         raise WeightsError(f"its tensors take {size >> 30} GiB; vczoo loads at most {LARGEST_MODEL >> 30} GiB")
     return model

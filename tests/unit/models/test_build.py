@@ -18,7 +18,7 @@ from vczoo.models import build as assembly
 from vczoo.models import part_options as options
 from vczoo.models.build import build, check, checked_recipe
 from vczoo.models.part_options import CONTEXT
-from vczoo.models.recipe import Recipe
+from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.models.resolve import nest
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.registry.entry import Entry
@@ -87,6 +87,16 @@ def test_a_sound_recipe_passes_and_leaves_the_random_state_alone() -> None:
     torch.manual_seed(3)
     check(recipe())
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_check_takes_no_memory_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a fine-tune it would be the second copy of the backbone."""
+    assemble, models = assembly._assemble, []
+    monkeypatch.setattr(assembly, "_assemble", lambda *arguments: models.append(assemble(*arguments)) or models[-1])
+    check(read_recipe("demo"))
+    parameters = list(models[0].parameters())
+    assert parameters
+    assert all(parameter.is_meta for parameter in parameters)
 
 
 def test_the_example_context_of_the_conformance_check_is_the_context() -> None:

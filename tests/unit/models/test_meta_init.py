@@ -32,6 +32,65 @@ def test_what_is_filled_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> No
         assert nn.init.normal_(weight, std=0.1) is weight
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.arange(5),
+        lambda: torch.arange(5, dtype=torch.float64),
+        lambda: torch.arange(2, 9, 3),
+        lambda: torch.arange(start=9, end=2, step=-2),
+        lambda: torch.arange(end=4),
+        lambda: torch.arange(0.0, 1.0, 0.3),
+        lambda: torch.linspace(0, 1, 7),
+        lambda: torch.linspace(0, 1, steps=7),
+        lambda: torch.logspace(0, 1, 7),
+        lambda: torch.eye(3),
+        lambda: torch.eye(3, 4),
+        lambda: torch.eye(n=3, m=2),
+    ],
+)
+def test_constants_that_are_counted_by_hand(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    constant = make()
+    with init_on_meta():
+        assert torch.equal(make(), constant)
+    monkeypatch.setattr("vczoo.models.meta_init.MOST_CONSTANTS", constant.numel())
+    with init_on_meta():
+        make()
+    monkeypatch.setattr("vczoo.models.meta_init.MOST_CONSTANTS", constant.numel() - 1)
+    with init_on_meta(), pytest.raises(ContractError, match=f"constants of {constant.numel()} values"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.arange(0, 1, -1),
+        lambda: torch.arange(0, 1, 0),
+        lambda: torch.linspace(0, 1, -2),
+        lambda: torch.eye(-1),
+        lambda: torch.randn(-1),
+        lambda: torch.arange(float("inf")),
+    ],
+)
+def test_an_impossible_size_is_a_contract_error(make) -> None:
+    with init_on_meta(), pytest.raises(ContractError, match="impossible size"):
+        make()
+
+
+def test_random_tensors_are_outlines_of_the_same_type_and_shape() -> None:
+    generator = torch.Generator()
+    with init_on_meta():
+        for random in (
+            torch.rand(2, 3, generator=generator),
+            torch.randn((2, 3), dtype=torch.float64),
+            torch.rand_like(torch.zeros(2, 3, dtype=torch.float64)),
+            torch.nn.functional.normalize(torch.randn(2, 3)),
+        ):
+            assert random.is_meta
+            assert random.shape == (2, 3)
+        assert torch.randn(1, dtype=torch.float64).dtype == torch.float64
+
+
 @pytest.mark.parametrize("archive", [True, False])
 def test_files_of_torch_are_read_in_full(tmp_path: Path, archive: bool) -> None:
     torch.save({"a": torch.arange(3.0)}, tmp_path / "a.pt", _use_new_zipfile_serialization=archive)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import vczoo
 from vczoo.errors import RunError, VczooError
 from vczoo.io.tensors import fingerprint
+from vczoo.models.recipe import Recipe
 from vczoo.modules.heads.mel_decoder import MelDecoder
 from vczoo.runs.run_folder import load_run, save_run
 
@@ -23,6 +24,13 @@ def test_round_trip_is_bit_identical(tmp_path: Path, made_run: Path) -> None:
     save_run(run, tmp_path / "again")
     for name in ("model.safetensors", "voices.safetensors", "vczoo.yaml", "metrics.json"):
         assert (tmp_path / "again" / name).read_bytes() == (made_run / name).read_bytes()
+
+
+def test_a_recipe_is_parsed_once_for_each_load(made_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, names = Recipe.parse, []
+    monkeypatch.setattr(Recipe, "parse", lambda values: names.append(values["name"]) or parse(values))
+    load_run(made_run)
+    assert names == ["demo"]
 
 
 def test_what_is_loaded_lies_as_torch_lays_it_and_not_in_the_file(run_folder: Path) -> None:
