@@ -82,6 +82,11 @@ if TYPE_CHECKING:
     from vczoo.modules.interfaces.vocoder import PitchVocoder as PitchVocoder
     from vczoo.modules.interfaces.vocoder import Vocoder as Vocoder
     from vczoo.modules.interfaces.vocoder import Watermark as Watermark
+    from vczoo.modules.pretrained import Download as Download
+    from vczoo.modules.pretrained import WeightsFile as WeightsFile
+    from vczoo.modules.pretrained import fetch_weights as fetch_weights
+    from vczoo.modules.pretrained import read_pickled_tensors as read_pickled_tensors
+    from vczoo.modules.pretrained import weights_option as weights_option
     from vczoo.registry.entry import Entry as Entry
     from vczoo.registry.entry import Weights as Weights
     from vczoo.registry.hookspecs import hookimpl as hookimpl
@@ -160,6 +165,7 @@ _HOMES = {
         "Stage",
     ),
     "conversion.load": ("load",),
+    "modules.pretrained": ("Download", "WeightsFile", "fetch_weights", "read_pickled_tensors", "weights_option"),
     "audio.provenance_mark": ("Mark",),
     "evaluation.measures": ("Measures", "load_measures"),
     "audio.mel": ("LogMel",),

@@ -13,7 +13,7 @@ from vczoo.io.text import nearest
 from vczoo.registry.entry import Weights
 from vczoo.registry.origin import REVISION
 
-__all__ = ["announce_download", "choose_weights", "is_weights_file", "offline", "unavailable"]
+__all__ = ["announce_download", "choose_weights", "describe_source", "is_weights_file", "offline", "unavailable"]
 
 MEGABYTE = 1_000_000
 REPOSITORY = re.compile(r"([\w.-]+/)?[\w.-]+")  # name of a Hub repository; some old ones have no owner
@@ -81,7 +81,7 @@ def announce_download(entry_name: str, weights: Weights) -> None:
         weights: The weights that are about to be downloaded.
     """
     sys.stderr.write(
-        f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {_describe_source(weights)}\n"
+        f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {describe_source(weights)}\n"
     )
 
 
@@ -95,7 +95,7 @@ def unavailable(entry_name: str, weights: Weights, cause: BaseException | str, p
         part: Key of the part in a recipe, such as "backbone" or "vocoder".
     """
     return WeightsError(
-        f"{entry_name}: pretrained weights {weights.name} ({_size(weights)}, {_describe_source(weights)}) are not on "
+        f"{entry_name}: pretrained weights {weights.name} ({_size(weights)}, {describe_source(weights)}) are not on "
         f"this machine and cannot be downloaded ({cause}). Three ways out:\n"
         "  1. connect to the network, unset HF_HUB_OFFLINE and run this once; the weights then stay in the cache;\n"
         f"  2. use a file of your own: {part}.weights=PATH.safetensors;\n"
@@ -107,7 +107,8 @@ def _size(weights: Weights) -> str:
     return f"{weights.size_bytes / MEGABYTE:.0f} MB" if weights.size_bytes else "size unknown"
 
 
-def _describe_source(weights: Weights) -> str:
+def describe_source(weights: Weights) -> str:
+    """The URL of registered weights, or their Hub repository and revision, for messages."""
     if "://" in weights.source:
         return weights.source
     revision = f"@{weights.revision}" if weights.revision else ""

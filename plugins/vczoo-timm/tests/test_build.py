@@ -174,7 +174,7 @@ def test_an_unknown_tag_lists_the_nearest() -> None:
 
 def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("vczoo_timm.weights.try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     with pytest.raises(
         vczoo.WeightsError,
         match=r"a1_in1k \(47 MB, timm/resnet18\.a1_in1k on the Hugging Face Hub\).*HF_HUB_OFFLINE is set[\s\S]*random",
@@ -189,8 +189,8 @@ def test_a_refused_download_is_one_clear_error(
         raise ConnectionError(f"no route to {repository}, {file}, {revision}")
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr("vczoo_timm.weights.try_to_load_from_cache", lambda *_, **__: None)
-    monkeypatch.setattr("vczoo_timm.weights.hf_hub_download", refuse)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
     with pytest.raises(vczoo.WeightsError, match=r"no route to timm/resnet18\.a1_in1k, model\.safetensors, None"):
         build("resnet18")
     assert "downloading weights a1_in1k (47 MB) from timm/resnet18.a1_in1k on" in capsys.readouterr().err
@@ -236,7 +236,7 @@ def test_weights_stay_those_of_their_commit_when_main_moves(monkeypatch: pytest.
 
 @pytest.mark.parametrize("use", ["timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite0.in1k"])
 def test_a_commit_is_checked_with_the_recipe_and_nothing_is_fetched(use: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vczoo_timm.build.fetch", None)
+    monkeypatch.setattr("vczoo_timm.build.weights_option", None)
     backbone = [f"backbone.use={use}", "backbone.out_stage=2", "backbone.time_stride=32"]
     recipe = checked_recipe("efficientnet-speaker", [*backbone, f"backbone.weights=in1k@{FIRST}"])
     assert recipe.backbone.options["weights"] == f"in1k@{FIRST}"
@@ -254,7 +254,7 @@ def test_a_tag_brings_its_own_normalisation(monkeypatch: pytest.MonkeyPatch, tmp
     model = "vit_tiny_patch16_224"
     path = save(timm.create_model(model).state_dict(), tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("vczoo_timm.weights.try_to_load_from_cache", lambda *_, **__: path)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: path)
     tag = weights_of(model)[0].name
     backbone = build(model, weights=tag)
     assert backbone.mean == timm.get_pretrained_cfg(f"{model}.{tag}").mean == (0.5, 0.5, 0.5)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from vczoo import (
-    ContractError,
-    Origin,
-    VisionBackbone,
-    choose_weights,
-    is_weights_file,
-    read_tensors,
-)
+from vczoo import ContractError, VisionBackbone, read_tensors, weights_option
 from vczoo_timm import models, weights_of
 from vczoo_timm.meta_init import compute_buffers, init_on_meta, run_on_meta
 from vczoo_timm.network import create, cut
-from vczoo_timm.weights import config_of, fetch, load_checkpoint
+from vczoo_timm.weights import config_of, load_checkpoint
 
 __all__ = ["build", "build_coarse"]
 
@@ -42,19 +35,13 @@ def build(
         WeightsError: The weights do not exist, are unavailable, or do not fit the network.
     """
     name, line = f"timm/{model}", models()[model]
-    tag, origin = "", None
-    if is_weights_file(weights):
-        tensors, origin = read_tensors(weights), Origin.of_path(weights)
-    elif weights != "random":
-        chosen = choose_weights(name, weights, weights_of(model))
-        file = fetch(name, chosen)
-        tag, weights = chosen.name, str(file)
-        tensors, origin = read_tensors(file), Origin.registered(chosen, [file])
+    # timm's repositories also hold a pickle, which is never downloaded.
+    file = weights_option(name, weights, weights_of(model), file="model.safetensors")
     with init_on_meta():
         network = create(model, line["staging"], line.get("settings", {}))
     compute_buffers(network)
-    if weights != "random":
-        load_checkpoint(network, model, tensors, where=weights)
+    if file:
+        load_checkpoint(network, model, read_tensors(file.path), where=file.where)
     try:
         with run_on_meta(network):
             stages = cut(
@@ -67,11 +54,11 @@ def build(
     except (RuntimeError, AssertionError) as error:  # timm raises these for an image that a model cannot read
         raise ContractError(f"{name} cannot read an image of {num_mels} mels ({error})") from error
     # A file does not say how its images were normalized, so the normalization of the default weights is used.
-    trained = config_of(f"{model}.{tag}" if tag else model)
+    trained = config_of(f"{model}.{file.registered.name}" if file and file.registered else model)
     backbone = VisionBackbone(
         stages, time_stride=time_stride, num_mels=num_mels, mean=trained.mean, deviation=trained.std
     )
-    backbone.origin = origin
+    backbone.origin = file.origin if file else None
     return backbone
 
 

@@ -1,45 +1,23 @@
-"""timm's weights: fetched from their Hub repository and loaded strictly into a network."""
+"""timm's weights, loaded strictly into a network."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import timm
 import torch
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
-from vczoo import Weights, announce_download, load_strictly, offline, unavailable
+from vczoo import load_strictly
 
-__all__ = ["config_of", "fetch", "load_checkpoint"]
+__all__ = ["config_of", "load_checkpoint"]
 
-FILE = "model.safetensors"  # timm's repositories also hold a pickle, which is never downloaded
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "pretrained_filter_fn", "_filter_torchvision_pretrained")
 WRAPPERS = ("model", "body")  # the names that features_only gives the model inside it
 # SigLIP's files hold an attention pool even for the variants that do not use it.
 NEVER_USED = ("attn_pool.",)
-
-
-def fetch(entry_name: str, weights: Weights) -> Path:
-    """The path of the file of registered weights, at their revision if they have one, downloaded if it is not cached.
-
-    Raises:
-        WeightsError: The file is not in the cache, and the download is impossible (offline) or fails.
-    """
-    revision = weights.revision or None
-    cached = try_to_load_from_cache(weights.source, FILE, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
-    if offline():
-        raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
-    announce_download(entry_name, weights)
-    try:
-        return Path(hf_hub_download(weights.source, FILE, revision=revision))
-    except Exception as error:  # the client raises its own errors, those of its transport and those of the system
-        raise unavailable(entry_name, weights, error) from error
 
 
 def config_of(name: str) -> PretrainedCfg:

@@ -7,10 +7,10 @@ from typing import Any
 from torchaudio import pipelines
 from torchaudio.models import wav2vec2_model, wavlm_model
 
-from vczoo import ContractError, Origin, choose_weights, is_weights_file, read_tensors
+from vczoo import ContractError, read_pickled_tensors, read_tensors, weights_option
 from vczoo_torchaudio import BUNDLES, layers_of, weights_of
 from vczoo_torchaudio.network import SpeechBackbone
-from vczoo_torchaudio.weights import cached, fetch, load_weights
+from vczoo_torchaudio.weights import load_weights
 
 __all__ = ["assemble", "build"]
 
@@ -37,22 +37,17 @@ def build(model: str, *, weights: str = "pretrained", layer: int = 6, stage_laye
         )
     if stage_layers < 1:
         raise ContractError(f"stage_layers (transformer layers per stage) is 1 or more, got {stage_layers}")
-    bundle = getattr(pipelines, BUNDLES[model])
-    origin = None
-    if is_weights_file(weights):
-        tensors, origin = read_tensors(weights), Origin.of_path(weights)
-    elif weights != "random":
-        chosen = choose_weights(name, weights, weights_of(model))
-        bundle = getattr(pipelines, chosen.name)  # bundles of one architecture differ in dropout
-        tensors, weights = fetch(name, chosen), chosen.source
-        origin = Origin.registered(chosen, [cached(chosen)])
+    file = weights_option(name, weights, weights_of(model))
+    # Bundles of one architecture differ in dropout.
+    bundle = getattr(pipelines, file.registered.name if file and file.registered else BUNDLES[model])
     # torchaudio has no public way to build a bundle's model without its weights, or to ask for its normalization.
     params = bundle._params | {"encoder_num_layers": layer, "aux_num_out": None}
     network = (wavlm_model if bundle._model_type == "WavLM" else wav2vec2_model)(**params)
-    if weights != "random":
-        load_weights(network, tensors, where=weights, most=most)
+    if file:
+        tensors = read_pickled_tensors(file.path) if file.registered else read_tensors(file.path)
+        load_weights(network, tensors, where=file.where, most=most)
     backbone = assemble(network, stage_layers=stage_layers, normalise=bundle._normalize_waveform)
-    backbone.origin = origin
+    backbone.origin = file.origin if file else None
     return backbone
 
 

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from torchvision.models import get_model_weights
 
-from vczoo import (
-    ContractError,
-    Origin,
-    VisionBackbone,
-    choose_weights,
-    is_weights_file,
-    load_strictly,
-    read_tensors,
-)
+from vczoo import ContractError, VisionBackbone, load_strictly, read_tensors, weights_option
 from vczoo_torchvision import weights_of
 from vczoo_torchvision.network import cut, headless
-from vczoo_torchvision.weights import HEADS, cached, fetch
+from vczoo_torchvision.weights import HEADS, read_trunk
 
 __all__ = ["build"]
 
@@ -42,20 +34,15 @@ def build(
         ContractError: An option is out of range for this network.
         WeightsError: The weights do not exist, are unavailable, or do not fit the network.
     """
-    name = f"torchvision/{model}"
     transforms = get_model_weights(model).DEFAULT.transforms()
-    origin = None
-    if is_weights_file(weights):
-        tensors, origin = read_tensors(weights), Origin.of_path(weights)
-    elif weights != "random":
-        chosen = choose_weights(name, weights, weights_of(model))
-        # Normalization goes with the weights: IMAGENET1K_FEATURES has its own.
-        transforms = get_model_weights(model)[chosen.name].transforms()
-        tensors, weights = fetch(name, chosen), chosen.source
-        origin = Origin.registered(chosen, [cached(chosen)])
+    file = weights_option(f"torchvision/{model}", weights, weights_of(model))
     network = headless(model)
-    if weights != "random":
-        load_strictly(network, tensors, where=weights, unused=HEADS, may_miss=("num_batches_tracked",))
+    if file:
+        tensors = read_trunk(file.path) if file.registered else read_tensors(file.path)
+        load_strictly(network, tensors, where=file.where, unused=HEADS, may_miss=("num_batches_tracked",))
+    if file and file.registered:
+        # Normalization goes with the weights: IMAGENET1K_FEATURES has its own.
+        transforms = get_model_weights(model)[file.registered.name].transforms()
     stages = cut(network)
     if out_stage is not None and not 1 <= out_stage <= len(stages):
         raise ContractError(f"out_stage is the number of stages to keep, 1 to {len(stages)}; got {out_stage}")
@@ -66,5 +53,5 @@ def build(
         mean=transforms.mean,
         deviation=transforms.std,
     )
-    backbone.origin = origin
+    backbone.origin = file.origin if file else None
     return backbone

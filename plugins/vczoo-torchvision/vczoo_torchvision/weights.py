@@ -1,50 +1,20 @@
-"""torchvision's published weights: found in torch's cache or downloaded, and read without their classifier."""
+"""torchvision's published weights, read without their classifier."""
 
 from __future__ import annotations
 
 import zipfile
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
-from pickle import UnpicklingError
 from tempfile import TemporaryDirectory
-from urllib.parse import urlparse
 
 import torch
 from torch import Tensor
 
-from vczoo import Weights, announce_download, offline, unavailable
+from vczoo import read_pickled_tensors
 
-__all__ = ["HEADS", "cached", "fetch", "read_trunk"]
+__all__ = ["HEADS", "read_trunk"]
 
 HEADS = ("classifier.", "fc.")
-
-
-def cached(weights: Weights) -> Path:
-    """The path where torch.hub caches the file of these weights."""
-    return Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.source).path).name)
-
-
-def fetch(entry_name: str, weights: Weights) -> dict[str, Tensor]:
-    """Read registered weights from torch's cache or torchvision's server, without the classifier.
-
-    torchvision publishes only .pth files. They are read with `weights_only`, which runs no code from the file.
-
-    Raises:
-        WeightsError: The weights are not in the cache, and the download is impossible (offline) or fails.
-    """
-    file = cached(weights)
-    try:
-        if not file.is_file():
-            if offline():
-                raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set")
-            announce_download(entry_name, weights)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(weights.source, str(file), hash_prefix=weights.sha256)
-        tensors = read_trunk(file)
-    except (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError) as error:  # no server, wrong checksum …
-        raise unavailable(entry_name, weights, error) from error
-    return tensors
 
 
 def read_trunk(file: Path) -> dict[str, Tensor]:
@@ -55,17 +25,15 @@ def read_trunk(file: Path) -> dict[str, Tensor]:
     classifier is cached next to the file.
 
     Raises:
-        OSError, RuntimeError, EOFError, UnpicklingError: The file is damaged or is not a torch file.
+        WeightsError: The file is damaged or is not a torch file.
     """
     copy = file.with_name(f"{file.stem}-trunk{file.suffix}")
-    if zipfile.is_zipfile(file):
-        copy = file
-    elif not copy.is_file() or copy.stat().st_mtime_ns < file.stat().st_mtime_ns:
-        whole: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-        trunk = {name: tensor for name, tensor in whole.items() if not name.startswith(HEADS)}
+    archive = zipfile.is_zipfile(file)
+    fresh = copy.is_file() and copy.stat().st_mtime_ns >= file.stat().st_mtime_ns
+    tensors = read_pickled_tensors(copy if fresh and not archive else file)
+    trunk = {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)}
+    if not archive and not fresh:
         with suppress(OSError, RuntimeError), TemporaryDirectory(dir=file.parent) as folder:  # a full disk, for example
             torch.save(trunk, Path(folder, copy.name))
             Path(folder, copy.name).replace(copy)
-        return trunk
-    tensors: dict[str, Tensor] = torch.load(copy, map_location="cpu", weights_only=True, mmap=True)
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)}
+    return trunk

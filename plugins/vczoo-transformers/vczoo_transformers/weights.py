@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from vczoo import Origin, WeightsError, load_strictly
+from vczoo import Origin, WeightsError, load_strictly, read_pickled_tensors
 
 __all__ = ["Checkpoint", "load_checkpoint"]
 
@@ -79,7 +76,7 @@ def load_checkpoint(module: nn.Module, checkpoint: Checkpoint, *, landmark: str,
         opened: dict[str, Any] = {}
         for path in checkpoint.files:
             if checkpoint.sha256:
-                opened |= _read_pickle(path, checkpoint.sha256)
+                opened |= read_pickled_tensors(path, checkpoint.sha256)
                 continue
             try:
                 file = stack.enter_context(safe_open(path, framework="pt"))
@@ -100,20 +97,6 @@ def load_checkpoint(module: nn.Module, checkpoint: Checkpoint, *, landmark: str,
 def _finite(value: Tensor) -> bool:
     low, high = value.aminmax() if value.numel() else (value.sum(), value.sum())  # NaN passes through both
     return math.isfinite(low.item()) and math.isfinite(high.item())
-
-
-def _read_pickle(path: Path, sha256: str) -> dict[str, Tensor]:
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
-    if actual != sha256:
-        raise WeightsError(f"{path}: its SHA-256 is {actual}, expected {sha256}; delete it and download it again")
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise WeightsError(f"{path}: not a file that holds only tensors ({error})") from error
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise WeightsError(f"{path}: expected a mapping of names to tensors, got a {type(tensors).__name__}")
-    return tensors
 
 
 def _sources(

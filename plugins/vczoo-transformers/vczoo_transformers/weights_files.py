@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from huggingface_hub import (
 
 from vczoo import (
     ContractError,
+    Download,
     Origin,
     VczooError,
     Weights,
     WeightsError,
-    announce_download,
     choose_weights,
+    fetch_weights,
     is_weights_file,
     offline,
     unavailable,
@@ -128,30 +129,53 @@ def fetch(entry_name: str, weights: Weights, part: str = "backbone") -> Path:
     Raises:
         WeightsError: The weights are not in the cache, and the download is impossible (offline) or fails.
     """
-    cached = _cached(weights)
-    if cached is not None:
-        return cached
-    if offline():
-        raise unavailable(entry_name, weights, "HF_HUB_OFFLINE is set", part)
-    try:
-        info = HfApi().model_info(weights.source, revision=weights.revision or None, files_metadata=True)
+    return fetch_weights(entry_name, weights, part=part, download=RepositoryFolder(weights))
+
+
+class RepositoryFolder(Download):
+    """The folder of a Hub repository that holds the configuration and all files of the weights."""
+
+    def cached(self) -> Path | None:
+        """The folder in the cache, if it is complete."""
+        config = try_to_load_from_cache(self.weights.source, CONFIG, revision=self.weights.revision or None)
+        if not isinstance(config, str):
+            return None
+        folder = Path(config).parent
+        try:
+            tensor_files(folder)
+        except WeightsError:
+            return folder if (folder / PICKLE).is_file() and not (folder / INDEX).is_file() else None
+        return folder
+
+    def size_bytes(self) -> int:
+        """The size of the files of the weights, as the Hub reports it."""
+        return sum(self.sizes.values())
+
+    def download(self) -> Path:
+        """Download one commit of the repository."""
+        return Path(
+            snapshot_download(
+                self.weights.source,
+                # One commit for all files. Asking by the requested name lets the cache record that name, too.
+                revision=self.weights.revision or "main",
+                allow_patterns=[CONFIG, PREPROCESSOR, *self.sizes],
+            )
+        )
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The files of the repository that hold its weights, preferring safetensors, and their sizes in bytes.
+
+        Raises:
+            WeightsError: The repository holds no weights.
+        """
+        source, revision = self.weights.source, self.weights.revision or None
+        info = HfApi().model_info(source, revision=revision, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         names = _of_weights(sizes)
         if not names:
-            raise WeightsError(f"{weights.source} holds neither {WEIGHTS} nor {PICKLE}")
-        announce_download(entry_name, replace(weights, size_bytes=sum(sizes[name] for name in names)))
-        return Path(
-            snapshot_download(
-                weights.source,
-                # One commit for all files. Asking by the requested name lets the cache record that name, too.
-                revision=weights.revision or "main",
-                allow_patterns=[CONFIG, PREPROCESSOR, *names],
-            )
-        )
-    except WeightsError:
-        raise
-    except Exception as error:  # the client raises its own errors, those of its transport and those of the system
-        raise unavailable(entry_name, weights, error, part) from error
+            raise WeightsError(f"{source} holds neither {WEIGHTS} nor {PICKLE}")
+        return {name: sizes[name] for name in names}
 
 
 def fetch_config(entry_name: str, weights: Weights) -> Path:
@@ -191,19 +215,6 @@ def checksum(path: Path, weights: Weights) -> str:
         if SHA256.fullmatch(reported):
             return reported
     raise WeightsError(f"{path}: its checksum is unknown; connect to the network once, or provide a {WEIGHTS}")
-
-
-def _cached(weights: Weights) -> Path | None:
-    """The folder in the cache that holds the configuration and all weights, or None."""
-    config = try_to_load_from_cache(weights.source, CONFIG, revision=weights.revision or None)
-    if not isinstance(config, str):
-        return None
-    folder = Path(config).parent
-    try:
-        tensor_files(folder)
-    except WeightsError:
-        return folder if (folder / PICKLE).is_file() and not (folder / INDEX).is_file() else None
-    return folder
 
 
 def _of_weights(names: dict[str, int]) -> list[str]:

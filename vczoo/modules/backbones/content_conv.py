@@ -10,12 +10,10 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.modules.backbones.mel_backbone import MEL_FRAMES_PER_FRAME, MelBackbone
 from vczoo.modules.interfaces.backbone import Stage
 from vczoo.modules.nn.perturbation import Perturbation
-from vczoo.registry.origin import Origin
-from vczoo.registry.weights import choose_weights, is_weights_file
+from vczoo.modules.pretrained import weights_option
 
 __all__ = ["ContentConv", "ConvNeXtBlock", "Norm"]
 
@@ -84,11 +82,9 @@ class ContentConv(MelBackbone):
             }
         )
         self.spec = FrameSpec(self.mel_spec.sample_rate_hz, self.mel_spec.hop_length * MEL_FRAMES_PER_FRAME, channels)
-        if is_weights_file(weights):
-            load_strictly(self.trunk, read_tensors(weights), where=weights)
-            self.origin = Origin.of_path(weights)
-        elif weights != "random":
-            choose_weights("content-conv", weights, ())
+        if file := weights_option("content-conv", weights):
+            file.load_into(self.trunk)
+            self.origin = file.origin
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the stem, each block, and the last layer, which computes the content."""

@@ -18,8 +18,7 @@ from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.modules.backbones.content_conv import ConvNeXtBlock
 from vczoo.modules.interfaces.backbone import Backbone, Stage
 from vczoo.modules.nn.perturbation import Perturbation
-from vczoo.registry.origin import Origin
-from vczoo.registry.weights import choose_weights, is_weights_file
+from vczoo.modules.pretrained import WeightsFile, weights_option
 
 __all__ = ["ContentWhisper"]
 
@@ -104,18 +103,16 @@ class ContentWhisper(Backbone):
             }
         )
         self.spec = FrameSpec(MEL.sample_rate_hz, MEL.hop_length * MEL_FRAMES_PER_FRAME, channels)
-        if is_weights_file(weights):
-            self._load(weights)
-        elif weights != "random":
-            choose_weights("content-whisper", weights, ())
+        if file := weights_option("content-whisper", weights):
+            self._load(file)
 
-    def _load(self, path: str) -> None:
-        tensors = read_tensors(path)
+    def _load(self, file: WeightsFile) -> None:
+        tensors = read_tensors(file.path)
         if any(name.startswith(ENCODER) for name in tensors):
             own = {name: tensor for name, tensor in self.trunk.state_dict().items() if name.startswith("content.")}
-            tensors = own | _encoder_tensors(tensors, tuple(self.trunk), where=path)
-        load_strictly(self.trunk, tensors, where=path)
-        self.origin = Origin.of_path(path)
+            tensors = own | _encoder_tensors(tensors, tuple(self.trunk), where=file.where)
+        load_strictly(self.trunk, tensors, where=file.where)
+        self.origin = file.origin
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the stem, the convolutions, the positions, each layer, and the network that computes the content."""

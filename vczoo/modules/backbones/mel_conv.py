@@ -8,11 +8,9 @@ from torch import Tensor, nn
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
-from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.modules.backbones.mel_backbone import MEL_FRAMES_PER_FRAME, MelBackbone
 from vczoo.modules.interfaces.backbone import Stage
-from vczoo.registry.origin import Origin
-from vczoo.registry.weights import choose_weights, is_weights_file
+from vczoo.modules.pretrained import weights_option
 
 __all__ = ["MelConv"]
 
@@ -50,11 +48,9 @@ class MelConv(MelBackbone):
             {"stem": stem, **{f"block{index + 1}": _Residual(width, dilation=index + 1) for index in range(blocks)}}
         )
         self.spec = FrameSpec(self.mel_spec.sample_rate_hz, self.mel_spec.hop_length * MEL_FRAMES_PER_FRAME, width)
-        if is_weights_file(weights):
-            load_strictly(self.trunk, read_tensors(weights), where=weights)
-            self.origin = Origin.of_path(weights)
-        elif weights != "random":
-            choose_weights("mel-conv", weights, ())
+        if file := weights_option("mel-conv", weights):
+            file.load_into(self.trunk)
+            self.origin = file.origin
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the stem and each block."""

@@ -9,10 +9,8 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.io.tensors import load_strictly, read_tensors
+from vczoo.modules.pretrained import weights_option
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
-from vczoo.registry.origin import Origin
-from vczoo.registry.weights import choose_weights, is_weights_file
 
 __all__ = ["ConvNeXtBlock", "GriffinLimNet"]
 
@@ -78,11 +76,9 @@ class GriffinLimNet(GriffinLim):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.exit = nn.Sequential(nn.LayerNorm(width), last)
-        if is_weights_file(weights):
-            load_strictly(self, read_tensors(weights), where=weights)
-            self.origin = Origin.of_path(weights)
-        elif weights != "random":
-            choose_weights("griffin-lim-net", weights, ())
+        if file := weights_option("griffin-lim-net", weights, part="vocoder"):
+            file.load_into(self)
+            self.origin = file.origin
 
     def magnitudes(self, mel: Tensor) -> Tensor:
         """Predict the magnitudes of the spectrum: (B, T, num_mels) -> (B, T, bins)."""

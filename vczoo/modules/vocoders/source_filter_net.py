@@ -14,11 +14,9 @@ from vczoo.audio.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.modules.interfaces.vocoder import PitchVocoder
+from vczoo.modules.pretrained import weights_option
 from vczoo.modules.vocoders.griffin_lim_net import ConvNeXtBlock
-from vczoo.registry.origin import Origin
-from vczoo.registry.weights import choose_weights, is_weights_file
 
 __all__ = ["SourceFilterNet"]
 
@@ -100,11 +98,9 @@ class SourceFilterNet(PitchVocoder):
         gain = math.sqrt(window_length / fft_length) / float(window.square().sum().sqrt())
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("inverse", inverse * gain, persistent=False)
-        if is_weights_file(weights):
-            load_strictly(self, read_tensors(weights), where=weights)
-            self.origin = Origin.of_path(weights)
-        elif weights != "random":
-            choose_weights("source-filter-net", weights, ())
+        if file := weights_option("source-filter-net", weights, part="vocoder"):
+            file.load_into(self)
+            self.origin = file.origin
 
     def forward(self, frames: Frames, pitch: Frames | None = None) -> Waveform:
         """Synthesize waveforms: (B, T, num_mels), (B, T, 2) -> (B, (T - 1) * hop_length).
