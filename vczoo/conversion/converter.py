@@ -19,10 +19,11 @@ from torch import Tensor
 from vczoo.audio.limits import check_fits_memory
 from vczoo.audio.provenance_mark import Mark
 from vczoo.audio.reader import SoundReader
+from vczoo.audio.recording import PathOrWaveform, Recording, as_recording
 from vczoo.audio.waveform import Waveform
 from vczoo.audio.writer import SoundWriter
 from vczoo.conversion.chunked import Blocks, convert_in_chunks
-from vczoo.conversion.loaded_run import LoadedRun, Recording
+from vczoo.conversion.loaded_run import LoadedRun
 from vczoo.conversion.stream import Stream
 from vczoo.conversion.voice_mix import VoiceChoice, read_references
 from vczoo.conversion.watermark import embed_watermark, load_watermark
@@ -58,6 +59,7 @@ class Converter(LoadedRun):
         source: Recording,
         voice: VoiceChoice = None,
         *,
+        sample_rate_hz: float | None = None,
         semitones: float | None = None,
         mark: bool = True,
         watermark: str = "",
@@ -66,10 +68,13 @@ class Converter(LoadedRun):
         """Convert a recording to a voice. Recordings longer than half a minute are converted in chunks.
 
         Args:
-            source: A sound file, or a waveform with one recording, at any sample rate.
+            source: A sound file, or a waveform with one recording, at any sample rate; or samples as other libraries
+                have them, (S,) or of two channels: a tensor or an array with `sample_rate_hz`, a pair (sample rate,
+                array), or the audio of a row of Hugging Face Datasets.
             voice: One of `voices`; the path of a recording of the target speaker, or of a folder of them, which is
                 enrolled for this conversion only; or a mix by shares: "alice:0.7,bob:0.3", "alice:0.7,me.wav:0.3" or
                 `{"alice": 0.7, "bob": 0.3}`. None is the only voice.
+            sample_rate_hz: Sample rate in Hz of a source that is a tensor or an array.
             semitones: Pitch shift in semitones, -24 to 24. None moves the mean pitch of the source to the voice's mean
                 pitch.
             mark: Whether the result carries a provenance mark: that it is synthetic, and which recipe and voice made
@@ -83,12 +88,13 @@ class Converter(LoadedRun):
         Raises:
             VoiceError: There is no such voice, there are several and none is chosen, the shares do not add up to 1, or
                 the recipe has no voice head.
-            AudioError: The source or a recording of the voice cannot be read, or the source is a batch of several
-                recordings, has NaN or infinity, is silent or shorter than 20 ms, or is so long that the result would
-                take more than 1 GB.
+            AudioError: The source or a recording of the voice cannot be read; the source is of another kind, a batch of
+                several recordings, or samples without a sample rate or of an ambiguous shape; or it has NaN or
+                infinity, is silent or shorter than 20 ms, or is so long that the result would take more than 1 GB.
             ContractError: `semitones` is out of range.
             VczooError: There is no such watermark.
         """
+        source = as_recording(source, sample_rate_hz, channel)
         converter, shares = self.with_references(voice)
         rate = self.model.sample_rate_hz
         recording = converter._blocks(source, channel)
@@ -111,6 +117,7 @@ class Converter(LoadedRun):
         out: str | os.PathLike[str],
         voice: VoiceChoice = None,
         *,
+        sample_rate_hz: float | None = None,
         semitones: float | None = None,
         overwrite: bool = False,
         mark: bool = True,
@@ -121,9 +128,10 @@ class Converter(LoadedRun):
         """Convert a recording straight into a file. Memory use does not grow with the length of the recording.
 
         Args:
-            source: A sound file, or a waveform with one recording, at any sample rate.
+            source: As for `convert`.
             out: The file to write. It is written completely or not at all.
             voice: As for `convert`.
+            sample_rate_hz: As for `convert`.
             semitones: As for `convert`.
             overwrite: Whether to replace an existing file.
             mark: Whether the file's metadata say that it is synthetic, and which recipe and voice made it.
@@ -138,6 +146,7 @@ class Converter(LoadedRun):
             VoiceError, AudioError, ContractError, VczooError: As for `convert`. Also AudioError if `out` exists or
                 is the source, has an unknown format or has a file where its folder should be, or if the disk refuses.
         """
+        source = as_recording(source, sample_rate_hz, channel)
         if not isinstance(source, Waveform) and is_same_file(Path(out), Path(source)):
             raise AudioError(f"{out} is the source itself, which the conversion would replace; choose another file")
         rate = self.model.sample_rate_hz
@@ -297,7 +306,7 @@ class Converter(LoadedRun):
 
     def _converted_blocks(
         self,
-        source: Recording,
+        source: PathOrWaveform,
         shares: Mapping[str, float],
         semitones: float | None,
         watermark: str,
@@ -328,7 +337,7 @@ class Converter(LoadedRun):
         rounded = {name: float(f"{share:.4g}") for name, share in shares.items()}
         return Mark(self.recipe.name, rounded, self.run.revision)
 
-    def _blocks(self, recording: Recording, channel: str | None = None) -> Blocks:
+    def _blocks(self, recording: PathOrWaveform, channel: str | None = None) -> Blocks:
         source = recording if isinstance(recording, Waveform) else SoundReader(recording, channel)
         if isinstance(source, Waveform) and len(source) != 1:
             raise AudioError(f"expected one recording to convert, got a batch of {len(source)}; use wave[i]")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vczoo.audio.limits import check_fits_memory
+from vczoo.audio.recording import PathOrWaveform, Recording, as_recording, as_recordings
 from vczoo.audio.waveform import Waveform
 from vczoo.conversion.enrollment import enrollment_doubts
 from vczoo.conversion.recognition import check_classifies, check_transcribes, classify, transcribe
@@ -29,9 +30,7 @@ from vczoo.modules.interfaces.heads import Voice
 from vczoo.runs.run import Run, is_run, own_voices
 from vczoo.runs.run_folder import save_run
 
-__all__ = ["LoadedRun", "Recording"]
-
-Recording = str | os.PathLike[str] | Waveform
+__all__ = ["LoadedRun"]
 
 
 class LoadedRun:
@@ -84,8 +83,9 @@ class LoadedRun:
     def enroll(
         self,
         name: str,
-        recordings: Recording | Sequence[Recording],
+        recordings: Recording | Iterable[Recording],
         *,
+        sample_rate_hz: float | None = None,
         overwrite: bool = False,
         channel: str | None = None,
     ) -> None:
@@ -93,17 +93,19 @@ class LoadedRun:
 
         Args:
             name: Name of the voice: at most 200 printable characters, without slashes and backslashes.
-            recordings: One or several sound files or waveforms of the speaker. Long ones are encoded in parts. A folder
-                is all recordings in it and its subfolders; a path that does not exist may have wildcards (`me/*.wav`).
+            recordings: One or several recordings of the speaker, each as for `convert`. Long ones are encoded in parts.
+                A folder is all recordings in it and its subfolders; a path that does not exist may have wildcards
+                (`me/*.wav`).
+            sample_rate_hz: Sample rate in Hz of recordings that are tensors or arrays.
             overwrite: Whether to replace a voice of this name.
             channel: Channel of the recordings to use: "left", "right" or "mix", as for `Waveform.read`.
 
         Raises:
             VoiceError: The name is taken and `overwrite` is false, the name is not valid, there is no recording, or the
                 recipe has no speaker head and no voice head.
-            AudioError: A recording cannot be read, is silent, shorter than 20 ms or has NaN or infinity; all of them
-                together take more than 1 GB; a folder holds none, or nothing matches a wildcard. The voice is not added
-                then.
+            AudioError: A recording cannot be read, is silent, shorter than 20 ms or has NaN or infinity, or is nothing
+                that `convert` takes; all of them together take more than 1 GB; a folder holds none, or nothing matches
+                a wildcard. The voice is not added then.
 
         Warns:
             VoiceWarning: The recordings are too short to describe a voice, or hold no speech.
@@ -114,9 +116,7 @@ class LoadedRun:
             raise VoiceError(f"{fault}; choose another name for the voice")
         name = composed(name)
         self._check_free(name, overwrite)  # now, because enrolling may take long
-        if isinstance(recordings, str | os.PathLike | Waveform):
-            recordings = [recordings]
-        voice = self._enrolled(name, recordings, channel)
+        voice = self._enrolled(name, as_recordings(recordings, sample_rate_hz, channel), channel)
         with self._enrolling:
             self._check_free(name, overwrite)  # another thread may have enrolled it meanwhile
             # A bundled voice of the same name gives way. The voices are replaced as a whole, because other threads may
@@ -126,11 +126,12 @@ class LoadedRun:
             }
             self.run.voices = {**others, name: voice}
 
-    def identify(self, recording: Recording) -> dict[str, float]:
+    def identify(self, recording: Recording, *, sample_rate_hz: float | None = None) -> dict[str, float]:
         """Compare a recording's speaker with each voice.
 
         Args:
-            recording: A sound file or waveform.
+            recording: A recording, as for `convert`.
+            sample_rate_hz: Sample rate in Hz of a recording that is a tensor or an array.
 
         Returns:
             The cosine similarity of the speaker embeddings for each voice, the most similar first.
@@ -139,18 +140,19 @@ class LoadedRun:
             VoiceError: The recipe has no speaker head, or there is no voice.
             AudioError: The recording cannot be read.
         """
-        embedding = self.embed(recording)
+        embedding = self.embed(recording, sample_rate_hz=sample_rate_hz)
         if not self.voices:
             raise VoiceError("there is no voice to compare with; add one from recordings with `enroll`")
         key = f"{next(iter(self.model.speaker_heads))}.embedding"
         scores = {name: float(embedding @ voice.tensors[key]) for name, voice in self.run.voices.items()}
         return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
-    def embed(self, recording: Recording) -> Tensor:
+    def embed(self, recording: Recording, *, sample_rate_hz: float | None = None) -> Tensor:
         """Compute the speaker embedding of a recording.
 
         Args:
-            recording: A sound file or waveform.
+            recording: A recording, as for `convert`.
+            sample_rate_hz: Sample rate in Hz of a recording that is a tensor or an array.
 
         Returns:
             A vector (E,) of length 1. For a long recording it is the mean over its parts.
@@ -161,33 +163,35 @@ class LoadedRun:
         """
         if not self.model.speaker_heads:
             raise VoiceError("this recipe has no speaker head; load a recipe that has one, see `vczoo list`")
-        return next(iter(self.model.embed(self._read(recording)).values()))[0].cpu()
+        return next(iter(self.model.embed(self._read(as_recording(recording, sample_rate_hz))).values()))[0].cpu()
 
-    def transcribe(self, recording: Recording) -> str:
+    def transcribe(self, recording: Recording, *, sample_rate_hz: float | None = None) -> str:
         """Transcribe a recording of any length with the recipe's first text head.
 
         Args:
-            recording: A sound file, or a waveform with one recording.
+            recording: A recording, as for `convert`.
+            sample_rate_hz: Sample rate in Hz of a recording that is a tensor or an array.
 
         Raises:
             VczooError: The recipe has no text head, or its text head has not been trained.
             AudioError: The recording cannot be read, or is a batch of several recordings.
         """
         self.check_transcribes()
-        return transcribe(self.model, self._read_single(recording))
+        return transcribe(self.model, self._read_single(as_recording(recording, sample_rate_hz)))
 
-    def classify(self, recording: Recording) -> dict[str, float]:
+    def classify(self, recording: Recording, *, sample_rate_hz: float | None = None) -> dict[str, float]:
         """Compute the probability of each label with the recipe's first label head, the most likely first.
 
         Args:
-            recording: A sound file, or a waveform with one recording.
+            recording: A recording, as for `convert`.
+            sample_rate_hz: Sample rate in Hz of a recording that is a tensor or an array.
 
         Raises:
             VczooError: The recipe has no label head, or its label head has not been trained.
             AudioError: The recording cannot be read, or is a batch of several recordings.
         """
         self.check_classifies()
-        return classify(self.model, self._read_single(recording))
+        return classify(self.model, self._read_single(as_recording(recording, sample_rate_hz)))
 
     def check_transcribes(self) -> None:
         """Raise VczooError if there is no trained text head.
@@ -236,7 +240,7 @@ class LoadedRun:
         if same_names and not (overwrite and name in same_names):
             raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
 
-    def _enrolled(self, name: str, recordings: Sequence[Recording], channel: str | None = None) -> Voice:
+    def _enrolled(self, name: str, recordings: Sequence[PathOrWaveform], channel: str | None = None) -> Voice:
         waves: list[Waveform] = []
         for recording in recordings:
             for path in [recording] if isinstance(recording, Waveform) else expand_recordings([recording], []):
@@ -248,12 +252,12 @@ class LoadedRun:
             warn_at_caller(f"voice {name!r}: {reason}", VoiceWarning)
         return voice
 
-    def _read_single(self, recording: Recording) -> Waveform:
+    def _read_single(self, recording: PathOrWaveform) -> Waveform:
         if isinstance(recording, Waveform) and len(recording) != 1:
             raise AudioError(f"expected one recording, got a batch of {len(recording)}; use wave[i]")
         return self._read(recording)
 
-    def _read(self, recording: Recording, channel: str | None = None, *, speech: bool = True) -> Waveform:
+    def _read(self, recording: PathOrWaveform, channel: str | None = None, *, speech: bool = True) -> Waveform:
         rate = self.model.sample_rate_hz
         if isinstance(recording, Waveform):
             recording.check(speech=speech)
