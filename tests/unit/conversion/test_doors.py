@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,47 @@ def test_a_folder_of_the_target_speaker_is_read_with_its_subfolders(converter: v
     copy.enroll("both", tmp_path / "me")
     for name, value in copy.run.voices["me"].tensors.items():
         torch.testing.assert_close(value, copy.run.voices["both"].tensors[name])
+
+
+def test_samples_in_memory_are_converted_and_enrolled_as_their_waveform_is(
+    converter: vczoo.Converter, tmp_path: Path
+) -> None:
+    wave = Waveform.of(SECOND, RATE_HZ)
+    expected = converter.convert(wave, "bob").samples
+    row = {"array": SECOND.numpy(), "sampling_rate": RATE_HZ}
+    for source, rate_hz in (
+        (SECOND, RATE_HZ),
+        (SECOND.numpy(), RATE_HZ),
+        ((RATE_HZ, SECOND.numpy()), None),
+        (row, None),
+    ):
+        assert torch.equal(converter.convert(source, "bob", sample_rate_hz=rate_hz).samples, expected)
+    assert converter.convert_file(SECOND, tmp_path / "a.wav", "bob", sample_rate_hz=RATE_HZ) == 1.0
+    assert converter.convert_file((RATE_HZ, SECOND), tmp_path / "b.wav", "bob") == 1.0
+    assert torch.equal(converter.embed(SECOND, sample_rate_hz=RATE_HZ), converter.embed(wave))
+    assert converter.identify(row) == converter.identify(wave)
+
+    copy = vczoo.Converter(replace(converter.run, voices=dict(converter.run.voices)))
+    copy.enroll("one", wave)
+    copy.enroll("two", SECOND, sample_rate_hz=RATE_HZ)
+    copy.enroll("three", [(RATE_HZ, SECOND.numpy())])
+    for name, value in copy.run.voices["one"].tensors.items():
+        assert torch.equal(value, copy.run.voices["two"].tensors[name])
+        assert torch.equal(value, copy.run.voices["three"].tensors[name])
+
+
+def test_samples_without_a_rate_or_of_several_recordings_are_refused(
+    converter: vczoo.Converter, tmp_path: Path
+) -> None:
+    for work in (
+        lambda source: converter.convert(source, "bob"),
+        lambda source: converter.convert_file(source, tmp_path / "a.wav", "bob"),
+        lambda source: converter.enroll("dora", source),
+        converter.identify,
+    ):
+        with pytest.raises(AudioError, match="has no sample rate: say it with sample_rate_hz="):
+            work(SECOND)
+        with pytest.raises(AudioError, match="Pass one recording at a time"):
+            work((RATE_HZ, SECOND.repeat(3, 1)))
+    assert "dora" not in converter.voices
+    assert not list(tmp_path.iterdir())
