@@ -72,8 +72,11 @@ if TYPE_CHECKING:
     from vczoo.modules.interfaces.backbone import Freezing as Freezing
     from vczoo.modules.interfaces.backbone import Stage as Stage
     from vczoo.modules.interfaces.heads import FrameHead as FrameHead
+    from vczoo.modules.interfaces.heads import Head as Head
+    from vczoo.modules.interfaces.heads import HeadBatch as HeadBatch
     from vczoo.modules.interfaces.heads import LabelHead as LabelHead
     from vczoo.modules.interfaces.heads import Loss as Loss
+    from vczoo.modules.interfaces.heads import Prediction as Prediction
     from vczoo.modules.interfaces.heads import Source as Source
     from vczoo.modules.interfaces.heads import SpeakerHead as SpeakerHead
     from vczoo.modules.interfaces.heads import TextHead as TextHead
@@ -99,6 +102,7 @@ if TYPE_CHECKING:
     from vczoo.registry.zoo import list_models as list_models
     from vczoo.registry.zoo import list_parts as list_parts
     from vczoo.training.finetune import finetune as finetune
+    from vczoo.training.head_evaluation import evaluate_heads as evaluate_heads
     from vczoo.training.lr_finder import RateSearch as RateSearch
     from vczoo.training.lr_finder import find_learning_rate as find_learning_rate
     from vczoo.training.sweeps.sweep import Sweep as Sweep
@@ -122,8 +126,11 @@ _HOMES = {
     ),
     "modules.interfaces.heads": (
         "FrameHead",
+        "Head",
+        "HeadBatch",
         "LabelHead",
         "Loss",
+        "Prediction",
         "Source",
         "SpeakerHead",
         "TextHead",
@@ -176,6 +183,7 @@ _HOMES = {
     "evaluation.references": ("References", "place_manifest", "read_references"),
     "evaluation.report": ("Report", "Scores"),
     "conversion.evaluate": ("evaluate",),
+    "training.head_evaluation": ("evaluate_heads",),
     "audio.reader": ("read_mark",),
     "audio.specs": ("FrameSpec", "MelSpec"),
     "conversion.stream": ("Stream",),

@@ -28,8 +28,8 @@ import numpy as np
 import soundfile
 
 import vczoo
-from vczoo.evaluation.metrics.error_rates import rates
-from vczoo.modules.interfaces.heads import Answer
+from vczoo.modules.error_rates import label_recall, text_error_rates
+from vczoo.modules.interfaces.head import Prediction
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 STRANGER = "theo"
@@ -118,7 +118,7 @@ def measure(
         out = Path(place) / "run"
         converter = vczoo.finetune(recipe, manifest, out, [*overrides, *more], cache=Path(place) / "cache")
     seconds = time.perf_counter() - began
-    answers: defaultdict[str, list[Answer]] = defaultdict(list)
+    answers: defaultdict[str, list[Prediction]] = defaultdict(list)
     for item in data:
         if item["split"] not in ("test", "stranger"):
             continue
@@ -128,15 +128,15 @@ def measure(
         else:
             output, group = next(iter(converter.classify(item["path"]))), item["split"]
         for name_of_group in {item["split"], group}:
-            answers[name_of_group].append(Answer(task, task, item[task], output))  # type: ignore[arg-type]
+            answers[name_of_group].append(Prediction(item[task], output))
     by_group = {group: figures(task, own) for group, own in sorted(answers.items())}
     return {"task": task, "row": name, "figures": by_group, "epochs": converter.metrics["epochs"], "seconds": seconds}
 
 
-def figures(task: str, answers: Sequence[Answer]) -> dict[str, float]:
-    own = {name.partition(".")[2]: value for name, value in rates(answers).items()}
+def figures(task: str, answers: Sequence[Prediction]) -> dict[str, float]:
+    own = text_error_rates(answers) if task == "text" else {"recall": label_recall(answers)}
     if task == "label":
-        own["accuracy"] = sum(answer.right == answer.given for answer in answers) / len(answers)
+        own["accuracy"] = sum(answer.reference == answer.predicted for answer in answers) / len(answers)
         own["error"] = 1 - own["accuracy"]
     return {**own, "utterances": len(answers)}
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -17,6 +17,7 @@ from vczoo.io.files import is_folder_with
 
 if TYPE_CHECKING:
     from vczoo.conversion.converter import Converter
+    from vczoo.data.columns import Split
 
 __all__ = ["COMMANDS"]
 
@@ -244,8 +245,14 @@ def identify(
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a recipe.")],
     trials: Annotated[
-        Path, typer.Option(help="A .csv file with columns source, source_speaker, voice; optionally text, parallel.")
-    ],
+        Path | None,
+        typer.Option(help="A .csv file with columns source, source_speaker, voice; optionally text, parallel."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Instead of --trials, to score what heads predict: recordings with texts, labels and so on."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of --data to score: train, validation or test.")] = "test",
     root: Annotated[Path | None, typer.Option(help="Folder that the paths in --trials are relative to.")] = None,
     references: Annotated[
         Path | None, typer.Option(help="Real speech of the voices: a manifest or a folder SPEAKER/*.wav.")
@@ -264,9 +271,22 @@ def evaluate(
     ] = False,
     device: Device = None,
 ) -> None:
-    """Convert a list of trials, and measure the conversions, the unconverted sources and real speech."""
+    """Convert a list of trials, and measure the conversions, the unconverted sources and real speech.
+
+    With --data, score what the heads predict of recordings instead: words, labels, or a plugin's own task.
+    """
     from vczoo.conversion.evaluate import evaluate as measure
 
+    if data is not None and trials is None:
+        from vczoo.training.head_evaluation import evaluate_heads
+
+        figures = evaluate_heads(as_run(run), data, split=cast("Split", split), device=device)
+        print_table([{"figure": name, "value": f"{value:.4g}"} for name, value in figures.items()])
+        return
+    if trials is None or data is not None:
+        raise VczooError(
+            "evaluate needs either --trials, to measure conversions, or --data, to score what heads predict; give one"
+        )
     with interruptible("no figures were written"):
         report = measure(
             as_run(run),

@@ -90,7 +90,7 @@ def evaluate(
     if not converter.model.voice_heads:
         raise VoiceError(
             f"{converter.recipe.name} only recognizes: it has no voice head, so there is nothing to measure. Choose a "
-            "recipe or run with a voice head, see `vczoo list`"
+            "recipe or run with a voice head, see `vczoo list`, or score what its heads predict with --data"
         )
     with temporary_folder("parts") as parts:
         real, shown, notes = _real_speech(run_folder, references, root, parts)

@@ -17,6 +17,7 @@ __all__ = [
     "SPLITS",
     "Split",
     "column_of",
+    "read_annotations",
     "read_seconds",
     "read_split",
     "read_texts",
@@ -82,6 +83,15 @@ def read_texts(row: Mapping[str, Any], faults: list[str]) -> dict[str, str]:
         if text:
             texts[name], sources[name] = text, header
     return texts
+
+
+def read_annotations(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The name and the value of every other column of a row, as text, as far as it has one."""
+    return tuple(
+        (name.strip(), text)
+        for name, value in row.items()
+        if isinstance(value, str | int | float) and not column_of(name) and (text := str(value).strip())
+    )
 
 
 def read_split(text: str, faults: list[str]) -> Split | None:

@@ -36,11 +36,14 @@ class Corpus:
         skipped: The unusable recordings, sorted by path.
         notes: Readable remarks on the reading: files that were passed over, columns that are not used, recordings that
             were cut, and likely leaks between the splits.
+        columns: Other columns of the manifest that heads read, from `reading`. They are in the fingerprint and in
+            `to_jsonl`.
     """
 
     utterances: tuple[Utterance, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
+    columns: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         minutes = sum(utterance.seconds for utterance in self.utterances) / 60
@@ -58,6 +61,10 @@ class Corpus:
     def labels(self) -> tuple[str, ...]:
         """The labels of the training recordings, sorted."""
         return tuple(sorted({utterance.label for utterance in self.split("train")} - {""}))
+
+    def reading(self, columns: Iterable[str]) -> Corpus:
+        """The same corpus, for heads that read these other columns of the manifest."""
+        return replace(self, columns=tuple(sorted({*self.columns, *columns} - {"text", "label"})))
 
     def split(self, name: Split) -> tuple[Utterance, ...]:
         """The utterances of one split.
@@ -126,7 +133,7 @@ class Corpus:
         return [utterance for utterance in self.of_speaker(speaker) if utterance.split == "train"]
 
     def fingerprint(self) -> str:
-        """SHA-256 of every utterance's speaker, split, file content, place in the file, channel, text and label.
+        """SHA-256 of every utterance's speaker, split, file content, place, channel, text, label and columns.
 
         It does not depend on the files' locations or names. Every file is read.
 
@@ -134,7 +141,9 @@ class Corpus:
             CorpusError: A file has been removed since the corpus was read.
         """
         contents = _content_hashes(self.utterances)
-        rows = sorted(json.dumps([u.speaker, u.split, contents[u.path], *_details(u).items()]) for u in self.utterances)
+        rows = sorted(
+            json.dumps([u.speaker, u.split, contents[u.path], *self._details(u).items()]) for u in self.utterances
+        )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def to_jsonl(self, folder: Path | None = None) -> str:
@@ -145,18 +154,31 @@ class Corpus:
                 so that the manifest stays valid if it is moved together with the recordings.
         """
         rows = (
-            {"path": str(u.path), **_relative(u.path, folder), "speaker": u.speaker, "split": u.split, **_details(u)}
+            {
+                "path": str(u.path),
+                **_relative(u.path, folder),
+                "speaker": u.speaker,
+                "split": u.split,
+                **self._details(u),
+            }
             | ({"group": u.group} if u.group else {})
             for u in self.utterances
         )
         return "".join(json.dumps(row) + "\n" for row in rows)
 
+    def _details(self, utterance: Utterance) -> dict[str, Any]:
+        """The columns of an utterance besides path, speaker, split and group, as far as it has them."""
+        values = {"channel": utterance.channel, "text": utterance.text, "label": utterance.label}
+        values |= {name: utterance.annotation(name) for name in self.columns}
+        return _place(utterance) | {name: value for name, value in values.items() if value}
+
     def merge(self, other: Corpus) -> Corpus:
         """Merge another corpus into this one.
 
         If both contain a recording, this corpus's split is used, so that recordings held out of an earlier training
-        stay held out, and with them the rest of their group. Its text and label are used, too, if it has them. An
-        utterance of `other` that overlaps one of this corpus in the same file, but is not the same, is left out.
+        stay held out, and with them the rest of their group. Its text, label and other columns are used, too, if it
+        has them. An utterance of `other` that overlaps one of this corpus in the same file, but is not the same, is
+        left out.
 
         Raises:
             CorpusError: A path has a different speaker, text or label in `other`, or names of speakers differ only in
@@ -185,11 +207,13 @@ class Corpus:
                         f"{shortened(second, 80)!r} in the other; correct one of them"
                     )
             text, label = existing.text or utterance.text, existing.label or utterance.label
-            merged[utterance.key] = replace(existing, text=text, label=label)
+            annotations = tuple({**dict(utterance.annotations), **dict(existing.annotations)}.items())
+            merged[utterance.key] = replace(existing, text=text, label=label, annotations=annotations)
         notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
         if left_out:
             notes += (f"left out {left_out} utterances, because parts of the same recordings are here already",)
-        return sorted_corpus(merged.values(), (*self.skipped, *other.skipped), notes)
+        corpus = sorted_corpus(merged.values(), (*self.skipped, *other.skipped), notes)
+        return corpus.reading((*self.columns, *other.columns))
 
     def report(self) -> str:
         """Readable summary of a few lines: speakers, minutes, splits, skipped recordings with reasons, and `notes`."""
@@ -244,12 +268,6 @@ def check_distinct_names(speakers: Iterable[str]) -> None:
             "speakers whose names differ only in case, spaces or Unicode form: "
             f"{'; '.join(truncated_list(pairs))}. Spell a person's name in one way; give two people different names"
         )
-
-
-def _details(utterance: Utterance) -> dict[str, Any]:
-    """The columns of an utterance besides path, speaker, split and group, as far as it has them."""
-    annotations = {"channel": utterance.channel, "text": utterance.text, "label": utterance.label}
-    return _place(utterance) | {name: value for name, value in annotations.items() if value}
 
 
 def _place(utterance: Utterance) -> dict[str, float]:

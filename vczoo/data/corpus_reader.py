@@ -164,6 +164,7 @@ def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:
             text=earlier.text or item.text,
             label=earlier.label or item.label,
             group=earlier.group or item.group,
+            annotations=tuple({**dict(item.annotations), **dict(earlier.annotations)}.items()),
         )
     return list(by_key.values())
 
@@ -261,4 +262,5 @@ def _utterance(item: Listed, split: Split, seconds: float) -> Utterance:
         is_part=not item.is_whole,
         channel=item.channel,
         group=item.group,
+        annotations=item.annotations,
     )

@@ -10,7 +10,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,6 +20,7 @@ from vczoo.data.columns import (
     REQUIRED,
     Split,
     column_of,
+    read_annotations,
     read_seconds,
     read_split,
     read_texts,
@@ -51,6 +52,7 @@ class Listed:
         end: Where it ends in the file, in seconds; None at the end of the file.
         channel: The channel to read: left, right or mix; "" leaves it to the reader.
         group: Utterances of one group get the same split; "" is no group.
+        annotations: Name and value of each other column of the manifest, for heads that read one.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Listed:
     end: float | None = None
     channel: str = ""
     group: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -84,13 +87,13 @@ class Listing:
         recordings: The recordings.
         unlisted: Paths in a folder that belong to no speaker or hold no recording, with the reason.
         passed_over: Files in a folder that are not audio, as paths relative to the folder.
-        unused_columns: The columns of each manifest that nothing reads.
+        other_columns: The columns of each manifest that only a head may read.
     """
 
     recordings: list[Listed] = field(default_factory=list)
     unlisted: list[tuple[Path, str]] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
-    unused_columns: dict[Path, list[str]] = field(default_factory=dict)
+    other_columns: dict[Path, list[str]] = field(default_factory=dict)
 
     def notes(self) -> tuple[str, ...]:
         """Readable lines on what was passed over and not used."""
@@ -99,8 +102,8 @@ class Listing:
             count = len(self.passed_over)
             files = "file" if count == 1 else "files"
             notes.append(f"passed over {count} {files}, not audio that vczoo reads: {_few(self.passed_over)}")
-        for manifest, names in self.unused_columns.items():
-            notes.append(f"columns of {harmless(manifest.name)} that are not used: {_few(names)}")
+        for manifest, names in self.other_columns.items():
+            notes.append(f"other columns of {harmless(manifest.name)}, for heads that name them: {_few(names)}")
         return tuple(notes)
 
 
@@ -117,7 +120,7 @@ def scan_manifest(manifest: Path, listing: Listing) -> None:
         listed = None if row_faults else _listed(manifest, line, texts, row_faults)
         faults += [f"line {line}: {fault}" for fault in row_faults]
         if listed and not row_faults:
-            listing.recordings.append(listed)
+            listing.recordings.append(replace(listed, annotations=read_annotations(row)))
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise CorpusError("\n  ".join([f"{harmless(manifest)}: {count}; {COLUMNS}", *truncated_list(faults)]))
@@ -165,15 +168,15 @@ def _place(manifest: Path, name: str, relative: str) -> Path:
 
 
 def _rows(manifest: Path, listing: Listing, faults: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Read the rows with their line numbers; add malformed rows to `faults`, and unused columns to `listing`."""
+    """Read the rows with their line numbers; add malformed rows to `faults`, and other columns to `listing`."""
     text = manifest_text(manifest)
-    unused: dict[str, None] = {}  # a set that keeps the order
+    others: dict[str, None] = {}  # a set that keeps the order
     rows = _json_rows(text, faults) if manifest.suffix.lower() == ".jsonl" else _csv_rows(manifest, text, faults)
     for line, row in rows:
-        unused |= dict.fromkeys(name or "(without a name)" for name in row if not column_of(name))
+        others |= dict.fromkeys(name or "(without a name)" for name in row if not column_of(name))
         yield line, row
-    if unused:
-        listing.unused_columns[manifest] = list(unused)
+    if others:
+        listing.other_columns[manifest] = list(others)
 
 
 def manifest_text(manifest: Path) -> str:

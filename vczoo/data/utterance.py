@@ -26,6 +26,7 @@ class Utterance:
         is_part: Whether the utterance is only a part of its file.
         channel: The channel to read: left, right or mix; "" leaves it to the reader.
         group: Utterances of one group are in the same split; "" is no group.
+        annotations: Name and value of each other column of the manifest, for heads that read one.
     """
 
     path: Path
@@ -38,6 +39,11 @@ class Utterance:
     is_part: bool = False
     channel: str = ""
     group: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    def annotation(self, column: str) -> str:
+        """The value of a manifest column that a head reads: any other column, text or label; "" if it has none."""
+        return getattr(self, column) if column in ("text", "label") else dict(self.annotations).get(column, "")
 
     @property
     def key(self) -> tuple[Path, str, float, float]:

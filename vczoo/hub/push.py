@@ -101,7 +101,7 @@ def push(
             f"{run.recipe.name} has only heads that learn from a teacher, so it is of no use by itself. Train a recipe "
             "with a speaker, voice, text or label head from this run, then push the new run"
         )
-    if not run.voices and not (run.metrics and {"text", "label"} & set(run.model.tasks.values())):
+    if not run.voices and not (run.metrics and set(run.model.tasks.values()) - {"speaker", "voice", "frames"}):
         raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it or enroll a voice, then push again")
     statement = parse_consent(consent)
     check_recorded(statement, run.consent, run.lineage, target)

@@ -22,7 +22,8 @@ from vczoo.models.resolve import read_values
 from vczoo.models.selection_metric import criterion_faults
 from vczoo.models.teacher import check_teacher, teacher_faults
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
-from vczoo.modules.interfaces.heads import Head, SpeakerHead, VoiceHead
+from vczoo.modules.interfaces.head import Head, check_declaration
+from vczoo.modules.interfaces.heads import KINDS, SpeakerHead, VoiceHead
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.registry.entry import Kind
 from vczoo.registry.requirements import need_faults
@@ -261,8 +262,7 @@ def _assemble(
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}
     acoustic_heads = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
-    reversals = {name: head.reverse for name, head in recipe.heads.items()}
-    return Model(built["backbone"], heads, shares, built.get("vocoder"), acoustic_heads, reversals)
+    return Model(built["backbone"], heads, shares, built.get("vocoder"), acoustic_heads)
 
 
 def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:
@@ -281,6 +281,7 @@ def _make_head(checked: CheckedPart, context: Mapping[str, Any], part: HeadPart)
             "reverse is only for heads that read content, but this one reads mels; remove reverse or reads"
         )
     head: Head = checked.make(context)
+    check_declaration(head, KINDS)
     if part.reverse and isinstance(head, VoiceHead):
         raise ContractError(
             "reverse (gradient reversal) is only for speaker, label, text and frame heads; "

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,30 +20,22 @@ from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VoiceError
 from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.head import Column
 from vczoo.modules.interfaces.heads import (
-    Answer,
     FrameHead,
     Head,
+    HeadBatch,
     LabelHead,
     Loss,
+    Prediction,
     Source,
     SpeakerHead,
-    Task,
     TextHead,
     VoiceHead,
 )
 from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
-from vczoo.modules.nn.gradient_reversal import GradientReversal
 
 __all__ = ["Model", "shifted", "stage_of"]
-
-_TASKS: dict[Task, type[Head]] = {
-    "speaker": SpeakerHead,
-    "voice": VoiceHead,
-    "text": TextHead,
-    "label": LabelHead,
-    "frames": FrameHead,
-}
 
 
 class Model(nn.Module):
@@ -52,7 +47,6 @@ class Model(nn.Module):
         shares: Weight of each head's loss in the total loss, by head name.
         vocoder: Vocoder that turns acoustic frames into a waveform; None for a recipe that only recognizes.
         acoustic_heads: Names of the speaker heads that read the vocoder's mels instead of content.
-        reversals: Strength of the gradient reversal between a head and the backbone, by head name.
 
     Attributes:
         base: Digest of each tensor that pretrained weights filled, by its name in `tensors`. Empty for random weights.
@@ -65,7 +59,6 @@ class Model(nn.Module):
         shares: Mapping[str, float],
         vocoder: Vocoder | None,
         acoustic_heads: Collection[str] = (),
-        reversals: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -76,7 +69,6 @@ class Model(nn.Module):
         accepts = vocoder.accepts if vocoder else None
         self.acoustic_mel = LogMel(accepts) if isinstance(accepts, MelSpec) else None
         self.acoustic_heads = frozenset(acoustic_heads)
-        self.reversals = {name: strength for name, strength in (reversals or {}).items() if strength}
 
     @property
     def sample_rate_hz(self) -> int:
@@ -86,12 +78,25 @@ class Model(nn.Module):
     @property
     def reads_mels(self) -> bool:
         """Whether a head reads mels, in training or enrollment."""
-        return bool(self.voice_heads or self.acoustic_heads)
+        return bool(self.acoustic_heads) or any("target" in head.reads for head in self.heads_for().values())
+
+    @property
+    def reads_pitch(self) -> bool:
+        """Whether a head reads pitch in training. One that also reads acoustic frames trains only on mels."""
+        return any(
+            "pitch" in head.reads and ("target" not in head.reads or self.acoustic_mel is not None)
+            for head in self.heads_for().values()
+        )
 
     @property
     def speakers_by_mels(self) -> bool:
         """Whether the first speaker head, which embeds the voices, reads mels instead of content."""
         return next(iter(self.speaker_heads), "") in self.acoustic_heads
+
+    def heads_for(self, task: str | None = None) -> dict[str, Head]:
+        """Heads by name, in the recipe's order: all of them, or those with one task."""
+        heads = cast("dict[str, Head]", dict(self.heads.items()))
+        return {name: head for name, head in heads.items() if task in (None, head.task)}
 
     @property
     def speaker_heads(self) -> dict[str, SpeakerHead]:
@@ -119,12 +124,19 @@ class Model(nn.Module):
         return {name: head for name, head in self.heads.items() if isinstance(head, FrameHead)}
 
     @property
-    def tasks(self) -> dict[str, Task]:
+    def tasks(self) -> dict[str, str]:
         """Task of each head, by head name."""
-        return {
-            name: next(task for task, kind in _TASKS.items() if isinstance(head, kind))
-            for name, head in self.heads.items()
-        }
+        return {name: head.task for name, head in self.heads_for().items()}
+
+    @property
+    def annotation_columns(self) -> dict[str, Column]:
+        """Manifest columns that the heads read, with their types."""
+        return {name: kind for head in self.heads_for().values() for name, kind in head.annotation_columns.items()}
+
+    @property
+    def keeps_voices(self) -> bool:
+        """Whether a head stores something for each voice."""
+        return any(type(head).enroll_voice is not Head.enroll_voice for head in self.heads_for().values())
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the model by name: `backbone.<stage>.<name>`, `heads.<head>.<name>` and `vocoder.<name>`."""
@@ -151,105 +163,74 @@ class Model(nn.Module):
         """Track pitch at the rate of the acoustic frames: (B, T', 2), see `pitch_frames`."""
         return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec)
 
-    def loss(
-        self,
-        content: Frames,
-        speakers: Tensor,
-        pitch: Frames | None,
-        target: Frames | None,
-        reference: Frames | None = None,
-        *,
-        has_unknown_speakers: bool | None = None,
-        texts: Sequence[str] = (),
-        labels: Tensor | None = None,
-        teacher_frames: Frames | None = None,
-    ) -> Loss:
+    def loss(self, batch: HeadBatch, inputs: Mapping[str, HeadBatch] | None = None) -> Loss:
         """Compute the weighted sum of the heads' losses, and each head's figures as `<head>.<figure>`.
 
         Args:
-            content: Content frames of the segments, (B, T, C).
-            speakers: Index of each item's speaker, (B,); -1 for speakers outside the training set. If any is -1, the
-                speaker heads are skipped.
-            pitch: Pitch frames of the segments, (B, T', 2); None if no voice head trains.
-            target: Acoustic frames of the segments, (B, T', acoustic channels); None if no head reads them.
-            reference: Other segments by the same speakers, (B, T'', C), from which the voices are embedded: content, or
-                mels if the speaker head reads mels. None takes the voices from the segments themselves.
-            has_unknown_speakers: Whether any of `speakers` is -1. None checks, which has to wait for a GPU.
-            texts: Transcript of each item, for text heads.
-            labels: Index of each item's label, (B,), for label heads.
-            teacher_frames: The teacher's frames of the segments, (B, T, teacher channels), for frame heads.
+            batch: Segments of recordings. Heads that need fields which it lacks are skipped.
+            inputs: Batches for single heads, by name, in place of `batch`.
         """
-        if has_unknown_speakers is None:
-            has_unknown_speakers = bool((speakers < 0).any())
-        total = content.values.new_zeros(())
+        batch = self.with_embedding(batch)
+        total = batch.content.values.new_zeros(())
         metrics: dict[str, Tensor] = {}
-        segments = target if self.speakers_by_mels else content
-        embedding = self._speakers_embedding(
-            segments if reference is None else reference, speakers, with_gradient=reference is not None
-        )
-        for name, head in self.heads.items():
-            loss: Loss | None = None
-            frames = target if name in self.acoustic_heads else content
-            if frames is not None and name in self.reversals:
-                frames = frames.with_values(GradientReversal.apply(frames.values, self.reversals[name]))  # type: ignore[no-untyped-call]
-            if isinstance(head, VoiceHead) and pitch is not None and target is not None:
-                loss = head.loss(Source(content, self.backbone.spec, pitch), embedding, target)
-            elif frames is None:
-                continue
-            elif isinstance(head, SpeakerHead) and not has_unknown_speakers:
-                loss = head.loss(frames, speakers)
-            elif isinstance(head, TextHead) and texts:
-                loss = head.loss(frames, texts)
-            elif isinstance(head, LabelHead) and labels is not None:
-                loss = head.loss(frames, labels)
-            elif isinstance(head, FrameHead) and teacher_frames is not None:
-                loss = head.loss(frames, teacher_frames)
+        for name, head in self.heads_for().items():
+            own = inputs[name] if inputs and name in inputs else self.batch_for(name, batch)
+            loss = head.training_loss(own) if own is not None and own.has(head.reads) else None
             if loss is not None:
                 total = total + self.loss_weights[name] * loss.value
                 metrics[f"{name}.loss"] = loss.value.detach()
                 metrics |= {f"{name}.{figure}": value for figure, value in loss.metrics.items()}
         return Loss(total, metrics)
 
-    def _speakers_embedding(self, frames: Frames | None, speakers: Tensor, *, with_gradient: bool) -> Tensor | None:
-        """Embed each item's speaker, as the mean over that speaker's items in the batch: (B, E).
+    def batch_for(self, name: str, batch: HeadBatch) -> HeadBatch | None:
+        """Return a batch as one head reads it: with mels as content if it reads those, or None if there are none."""
+        if name not in self.acoustic_heads:
+            return batch
+        return None if batch.target is None else replace(batch, content=batch.target)
 
-        An enrolled voice is a mean over recordings, too, and an item's own embedding would leak its content. For the
-        same reason, the voice heads' losses reach the speaker head only if `frames` are not of the segments themselves.
+    def with_embedding(self, batch: HeadBatch) -> HeadBatch:
+        """Add the embedding of each item's speaker to a batch, if it lacks one and a voice head may read it.
+
+        It is the mean over that speaker's items in the batch: an enrolled voice is a mean over recordings, too, and an
+        item's own embedding would leak its content. For the same reason, the voice heads' losses reach the speaker head
+        only if the batch has a `reference`.
         """
-        if not self.voice_heads or not self.speaker_heads or frames is None:
-            return None
+        segments = batch.target if self.speakers_by_mels else batch.content
+        frames = segments if batch.reference is None else batch.reference
+        needed = self.voice_heads or any("embedding" in head.reads for head in self.heads_for().values())
+        if batch.embedding is not None or batch.speakers is None or frames is None:
+            return batch
+        if not needed or not self.speaker_heads:
+            return batch
         head = next(iter(self.speaker_heads.values()))
-        with torch.set_grad_enabled(with_gradient and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(batch.reference is not None and torch.is_grad_enabled()):
             # With dropout, the voice would differ from the one that `enroll` computes.
             training = head.training
             embedding = head.eval().embed(frames)
             head.train(training)
-            same = (speakers[:, None] == speakers[None]).to(embedding.dtype)
-            return F.normalize(same @ embedding, dim=1)
+            same = (batch.speakers[:, None] == batch.speakers[None]).to(embedding.dtype)
+            return replace(batch, embedding=F.normalize(same @ embedding, dim=1))
 
-    def answers(self, content: Frames, texts: Sequence[str], labels: Tensor | None) -> list[Answer]:
-        """Predict texts and labels with the text and label heads.
+    def predictions(self, batch: HeadBatch) -> list[tuple[str, Prediction]]:
+        """Predict what the heads can for the utterances of a batch: the head's name with each prediction."""
+        return [
+            (name, prediction)
+            for name, head in self.heads_for().items()
+            if (own := self.batch_for(name, batch)) is not None and own.has(head.reads)
+            for prediction in head.predictions(own)
+        ]
 
-        Args:
-            content: Content frames of the utterances, (B, T, C).
-            texts: Transcript of each utterance. If it is empty, the text heads are skipped.
-            labels: Index of each utterance's label, (B,). If it is None, the label heads are skipped.
-
-        Returns:
-            The predictions with their references, head by head.
-        """
-        answers: list[Answer] = []
-        for name, text_head in self.text_heads.items() if texts else ():
-            transcripts = text_head.transcribe(content)
-            answers += [
-                Answer(name, "text", text_head.spell(text), transcript)
-                for text, transcript in zip(texts, transcripts, strict=True)
-            ]
-        for name, head in self.label_heads.items() if labels is not None else ():
-            assert labels is not None
-            pairs = zip(labels.tolist(), head.logits(content).argmax(dim=1).tolist(), strict=True)
-            answers += [Answer(name, "label", head.labels[right], head.labels[guess]) for right, guess in pairs]
-        return answers
+    def figures(self, predictions: Iterable[tuple[str, Prediction]]) -> dict[str, float]:
+        """Summarize the heads' predictions for all utterances, as `<head>.<figure>`."""
+        by_head: defaultdict[str, list[Prediction]] = defaultdict(list)
+        for name, prediction in predictions:
+            by_head[name].append(prediction)
+        heads = self.heads_for()
+        return {
+            f"{name}.{figure}": value
+            for name, own in by_head.items()
+            for figure, value in heads[name].prediction_figures(own).items()
+        }
 
     @torch.inference_mode()
     def embed(self, wave: Waveform) -> dict[str, Tensor]:
@@ -259,7 +240,7 @@ class Model(nn.Module):
             parts = list(wave[index].parts())
             for name, head in self.speaker_heads.items():
                 encode = self.acoustic if name in self.acoustic_heads else self.content
-                embeddings[name].append(_mean_embedding(head, [encode(part) for part in parts]))
+                embeddings[name].append(head.enroll_voice([encode(part) for part in parts], [])["embedding"])
         return {name: torch.stack(items) for name, items in embeddings.items()}
 
     @torch.inference_mode()
@@ -305,15 +286,10 @@ class Model(nn.Module):
             acoustics: Acoustic frames, for voice heads and for speaker heads that read mels; empty without these.
             pitches: Pitch frames, for voice heads; empty without these.
         """
-        tensors: dict[str, Tensor] = {}
-        for name, speaker_head in self.speaker_heads.items():
-            frames = acoustics if name in self.acoustic_heads else contents
-            tensors[f"{name}.embedding"] = _mean_embedding(speaker_head, frames)
-        if self.voice_heads:
-            tensors["pitch"] = mean_log_hz(Frames.batch(pitches))
-            content, acoustic = Frames.batch(contents), Frames.batch(acoustics)
-            for name, voice_head in self.voice_heads.items():
-                tensors |= {f"{name}.{key}": value for key, value in voice_head.enroll(content, acoustic).items()}
+        tensors = {"pitch": mean_log_hz(Frames.batch(pitches))} if self.voice_heads else {}
+        for name, head in self.heads_for().items():
+            own = head.enroll_voice(acoustics if name in self.acoustic_heads else contents, acoustics)
+            tensors |= {f"{name}.{key}": value for key, value in own.items()}
         return {name: value.float().cpu().contiguous() for name, value in tensors.items()}
 
     @torch.inference_mode()
@@ -399,11 +375,6 @@ class Model(nn.Module):
         for speaker_name in list(self.speaker_heads)[:1]:
             tensors["embedding"] = voice[f"{speaker_name}.embedding"]
         return {key: value.to(device) for key, value in tensors.items()}
-
-
-def _mean_embedding(head: SpeakerHead, contents: Sequence[Frames]) -> Tensor:
-    """Mean of the embeddings, (E,), normalized to length 1."""
-    return F.normalize(torch.cat([head.embed(content) for content in contents]).mean(dim=0), dim=0)
 
 
 def shifted(pitch: Frames, shift: float) -> Frames:

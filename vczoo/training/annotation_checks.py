@@ -1,7 +1,8 @@
-"""Checks that recordings have the texts and labels that heads learn from. All faults are reported together."""
+"""Checks that recordings have the texts, labels and other values that heads learn from, with all faults at once."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -11,13 +12,14 @@ from vczoo.errors import CorpusError
 from vczoo.io.text import truncated_list
 from vczoo.models.model import Model
 from vczoo.modules.alphabet import spelled
+from vczoo.modules.interfaces.head import Column
 from vczoo.modules.interfaces.heads import TextHead
 
 __all__ = ["check_annotations"]
 
 
 def check_annotations(model: Model, corpus: Corpus, crop_seconds: float) -> None:
-    """Raise an error unless a corpus has the texts and labels that the model's text and label heads need.
+    """Raise an error unless a corpus has the texts, labels and other columns that the model's heads need.
 
     Args:
         model: A model that was built for the corpus's labels.
@@ -26,11 +28,14 @@ def check_annotations(model: Model, corpus: Corpus, crop_seconds: float) -> None
             longer.
 
     Raises:
-        CorpusError: The corpus has faults, all of which the message lists: recordings without a text or label; fewer
+        CorpusError: The corpus has faults, all of which the message lists: recordings without a text, label or other
+            value that a head reads, or with one that is not a number although the head reads numbers; fewer
             than two labels, or labels outside the training split; characters that an alphabet lacks, with their counts;
             recordings that are too long, or too short for their text.
     """
     faults = [*_label_faults(model, corpus)]
+    for column, kind in model.annotation_columns.items():
+        faults += _column_faults(corpus, column, kind)
     if model.text_heads:
         faults += _missing(corpus, "text", "a .txt file beside each recording, or a column text in a manifest")
         faults += _length_faults(corpus, min(crop_seconds, LONGEST_SECONDS))
@@ -54,8 +59,24 @@ def _label_faults(model: Model, corpus: Corpus) -> Iterator[str]:
         yield f"labels that no recording for training has: {counts}; mark some of each for training, or leave them out"
 
 
+def _column_faults(corpus: Corpus, column: str, kind: Column) -> Iterator[str]:
+    yield from _missing(corpus, column, f"a column {column} in a manifest")
+    if kind == "number":
+        values = [(utterance, utterance.annotation(column)) for utterance in corpus.utterances]
+        wrong = [f"{utterance.name}: {text[:40]!r}" for utterance, text in values if text and not _is_number(text)]
+        if wrong:
+            yield _listed(f"{len(wrong)} recordings have a {column} that is not a number; correct them:", wrong)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def _missing(corpus: Corpus, what: str, where: str) -> Iterator[str]:
-    lacking = [utterance for utterance in corpus.utterances if not getattr(utterance, what)]
+    lacking = [utterance for utterance in corpus.utterances if not utterance.annotation(what)]
     if lacking:
         count = f"{len(lacking)} of {len(corpus.utterances)} recordings have no {what}; add {where}:"
         yield _listed(count, [utterance.name for utterance in lacking])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
-from vczoo.training.activations import Activation, to_device
+from vczoo.models.model import Model
+from vczoo.modules.interfaces.head import HeadBatch
+from vczoo.training.activations import Activation, run_suffix, to_device
 
-__all__ = ["Batch", "together"]
+__all__ = ["Batch", "content_of", "together"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Batch:
         content: The output of a frozen backbone, (B, T, C); None if the backbone trains.
         reference: Content of other segments of the same speakers, (B, T'', C), or their mels if the speaker head reads
             mels; None if that would need another pass through a backbone that trains.
-        pitch: Pitch, (B, T', 2); None if no voice head trains.
-        target: Acoustic targets, (B, T', acoustic channels); None if no voice head trains.
+        pitch: Pitch, (B, T', 2); None if no head reads it.
+        target: Acoustic targets, (B, T', acoustic channels); None if no head reads them.
         teacher_frames: The teacher's output at the times of the content, (B, T, C'); None without a teacher.
         texts: The transcript of each item, if a text head trains.
         labels: Label indices, (B,) int64, if a label head trains.
+        annotations: Values of the manifest columns that the heads read: numbers, (B,) float32, or one text per item.
         share: Factor on the loss. It is 1 for a single process. For several, it is this process's share of the items
             times the number of processes, so that the mean over processes equals the mean over items.
     """
@@ -49,6 +52,7 @@ class Batch:
     teacher_frames: Frames | None = None
     texts: tuple[str, ...] = ()
     labels: Tensor | None = None
+    annotations: Mapping[str, Tensor | tuple[str, ...]] = field(default_factory=dict)
     share: float = 1.0
 
     def to(self, device: torch.device) -> Batch:
@@ -74,7 +78,43 @@ class Batch:
             target=frames(self.target),
             teacher_frames=frames(self.teacher_frames),
             labels=None if self.labels is None else move(self.labels),
+            annotations={
+                name: move(value) if isinstance(value, Tensor) else value for name, value in self.annotations.items()
+            },
         )
+
+    def for_heads(self, model: Model, content: Frames) -> HeadBatch:
+        """The batch as the heads of a model read it, with the embeddings of the speakers.
+
+        Args:
+            model: The model.
+            content: Content of the segments, (B, T, C).
+        """
+        return model.with_embedding(
+            HeadBatch(
+                content,
+                model.backbone.spec,
+                speakers=self.speakers,
+                has_unknown_speakers=self.has_unknown_speakers,
+                pitch=self.pitch,
+                target=self.target,
+                reference=self.reference,
+                texts=self.texts,
+                labels=self.labels,
+                teacher_frames=self.teacher_frames,
+                annotations=self.annotations,
+            )
+        )
+
+
+def content_of(model: Model, batch: Batch) -> Frames:
+    """Run the stages of the backbone that a batch still needs: content, (B, T, C)."""
+    if batch.content is not None:
+        return batch.content
+    if batch.activations is not None:
+        return run_suffix(model.backbone, batch.activations, batch.depth)
+    assert batch.wave is not None
+    return model.content(batch.wave)
 
 
 def together(items: Iterable[Frames | None]) -> Frames | None:

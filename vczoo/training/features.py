@@ -60,9 +60,11 @@ class Features:
         self.time: TimeAxis | None = None
         self._activations: Section | None = None
         spec = model.acoustic_mel.spec if model.acoustic_mel else None
-        self.signals = spec is not None and model.reads_mels  # whether training reads mels and pitch
+        self.mels = spec is not None and (model.reads_mels or model.reads_pitch)  # whether training reads mels
+        self.signals = self.mels or model.reads_pitch  # whether it reads pitch, as it does whenever it reads mels
         self._mels = self._section({"mel": asdict(spec)}) if spec else None
         pitched = model.vocoder.accepts if model.vocoder else model.backbone.spec
+        self.signals_spec = pitched if self.signals else None
         self._pitch = self._section({"pitch": TRACKER, "frames": type(pitched).__name__, **asdict(pitched)})
         self._memory: dict[tuple[str, Utterance], Frames] = {}
         self._waves: dict[Utterance, Waveform] = {}
@@ -244,7 +246,8 @@ class Features:
                 self._activations.add({name: values, f"{name}#": torch.tensor(item.length)})
             activations.append(Activation(values, item.length))
             if self.signals and version == PLAIN:  # now, because the recording is already decoded
-                self.acoustic(utterance, wave)
+                if self.mels:
+                    self.acoustic(utterance, wave)
                 self.pitch(utterance, wave)
         return activations
 

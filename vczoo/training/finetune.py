@@ -40,6 +40,7 @@ from vczoo.training.curves import draw_curves
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.finished_run import state_of_run
 from vczoo.training.identity import check_identity, identity_of
+from vczoo.training.objectives import objectives_of
 from vczoo.training.optimizer import trainable
 from vczoo.training.setup import (
     check_consistency,
@@ -158,15 +159,16 @@ def finetune(
             *(old.labels if old else ()),
             *(label for label in corpus.labels if not old or label not in old.labels),
         )
-        fingerprint = corpus.fingerprint()
         origin = weights_fingerprint(start.model.state_dict()) if start else fingerprint_of_start(recipe)
-        identity = identity_of(recipe, speakers, fingerprint, origin)
-        begin = state_of_run(finished, settings, identity) if finished else TrainingState(identity)
 
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
             initial = start or build_initial_model(recipe, len(speakers), labels)
             model = initial.model
+            corpus = corpus.reading(model.annotation_columns)
+            fingerprint = corpus.fingerprint()
+            identity = identity_of(recipe, speakers, fingerprint, origin)
+            begin = state_of_run(finished, settings, identity) if finished else TrainingState(identity)
             for head in model.speaker_heads.values() if start else ():
                 if not old:
                     head.restart(len(speakers))
@@ -256,6 +258,7 @@ def finetune(
                             watcher=CallbackList(watcher, trackers) if log else watcher,
                             team=team,
                             measure_conversions=measure_conversions,
+                            objectives=objectives_of(recipe),
                         )
                 finally:  # also after an interruption: the curves may show why
                     if team.is_main_process:
@@ -284,8 +287,8 @@ def finetune(
                 if old:
                     after = accuracy_by_age(features, corpus, speakers, old.speakers)
                     metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
-                # Without a speaker head or a voice head, a voice would be empty.
-                enrolled = speakers if model.speaker_heads or model.voice_heads else ()
+                # Without a head that keeps something of a voice, it would be empty.
+                enrolled = speakers if model.keeps_voices else ()
                 voices = {speaker: voice_of(features, corpus, speaker) for speaker in enrolled}
                 features.flush()
                 minutes = {speaker: round(seconds / 60, 2) for speaker, seconds in corpus.seconds_by_speaker().items()}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus_reader import read_corpus
@@ -35,6 +36,7 @@ from vczoo.training.activations import frozen_depth
 from vczoo.training.annotation_checks import check_annotations
 from vczoo.training.batch import Batch
 from vczoo.training.distributed import DistributedContext
+from vczoo.training.objectives import objectives_of
 from vczoo.training.optimizer import make_optimizer, set_rates, trainable
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.setup import check_consistency, check_versions, features_of, recipe_of_run, segments_by_split
@@ -188,7 +190,7 @@ def find_learning_rate(
             run_frozen((clips,), frozen_depth(multipliers), watcher, team)
             watcher.begin(1, steps, 0)
             rates, losses = [], []
-            for rate, loss in _range_test(model, multipliers, settings, clips, steps, team):
+            for rate, loss in _range_test(model, multipliers, settings, clips, steps, team, objectives_of(recipe)):
                 rates.append(rate)
                 losses.append(loss)
                 watcher.step(loss)
@@ -243,10 +245,11 @@ def _range_test(
     clips: SegmentBatches,
     steps: int,
     team: DistributedContext,
+    objectives: nn.ModuleList,
 ) -> Iterator[tuple[float, float]]:
     """Train one step per rate, as in the first epoch. Yield each rate with its loss, until the loss is not finite."""
-    optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device))
-    step = team.wrap(Step(model, team, consistency=settings.consistency))
+    optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device, objectives))
+    step = team.wrap(Step(model, team, objectives.to(team.device)))
     model.train()
     if model.vocoder:
         model.vocoder.eval()

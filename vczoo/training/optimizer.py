@@ -17,13 +17,17 @@ from vczoo.modules.interfaces.backbone import Freezing
 __all__ = ["count_trained", "make_optimizer", "rate_share", "set_rates", "trainable"]
 
 
-def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
-    """All modules that training can change, by name: the stages that the strategy ever unfreezes, and the heads."""
+def trainable(model: Model, freezing: Freezing, epochs: int, objectives: nn.ModuleList | None = None) -> nn.ModuleDict:
+    """All modules that training can change, by name.
+
+    These are the stages that the strategy ever unfreezes, the heads, and the modules of the objectives.
+    """
     stages = model.backbone.stages()
     distinct = {freezing.multipliers(len(stages), epoch) for epoch in range(epochs)}
     ever = [max(values) for values in zip(*distinct, strict=True)]
     thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
-    return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
+    owned = {"backbone": nn.ModuleDict(thawed), "heads": model.heads, "objectives": objectives or nn.ModuleList()}
+    return nn.ModuleDict(owned)
 
 
 def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
@@ -40,10 +44,12 @@ def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
     return sum(trained.values())
 
 
-def make_optimizer(model: Model, settings: Training, device: torch.device) -> torch.optim.Optimizer:
-    """Build the optimizer, with one parameter group per stage, in order, and the heads last."""
+def make_optimizer(
+    model: Model, settings: Training, device: torch.device, objectives: nn.ModuleList | None = None
+) -> torch.optim.Optimizer:
+    """Build the optimizer, with one parameter group per stage, in order, and the heads with the objectives last."""
     groups: Sequence[Any] = [{"params": list(stage.module.parameters())} for stage in model.backbone.stages()]
-    groups = [*groups, {"params": list(model.heads.parameters())}]
+    groups = [*groups, {"params": [*model.heads.parameters(), *(objectives or nn.ModuleList()).parameters()]}]
     fused = device.type in {"cpu", "cuda"}
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=settings.learning_rate, fused=fused)

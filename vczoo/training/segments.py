@@ -66,7 +66,7 @@ class SegmentBatches:
         self.features, self.versions, self.mask = features, tuple(versions), mask
         model = features.model
         # Mel targets do not depend on anything that trains. Heads of other acoustic frames are not trained.
-        spec = model.acoustic_mel.spec if model.acoustic_mel and features.signals else None
+        spec = features.signals_spec
         self.content_rate_hz = model.backbone.spec.frame_rate_hz
         self.acoustic_rate_hz = spec.frame_rate_hz if spec else 0.0
         self.uncut = bool(model.text_heads)
@@ -79,6 +79,7 @@ class SegmentBatches:
         self.target_frames = spec.num_frames(round(self.crop_seconds * model.sample_rate_hz)) if spec else 0
         index = {name: position for position, name in enumerate(speakers)}
         head = next(iter(model.label_heads.values()), None)
+        self._columns = model.annotation_columns
         self._label = {label: number for number, label in enumerate(head.labels)} if head else {}
         self.clips = [_Clip(u, index.get(u.speaker, -1), u.seconds) for u in utterances]
         self.of_speaker: dict[int, list[int]] = {}
@@ -199,7 +200,8 @@ class SegmentBatches:
     def _with_signals(self, clip: _Clip) -> _Clip:
         if not self.features.signals:
             return clip
-        return replace(clip, pitch=self.features.pitch(clip.utterance), target=self.features.acoustic(clip.utterance))
+        target = self.features.acoustic(clip.utterance) if self.features.mels else None
+        return replace(clip, pitch=self.features.pitch(clip.utterance), target=target)
 
     def _segment(
         self, clip: _Clip, version: Version, activation: Activation | None, where: float, hidden: Sequence[float]
@@ -242,7 +244,7 @@ class SegmentBatches:
 
     def _mate(self, clip: _Clip, which: float) -> _Clip | None:
         """Another clip of the same speaker for the reference; None if the segment itself is the reference."""
-        if not self.features.signals:
+        if not self.features.mels:
             return None
         if not self.features.wholly_frozen and not self.features.model.speakers_by_mels:
             return None  # it would need another pass through the backbone
@@ -281,4 +283,9 @@ class SegmentBatches:
             teacher_frames=together(clip.teacher_frames for clip in clips),
             texts=tuple(clip.utterance.text for clip in clips) if self.features.model.text_heads else (),
             labels=torch.tensor([self._label[clip.utterance.label] for clip in clips]) if self._label else None,
+            annotations={column: self._annotations(clips, column) for column in self._columns},
         )
+
+    def _annotations(self, clips: Sequence[_Clip], column: str) -> torch.Tensor | tuple[str, ...]:
+        values = tuple(clip.utterance.annotation(column) for clip in clips)
+        return torch.tensor([float(value) for value in values]) if self._columns[column] == "number" else values

@@ -21,6 +21,7 @@ HEAD_METHODS = (
     "loss",
     "transcribe",
 )  # methods that training calls besides `forward`
+OPEN_HEAD_METHODS = ("training_loss", "predictions")  # of a head that has no `loss`, for a task of its own
 
 
 def shard(modules: Iterable[nn.Module], device: torch.device, processes: int) -> None:
@@ -34,7 +35,7 @@ def shard(modules: Iterable[nn.Module], device: torch.device, processes: int) ->
         if not any(True for _ in module.parameters()):
             continue
         fully_shard(module, mesh=mesh)
-        for name in HEAD_METHODS:
+        for name in HEAD_METHODS if hasattr(module, "loss") else OPEN_HEAD_METHODS:
             if hasattr(module, name):
                 register_fsdp_forward_method(module, name)
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from vczoo.audio.frames import Frames
 from vczoo.errors import VczooError
-from vczoo.evaluation.metrics.error_rates import rates
 from vczoo.models.model import Model
 from vczoo.models.training_settings import Training
-from vczoo.modules.interfaces.heads import Answer, Loss
-from vczoo.modules.nn.convnext import mean_absolute_error
-from vczoo.training.activations import run_suffix
-from vczoo.training.batch import Batch
+from vczoo.modules.interfaces.head import HeadBatch, Loss, Prediction
+from vczoo.training.batch import Batch, content_of
 from vczoo.training.checkpoint import TrainingState
 from vczoo.training.distributed import DistributedContext
+from vczoo.training.objectives import Objective
 from vczoo.training.segments import SegmentBatches
 
 __all__ = ["Step", "Sums", "ahead", "diverged", "evaluate", "train_step"]
@@ -32,51 +30,39 @@ class Step(nn.Module):
     Args:
         model: The model whose loss is computed.
         team: The processes that train it; None for this process alone.
-        consistency: Weight of the distance between the contents of two passes over the same segments (Pi-model, Laine
-            and Aila, arXiv:1610.02242).
+        objectives: Terms of the loss besides those of the heads, from `vczoo.training.objectives`.
     """
 
-    def __init__(self, model: Model, team: DistributedContext | None = None, *, consistency: float = 0.0) -> None:
+    def __init__(
+        self, model: Model, team: DistributedContext | None = None, objectives: Iterable[nn.Module] = ()
+    ) -> None:
         super().__init__()
-        self.model, self.team, self.consistency = model, team, consistency
+        self.model, self.team = model, team
+        self.objectives = nn.ModuleList(objectives)
 
     def forward(self, batch: Batch) -> Loss:
-        """Run the remaining stages, then the heads."""
+        """Run the remaining stages, then the heads, then the objectives."""
         with self.team.accelerator.autocast() if self.team else nullcontext():
-            content = self._content(batch)
-            loss = self._loss(batch, content)
-            if not self.consistency or batch.content is not None:
-                return loss
-            distance = mean_absolute_error(content, self._content(batch))
-            value = loss.value + self.consistency * distance
-            return Loss(value, {**loss.metrics, "consistency.l1": distance.detach()})
+            heads_batch = batch.for_heads(self.model, content_of(self.model, batch))
+            inputs: dict[str, HeadBatch] = {}
+            objectives = cast("list[Objective]", list(self.objectives))
+            for objective in objectives:
+                inputs |= objective.inputs(self.model, heads_batch)
+            value, metrics = self.model.loss(heads_batch, inputs)
+            for objective in objectives:
+                if term := objective(self.model, batch, heads_batch):
+                    value = value + term.value
+                    metrics = {
+                        **metrics,
+                        **{f"{objective.name}.{name}": figure for name, figure in term.metrics.items()},
+                    }
+            return Loss(value, metrics)
 
-    def examine(self, batch: Batch) -> tuple[Loss, list[Answer]]:
-        """The loss, and the answers of text and label heads."""
+    def examine(self, batch: Batch) -> tuple[Loss, list[tuple[str, Prediction]]]:
+        """The heads' loss, and their predictions."""
         with self.team.accelerator.autocast() if self.team else nullcontext():
-            content = self._content(batch)
-            return self._loss(batch, content), self.model.answers(content, batch.texts, batch.labels)
-
-    def _content(self, batch: Batch) -> Frames:
-        if batch.content is not None:
-            return batch.content
-        if batch.activations is not None:
-            return run_suffix(self.model.backbone, batch.activations, batch.depth)
-        assert batch.wave is not None
-        return self.model.content(batch.wave)
-
-    def _loss(self, batch: Batch, content: Frames) -> Loss:
-        return self.model.loss(
-            content,
-            batch.speakers,
-            batch.pitch,
-            batch.target,
-            batch.reference,
-            has_unknown_speakers=batch.has_unknown_speakers,
-            texts=batch.texts,
-            labels=batch.labels,
-            teacher_frames=batch.teacher_frames,
-        )
+            heads_batch = batch.for_heads(self.model, content_of(self.model, batch))
+            return self.model.loss(heads_batch), self.model.predictions(heads_batch)
 
 
 class Sums:
@@ -135,9 +121,8 @@ def diverged(what: str, settings: Training) -> VczooError:
 def evaluate(model: Model, clips: SegmentBatches, team: DistributedContext | None = None) -> dict[str, float]:
     """Evaluate a model on a split: losses and figures averaged over whole utterances, in eval mode.
 
-    The figures are `loss`, `<head>.loss`, `<head>.accuracy`, and those of
-    `vczoo.evaluation.metrics.error_rates.rates`. An empty split gives no figures. Several processes share the
-    utterances, and all get the same figures.
+    The figures are `loss`, `<head>.loss`, `<head>.accuracy` and so on, and the figures of each head's predictions. An
+    empty split gives no figures. Several processes share the utterances, and all get the same figures.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -145,10 +130,10 @@ def evaluate(model: Model, clips: SegmentBatches, team: DistributedContext | Non
     # With a sharded model, all processes must run the same batches, because each gathers parameters from the others.
     rank, processes = (team.rank, team.processes) if team and not team.sharded else (0, 1)
     batch_figures: list[tuple[str, float, int]] = []
-    answers: list[Answer] = []
+    predictions: list[tuple[str, Prediction]] = []
     for batch in clips.whole(rank=rank, processes=processes):
-        loss, batch_answers = step.examine(batch.to(device))
-        answers += batch_answers
+        loss, batch_predictions = step.examine(batch.to(device))
+        predictions += batch_predictions
         figures = {"loss": loss.value, **loss.metrics}
         batch_figures += [(name, float(value), len(batch.speakers)) for name, value in figures.items()]
     sums: dict[str, tuple[float, int]] = {}
@@ -156,7 +141,7 @@ def evaluate(model: Model, clips: SegmentBatches, team: DistributedContext | Non
         total, count = sums.get(name, (0.0, 0))
         sums[name] = (total + value * items, count + items)
     averages = {name: total / count for name, (total, count) in sums.items()}
-    return averages | rates(team.everything(answers) if team else answers)
+    return averages | model.figures(team.everything(predictions) if team else predictions)
 
 
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -185,5 +170,8 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     team.accelerator.backward(loss.value * batch.share)
     team.clip(model.parameters(), settings.clip_norm)
+    unwrapped = cast(Step, getattr(step, "module", step))  # it may be wrapped for several processes
+    if own := [parameter for parameter in unwrapped.objectives.parameters() if parameter.grad is not None]:
+        nn.utils.clip_grad_norm_(own, settings.clip_norm)
     optimizer.step()
     return {"loss": loss.value.detach(), **loss.metrics}

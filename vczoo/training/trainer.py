@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vczoo.io.progress import Callback
 from vczoo.io.tensor_file import some_names
 from vczoo.io.tensors import finite
@@ -74,6 +76,7 @@ def fit(
     watcher: Callback,
     team: DistributedContext,
     measure_conversions: Callable[[], dict[str, float]] | None = None,
+    objectives: nn.ModuleList | None = None,
 ) -> Fit:
     """Train everything that the freezing strategy does not freeze.
 
@@ -96,6 +99,7 @@ def fit(
         watcher: The callback that reports progress.
         team: The processes that train together.
         measure_conversions: Called after each epoch; its figures are added to those of validation.
+        objectives: Terms of the loss besides those of the heads; they train and are in the checkpoint.
 
     Raises:
         VczooError: Training diverged: the loss, the validation or a weight is not finite. The message names the epoch
@@ -104,16 +108,17 @@ def fit(
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint.
     """
     freezing.prepare(model.backbone)
-    owned = trainable(model, freezing, settings.epochs)
+    objectives = (objectives or nn.ModuleList()).to(team.device)
+    owned = trainable(model, freezing, settings.epochs, objectives)
     if not any(True for _ in owned.parameters()):
         run_frozen((train, validation), _depth(model, freezing, 0), watcher, team)
         return Fit([], -1, -1, 0.0)
     final, parameters = owned, count_trained(model, freezing, settings.epochs)
     if team.sharded:  # a copy is sharded, so that the model itself stays whole
         model = copy.deepcopy(model)
-        owned = trainable(model, freezing, settings.epochs)
+        owned = trainable(model, freezing, settings.epochs, objectives)
         shard([*owned["backbone"].children(), *model.heads.values()], team.device, team.processes)
-    optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device))
+    optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device, objectives))
     steps = -(-len(train) // settings.batch_size)
     state, best = begin, whole(owned.state_dict())
 
@@ -153,7 +158,7 @@ def fit(
                 raise
             trains = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
             if step is None or trains != trained:  # wrapping fixes which gradients are averaged over processes
-                step, trained = team.wrap(Step(model, team, consistency=settings.consistency)), trains
+                step, trained = team.wrap(Step(model, team, objectives)), trains
             model.train()
             if model.vocoder:
                 model.vocoder.eval()

@@ -74,10 +74,10 @@ def test_two_columns_of_one_name_are_refused(voices_folder: Path, tmp_path: Path
 def test_columns_that_nothing_reads_are_named_once(voices_folder: Path, tmp_path: Path) -> None:
     rows = [f"{row},f,3" for row in rows_of(voices_folder)]
     corpus = read_corpus(manifest(tmp_path, "m.csv", "path,speaker,gender,age", *rows))
-    assert corpus.report().splitlines()[-1] == "columns of m.csv that are not used: gender, age"
+    assert corpus.report().splitlines()[-1] == "other columns of m.csv, for heads that name them: gender, age"
     lines = [json.dumps({"path": row.split(",")[0], "speaker": row.split(",")[1], "age": 3}) for row in rows]
     corpus = read_corpus(manifest(tmp_path, "m.jsonl", *lines))
-    assert corpus.notes == ("columns of m.jsonl that are not used: age",)
+    assert corpus.notes == ("other columns of m.jsonl, for heads that name them: age",)
 
 
 # Parts of recordings

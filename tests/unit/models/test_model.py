@@ -18,7 +18,7 @@ from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.heads.knn import KNN
 from vczoo.modules.heads.mel_decoder import MelDecoder
 from vczoo.modules.heads.speaker import SpeakerAAM, SpeakerClassifier
-from vczoo.modules.interfaces.heads import Loss, Source, VoiceHead
+from vczoo.modules.interfaces.heads import HeadBatch, Loss, Source, VoiceHead
 from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 
@@ -78,6 +78,7 @@ def batch(made: Model) -> dict[str, Any]:
     wave = Waveform.batch([tone(120), tone(220), tone(170), tone(120, 0.3)])
     return {
         "content": made.content(wave),
+        "content_spec": made.backbone.spec,
         "speakers": torch.tensor([0, 1, 2, 0]),
         "pitch": made.pitch(wave),
         "target": made.acoustic(wave),
@@ -86,7 +87,7 @@ def batch(made: Model) -> dict[str, Any]:
 
 def test_the_loss_is_the_weighted_sum_of_the_heads() -> None:
     made = model(shares={"speaker": 0.3, "voice": 2.0})
-    loss = made.loss(**batch(made))
+    loss = made.loss(HeadBatch(**batch(made)))
     assert set(loss.metrics) == {"speaker.loss", "speaker.accuracy", "voice.loss", "voice.l1"}
     expected = 0.3 * loss.metrics["speaker.loss"] + 2.0 * loss.metrics["voice.loss"]
     torch.testing.assert_close(loss.value.detach(), expected)
@@ -98,12 +99,12 @@ def test_the_loss_is_the_weighted_sum_of_the_heads() -> None:
 def test_without_targets_only_speaker_heads_are_trained() -> None:
     made = model()
     given = batch(made) | {"pitch": None, "target": None}
-    assert set(made.loss(**given).metrics) == {"speaker.loss", "speaker.accuracy"}
+    assert set(made.loss(HeadBatch(**given)).metrics) == {"speaker.loss", "speaker.accuracy"}
 
 
 def test_a_head_without_a_loss_adds_none() -> None:
     made = model(speaker=classifier(), voice=KNN(frames=FRAMES, acoustic=MEL))
-    loss = made.loss(**batch(made))
+    loss = made.loss(HeadBatch(**batch(made)))
     torch.testing.assert_close(loss.value.detach(), loss.metrics["speaker.loss"])
     assert "voice.loss" not in loss.metrics
 
@@ -112,7 +113,7 @@ def test_a_voice_head_is_given_the_mean_embedding_of_each_speaker_in_the_batch()
     note = Note()
     made = model(speaker=classifier(), voice=note).train()
     given = batch(made)
-    made.loss(**given)
+    made.loss(HeadBatch(**given))
     assert made.heads["speaker"].training  # set back, after the embedding was taken without dropout
     embedding = note.embedding
     assert embedding is not None

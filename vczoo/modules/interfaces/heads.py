@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.modules.alphabet import spelled
+from vczoo.modules.error_rates import label_recall, text_error_rates
+from vczoo.modules.interfaces.head import Head, HeadBatch, Loss, Prediction
 
 __all__ = [
-    "Answer",
+    "KINDS",
     "FrameHead",
     "Head",
+    "HeadBatch",
     "LabelHead",
     "Loss",
+    "Prediction",
     "Source",
     "SpeakerHead",
-    "Task",
     "TextHead",
     "Voice",
     "VoiceHead",
@@ -65,14 +68,7 @@ class Source:
     pitch: Frames
 
 
-class Loss(NamedTuple):
-    """A loss to minimize, and metrics to log. All of them are averages over the batch."""
-
-    value: Tensor
-    metrics: Mapping[str, Tensor]
-
-
-class SpeakerHead(nn.Module, ABC):
+class SpeakerHead(Head):
     """Head that recognizes speakers and embeds their voices.
 
     Attributes:
@@ -80,6 +76,8 @@ class SpeakerHead(nn.Module, ABC):
         num_speakers: Number of speakers that the logits distinguish.
     """
 
+    task = "speaker"
+    reads = frozenset({"content", "speakers"})
     embedding_width: int
     num_speakers: int
 
@@ -106,9 +104,32 @@ class SpeakerHead(nn.Module, ABC):
     def restart(self, num_speakers: int) -> None:
         """Replace all speakers by `num_speakers` untrained ones. The embeddings do not change."""
 
+    def training_loss(self, batch: HeadBatch) -> Loss | None:
+        """Return `loss`; None if the batch has speakers outside the training set, which have no index."""
+        assert batch.speakers is not None
+        unknown = batch.has_unknown_speakers
+        if bool((batch.speakers < 0).any()) if unknown is None else unknown:
+            return None
+        return self.loss(batch.content, batch.speakers)
 
-class VoiceHead(nn.Module, ABC):
+    def conformance_output(self, batch: HeadBatch) -> Tensor:
+        """Return the embeddings and the logits: (B, embedding_width + num_speakers)."""
+        return torch.cat([self.embed(batch.content), self.logits(batch.content)], dim=1)
+
+    def enroll_voice(self, contents: Sequence[Frames], acoustics: Sequence[Frames]) -> dict[str, Tensor]:
+        """Return `embedding`: the mean embedding of the recordings, (E,), normalized to length 1."""
+        return {"embedding": F.normalize(torch.cat([self.embed(frames) for frames in contents]).mean(dim=0), dim=0)}
+
+    def conformance_batch(self, batch: HeadBatch) -> HeadBatch:
+        """Return the batch with speakers that the logits distinguish."""
+        return replace(batch, speakers=_indices(batch, self.num_speakers), has_unknown_speakers=False)
+
+
+class VoiceHead(Head):
     """Head that converts recordings to a voice, as acoustic frames in the vocoder's format."""
+
+    task = "voice"
+    reads = frozenset({"content", "pitch", "target"})
 
     @abstractmethod
     def convert(self, source: Source, voice: Mapping[str, Tensor]) -> Frames:
@@ -159,14 +180,37 @@ class VoiceHead(nn.Module, ABC):
         """
         return None
 
+    def training_loss(self, batch: HeadBatch) -> Loss | None:
+        """Return `loss`."""
+        assert batch.target is not None
+        return self.loss(self._source(batch), batch.embedding, batch.target)
 
-class TextHead(nn.Module, ABC):
+    def conformance_output(self, batch: HeadBatch) -> Frames:
+        """Convert the items to the voice that is enrolled from all of them: (B, T', acoustic channels)."""
+        assert batch.target is not None
+        voice = self.enroll(batch.content, batch.target)
+        return self.convert(
+            self._source(batch), voice | ({} if batch.embedding is None else {"embedding": batch.embedding[0]})
+        )
+
+    def enroll_voice(self, contents: Sequence[Frames], acoustics: Sequence[Frames]) -> dict[str, Tensor]:
+        """Return what `enroll` returns for all recordings together."""
+        return self.enroll(Frames.batch(contents), Frames.batch(acoustics))
+
+    def _source(self, batch: HeadBatch) -> Source:
+        assert batch.pitch is not None
+        return Source(batch.content, batch.content_spec, batch.pitch)
+
+
+class TextHead(Head):
     """Head that transcribes speech.
 
     Attributes:
         alphabet: The characters of the transcripts, each once.
     """
 
+    task = "text"
+    reads = frozenset({"content", "texts"})
     alphabet: str
 
     @abstractmethod
@@ -207,14 +251,41 @@ class TextHead(nn.Module, ABC):
             )
         return normalized
 
+    def training_loss(self, batch: HeadBatch) -> Loss | None:
+        """Return `loss`."""
+        return self.loss(batch.content, batch.texts)
 
-class LabelHead(nn.Module, ABC):
+    def conformance_output(self, batch: HeadBatch) -> Frames:
+        """Return the log-probabilities."""
+        return self.log_probabilities(batch.content)
+
+    def predictions(self, batch: HeadBatch) -> list[Prediction]:
+        """Transcribe the items. The reference is the text as the alphabet spells it."""
+        transcripts = self.transcribe(batch.content) if batch.texts else []
+        return [Prediction(self.spell(text), given) for text, given in zip(batch.texts, transcripts, strict=True)]
+
+    def prediction_figures(self, predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Return `wer` and `cer`: the edits over all utterances per word and per character of the references."""
+        return text_error_rates(predictions)
+
+    def conformance_batch(self, batch: HeadBatch) -> HeadBatch:
+        """Return the batch with texts of the alphabet, as long as fits and at most 8 characters."""
+        letters, texts = self.alphabet.strip(), []
+        for number, length in enumerate(batch.content.lengths.tolist()):
+            candidates = ((letters[number % len(letters) :] + letters)[:count] for count in range(8, 0, -1))
+            texts.append(next((text for text in candidates if self.frames_needed(text) <= length), letters[0]))
+        return replace(batch, texts=tuple(texts))
+
+
+class LabelHead(Head):
     """Head that classifies utterances by labels.
 
     Attributes:
         labels: The labels, in the order of the logits.
     """
 
+    task = "label"
+    reads = frozenset({"content", "labels"})
     labels: tuple[str, ...]
 
     @abstractmethod
@@ -229,14 +300,40 @@ class LabelHead(nn.Module, ABC):
     def relabel(self, labels: Sequence[str]) -> None:
         """Replace the labels. Labels that stay keep their trained parameters; new labels are untrained."""
 
+    def training_loss(self, batch: HeadBatch) -> Loss | None:
+        """Return `loss`."""
+        assert batch.labels is not None
+        return self.loss(batch.content, batch.labels)
 
-class FrameHead(nn.Module, ABC):
+    def conformance_output(self, batch: HeadBatch) -> Tensor:
+        """Return the logits."""
+        return self.logits(batch.content)
+
+    def predictions(self, batch: HeadBatch) -> list[Prediction]:
+        """Predict the most likely label of each item."""
+        if batch.labels is None:
+            return []
+        pairs = zip(batch.labels.tolist(), self.logits(batch.content).argmax(dim=1).tolist(), strict=True)
+        return [Prediction(self.labels[right], self.labels[given]) for right, given in pairs]
+
+    def prediction_figures(self, predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Return `recall`, averaged over the labels that occur (unweighted average recall)."""
+        return {"recall": label_recall(predictions)}
+
+    def conformance_batch(self, batch: HeadBatch) -> HeadBatch:
+        """Return the batch with labels that this head knows."""
+        return replace(batch, labels=_indices(batch, len(self.labels)))
+
+
+class FrameHead(Head):
     """Head that predicts the frames of the recipe's teacher, for distillation.
 
     Attributes:
         channels: Number of channels of the teacher's frames.
     """
 
+    task = "frames"
+    reads = frozenset({"content", "teacher_frames"})
     channels: int
 
     @abstractmethod
@@ -247,22 +344,26 @@ class FrameHead(nn.Module, ABC):
     def loss(self, content: Frames, teacher_frames: Frames) -> Loss:
         """Return the training loss against the teacher's frames of the same segments, (B, T, channels)."""
 
+    def training_loss(self, batch: HeadBatch) -> Loss | None:
+        """Return `loss`."""
+        assert batch.teacher_frames is not None
+        return self.loss(batch.content, batch.teacher_frames)
 
-Task = Literal["speaker", "voice", "text", "label", "frames"]
-Head = SpeakerHead | VoiceHead | TextHead | LabelHead | FrameHead
+    def conformance_output(self, batch: HeadBatch) -> Frames:
+        """Return the predicted frames."""
+        return self.frames(batch.content)
+
+    def conformance_batch(self, batch: HeadBatch) -> HeadBatch:
+        """Return the batch with random teacher frames of this head's number of channels."""
+        content = batch.content
+        values = torch.randn(*content.values.shape[:2], self.channels, generator=torch.Generator().manual_seed(1))
+        values = values.to(content.values.device, content.values.dtype).where(content.mask(), torch.nan)
+        return replace(batch, teacher_frames=content.with_values(values))
 
 
-class Answer(NamedTuple):
-    """Prediction of a text or label head for one utterance, with the reference.
+KINDS: Mapping[str, type[Head]] = {kind.task: kind for kind in (SpeakerHead, VoiceHead, TextHead, LabelHead, FrameHead)}
+"""The class of each of the core's tasks."""
 
-    Attributes:
-        head: Name of the head.
-        kind: Whether the head predicts a text or a label.
-        right: The reference: the correct text or label.
-        given: The head's prediction.
-    """
 
-    head: str
-    kind: Literal["text", "label"]
-    right: str
-    given: str
+def _indices(batch: HeadBatch, count: int) -> Tensor:
+    return torch.arange(len(batch), device=batch.content.values.device) % count

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from vczoo.audio.frames import Frames
-from vczoo.modules.interfaces.heads import FrameHead, LabelHead, Loss, Source, SpeakerHead, TextHead
+from vczoo.modules.interfaces.heads import (
+    HeadBatch,
+    Loss,
+    Source,
+    SpeakerHead,
+)
 from vczoo.testing.checks.expectations import expect, expect_gradients, expect_same, expect_shape, padded_with_nan
-from vczoo.testing.checks.specimen import Specimen, UnsupportedError, random_frames
+from vczoo.testing.checks.specimen import Specimen, UnsupportedError, annotations_of, random_frames
 from vczoo.testing.checks.task_heads import (
-    frame_loss,
     frame_padding,
     frame_shapes,
-    label_loss,
     label_padding,
     label_shapes,
     relabel,
-    text_loss,
     text_padding,
     text_shapes,
     texts,
@@ -33,41 +39,58 @@ def shapes(specimen: Specimen) -> None:
 
     A speaker head returns embeddings of length 1 and logits; a voice head acoustic frames with the lengths of the
     pitch; a text head a log-probability per character; a label head a logit per label; a frame head frames with the
-    teacher's number of channels.
+    teacher's number of channels. A head for another task returns one output per item.
     """
-    if isinstance(specimen.part, TextHead):
-        text_shapes(specimen.copy(), _content(specimen))
-    elif isinstance(specimen.part, LabelHead):
-        label_shapes(specimen.copy(), _content(specimen))
-    elif isinstance(specimen.part, FrameHead):
-        frame_shapes(specimen.copy(), _content(specimen))
-    else:
-        (_speaker_shapes if isinstance(specimen.part, SpeakerHead) else _voice_shapes)(specimen)
+    if check := _SHAPES.get(specimen.part.task):
+        check(specimen)
+        return
+    head, batch = specimen.copy(), _batch(specimen)
+    with torch.inference_mode():
+        outcome = head.conformance_output(batch)
+    size = len(outcome) if isinstance(outcome, Frames) else outcome.shape[0]
+    expect(size == len(batch), f"`conformance_output` must return one output per item, got {size} for {len(batch)}")
+    expect(bool(_valid(outcome).isfinite().all()), "the output must be finite and must not read padding")
 
 
 def padding(specimen: Specimen) -> None:
     """An item gives the same output in a batch as by itself, so that padding is not read."""
-    if isinstance(specimen.part, TextHead):
-        text_padding(specimen.copy(), _content(specimen))
-    elif isinstance(specimen.part, LabelHead):
-        label_padding(specimen.copy(), _content(specimen))
-    elif isinstance(specimen.part, FrameHead):
-        frame_padding(specimen.copy(), _content(specimen))
-    else:
-        (_speaker_padding if isinstance(specimen.part, SpeakerHead) else _voice_padding)(specimen)
+    if check := _PADDING.get(specimen.part.task):
+        check(specimen)
+        return
+    head, batch = specimen.copy(), _batch(specimen)
+    with torch.inference_mode():
+        outcome = head.conformance_output(batch)
+        for index in range(len(batch)):
+            single, whole = head.conformance_output(batch[index]), outcome[index]
+            whole = whole if isinstance(whole, Frames) else whole[None]
+            expect_same(_valid(whole), _valid(single), f"`conformance_output` must not read padding (item {index})")
 
 
 def gradients(specimen: Specimen) -> None:
     """The loss is one finite number, its metrics are detached, and a gradient reaches every parameter."""
-    if isinstance(specimen.part, TextHead | LabelHead | FrameHead):
-        head = specimen.copy().train()
-        content = _content(specimen)
-        if isinstance(head, FrameHead):
-            _check_loss(head, frame_loss(head, content))
-        else:
-            _check_loss(head, text_loss(head, content) if isinstance(head, TextHead) else label_loss(head, content))
-    else:
-        (_speaker_gradients if isinstance(specimen.part, SpeakerHead) else _voice_gradients)(specimen)
+    head = specimen.copy()
+    batch = _batch(specimen)
+    loss = head.train().training_loss(batch) if batch.has(head.reads) else None
+    expect(loss is not None or not any(True for _ in head.parameters()), "a head with parameters must return a loss")
+    if loss is not None:
+        _check_loss(head, loss)
+
+
+def predicts(specimen: Specimen) -> None:
+    """Predictions have figures, each a finite number. Skipped for a head that makes no predictions."""
+    head, batch = specimen.copy(), _batch(specimen)
+    with torch.inference_mode():
+        predictions = head.predictions(batch)
+    if not predictions:
+        raise UnsupportedError("only for heads that make predictions")
+    expect(
+        len(predictions) <= len(batch),
+        f"`predictions` must return at most one per item, got {len(predictions)} for {len(batch)}",
+    )
+    figures = head.prediction_figures(predictions)
+    expect(bool(figures), "`prediction_figures` must return at least one figure, since the head makes predictions")
+    wrong = [name for name, value in figures.items() if not isinstance(value, int | float) or not math.isfinite(value)]
+    expect(not wrong, f"`prediction_figures` must return finite numbers; wrong: {', '.join(wrong[:5])}")
 
 
 def grow(specimen: Specimen) -> None:
@@ -109,11 +132,6 @@ def _speaker_padding(specimen: Specimen) -> None:
             expect_same(logits[index], head.logits(content[index])[0], f"`logits` must not read padding (item {index})")
 
 
-def _speaker_gradients(specimen: Specimen) -> None:
-    head, content = specimen.copy(), _content(specimen)
-    _check_loss(head, head.train().loss(content, torch.arange(len(content)) % head.num_speakers))
-
-
 def _voice_shapes(specimen: Specimen) -> None:
     head = specimen.copy()
     source, embedding, target = _padded_example(specimen)
@@ -136,14 +154,6 @@ def _voice_padding(specimen: Specimen) -> None:
         for index in range(len(COUNTS)):
             single = head.convert(Source(source.content[index], frames, source.pitch[index]), voice)
             expect_same(converted[index].values, single.values, f"`convert` must not read padding (item {index})")
-
-
-def _voice_gradients(specimen: Specimen) -> None:
-    head = specimen.copy()
-    loss = head.train().loss(*_padded_example(specimen))
-    expect(loss is not None or not any(True for _ in head.parameters()), "a head with parameters must return a loss")
-    if loss is not None:
-        _check_loss(head, loss)
 
 
 def _content(specimen: Specimen) -> Frames:
@@ -171,4 +181,47 @@ def _check_loss(head: nn.Module, loss: Loss) -> None:
     expect_gradients(head, value)
 
 
-HEAD_CHECKS = (shapes, padding, gradients, grow, texts, relabel)
+def _batch(specimen: Specimen) -> HeadBatch:
+    """A padded batch with every field that a head may read, as the head changes it."""
+    content = _content(specimen)
+    if specimen.context["acoustic"] is None:
+        batch = HeadBatch(content, specimen.context["frames"])
+    else:
+        source, embedding, target = _padded_example(specimen)
+        batch = HeadBatch(content, source.content_spec, pitch=source.pitch, target=target, embedding=embedding)
+    count = len(content)
+    numbers = torch.arange(count)
+    batch = replace(
+        batch,
+        speakers=numbers,
+        has_unknown_speakers=False,
+        texts=tuple(f"text {index}" for index in range(count)),
+        labels=numbers,
+        teacher_frames=content,
+        annotations=annotations_of(specimen.part, count),
+    )
+    changed: HeadBatch = specimen.part.conformance_batch(batch)
+    return changed
+
+
+def _valid(output: Tensor | Frames) -> Tensor:
+    """The values of an output without padding."""
+    return output.values[output.mask()[..., 0]] if isinstance(output, Frames) else output
+
+
+_SHAPES: dict[str, Callable[[Specimen], None]] = {
+    "speaker": _speaker_shapes,
+    "voice": _voice_shapes,
+    "text": lambda specimen: text_shapes(specimen.copy(), _content(specimen)),
+    "label": lambda specimen: label_shapes(specimen.copy(), _content(specimen)),
+    "frames": lambda specimen: frame_shapes(specimen.copy(), _content(specimen)),
+}
+_PADDING: dict[str, Callable[[Specimen], None]] = {
+    "speaker": _speaker_padding,
+    "voice": _voice_padding,
+    "text": lambda specimen: text_padding(specimen.copy(), _content(specimen)),
+    "label": lambda specimen: label_padding(specimen.copy(), _content(specimen)),
+    "frames": lambda specimen: frame_padding(specimen.copy(), _content(specimen)),
+}
+
+HEAD_CHECKS = (shapes, padding, gradients, predicts, grow, texts, relabel)

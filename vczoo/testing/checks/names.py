@@ -13,7 +13,7 @@ _MODULES = ("same_seed", "save_load", "outline", "bfloat16", "float64", "devices
 _OF_KINDS = {
     "backbone": ("shapes", "num_frames", "batch", "padding", "stages", "prefix", "frozen", "gradients", *_MODULES),
     "freezing": ("multipliers", "frozen", "finish"),
-    "head": ("shapes", "padding", "gradients", "grow", "texts", "relabel", *_MODULES),
+    "head": ("shapes", "padding", "gradients", "predicts", "grow", "texts", "relabel", *_MODULES),
     "vocoder": ("shapes", "batch", "follow", "gradients", *_MODULES),
     "watermark": ("shapes", "repeats", "quiet", "detect", *_MODULES),
 }

@@ -10,7 +10,8 @@ import torch
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
-from vczoo.modules.interfaces.heads import Head, VoiceHead
+from vczoo.modules.interfaces.head import check_declaration
+from vczoo.modules.interfaces.heads import KINDS, Head, VoiceHead
 from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.testing.checks.backbones import BACKBONE_CHECKS
 from vczoo.testing.checks.expectations import expect_kind
@@ -99,6 +100,8 @@ def check_watermark(watermark: Watermark, *, trained: bool = True) -> None:
 
 def _check_part(specimen: Specimen, checks: tuple[Callable[[Specimen], None], ...]) -> None:
     expect_kind(specimen.part, CLASSES[specimen.kind], "the part")
+    if specimen.kind == "head":
+        check_declaration(specimen.part, KINDS)
     for check in checks:
         with torch.random.fork_rng(devices=[]), suppress(UnsupportedError):
             torch.manual_seed(0)

@@ -19,13 +19,21 @@ from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 from vczoo.modules.interfaces.backbone import Backbone
-from vczoo.modules.interfaces.heads import FrameHead, LabelHead, Source, SpeakerHead, TextHead, VoiceHead
+from vczoo.modules.interfaces.head import Head, HeadBatch
 from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.registry.entry import Entry, Kind
 from vczoo.testing.checks.expectations import expect, noise
 from vczoo.testing.checks.network_guard import NetworkWatch
 
-__all__ = ["CONTEXT", "Specimen", "UnsupportedError", "excerpt_of", "missing_options", "random_frames"]
+__all__ = [
+    "CONTEXT",
+    "Specimen",
+    "UnsupportedError",
+    "annotations_of",
+    "excerpt_of",
+    "missing_options",
+    "random_frames",
+]
 
 CONTEXT: dict[str, Any] = {
     "frames": FrameSpec(16000, 320, 24),
@@ -132,21 +140,9 @@ class Specimen:
                 values = random_frames(part.accepts.channels, seed, dtype, 6 + 3 * seed)[:1] - 5
                 samples: Tensor = part(Frames.of(values.to(device))).samples
                 return samples
-            if isinstance(part, SpeakerHead):
-                content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
-                return torch.cat([part.embed(content), part.logits(content)], dim=1)
-            if isinstance(part, TextHead):
-                content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
-                return part.log_probabilities(content).values
-            if isinstance(part, LabelHead):
-                return part.logits(Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device)))
-            if isinstance(part, FrameHead):
-                content = Frames.of(random_frames(self.context["frames"].channels, seed, dtype).to(device))
-                return part.frames(content).values
-            if isinstance(part, VoiceHead):
-                source, embedding, target = self.training_example(seed, dtype, device)
-                voice = part.enroll(source.content, target) | {"embedding": embedding[0]}
-                return part.convert(source, voice).values
+            if isinstance(part, Head):
+                output = part.conformance_output(part.conformance_batch(self.head_batch(seed, dtype, device)))
+                return output.values if isinstance(output, Frames) else output
             if isinstance(part, Watermark):
                 return part.embed(noise(FrameSpec(16000, 100, 1), 200 + 9.99 * seed, seed).to(device)).samples
         raise ContractError(f"expected a backbone, head, vocoder or watermark, got {type(part).__name__}")
@@ -161,35 +157,43 @@ class Specimen:
         if isinstance(part, Vocoder):
             mel = Frames.of(random_frames(part.accepts.channels, 0)[:1] - 5)
             return part.rebuild(mel, excerpt_of(part.accepts, mel)).samples.square().mean()
-        if isinstance(part, SpeakerHead):
-            content = Frames.of(random_frames(self.context["frames"].channels, 0))
-            return part.loss(content, torch.arange(len(content)) % part.num_speakers).value
-        if isinstance(part, LabelHead):
-            content = Frames.of(random_frames(self.context["frames"].channels, 0))
-            return part.loss(content, torch.arange(len(content)) % len(part.labels)).value
-        if isinstance(part, TextHead):
-            content = Frames.of(random_frames(self.context["frames"].channels, 0))
-            return part.loss(content, [part.alphabet.strip()[0]] * len(content)).value
-        if isinstance(part, FrameHead):
-            content = Frames.of(random_frames(self.context["frames"].channels, 0))
-            return part.loss(content, Frames.of(random_frames(part.channels, 1, count=content.longest))).value
-        if isinstance(part, VoiceHead):
-            loss = part.loss(*self.training_example(0))
+        if isinstance(part, Head):
+            loss = part.training_loss(part.conformance_batch(self.head_batch(0)))
             return loss.value if loss else None
         return None
 
-    def training_example(
+    def head_batch(
         self, seed: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-    ) -> tuple[Source, Tensor, Frames]:
-        """Make the arguments of a voice head's loss: two recordings, their speaker embeddings, and acoustic frames."""
-        frames, acoustic = self.context["frames"], self.context["acoustic"]
+    ) -> HeadBatch:
+        """Make a batch of two items of noise with every field that a head may read.
+
+        A head replaces the fields that it cannot learn from so, such as texts (`Head.conformance_batch`).
+        """
+        frames, acoustic = self.context["frames"], self.context["acoustic"] or self.context["frames"]
         content = random_frames(frames.channels, seed, dtype).to(device)
         count = round(content.shape[1] * frames.hop_length / acoustic.hop_length)
-        pitch = random_frames(2, seed + 1, dtype, count).to(device)
-        target = random_frames(acoustic.channels, seed + 2, dtype, count).to(device)
         embedding = random_frames(int(self.context["embedding_width"]), seed + 3, dtype, 1)[:, 0].to(device)
-        source = Source(Frames.of(content), frames, Frames.of(pitch))
-        return source, nn.functional.normalize(embedding, dim=1), Frames.of(target)
+        return HeadBatch(
+            Frames.of(content),
+            frames,
+            speakers=torch.arange(2, device=device),
+            has_unknown_speakers=False,
+            pitch=Frames.of(random_frames(2, seed + 1, dtype, count).to(device)),
+            target=Frames.of(random_frames(acoustic.channels, seed + 2, dtype, count).to(device)),
+            embedding=nn.functional.normalize(embedding, dim=1),
+            texts=("a", "b"),
+            labels=torch.arange(2, device=device),
+            teacher_frames=Frames.of(content),
+            annotations=annotations_of(self.part, 2, device),
+        )
+
+
+def annotations_of(part: Any, count: int, device: torch.device | str = "cpu") -> dict[str, Tensor | tuple[str, ...]]:
+    """Make values of the manifest columns that a head reads: normally distributed numbers, and short texts."""
+    numbers = torch.randn(count, generator=torch.Generator().manual_seed(4)).to(device)
+    columns = part.annotation_columns if isinstance(part, Head) else {}
+    texts = tuple(f"text {index}" for index in range(count))
+    return {name: numbers if kind == "number" else texts for name, kind in columns.items()}
 
 
 def random_frames(channels: int, seed: int, dtype: torch.dtype = torch.float32, count: int = 0) -> Tensor:

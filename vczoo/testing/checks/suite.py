@@ -14,7 +14,8 @@ import torch
 from vczoo.errors import ContractError, PluginError, VczooError
 from vczoo.io.text import nearest
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
-from vczoo.modules.interfaces.heads import FrameHead, LabelHead, SpeakerHead, TextHead, VoiceHead
+from vczoo.modules.interfaces.head import Head, check_declaration
+from vczoo.modules.interfaces.heads import KINDS
 from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.registry.entry import Entry, Kind
 from vczoo.testing.checks.backbones import BACKBONE_CHECKS
@@ -36,7 +37,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 CLASSES: dict[str, Any] = {
     "backbone": Backbone,
     "freezing": Freezing,
-    "head": SpeakerHead | VoiceHead | TextHead | LabelHead | FrameHead,
+    "head": Head,
     "vocoder": Vocoder,
     "watermark": Watermark,
 }
@@ -168,6 +169,8 @@ class Conformance:
             return
         specimen = self.specimen()
         expect_kind(specimen.part, CLASSES[self.entry.kind], "the part")
+        if self.entry.kind == "head":
+            check_declaration(specimen.part, KINDS)
         if name == "no_network":
             expect(
                 not specimen.contacts,

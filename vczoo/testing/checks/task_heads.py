@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from vczoo.audio.frames import Frames
 from vczoo.errors import ContractError
-from vczoo.modules.interfaces.heads import FrameHead, LabelHead, Loss, TextHead
+from vczoo.modules.interfaces.heads import FrameHead, LabelHead, TextHead
 from vczoo.testing.checks.expectations import expect, expect_same, expect_shape
 from vczoo.testing.checks.specimen import Specimen, UnsupportedError
 
 __all__ = [
-    "frame_loss",
     "frame_padding",
     "frame_shapes",
-    "label_loss",
     "label_padding",
     "label_shapes",
     "relabel",
-    "text_loss",
     "text_padding",
     "text_shapes",
     "texts",
@@ -57,11 +52,6 @@ def text_padding(head: TextHead, content: Frames) -> None:
             expect(texts[index] == text, f"`transcribe` must not read padding (item {index})")
 
 
-def text_loss(head: TextHead, content: Frames) -> Loss:
-    """Compute the loss of a text per item that is short enough for it."""
-    return head.loss(content, _fitting(head, content.lengths.tolist()))
-
-
 def label_shapes(head: LabelHead, content: Frames) -> None:
     """`logits` returns one per label."""
     with torch.inference_mode():
@@ -93,18 +83,6 @@ def frame_padding(head: FrameHead, content: Frames) -> None:
         for index in range(len(content)):
             single = head.frames(content[index])
             expect_same(predicted[index].values, single.values, f"`frames` must not read padding (item {index})")
-
-
-def frame_loss(head: FrameHead, content: Frames) -> Loss:
-    """Compute the loss against random teacher frames."""
-    generator = torch.Generator().manual_seed(1)
-    teacher_frames = torch.randn(*content.values.shape[:2], head.channels, generator=generator)
-    return head.loss(content, content.with_values(teacher_frames.where(content.mask(), torch.nan)))
-
-
-def label_loss(head: LabelHead, content: Frames) -> Loss:
-    """Compute the loss of arbitrary labels."""
-    return head.loss(content, torch.arange(len(content)) % len(head.labels))
 
 
 def texts(specimen: Specimen) -> None:
@@ -145,16 +123,6 @@ def relabel(specimen: Specimen) -> None:
         after = head.logits(content)
     expect_shape(after, (2, 1 + len(old)), "`logits` must have one per label after `relabel`")
     expect_same(after[:, 1:].flip(1), before, "`relabel` must keep the logits of the labels that stay")
-
-
-def _fitting(head: TextHead, lengths: Sequence[int]) -> list[str]:
-    """Make a text per item from the head's alphabet, as long as fits and at most 8 characters."""
-    letters = head.alphabet.strip()
-    texts = []
-    for number, length in enumerate(lengths):
-        candidates = ((letters[number % len(letters) :] + letters)[:count] for count in range(8, 0, -1))
-        texts.append(next((text for text in candidates if head.frames_needed(text) <= length), letters[0]))
-    return texts
 
 
 def _expect_rejected(head: TextHead, content: Frames, text: str, requirement: str) -> None:
