@@ -230,7 +230,7 @@ def run_frozen(
     watcher: Callback,
     team: DistributedContext,
     interrupted: threading.Event | None = None,
-) -> None:
+) -> int:
     """Fill the feature cache: run the frozen stages, and the teacher, on the recordings that are not cached yet.
 
     Each process runs its share. Afterwards training continues from stage `depth`.
@@ -241,6 +241,9 @@ def run_frozen(
         watcher: The callback that reports progress.
         team: The processes that share the work.
         interrupted: An event that stops the work once it is set.
+
+    Returns:
+        The number of recordings that the frozen stages of all processes ran on.
 
     Raises:
         KeyboardInterrupt: `interrupted` was set. Finished recordings stay cached.
@@ -261,6 +264,7 @@ def run_frozen(
         raise KeyboardInterrupt
     team.wait()
     features.refresh()
+    return len(uncached)
 
 
 def _depth(model: Model, freezing: Freezing, epoch: int) -> int:

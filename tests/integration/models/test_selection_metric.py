@@ -52,8 +52,8 @@ def test_the_criterion_decides_when_to_stop_and_what_to_keep(
             return {"similarity": similarity, "character_error": error}
 
     monkeypatch.setattr(loop, "evaluate", evaluated)
-    monkeypatch.setattr("vczoo.training.finetune.ConversionValidator", Ears)
-    monkeypatch.setattr("vczoo.training.finetune.leakage_notes", lambda recipe, ears: ())
+    monkeypatch.setattr("vczoo.training.conversion_validation.ConversionValidator", Ears)
+    monkeypatch.setattr("vczoo.training.conversion_validation.leakage_notes", lambda recipe, ears: ())
     told = [*small, "training.epochs=8", "training.patience=2", f"training.criterion={criterion}"]
     measures: Any = object()
     converter = vczoo.finetune(
