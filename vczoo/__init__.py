@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from vczoo.hub.verify import Check as Check
     from vczoo.hub.verify import verify as verify
     from vczoo.io.deprecation import VczooDeprecationWarning as VczooDeprecationWarning
+    from vczoo.io.progress import Callback as Callback
     from vczoo.io.tensors import load_strictly as load_strictly
     from vczoo.io.tensors import read_tensors as read_tensors
     from vczoo.models.recipe import Recipe as Recipe
@@ -96,8 +97,11 @@ if TYPE_CHECKING:
     from vczoo.training.finetune import finetune as finetune
     from vczoo.training.lr_finder import RateSearch as RateSearch
     from vczoo.training.lr_finder import find_learning_rate as find_learning_rate
+    from vczoo.training.selection import Selection as Selection
     from vczoo.training.sweeps.sweep import Sweep as Sweep
     from vczoo.training.sweeps.sweep import sweep as sweep
+    from vczoo.training.trainable import Trainable as Trainable
+    from vczoo.training.trainer import Trainer as Trainer
     from vczoo.training.vocoder.train import TrainedVocoder as TrainedVocoder
     from vczoo.training.vocoder.train import train_vocoder as train_vocoder
 
@@ -175,6 +179,10 @@ _HOMES = {
     "conversion.stream": ("Stream",),
     "training.sweeps.sweep": ("Sweep", "sweep"),
     "training.finetune": ("finetune",),
+    "training.selection": ("Selection",),
+    "training.trainable": ("Trainable",),
+    "training.trainer": ("Trainer",),
+    "io.progress": ("Callback",),
     "evaluation.trials": ("Trial", "read_trials"),
     "modules.backbones.vision": ("VisionBackbone",),
     "training.vocoder.train": ("TrainedVocoder", "train_vocoder"),

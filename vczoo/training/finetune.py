@@ -13,17 +13,21 @@ import torch
 from vczoo.conversion.converter import Converter
 from vczoo.evaluation.measures import Measures
 from vczoo.io.precision import single_precision
-from vczoo.io.progress import CallbackList, NullProgress, ProgressBar
+from vczoo.io.progress import Callback, NullProgress, ProgressBar
+from vczoo.models.selection_metric import best_epoch
 from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import Run
 from vczoo.runs.run_folder import load_run, save_run
 from vczoo.training.checkpoint import CHECKPOINT
-from vczoo.training.curves import draw_curves
+from vczoo.training.curves import Curves
+from vczoo.training.frozen_stages import run_frozen
+from vczoo.training.selection import Selection
 from vczoo.training.session import TrainingSession
 from vczoo.training.speakers import accuracy_by_age, voice_of
 from vczoo.training.step import evaluate
 from vczoo.training.tracking import Trackers, check_trackers
-from vczoo.training.trainer import LOG, Fit, fit, run_frozen
+from vczoo.training.trainable_model import TrainableModel
+from vczoo.training.trainer import LOG, Trainer
 
 __all__ = ["finetune"]
 
@@ -116,53 +120,51 @@ def finetune(
         with ProgressBar(trivial) if progress and session.team.is_main_process else NullProgress() as watcher:
             for note in session.notes:
                 watcher.say(note)
-            fitted = _train(session, watcher, log)
-        run = session.team.on_main_process(lambda: _finish(session, fitted))
+            trainable = _train(session, watcher, log)
+        run = session.team.on_main_process(lambda: _finish(session, trainable.parameters))
     return Converter(run or load_run(Path(out)), session.team.device)
 
 
-def _train(session: TrainingSession, watcher: ProgressBar | NullProgress, log: Sequence[str]) -> Fit:
+def _train(session: TrainingSession, watcher: ProgressBar | NullProgress, log: Sequence[str]) -> TrainableModel:
     """Train, log each epoch and draw the curves."""
     folder, settings, team, splits = session.folder, session.settings, session.team, session.splits
     assert folder is not None
-    try:
-        with Trackers(log if team.is_main_process else (), folder, session.recipe.to_plain()) as trackers:
-            fitted = fit(
-                session.model,
-                session.freezing,
-                settings,
-                splits["train"],
-                splits["validation"],
-                folder=folder,
-                begin=session.state,
-                watcher=CallbackList(watcher, trackers) if log else watcher,
-                team=team,
-                measure_conversions=session.measure_conversions,
-            )
-    finally:  # also after an interruption: the curves may show why
-        if team.is_main_process:
-            draw_curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
+    trainable = TrainableModel(
+        session.model,
+        session.freezing,
+        settings,
+        splits["train"],
+        splits["validation"],
+        team,
+        session.measure_conversions,
+    )
+    callbacks: list[Callback] = [Selection(settings.criterion, settings.keep, settings.patience), watcher]
+    if team.is_main_process:
+        curves = Curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
+        callbacks += [Trackers(log, folder, session.recipe.to_plain()), curves]
+    Trainer(trainable, folder, callbacks, average=settings.average, state=session.state, team=team).fit()
     if session.features.full:
         watcher.say("the cache is full: some recordings were encoded again in every epoch. Set VCZOO_CACHE_GB higher")
     run_frozen((splits["validation"], splits["test"]), session.features.depth, watcher, team)
-    return fitted
+    return trainable
 
 
-def _finish(session: TrainingSession, fitted: Fit) -> Run:
+def _finish(session: TrainingSession, parameters: int) -> Run:
     """Measure the trained model, enroll its speakers, and write the run."""
     model, corpus, features, speakers = session.model, session.corpus, session.features, session.speakers
     start, old, initial, folder = session.start, session.old, session.initial, session.folder
     assert folder is not None
+    state, criterion = session.state, session.settings.criterion
     validation = evaluate(model, session.splits["validation"])
-    if session.measure_conversions and fitted.history:
+    if session.measure_conversions and state.history:
         validation |= session.measure_conversions()
     metrics: dict[str, Any] = {
         "speakers": len(speakers),
-        "epochs": len(fitted.history),
-        "best_epoch": fitted.best_epoch,
-        "kept_epoch": fitted.kept_epoch,
-        "seconds": round(fitted.seconds, 2),
-        "trainable_parameters": fitted.parameters,
+        "epochs": len(state.history),
+        "best_epoch": best_epoch(state.history, criterion, "best") if state.history else -1,
+        "kept_epoch": state.best_epoch,
+        "seconds": round(state.seconds, 2),
+        "trainable_parameters": parameters,
         "training_minutes": {name: round(seconds / 60, 2) for name, seconds in corpus.training_seconds().items()},
         "validation": validation,
         "test": evaluate(model, session.splits["test"]),
@@ -181,7 +183,7 @@ def _finish(session: TrainingSession, fitted: Fit) -> Run:
         speakers,
         voices,
         metrics,
-        {"fingerprint": session.state.identity["recordings"], "minutes": minutes},
+        {"fingerprint": state.identity["recordings"], "minutes": minutes},
         # The new run inherits the license of the weights it started from, and the reference to their base.
         licence=initial.licence,
         base=dict(initial.base),

@@ -26,11 +26,12 @@ from vczoo.models.training_settings import Training
 from vczoo.modules.freezing import apply_freezing
 from vczoo.training.activations import frozen_depth
 from vczoo.training.batch import Batch
+from vczoo.training.frozen_stages import run_frozen
 from vczoo.training.optimizer import make_optimizer, set_rates, trainable
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.session import TrainingSession
 from vczoo.training.step import Step, train_step
-from vczoo.training.trainer import run_frozen, seed_of
+from vczoo.training.trainable import seed_of
 
 __all__ = ["RateSearch", "find_learning_rate", "plot_rates"]
 

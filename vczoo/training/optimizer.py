@@ -40,10 +40,12 @@ def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
     return sum(trained.values())
 
 
-def make_optimizer(model: Model, settings: Training, device: torch.device) -> torch.optim.Optimizer:
-    """Build the optimizer, with one parameter group per stage, in order, and the heads last."""
+def make_optimizer(
+    model: Model, settings: Training, device: torch.device, extra: nn.Module | None = None
+) -> torch.optim.Optimizer:
+    """Build the optimizer, with one parameter group per stage, in order, and the heads and extra modules last."""
     groups: Sequence[Any] = [{"params": list(stage.module.parameters())} for stage in model.backbone.stages()]
-    groups = [*groups, {"params": list(model.heads.parameters())}]
+    groups = [*groups, {"params": [*model.heads.parameters(), *(extra.parameters() if extra else ())]}]
     fused = device.type in {"cpu", "cuda"}
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=settings.learning_rate, fused=fused)

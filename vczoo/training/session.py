@@ -17,7 +17,6 @@ import torch
 from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus import Corpus, Split
 from vczoo.data.corpus_reader import read_corpus
-from vczoo.errors import CorpusError
 from vczoo.evaluation.measures import Measures
 from vczoo.io.device import choose_device
 from vczoo.io.tensors import fingerprint as weights_fingerprint
@@ -44,8 +43,10 @@ from vczoo.training.identity import check_identity, identity_of
 from vczoo.training.optimizer import trainable
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.setup import (
+    check_average,
     check_consistency,
     check_shards,
+    check_validation,
     check_versions,
     features_of,
     recipe_of_run,
@@ -133,18 +134,9 @@ class TrainingSession:
         it. If the training ends before its first checkpoint, nothing is left in `out`.
 
         Args:
-            name: A recipe, a recipe's .yaml file, or a run's folder, as for `finetune`.
-            data: The recordings, as for `finetune`, or a corpus that was read before.
-            overrides: Changes to the recipe.
+            name: As for `finetune`, like all other arguments.
+            data: As for `finetune`, or a corpus that was read before.
             out: The run folder to create. None to write nothing; then `data` need not have a validation split.
-            resume: Whether to resume the training in `out`.
-            minutes: The most minutes of training recordings to use per speaker; None uses all of them.
-            rehearse: Whether a run keeps its old speakers.
-            cache: Where to keep the outputs of the frozen stages, as for `finetune`.
-            shard: Whether each of several processes holds only a part of every trained parameter.
-            device: The device to train on; by default a GPU if there is one.
-            measures: Measuring models that are already loaded, if the criterion needs them.
-            speaker: The speaker of single recordings in `data`.
 
         Raises:
             VczooError: As `finetune` and `find_learning_rate`; nothing has been trained then.
@@ -167,11 +159,8 @@ class TrainingSession:
             old = start if rehearse else None
             if old:
                 corpus = with_old_speakers(Path(place), old, corpus)
-            if folder and not corpus.split("validation"):
-                raise CorpusError(
-                    "no recording is marked for validation, which decides when training stops; mark some in the "
-                    "manifest, or leave the split column empty"
-                )
+            if folder:
+                check_validation(corpus, "decides when training stops")
             stack.enter_context(torch.random.fork_rng())
             torch.manual_seed(settings.seed)
             # Before the heads grow, because the fingerprint is that of the weights that training was given.
@@ -211,6 +200,7 @@ class TrainingSession:
         modules = trainable(model, freezing, settings.epochs)
         check_versions(modules, settings)
         check_consistency(modules, settings)
+        check_average(model.backbone, freezing, settings)
         check_shards(modules, model, team.sharded)
         return cls(recipe, corpus, speakers, labels, start, old, initial, model, freezing, features, splits, team)
 

@@ -30,8 +30,10 @@ from vczoo.training.features import Features
 from vczoo.training.segments import SegmentBatches
 
 __all__ = [
+    "check_average",
     "check_consistency",
     "check_shards",
+    "check_validation",
     "check_versions",
     "features_of",
     "recipe_of_run",
@@ -61,6 +63,19 @@ def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Map
             recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
         )
     return Recipe.parse(merge(recipe.to_plain(), nested))
+
+
+def check_validation(corpus: Corpus, purpose: str) -> None:
+    """Check that there are recordings to validate on, and say what validation is for.
+
+    Raises:
+        CorpusError: The validation split is empty.
+    """
+    if not corpus.split("validation"):
+        raise CorpusError(
+            f"no recording is marked for validation, which {purpose}; mark some in the manifest, or leave the split "
+            "column empty"
+        )
 
 
 def with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
@@ -157,6 +172,32 @@ def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
             f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
             "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
         )
+
+
+def check_average(backbone: Backbone, freezing: Freezing, settings: Training) -> None:
+    """Check that no stage is frozen again after it trained, if `training.average` is used.
+
+    Args:
+        backbone: The backbone.
+        freezing: The strategy that chooses which stages are frozen in each epoch.
+        settings: The settings of the training.
+
+    Raises:
+        ContractError: A stage is frozen again. Its cached outputs would not be those of the average.
+    """
+    if not settings.average:
+        return
+    count = len(backbone.stages())
+    trained: set[int] = set()
+    for epoch in range(settings.epochs):
+        training = {index for index, value in enumerate(freezing.multipliers(count, epoch)) if value > 0}
+        if again := sorted(trained - training):
+            names = ", ".join(backbone.stages()[index].name for index in again)
+            raise ContractError(
+                f"training.average is for a strategy that never freezes a stage that has trained, but "
+                f"{type(freezing).__name__} freezes {names} again in epoch {epoch}; leave training.average at 0"
+            )
+        trained |= training
 
 
 def check_consistency(owned: nn.ModuleDict, settings: Training) -> None:

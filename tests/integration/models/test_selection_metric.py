@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo.io.progress import NullProgress
 from vczoo.models.selection_metric import needs_conversions
-from vczoo.training import trainer as loop
+from vczoo.training import trainable_model as loop
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from vczoo.runs.run_folder import load_run
 from vczoo.training.activations import frozen_depth
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.finetune import finetune
+from vczoo.training.frozen_stages import run_frozen
 from vczoo.training.session import TrainingSession
 from vczoo.training.sweeps.scoring import SimilarityScorer
-from vczoo.training.trainer import run_frozen
 from vczoo.training.training_folder import LOCK
 
 __all__ = ["CellGroup", "Outcome", "Task", "perform"]
