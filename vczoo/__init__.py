@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from vczoo.models.recipe import Recipe as Recipe
     from vczoo.modules.backbones.mel_image import mel_image as mel_image
     from vczoo.modules.backbones.vision import VisionBackbone as VisionBackbone
+    from vczoo.modules.freezing import apply_freezing as apply_freezing
     from vczoo.modules.interfaces.backbone import Backbone as Backbone
     from vczoo.modules.interfaces.backbone import Freezing as Freezing
     from vczoo.modules.interfaces.backbone import Stage as Stage
@@ -94,6 +95,8 @@ if TYPE_CHECKING:
     from vczoo.registry.weights import unavailable as unavailable
     from vczoo.registry.zoo import list_models as list_models
     from vczoo.registry.zoo import list_parts as list_parts
+    from vczoo.training.cached_frames import CachedFrames as CachedFrames
+    from vczoo.training.cached_frames import CachedItem as CachedItem
     from vczoo.training.finetune import finetune as finetune
     from vczoo.training.lr_finder import RateSearch as RateSearch
     from vczoo.training.lr_finder import find_learning_rate as find_learning_rate
@@ -179,6 +182,8 @@ _HOMES = {
     "conversion.stream": ("Stream",),
     "training.sweeps.sweep": ("Sweep", "sweep"),
     "training.finetune": ("finetune",),
+    "modules.freezing": ("apply_freezing",),
+    "training.cached_frames": ("CachedFrames", "CachedItem"),
     "training.selection": ("Selection",),
     "training.trainable": ("Trainable",),
     "training.trainer": ("Trainer",),
