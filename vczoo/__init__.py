@@ -63,11 +63,13 @@ if TYPE_CHECKING:
     from vczoo.hub.verify import Check as Check
     from vczoo.hub.verify import verify as verify
     from vczoo.io.deprecation import VczooDeprecationWarning as VczooDeprecationWarning
+    from vczoo.io.progress import Callback as Callback
     from vczoo.io.tensors import load_strictly as load_strictly
     from vczoo.io.tensors import read_tensors as read_tensors
     from vczoo.models.recipe import Recipe as Recipe
     from vczoo.modules.backbones.mel_image import mel_image as mel_image
     from vczoo.modules.backbones.vision import VisionBackbone as VisionBackbone
+    from vczoo.modules.freezing import apply_freezing as apply_freezing
     from vczoo.modules.interfaces.backbone import Backbone as Backbone
     from vczoo.modules.interfaces.backbone import Freezing as Freezing
     from vczoo.modules.interfaces.backbone import Stage as Stage
@@ -101,12 +103,17 @@ if TYPE_CHECKING:
     from vczoo.registry.weights import unavailable as unavailable
     from vczoo.registry.zoo import list_models as list_models
     from vczoo.registry.zoo import list_parts as list_parts
+    from vczoo.training.cached_frames import CachedFrames as CachedFrames
+    from vczoo.training.cached_frames import CachedItem as CachedItem
     from vczoo.training.finetune import finetune as finetune
     from vczoo.training.head_evaluation import evaluate_heads as evaluate_heads
     from vczoo.training.lr_finder import RateSearch as RateSearch
     from vczoo.training.lr_finder import find_learning_rate as find_learning_rate
+    from vczoo.training.selection import Selection as Selection
     from vczoo.training.sweeps.sweep import Sweep as Sweep
     from vczoo.training.sweeps.sweep import sweep as sweep
+    from vczoo.training.trainable import Trainable as Trainable
+    from vczoo.training.trainer import Trainer as Trainer
     from vczoo.training.vocoder.train import TrainedVocoder as TrainedVocoder
     from vczoo.training.vocoder.train import train_vocoder as train_vocoder
 
@@ -189,6 +196,12 @@ _HOMES = {
     "conversion.stream": ("Stream",),
     "training.sweeps.sweep": ("Sweep", "sweep"),
     "training.finetune": ("finetune",),
+    "modules.freezing": ("apply_freezing",),
+    "training.cached_frames": ("CachedFrames", "CachedItem"),
+    "training.selection": ("Selection",),
+    "training.trainable": ("Trainable",),
+    "training.trainer": ("Trainer",),
+    "io.progress": ("Callback",),
     "evaluation.trials": ("Trial", "read_trials"),
     "modules.backbones.vision": ("VisionBackbone",),
     "training.vocoder.train": ("TrainedVocoder", "train_vocoder"),

@@ -36,8 +36,7 @@ def nothing_slow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     def refuse(*_: Any, **__: Any) -> None:
         pytest.fail("a unit test trains, starts a process or serves: move it to tests/integration")
 
-    monkeypatch.setattr("vczoo.training.finetune.fit", refuse)
-    monkeypatch.setattr("vczoo.training.vocoder.train.fit_vocoder", refuse)
+    monkeypatch.setattr("vczoo.training.trainer.Trainer.fit", refuse)
     monkeypatch.setattr("vczoo.training.lr_finder.train_step", refuse)
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)

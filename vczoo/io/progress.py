@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from contextlib import ExitStack
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,8 +17,14 @@ __all__ = ["Callback", "CallbackList", "FileBar", "NullProgress", "ProgressBar",
 LINE_WIDTH = 80  # characters, at most, of the line of an epoch
 
 
-class Callback(Protocol):
-    """Receives the progress of a training run, for example to draw a progress bar."""
+class Callback:
+    """Follows a training, for example to draw a progress bar. Override the methods that you need; here they do nothing.
+
+    The methods are called in the order in which they are listed. An exception ends the training.
+    """
+
+    def start(self, trainer: Any) -> None:
+        """Called before the first step, also of a resumed training, with the `vczoo.Trainer` and its `state`."""
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Called when training starts or resumes.
@@ -39,14 +46,23 @@ class Callback(Protocol):
     def step(self, loss: float) -> None:
         """Called after each step with its training loss."""
 
+    def validated(self, figures: dict[str, float]) -> None:
+        """Called with the figures of each validation, before a checkpoint is written.
+
+        Here is the place for `trainer.keep_weights()` and `trainer.stop()`.
+        """
+
     def epoch(self, record: dict[str, Any]) -> None:
         """Called after each epoch with its record, which is one line of metrics.jsonl."""
 
+    def end(self) -> None:
+        """Called when training ends, also after an error or an interruption."""
 
-class NullProgress:
+
+class NullProgress(Callback):
     """A callback that displays nothing. Use it as a context manager."""
 
-    def __enter__(self) -> NullProgress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None: ...
@@ -54,24 +70,17 @@ class NullProgress:
     def say(self, text: str) -> None:
         """Do nothing."""
 
-    def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Do nothing."""
 
-    def hearing(self, done: int, total: int) -> None:
-        """Do nothing."""
-
-    def step(self, loss: float) -> None:
-        """Do nothing."""
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        """Do nothing."""
-
-
-class CallbackList:
-    """A callback that forwards every call to several callbacks."""
+class CallbackList(Callback):
+    """A callback that forwards every call to several callbacks, in their order."""
 
     def __init__(self, *callbacks: Callback) -> None:
         self.callbacks = callbacks
+
+    def start(self, trainer: Any) -> None:
+        """Forward to every callback."""
+        for callback in self.callbacks:
+            callback.start(trainer)
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Forward to every callback."""
@@ -88,10 +97,21 @@ class CallbackList:
         for callback in self.callbacks:
             callback.step(loss)
 
+    def validated(self, figures: dict[str, float]) -> None:
+        """Forward to every callback."""
+        for callback in self.callbacks:
+            callback.validated(figures)
+
     def epoch(self, record: dict[str, Any]) -> None:
         """Forward to every callback."""
         for callback in self.callbacks:
             callback.epoch(record)
+
+    def end(self) -> None:
+        """Forward to every callback, even if one of them fails."""
+        with ExitStack() as stack:
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.end)
 
 
 def distinct_figures(figures: Mapping[str, float], hidden: Collection[str] = ()) -> dict[str, float]:
@@ -112,7 +132,7 @@ def distinct_figures(figures: Mapping[str, float], hidden: Collection[str] = ())
     return distinct
 
 
-class ProgressBar:
+class ProgressBar(Callback):
     """A callback that draws a progress bar on standard error. Use it as a context manager.
 
     It prints a table with one line per epoch. Figures that do not fit the line are only in metrics.jsonl.

@@ -45,6 +45,8 @@ class Training(Settings):
         patience: Number of epochs without improvement after which training stops.
         keep: Weights to keep: those of the `best` epoch or of the `last`. Prefer `last` for a single voice: one
             held-out sentence is too little to select an epoch by.
+        average: Decay of an exponential moving average of the weights, which is validated and kept instead of the
+            weights themselves; 0 for none. 0.999 averages over about 1,000 steps.
         seed: Seed of every random generator.
         content_speeds: Playback speeds for the backbone's input, which shift pitch and formants, too; each segment gets
             one of them. The target is unchanged, so the content carries less of the speaker (NANSY, arXiv:2110.14513).
@@ -74,6 +76,7 @@ class Training(Settings):
     criterion: Criterion = "loss"
     patience: int = Field(default=5, ge=1, le=MOST_EPOCHS)
     keep: Literal["best", "last"] = "best"
+    average: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
     content_speeds: tuple[Annotated[float, Field(ge=0.5, le=2.0)], ...] = Field(
         default=(1.0,), min_length=1, max_length=64

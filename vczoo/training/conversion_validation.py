@@ -21,11 +21,13 @@ from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus, Utterance
 from vczoo.data.excerpts import UtteranceReader
 from vczoo.errors import PluginError, VczooError, WeightsError
+from vczoo.evaluation.leakage import leakage_notes
 from vczoo.evaluation.measures import Measures, load_measures
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.evaluation.metrics.word_errors import count_errors
 from vczoo.io.text import harmless
 from vczoo.models.model import Model
+from vczoo.models.recipe import Recipe
 from vczoo.models.selection_metric import Criterion, needs_conversions
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "ConversionValidator",
     "Pair",
     "choose_pairs",
+    "conversion_validator",
     "load_measuring_models",
 ]
 
@@ -195,6 +198,26 @@ class ConversionValidator:
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+
+def conversion_validator(
+    recipe: Recipe, model: Model, corpus: Corpus, speakers: Sequence[str], measures: Measures | None, frozen: bool
+) -> tuple[ConversionValidator, Sequence[str]]:
+    """The validator of a recipe whose criterion needs conversions, and the leakage notes for its figures.
+
+    Args:
+        recipe: The recipe.
+        model: The model that trains.
+        corpus: The corpus.
+        speakers: The speakers of the training data.
+        measures: Measuring models; None loads those that the criterion needs.
+        frozen: Whether no stage of the backbone ever trains.
+    """
+    criterion = recipe.training.criterion
+    models = measures or load_measuring_models(criterion)
+    assert models is not None
+    notes = leakage_notes(recipe, models)
+    return ConversionValidator(model, corpus, speakers, models, criterion, recipe.training.seed, frozen=frozen), notes
 
 
 def _recordings(corpus: Corpus, speaker: str, reader: UtteranceReader, seed: int) -> list[Waveform]:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, add_grid, despine, page, save, set_title
+from vczoo.io.progress import Callback
 from vczoo.models.selection_metric import Criterion, best_epoch
 
-__all__ = ["CURVES", "draw_curves", "plot_curves"]
+__all__ = ["CURVES", "Curves", "draw_curves", "plot_curves"]
 
 CURVES = "curves.png"
 DOTTED = 40  # epochs, at most, for which each gets a dot
 STEEP = 20.0  # ratio of the highest to the lowest loss above which the scale is logarithmic
+
+
+class Curves(Callback):
+    """A callback that draws curves.png at the end, also of an interrupted training, because they may show why.
+
+    The arguments are those of `draw_curves`.
+    """
+
+    def __init__(
+        self, log: Path, criterion: Criterion, keep: Literal["best", "last"], say: Callable[[str], None]
+    ) -> None:
+        self.draw = partial(draw_curves, log, criterion, keep, say)
+
+    def end(self) -> None:
+        """Draw the curves."""
+        self.draw()
 
 
 def draw_curves(

@@ -9,8 +9,9 @@ from typing import Any
 
 from vczoo.errors import RunError
 from vczoo.models.recipe import Recipe
+from vczoo.models.training_settings import VocoderTraining
 
-__all__ = ["Identity", "check_identity", "identity_of"]
+__all__ = ["Identity", "check_identity", "identity_of", "vocoder_identity"]
 
 Identity = dict[str, Any]
 MAY_GROW = ("recipe.training.epochs", "recipe.training.patience")
@@ -32,6 +33,25 @@ def identity_of(recipe: Recipe, speakers: Sequence[str], recordings: str, weight
         "initial weights": weights,
     }
     plain: Identity = json.loads(json.dumps(identity))  # as it is read back from a checkpoint
+    return plain
+
+
+def vocoder_identity(recipe: Recipe, settings: VocoderTraining, recordings: str, weights: str) -> Identity:
+    """Everything that decides the result of a vocoder's training, as plain values.
+
+    Args:
+        recipe: The recipe.
+        settings: The settings of the training, which the recipe may leave out.
+        recordings: The fingerprint of the corpus.
+        weights: The fingerprint of the initial weights.
+    """
+    identity = {
+        "vocoder": recipe.to_plain().get("vocoder"),
+        "vocoder_training": settings.model_dump(mode="json"),
+        "recordings": recordings,
+        "initial weights": weights,
+    }
+    plain: Identity = json.loads(json.dumps(identity))
     return plain
 
 
@@ -60,9 +80,10 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], place: Pat
         else:
             faults.append(f"{name} was {_shown(was)}, now {_shown(is_now)}")
     if faults:
+        growing = " (more training.epochs are allowed)" if MAY_GROW[0] in new else ""
         raise RunError(
-            f"{place} was started with other settings or data: {'; '.join(faults)}. Resume with the same ones (more "
-            "training.epochs are allowed), or choose another --out"
+            f"{place} was started with other settings or data: {'; '.join(faults)}. Resume with the same ones"
+            f"{growing}, or choose another --out"
         )
 
 

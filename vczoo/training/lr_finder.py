@@ -16,32 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from vczoo.conversion.load import read_name, read_run
-from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RecipeError, RunError, VczooError
-from vczoo.io.device import choose_device
 from vczoo.io.files import write_fault
 from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_title
 from vczoo.io.precision import single_precision
-from vczoo.io.progress import NullProgress, ProgressBar
-from vczoo.models.build import build_freezing, checked_recipe
-from vczoo.models.model import Model
-from vczoo.models.teacher import build_teacher
+from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.training_settings import Training
 from vczoo.modules.freezing import apply_freezing
-from vczoo.runs.warm_start import build_initial_model
 from vczoo.training.activations import frozen_depth
-from vczoo.training.annotation_checks import check_annotations
 from vczoo.training.batch import Batch
-from vczoo.training.distributed import DistributedContext
+from vczoo.training.frozen_stages import run_frozen
 from vczoo.training.objectives import objectives_of
 from vczoo.training.optimizer import make_optimizer, set_rates, trainable
 from vczoo.training.segments import SegmentBatches
-from vczoo.training.setup import check_consistency, check_versions, features_of, recipe_of_run, segments_by_split
+from vczoo.training.session import TrainingSession
 from vczoo.training.step import Step, train_step
-from vczoo.training.trainer import run_frozen, seed_of
+from vczoo.training.trainable import seed_of
 
 __all__ = ["RateSearch", "find_learning_rate", "plot_rates"]
 
@@ -152,55 +143,21 @@ def find_learning_rate(
     if steps < FEWEST:
         raise VczooError(f"a range test takes at least {FEWEST} steps, got {steps}")
     if out is not None:
-        if Path(out).exists():
-            raise RunError(f"{out} exists; choose another file, or remove it")
-        if Path(out).suffix.lower() != ".png":
-            raise RunError(f"{out}: the plot is a PNG; choose a name that ends in .png")
-        if fault := write_fault(Path(out)):
-            raise RunError(f"{out}: no plot can be written there ({fault}); choose another --out")
-    device = choose_device(device)
-    kind, place = read_name(name)
-    start = read_run(kind, place)
-    recipe = recipe_of_run(start.recipe, False, overrides) if start else checked_recipe(place, overrides)
-    corpus = read_corpus(data, speaker=speaker)
-    speakers = tuple(sorted({utterance.speaker for utterance in corpus.split("train")}))
-    settings = recipe.training
-    team = DistributedContext(device, settings.precision)
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        model = (start or build_initial_model(recipe, len(speakers), corpus.labels)).model
-        for speaker_head in model.speaker_heads.values() if start else ():
-            speaker_head.restart(len(speakers))
-        for label_head in model.label_heads.values() if start and corpus.labels else ():
-            label_head.relabel(corpus.labels)
-        model.to(device)
-        check_annotations(model, corpus, settings.crop_seconds)
-        freezing = build_freezing(recipe, model.backbone)
-        freezing.prepare(model.backbone)
-        parts = trainable(model, freezing, settings.epochs)
+        _check_plot(Path(out))
+    with TrainingSession.open(
+        name, data, overrides, rehearse=False, cache=cache, device=device, speaker=speaker
+    ) as session:
+        session.freezing.prepare(session.model.backbone)
+        parts = trainable(session.model, session.freezing, session.settings.epochs)
         if not any(True for _ in parts.parameters()):
-            raise RecipeError(recipe.name, ["nothing in it trains, so it has no learning rate to find"])
-        check_versions(parts, settings)
-        check_consistency(parts, settings)
-        teacher = build_teacher(recipe, model)
-        features = features_of(recipe, model, cache, teacher.to(device) if teacher else None)
-        clips = segments_by_split(features, corpus, speakers, settings)["train"]
+            raise RecipeError(session.recipe.name, ["nothing in it trains, so it has no learning rate to find"])
         with ProgressBar() if progress else NullProgress() as watcher:
-            multipliers = apply_freezing(model.backbone, freezing, 0)
-            run_frozen((clips,), frozen_depth(multipliers), watcher, team)
-            watcher.begin(1, steps, 0)
-            rates, losses = [], []
-            for rate, loss in _range_test(model, multipliers, settings, clips, steps, team, objectives_of(recipe)):
-                rates.append(rate)
-                losses.append(loss)
-                watcher.step(loss)
-                smoothed = _smooth(losses)
-                if smoothed[-1] > DIVERGED * min(smoothed):
-                    break
+            rates, losses = _range_test(session, steps, watcher)
+    search = RateSearch.of(rates, losses)
     search = RateSearch.of(rates, losses)
     if out is not None:
         try:
-            plot_rates(search, Path(out), recipe.name)
+            plot_rates(search, Path(out), session.recipe.name)
         except OSError as error:
             raise RunError(
                 f"{out} cannot be written ({error.strerror or error}); the search found {search.override}"
@@ -238,29 +195,44 @@ def plot_rates(search: RateSearch, path: Path, title: str) -> Path:
     return save(figure, path)
 
 
-def _range_test(
-    model: Model,
-    multipliers: Sequence[float],
-    settings: Training,
-    clips: SegmentBatches,
-    steps: int,
-    team: DistributedContext,
-    objectives: nn.ModuleList,
-) -> Iterator[tuple[float, float]]:
-    """Train one step per rate, as in the first epoch. Yield each rate with its loss, until the loss is not finite."""
+def _check_plot(path: Path) -> None:
+    """Check, before training, that the plot can be written."""
+    if path.exists():
+        raise RunError(f"{path} exists; choose another file, or remove it")
+    if path.suffix.lower() != ".png":
+        raise RunError(f"{path}: the plot is a PNG; choose a name that ends in .png")
+    if fault := write_fault(path):
+        raise RunError(f"{path}: no plot can be written there ({fault}); choose another --out")
+
+
+def _range_test(session: TrainingSession, steps: int, watcher: Callback) -> tuple[list[float], list[float]]:
+    """Train as in the first epoch while the rate rises, until the loss diverges. Return the rates and the losses."""
+    model, settings, team, batches = session.model, session.settings, session.team, session.splits["train"]
+    multipliers = apply_freezing(model.backbone, session.freezing, 0)
+    run_frozen((batches,), frozen_depth(multipliers), watcher, team)
+    watcher.begin(1, steps, 0)
+    objectives = objectives_of(session.recipe).to(team.device)
     optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device, objectives))
-    step = team.wrap(Step(model, team, objectives.to(team.device)))
+    step = team.wrap(Step(model, team, objectives))
     model.train()
     if model.vocoder:
         model.vocoder.eval()
     torch.manual_seed(seed_of(settings.seed, 0, 1))
-    for number, batch in enumerate(islice(_batches(clips, settings), steps)):
+    rates: list[float] = []
+    losses: list[float] = []
+    for number, batch in enumerate(islice(_batches(batches, settings), steps)):
         rate = LOWEST * (HIGHEST / LOWEST) ** (number / (steps - 1))
         set_rates(optimizer, rate, settings.backbone_rate, multipliers)
         loss = float(train_step(step, model, optimizer, batch.to(team.device), settings, team)["loss"])
         if not math.isfinite(loss):
-            return
-        yield rate, loss
+            break
+        rates.append(rate)
+        losses.append(loss)
+        watcher.step(loss)
+        smoothed = _smooth(losses)
+        if smoothed[-1] > DIVERGED * min(smoothed):
+            break
+    return rates, losses
 
 
 def _batches(clips: SegmentBatches, settings: Training) -> Iterator[Batch]:

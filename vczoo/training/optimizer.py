@@ -17,17 +17,13 @@ from vczoo.modules.interfaces.backbone import Freezing
 __all__ = ["count_trained", "make_optimizer", "rate_share", "set_rates", "trainable"]
 
 
-def trainable(model: Model, freezing: Freezing, epochs: int, objectives: nn.ModuleList | None = None) -> nn.ModuleDict:
-    """All modules that training can change, by name.
-
-    These are the stages that the strategy ever unfreezes, the heads, and the modules of the objectives.
-    """
+def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
+    """All modules that training can change, by name: the stages that the strategy ever unfreezes, and the heads."""
     stages = model.backbone.stages()
     distinct = {freezing.multipliers(len(stages), epoch) for epoch in range(epochs)}
     ever = [max(values) for values in zip(*distinct, strict=True)]
     thawed = {stage.name: stage.module for stage, most in zip(stages, ever, strict=True) if most > 0}
-    owned = {"backbone": nn.ModuleDict(thawed), "heads": model.heads, "objectives": objectives or nn.ModuleList()}
-    return nn.ModuleDict(owned)
+    return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
 
 
 def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:

@@ -13,13 +13,15 @@ from torch import nn
 from vczoo.audio.waveform import LONGEST_SECONDS
 from vczoo.data.columns import SPLITS
 from vczoo.data.corpus import Corpus, Split
-from vczoo.errors import ContractError, RecipeError
+from vczoo.data.corpus_reader import read_corpus
+from vczoo.errors import ContractError, CorpusError, RecipeError
 from vczoo.io.plain_yaml import merge
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.models.resolve import nest
 from vczoo.models.training_settings import Training
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.runs.run import MANIFEST, Run
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, distributions, library_versions
 from vczoo.training.activations import find_time_axis, frozen_depth
 from vczoo.training.augment import Version
@@ -28,13 +30,17 @@ from vczoo.training.features import Features
 from vczoo.training.segments import SegmentBatches
 
 __all__ = [
+    "check_average",
     "check_consistency",
     "check_shards",
+    "check_validation",
     "check_versions",
     "features_of",
     "recipe_of_run",
     "segments_by_split",
+    "training_speakers",
     "unmasked_note",
+    "with_old_speakers",
 ]
 
 
@@ -57,6 +63,52 @@ def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Map
             recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
         )
     return Recipe.parse(merge(recipe.to_plain(), nested))
+
+
+def check_validation(corpus: Corpus, purpose: str) -> None:
+    """Check that there are recordings to validate on, and say what validation is for.
+
+    Raises:
+        CorpusError: The validation split is empty.
+    """
+    if not corpus.split("validation"):
+        raise CorpusError(
+            f"no recording is marked for validation, which {purpose}; mark some in the manifest, or leave the split "
+            "column empty"
+        )
+
+
+def with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
+    """Add the recordings of a run's manifest to new ones, because speakers without recordings are forgotten.
+
+    Args:
+        place: The run's folder.
+        old: The run.
+        new: The new recordings, which may include the old ones.
+
+    Raises:
+        CorpusError: There are no recordings of one of the run's speakers.
+    """
+    manifest = place / MANIFEST
+    cause = ""
+    try:
+        rehearsed = read_corpus(manifest) if manifest.is_file() else None
+    except CorpusError as error:  # moved or deleted; the new recordings may include them
+        rehearsed, cause = None, f" ({error})"
+    merged = rehearsed.merge(new) if rehearsed else new
+    if missing := sorted(set(old.speakers) - set(merged.speakers)):
+        raise CorpusError(
+            f"there are no recordings of {', '.join(missing)}, who are speakers of {place}{cause}; they would be "
+            "forgotten. Add their recordings to data"
+        )
+    return merged
+
+
+def training_speakers(corpus: Corpus, old: Run | None) -> tuple[str, ...]:
+    """The speakers of the training split. A run's old speakers come first, so that their logits keep their places."""
+    names = {utterance.speaker for utterance in corpus.split("train")}
+    old_speakers = old.speakers if old else ()
+    return (*old_speakers, *(name for name in corpus.speakers if name in names and name not in old_speakers))
 
 
 def features_of(
@@ -120,6 +172,32 @@ def check_versions(owned: nn.ModuleDict, settings: Training) -> None:
             f"training.content_speeds is {list(settings.content_speeds)}, which is for a backbone that is wholly "
             "frozen; freeze it (freezing.use=full), or leave content_speeds at [1.0]"
         )
+
+
+def check_average(backbone: Backbone, freezing: Freezing, settings: Training) -> None:
+    """Check that no stage is frozen again after it trained, if `training.average` is used.
+
+    Args:
+        backbone: The backbone.
+        freezing: The strategy that chooses which stages are frozen in each epoch.
+        settings: The settings of the training.
+
+    Raises:
+        ContractError: A stage is frozen again. Its cached outputs would not be those of the average.
+    """
+    if not settings.average:
+        return
+    count = len(backbone.stages())
+    trained: set[int] = set()
+    for epoch in range(settings.epochs):
+        training = {index for index, value in enumerate(freezing.multipliers(count, epoch)) if value > 0}
+        if again := sorted(trained - training):
+            names = ", ".join(backbone.stages()[index].name for index in again)
+            raise ContractError(
+                f"training.average is for a strategy that never freezes a stage that has trained, but "
+                f"{type(freezing).__name__} freezes {names} again in epoch {epoch}; leave training.average at 0"
+            )
+        trained |= training
 
 
 def check_consistency(owned: nn.ModuleDict, settings: Training) -> None:

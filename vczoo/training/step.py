@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import cast
@@ -16,12 +15,11 @@ from vczoo.models.model import Model
 from vczoo.models.training_settings import Training
 from vczoo.modules.interfaces.head import HeadBatch, Loss, Prediction
 from vczoo.training.batch import Batch, content_of
-from vczoo.training.checkpoint import TrainingState
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.objectives import Objective
 from vczoo.training.segments import SegmentBatches
 
-__all__ = ["Step", "Sums", "ahead", "diverged", "evaluate", "train_step"]
+__all__ = ["Step", "ahead", "diverged", "evaluate", "train_step"]
 
 
 class Step(nn.Module):
@@ -63,50 +61,6 @@ class Step(nn.Module):
         with self.team.accelerator.autocast() if self.team else nullcontext():
             heads_batch = batch.for_heads(self.model, content_of(self.model, batch))
             return self.model.loss(heads_batch), self.model.predictions(heads_batch)
-
-
-class Sums:
-    """Running sums of an epoch's figures, kept on the device so that no step waits for it.
-
-    Args:
-        state: The training state that `settle` adds the sums to.
-    """
-
-    def __init__(self, state: TrainingState) -> None:
-        self.state = state
-        self.values: dict[str, Tensor] = {}
-        self.items = self.unseen = 0  # unseen: steps that are not reported to the watcher yet
-        self.last: Tensor | None = None
-
-    def add(self, figures: Mapping[str, Tensor], items: int) -> None:
-        """Add a step's figures, which are averages over `items` items."""
-        for name, figure in figures.items():
-            value = figure.detach().double() * items
-            self.values[name] = self.values[name] + value if name in self.values else value
-        self.items += items
-        self.unseen += 1
-        self.last = figures["loss"].detach()
-
-    def look(self, settings: Training, steps: int) -> float:
-        """Read the loss of the last step.
-
-        Raises:
-            VczooError: The loss is not finite.
-        """
-        value = math.nan if self.last is None else float(self.last)
-        if not math.isfinite(value):
-            where = f"at epoch {self.state.epoch}, step {self.state.step - 1} of {steps}"
-            raise diverged(f"the loss is {value} {where}", settings)
-        return value
-
-    def settle(self, team: DistributedContext) -> None:
-        """Add the sums of all processes to the state, and start again from zero."""
-        sums = {name: float(value) for name, value in self.values.items()}
-        for figures, items in team.everything([(sums, self.items)]):
-            for name, value in figures.items():
-                self.state.sums[name] = self.state.sums.get(name, 0.0) + value
-            self.state.items += items
-        self.values, self.items = {}, 0
 
 
 def diverged(what: str, settings: Training) -> VczooError:

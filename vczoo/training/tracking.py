@@ -11,6 +11,7 @@ from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from vczoo.errors import PluginError, RunError, UnknownNameError
+from vczoo.io.progress import Callback
 from vczoo.io.text import nearest
 
 __all__ = ["LOGS", "TRACKERS", "Trackers", "check_trackers"]
@@ -44,8 +45,8 @@ def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
     return unique
 
 
-class Trackers:
-    """A `Callback` for `vczoo.training.trainer.fit` that logs each epoch. Use it as a context manager.
+class Trackers(Callback):
+    """A callback that logs each epoch.
 
     If training runs in several processes, only the main process should have trackers. Set up Accelerate's own state
     first.
@@ -75,33 +76,14 @@ class Trackers:
                 self.trackers.append((name, tracker))
                 tracker.store_init_configuration(_flat(config, "."))
 
-    def __enter__(self) -> Trackers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.finish()
-
-    def begin(self, epochs: int, steps: int, done: int) -> None:
-        """Do nothing."""
-
-    def hearing(self, done: int, total: int) -> None:
-        """Do nothing."""
-
-    def step(self, loss: float) -> None:
-        """Do nothing: the mean over an epoch is more useful, and steps should not wait for a tracker."""
-
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Log an epoch's record."""
-        self.log(record)
-
-    def log(self, record: Mapping[str, Any]) -> None:
         """Log a line of metrics.jsonl at its epoch: `train/loss`, `validation/speaker.accuracy`, `learning_rate` …"""
         values = {name: value for name, value in _flat(record, "/").items() if name != "epoch"}
         for name, tracker in self.trackers:
             with _errors_named(name):
                 tracker.log(values, step=record["epoch"])
 
-    def finish(self) -> None:
+    def end(self) -> None:
         """Write all pending records and close the trackers."""
         while self.trackers:
             name, tracker = self.trackers.pop()

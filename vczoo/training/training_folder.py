@@ -10,11 +10,12 @@ from pathlib import Path
 from vczoo.errors import RunError
 from vczoo.io.files import sweep_partials, write_fault, write_text
 from vczoo.io.lock import held
-from vczoo.runs.run import MANIFEST
+from vczoo.runs.run import MANIFEST, is_run
 from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.distributed import DistributedContext
 from vczoo.training.tracking import LOGS
 
-__all__ = ["LOCK", "RECIPE", "check_contents", "training_folder", "write_output"]
+__all__ = ["LOCK", "RECIPE", "check_contents", "check_out", "check_shared", "training_folder", "write_output"]
 
 LOCK, RECIPE = ".training.lock", "recipe.yaml"
 BEGINNINGS = {MANIFEST, RECIPE, LOGS}  # what trainings write before their first checkpoint
@@ -66,6 +67,32 @@ def check_contents(folder: Path, resume: bool) -> None:
     if names and not resume:
         hint = "; --resume continues it" if CHECKPOINT in names else f" ({', '.join(sorted(names)[:5])})"
         raise RunError(f"{folder} exists and is not empty{hint}; choose another --out, or remove it")
+
+
+def check_out(folder: Path, resume: bool) -> None:
+    """Check that a fine-tune can be written to a folder, which may hold a finished run to train further.
+
+    Raises:
+        RunError: There is a finished run but nothing to resume, or as `check_contents`.
+    """
+    if not is_run(folder):
+        check_contents(folder, resume)
+    elif not resume:
+        place = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
+        raise RunError(
+            f"{folder}: a finished run is here; choose another --out, load it as {place}, or add --resume and more "
+            "training.epochs to train it further"
+        )
+
+
+def check_shared(folder: Path, team: DistributedContext) -> None:
+    """Check that all processes, perhaps on several hosts, see the same folder, once its manifest is written.
+
+    Raises:
+        RunError: One of them does not see it.
+    """
+    if team.anybody(not (folder / MANIFEST).is_file()):
+        raise RunError(f"{folder}: not every process sees this folder; hosts that train together need a shared disk")
 
 
 def write_output(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import vczoo
 from vczoo.io.progress import NullProgress
 from vczoo.models.selection_metric import needs_conversions
-from vczoo.training import trainer as loop
+from vczoo.training import trainable_model as loop
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_the_criterion_decides_when_to_stop_and_what_to_keep(
             return {"similarity": similarity, "character_error": error}
 
     monkeypatch.setattr(loop, "evaluate", evaluated)
-    monkeypatch.setattr("vczoo.training.finetune.ConversionValidator", Ears)
-    monkeypatch.setattr("vczoo.training.finetune.leakage_notes", lambda recipe, ears: ())
+    monkeypatch.setattr("vczoo.training.conversion_validation.ConversionValidator", Ears)
+    monkeypatch.setattr("vczoo.training.conversion_validation.leakage_notes", lambda recipe, ears: ())
     told = [*small, "training.epochs=8", "training.patience=2", f"training.criterion={criterion}"]
     measures: Any = object()
     converter = vczoo.finetune(

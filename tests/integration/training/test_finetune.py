@@ -20,7 +20,7 @@ from vczoo.io.progress import NullProgress
 from vczoo.models.model import Model
 from vczoo.runs.run import is_run
 from vczoo.runs.run_folder import load_run, save_run
-from vczoo.training import optimizer
+from vczoo.training import optimizer, trainable_model
 from vczoo.training import trainer as loop
 
 
@@ -106,6 +106,27 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_uninterrupted_run(
     vczoo.finetune("demo", voices_folder, tmp_path / "cut", overrides, resume=True, progress=False)
     assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
     assert not (tmp_path / "cut" / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_averaged_weights_are_validated_kept_and_resumed(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    settings = [*small, "freezing.use=gradual", f"training.keep={keep}", "training.learning_rate=0.02"]
+    averaged = [*settings, "training.average=0.9"]
+    vczoo.finetune("demo", voices_folder, tmp_path / "plain", settings, progress=False)
+    whole = vczoo.finetune("demo", voices_folder, tmp_path / "whole", averaged, progress=False)
+    assert not same(tensors_of(tmp_path / "plain"), tensors_of(tmp_path / "whole"))
+    history = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    kept = history[whole.metrics["kept_epoch"]]
+    assert whole.metrics["validation"]["loss"] == pytest.approx(kept["validation"]["loss"], rel=1e-5)
+    with monkeypatch.context() as patch:
+        press = Interrupt(3, lambda: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr("vczoo.training.finetune.NullProgress", lambda: press)
+        with pytest.raises(KeyboardInterrupt):
+            vczoo.finetune("demo", voices_folder, tmp_path / "cut", averaged, progress=False)
+    vczoo.finetune("demo", voices_folder, tmp_path / "cut", averaged, resume=True, progress=False)
+    assert same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "cut"))
 
 
 def test_ctrl_c_in_the_last_step_of_an_epoch_is_resumed(
@@ -223,7 +244,7 @@ def test_a_run_whose_patience_has_run_out_needs_more_of_it(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([2.0, 3.0, *[1.0] * 6])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(losses)})
+    monkeypatch.setattr(trainable_model, "evaluate", lambda *_: {"loss": next(losses)})
     out, settings = tmp_path / "run", [*small, "training.patience=1", "training.epochs=4"]
     vczoo.finetune("demo", voices_folder, out, settings, progress=False)
     settings += ["training.epochs=8"]
@@ -288,7 +309,7 @@ def test_training_stops_when_validation_no_longer_improves(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([3.0, 2.0, 2.5, 2.4, 9.0, 9.0, 9.0, 9.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(losses)})
+    monkeypatch.setattr(trainable_model, "evaluate", lambda *_: {"loss": next(losses)})
     overrides = [*small, "training.epochs=8", "training.patience=2"]
     converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
     assert converter.metrics["epochs"] == 4  # the best is epoch 1, and two more did not improve on it
@@ -299,7 +320,7 @@ def test_metrics_name_the_best_epoch_and_the_last_one_that_was_kept(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([3.0, 2.0, 2.5, 9.0, 9.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": next(losses)})
+    monkeypatch.setattr(trainable_model, "evaluate", lambda *_: {"loss": next(losses)})
     overrides = [*small, "training.epochs=3", "training.keep=last"]
     vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -332,7 +353,7 @@ def test_an_epoch_whose_validation_is_nan_is_not_kept(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, criterion: str
 ) -> None:
     figures = {"loss": float("nan") if criterion == "loss" else 1.0, "speaker.accuracy": float("nan")}
-    monkeypatch.setattr(loop, "evaluate", lambda *_: figures)
+    monkeypatch.setattr(trainable_model, "evaluate", lambda *_: figures)
     overrides = [*small, f"training.criterion={criterion}"]
     with pytest.raises(VczooError, match=r"validation after epoch 0 is not finite \(.*nan"):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False)
@@ -342,14 +363,14 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    before = loop.evaluate
+    before = trainable_model.evaluate
 
     def spoil(model: Model, *rest: Any) -> dict[str, float]:
         figures = before(model, *rest)
         next(model.heads["speaker"].parameters()).data.fill_(float("nan"))
         return figures
 
-    monkeypatch.setattr(loop, "evaluate", spoil)
+    monkeypatch.setattr(trainable_model, "evaluate", spoil)
     with pytest.raises(VczooError, match=r"NaN or infinity in .*speaker.* after epoch 1, step 0: training diverged"):
         vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False)
     assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "checkpoint.safetensors").values())

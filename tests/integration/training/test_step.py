@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import vczoo
-from vczoo.training import trainer as loop
+from vczoo.training import trainable_model as loop
 from vczoo.training.step import train_step
 
 LOOKS = {

@@ -30,7 +30,7 @@ from vczoo.training.sweeps.processes import Processes
 from vczoo.training.sweeps.schedule import filling, work_off
 from vczoo.training.sweeps.state import read_state
 from vczoo.training.sweeps.table import merged_axes
-from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
+from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task, perform
 from vczoo.training.training_folder import LOCK
 
 GRID = ("freezing.trainable_stages=0,1", "minutes=0.04,0.06")
@@ -521,3 +521,40 @@ def test_cells_are_tasks_of_ray(tmp_path: Path, voices_folder: Path, small: tupl
     assert [row.status for row in found.table.rows] == ["done", "failed"]
     assert "training diverged" in found.failed[0].reason
     assert 0 <= found.table.rows[0].figures["test_speaker_accuracy"] <= 1
+
+
+TAUGHT = """
+summary: A small backbone that learns from a random one
+backbone: {use: content-conv, width: 16, blocks: 1, channels: 12}
+freezing: {use: none}
+heads:
+  distil: {use: distil, channels: 6}
+teacher: {use: mel-conv, weights: random, width: 6, blocks: 1}
+training: {epochs: 1, batch_size: 8, crop_seconds: 0.6, backbone_rate: 1.0}
+"""
+
+
+def test_a_teacher_runs_ahead_and_not_again_in_the_cells(tmp_path: Path, voices_folder: Path) -> None:
+    (tmp_path / "pupil.yaml").write_text(TAUGHT)
+    cache, source = str(tmp_path / "cache"), str(tmp_path / "pupil.yaml")
+    group = CellGroup(source, {}, None)
+    unknown = CellGroup(source, {"training.epochs": 0}, None)  # its cells report it; the others are filled
+    task = Task("fill", "frozen-stages-1", (unknown, group), data=str(voices_folder), cache=cache, device="cpu")
+    outcome = perform(task)
+    assert outcome.status == "done", outcome.reason
+
+    def shards() -> set[Path]:
+        return set((tmp_path / "cache").glob("*/*.safetensors"))
+
+    before = shards()
+    teacher = [path for path in before if '"channels": 6' in (safe_open(path, "pt").metadata() or {})["key"]]
+    assert teacher
+    vczoo.finetune(source, voices_folder, tmp_path / "run", cache=cache, device="cpu", progress=False)
+    assert shards() == before
+
+
+def test_cells_of_different_teachers_are_all_filled(tmp_path: Path) -> None:
+    (tmp_path / "pupil.yaml").write_text(TAUGHT)
+    cells = cells_of(str(tmp_path / "pupil.yaml"), [], read_grid(["teacher.blocks=1,2", "training.seed=1,2"]))
+    ((groups, names),) = filling(cells)
+    assert len(groups) == len(names) == 4

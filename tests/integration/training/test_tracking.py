@@ -108,19 +108,18 @@ def test_a_resumed_fine_tune_goes_on_in_the_same_folder(
 
 
 def test_without_a_name_nothing_is_logged(tmp_path: Path, trained_folder: Path) -> None:
-    with Trackers([], tmp_path, {}) as trackers:
-        trackers.begin(1, 1, 0)
-        trackers.hearing(1, 2)
-        trackers.step(1.0)
-        trackers.epoch(RECORD)
+    trackers = Trackers([], tmp_path, {})
+    trackers.epoch(RECORD)
+    trackers.end()
     assert list(tmp_path.iterdir()) == []
     assert not (trained_folder / LOGS).exists()
 
 
 def test_a_tracker_gets_the_runs_name_its_recipe_and_flat_records(wandb: list[Any], tmp_path: Path) -> None:
     config = {"name": "demo", "training": {"epochs": 3, "content_speeds": [1.0]}}
-    with Trackers(["wandb", "wandb"], tmp_path / "mine", config) as trackers:
-        trackers.epoch(RECORD)
+    trackers = Trackers(["wandb", "wandb"], tmp_path / "mine", config)
+    trackers.epoch(RECORD)
+    trackers.end()
     assert wandb == [
         ("vczoo", {"name": "mine"}),
         "start",
@@ -140,9 +139,15 @@ def test_a_tracker_gets_the_runs_name_its_recipe_and_flat_records(wandb: list[An
     ]
 
 
-def test_trackers_are_closed_whatever_happens(wandb: list[Any], tmp_path: Path) -> None:
-    with pytest.raises(MemoryError), Trackers(["wandb"], tmp_path, {}):
+def test_trackers_are_closed_whatever_happens(
+    wandb: list[Any], tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
         raise MemoryError
+
+    monkeypatch.setattr("vczoo.training.trainable_model.train_step", fail)
+    with pytest.raises(MemoryError):
+        vczoo.finetune("demo", voices_folder, tmp_path / "run", small, progress=False, log=["wandb"])
     assert wandb[-1] == "finish"
     assert wandb.count("finish") == 1
 

@@ -19,8 +19,9 @@ from vczoo.io.progress import NullProgress
 from vczoo.models.build import build, checked_recipe
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.models.training_settings import VocoderTraining
+from vczoo.training.vocoder.segments import VocoderSegments
 from vczoo.training.vocoder.train import train_vocoder
-from vczoo.training.vocoder.trainer import VocoderTrainer
+from vczoo.training.vocoder.trainable import TrainableVocoder
 
 pytest.importorskip("vczoo_vocos")
 
@@ -121,14 +122,16 @@ def test_discriminators_join_when_they_are_told_to(whole: Path) -> None:
     assert after["loss"] == pytest.approx(sum(weights[name] * after[name] for name in weights), rel=1e-4)
 
 
-def trainer(**settings: Any) -> VocoderTrainer:
+def trainer(**settings: Any) -> TrainableVocoder:
     recipe = read_recipe("demo", TINY)
     torch.manual_seed(0)
     vocoder = build(recipe, 1).vocoder
     assert vocoder is not None
     assert isinstance(vocoder.accepts, vczoo.MelSpec)
     small = {"steps": 4, "discriminator_channels": 1, "adversarial_from": 0.0, "learning_rate": 0.01}
-    return VocoderTrainer(vocoder, vocoder.accepts, VocoderTraining(**{**small, **settings}), torch.device("cpu"))
+    values = VocoderTraining(**{**small, **settings})
+    nothing = VocoderSegments([], 16000, 1600)
+    return TrainableVocoder(vocoder, vocoder.accepts, values, torch.device("cpu"), nothing, [])
 
 
 def parameters(network: torch.nn.Module) -> list[torch.Tensor]:
@@ -142,10 +145,10 @@ def test_each_network_learns_from_its_own_loss_alone(objective: str) -> None:
     for weight in (1.0, 1000.0):
         with torch.random.fork_rng(devices=[]):
             both = trainer(objective=objective, adversarial_weight=weight)
-            before = {name: parameters(network) for name, network in both.networks.items()}
-            figures = both.step(torch.sin(torch.arange(3200) * 0.3).view(2, 1600), 0)
+            before = {name: parameters(network) for name, network in both.modules.items()}
+            figures = both.step((torch.sin(torch.arange(3200) * 0.3).view(2, 1600), None), 0)
         assert figures["loss"] > weight * figures["adversarial"] > 0
-        after.append({name: parameters(network) for name, network in both.networks.items()})
+        after.append({name: parameters(network) for name, network in both.modules.items()})
         for name, old in before.items():
             moved = [not torch.equal(*pair) for pair in zip(old, after[-1][name], strict=True)]
             assert sum(moved) > 0.9 * len(moved)  # an activation may be off in all of a small layer
@@ -157,7 +160,7 @@ def test_each_network_learns_from_its_own_loss_alone(objective: str) -> None:
 def test_settings_name_the_discriminators() -> None:
     with torch.random.fork_rng(devices=[]):
         kinds = [
-            [type(one).__name__ for one in trainer(discriminators=name).networks["discriminators"].each]
+            [type(one).__name__ for one in trainer(discriminators=name).modules["discriminators"].each]
             for name in ("published", "coarse")
         ]
     assert kinds == [["PeriodDiscriminator"] * 5 + ["SpectrumDiscriminator"] * 3, ["PatchDiscriminator"] * 2]
@@ -168,7 +171,7 @@ def test_settings_name_the_discriminators() -> None:
 )
 def test_discriminators_that_never_count_are_not_made(settings: dict[str, float]) -> None:
     with torch.random.fork_rng(devices=[]):
-        assert set(trainer(**settings).networks) == {"vocoder"}
+        assert set(trainer(**settings).modules) == {"vocoder"}
 
 
 def test_the_rate_falls_along_a_cosine() -> None:
@@ -220,8 +223,11 @@ def test_a_checkpoint_of_another_training_is_refused(
             train_vocoder("demo", few_voices, cut, FEW, progress=False)
     with pytest.raises(RunError, match=r"not empty; --resume continues it"):
         train_vocoder("demo", few_voices, cut, FEW, progress=False)
-    for change in ("vocoder_training.seed=9", "vocoder.width=8"):
-        with pytest.raises(RunError, match="other weights or other recordings"):
+    for change, text in (
+        ("vocoder_training.seed=9", r"vocoder_training\.seed was 0, now 9\. Resume with the same ones, or choose"),
+        ("vocoder.width=8", r"vocoder\.width was 16, now 8; other initial weights"),
+    ):
+        with pytest.raises(RunError, match=text):
             train_vocoder("demo", few_voices, cut, [*FEW, change], resume=True, progress=False)
     (cut / "checkpoint.safetensors").write_bytes(b"\x00" * 40)
     with pytest.raises(RunError, match="damaged"):
@@ -375,7 +381,7 @@ def test_divergence_is_told_with_what_to_change(tmp_path: Path, few_voices: Path
 
 
 def test_divergence_in_the_last_step_is_told(tmp_path: Path, few_voices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vczoo.training.vocoder.trainer.distances", lambda *_: {"mel": float("nan"), "stft": 1.0})
+    monkeypatch.setattr("vczoo.training.vocoder.trainable.distances", lambda *_: {"mel": float("nan"), "stft": 1.0})
     with pytest.raises(
         VczooError, match=r"after step 3 is not finite \(mel nan\).*Lower vocoder_training\.learning_rate"
     ):

@@ -169,7 +169,7 @@ def test_what_is_resumed_has_the_same_start(
 ) -> None:
     overrides = [*small, "start=tiny"]
     with monkeypatch.context() as patch:
-        patch.setattr("vczoo.training.trainer.evaluate", crash)
+        patch.setattr("vczoo.training.trainable_model.evaluate", crash)
         with pytest.raises(ZeroDivisionError):
             vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, progress=False, cache=False)
     recipe = checked_recipe("demo", overrides)

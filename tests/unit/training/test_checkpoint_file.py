@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from vczoo.errors import RunError
 from vczoo.io.files import temporary_name
+from vczoo.io.tensor_file import checksum
 from vczoo.training.checkpoint_file import read_checkpoint, write_checkpoint
 
 STATE = {"epoch": 3, "seconds": 0.1}
@@ -48,10 +49,28 @@ def test_one_changed_bit_anywhere_is_found(tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_checksum", [True, False])
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ('{"identity": {}, "epoch": 3, "best_epoch": 2}', "fine-tuning"),
+        ('{"identity": "5f", "step": 3, "counts": {}, "baseline": {}}', "vocoder training"),
+    ],
+)
+def test_a_checkpoint_of_an_earlier_version_says_so(tmp_path: Path, state: str, kind: str, with_checksum: bool) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    save_file(TENSORS, path, metadata={"state": '{"epoch": 3, "seconds": 0.1}'})
-    assert read_checkpoint(path)[0] == STATE
+    notes = {"state": state} | ({"checksum": checksum(TENSORS, state)} if with_checksum else {})
+    save_file(TENSORS, path, metadata=notes)
+    text = rf"a vczoo of before December 2026 wrote this checkpoint \(format 1, {kind}\), and this vczoo \S+ reads "
+    with pytest.raises(RunError, match=text + r"format 2 only\. Finish the training with the vczoo that began it, or"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_of_a_later_version_says_so(tmp_path: Path) -> None:
+    path, state = tmp_path / "checkpoint.safetensors", '{"format": 3, "version": "1.2.0", "epoch": 3}'
+    save_file(TENSORS, path, metadata={"state": state, "checksum": checksum(TENSORS, state)})
+    with pytest.raises(RunError, match=r"vczoo 1\.2\.0 wrote this checkpoint \(format 3\).*Install that version"):
+        read_checkpoint(path)
 
 
 def test_a_full_disk_is_told_and_what_killed_processes_left_goes(

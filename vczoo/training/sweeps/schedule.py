@@ -75,7 +75,7 @@ def _minutes(cell: Cell) -> float:
 
 
 def _stages_of(cell: Cell) -> str:
-    """A key of all settings that decide which stages are frozen, their outputs, and the versions of recordings."""
+    """A key of all settings that decide which stages are frozen, their outputs and a teacher's, and the recordings."""
     plain, settings = cell.recipe.to_plain(), cell.recipe.training
     encoding = (settings.seed, settings.epochs, settings.cache_dtype, settings.variants, settings.content_speeds)
-    return json.dumps([plain["freezing"], encoding])
+    return json.dumps([plain["freezing"], plain.get("teacher"), encoding])

@@ -14,20 +14,18 @@ from typing import Any, Literal
 import torch
 
 from vczoo.conversion.converter import Converter
-from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RunError, VczooError
 from vczoo.io.lock import held
-from vczoo.models.build import build_freezing
-from vczoo.models.recipe import Recipe, read_recipe
+from vczoo.io.progress import NullProgress
 from vczoo.modules.freezing import apply_freezing
 from vczoo.runs.run import is_run
 from vczoo.runs.run_folder import load_run
-from vczoo.runs.warm_start import build_initial_model
 from vczoo.training.activations import frozen_depth
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.finetune import finetune
-from vczoo.training.setup import features_of, segments_by_split
+from vczoo.training.frozen_stages import run_frozen
+from vczoo.training.session import TrainingSession
 from vczoo.training.sweeps.scoring import SimilarityScorer
 from vczoo.training.training_folder import LOCK
 
@@ -160,41 +158,31 @@ def _listen(task: Task) -> dict[str, Any]:
 
 
 def _fill(task: Task) -> dict[str, Any]:
-    """Fill the feature cache for several cells; each frozen stage sees each recording once."""
+    """Fill the feature cache for several cells; each frozen stage and teacher sees each recording once."""
     corpus, count = read_corpus(task.data), 0
     for group in task.lessons:
-        recipe = read_recipe(group.source, group.overrides)
-        count += _run_frozen_stages(recipe, _part(corpus, group.minutes, recipe.training.seed), task)
+        try:
+            with TrainingSession.open(
+                group.source, corpus, group.overrides, minutes=group.minutes, cache=task.cache, device=task.device
+            ) as session:
+                count += _run_frozen_stages(session)
+        except VczooError as error:  # its cells report it, too; the others go on
+            sys.stderr.write(f"{group.source}: the frozen stages do not run ahead: {error}\n")
     return {"recordings": count}
 
 
-def _part(corpus: Corpus, minutes: float | None, seed: int) -> Corpus:
-    return corpus if minutes is None else corpus.within(minutes, seed)
-
-
-def _run_frozen_stages(recipe: Recipe, corpus: Corpus, task: Task) -> int:
-    """Cache the outputs of a recipe's frozen stages; return how many (depth, recording) pairs ran."""
-    settings, speakers = recipe.training, tuple(corpus.training_seconds())
-    device = torch.device(task.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)  # as `finetune` does, so that random weights in the stages are the same
-        model = build_initial_model(recipe, len(speakers)).model.to(device).eval()
-    freezing = build_freezing(recipe, model.backbone)
+def _run_frozen_stages(session: TrainingSession) -> int:
+    """Cache the outputs of a session's frozen stages and of its teacher; return how many recordings ran, per depth."""
+    model, freezing, features = session.model, session.freezing, session.features
+    model.eval()
     freezing.prepare(model.backbone)
     num_stages = len(model.backbone.stages())
-    distinct = {freezing.multipliers(num_stages, epoch): epoch for epoch in range(settings.epochs)}
+    distinct = {freezing.multipliers(num_stages, epoch): epoch for epoch in range(session.settings.epochs)}
     depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in distinct.values()}
-    features = features_of(recipe, model, task.cache)
-    clips = segments_by_split(features, corpus, speakers, settings)
-    count = 0
-    for depth in sorted(depths):
-        features.at(depth)
-        uncached = list(dict.fromkeys(pair for split in clips.values() for pair in split.uncached()))
-        for _ in features.fill(uncached):
-            pass
-        count += len(uncached)
+    splits = session.splits.values()
+    count = sum(run_frozen(splits, depth, NullProgress(), session.team) for depth in sorted(depths))
     if features.signals:  # a backbone whose activations are not cached has not computed these on the way
-        for split in clips.values():
+        for split in splits:
             for clip in split.clips:
                 features.pitch(clip.utterance)
                 if model.acoustic_mel:

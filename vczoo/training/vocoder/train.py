@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,9 +12,11 @@ from typing import Any
 import torch
 
 from vczoo.audio.specs import MelSpec
+from vczoo.audio.waveform import Waveform
+from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.excerpts import UtteranceReader
-from vczoo.errors import CorpusError, RecipeError, RunError, WeightsError
+from vczoo.errors import RecipeError, RunError, WeightsError
 from vczoo.io.device import choose_device
 from vczoo.io.precision import single_precision
 from vczoo.io.progress import NullProgress, ProgressBar
@@ -27,10 +28,13 @@ from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.identity import vocoder_identity
+from vczoo.training.setup import check_validation
+from vczoo.training.trainer import Trainer
 from vczoo.training.training_folder import RECIPE, check_contents, training_folder, write_output
 from vczoo.training.vocoder.segments import VocoderSegments
-from vczoo.training.vocoder.trainer import VocoderTrainer, fit_vocoder
+from vczoo.training.vocoder.trainable import TrainableVocoder, VocoderProgress
 
 __all__ = ["TrainedVocoder", "train_vocoder"]
 
@@ -94,42 +98,48 @@ def train_vocoder(
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
     """
     folder = Path(out)
-    with training_folder(folder, lambda: _check_out(folder, resume)):
+    with training_folder(folder, lambda: _check_out(folder, resume)), torch.random.fork_rng():
         device = choose_device(device)
         recipe = checked_recipe(os.fspath(name), overrides)
         settings = recipe.vocoder_training or VocoderTraining()
-        with torch.random.fork_rng():
-            torch.manual_seed(settings.seed)
-            vocoder = _build(recipe)
-            spec = _trainable(recipe, vocoder)
-            corpus = read_corpus(data, speaker=speaker)
-            if not corpus.split("validation"):
-                raise CorpusError(
-                    "no recording is marked for validation, which shows how training progresses; mark some in the "
-                    "manifest, or leave the split column empty"
-                )
-            inputs = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
-            identity = hashlib.sha256(inputs.encode()).hexdigest()
-            length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
-            contours = spec if isinstance(vocoder, PitchVocoder) else None
-            segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length, contours)
-            reader = UtteranceReader(spec.sample_rate_hz)
-            held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
-            trainer = VocoderTrainer(vocoder, spec, settings, device)
-            write_output(folder / RECIPE, recipe.to_yaml())
-            with ProgressBar() if progress else NullProgress() as watcher:
-                watcher.say(corpus.report())
-                state = fit_vocoder(trainer, segments, held_out, folder=folder, identity=identity, watcher=watcher)
-        result = trainer.result
-        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in result.state_dict().items()}
-        metadata = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
-        try:
-            write_tensors(folder / TENSORS, tensors, metadata)
-        except OSError as error:
-            raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
-        with suppress(OSError):  # the vocoder is complete
-            (folder / CHECKPOINT).unlink()
-        return TrainedVocoder(folder / TENSORS, result, state.history, state.seconds)
+        torch.manual_seed(settings.seed)
+        vocoder = _build(recipe)
+        spec = _trainable(recipe, vocoder)
+        corpus = read_corpus(data, speaker=speaker)
+        check_validation(corpus, "shows how training progresses")
+        identity = vocoder_identity(recipe, settings, corpus.fingerprint(), fingerprint(vocoder.state_dict()))
+        trainable = TrainableVocoder(vocoder, spec, settings, device, *_recordings(corpus, vocoder, spec, settings))
+        write_output(folder / RECIPE, recipe.to_yaml())
+        with ProgressBar() if progress else NullProgress() as watcher:
+            watcher.say(corpus.report())
+            callbacks = [VocoderProgress(settings.steps, watcher)]
+            trainer = Trainer(trainable, folder, callbacks, average=settings.average, state=TrainingState(identity))
+            state = trainer.fit()
+        _write(recipe, vocoder, corpus, folder)
+        return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
+
+
+def _recordings(
+    corpus: Corpus, vocoder: Vocoder, spec: MelSpec, settings: VocoderTraining
+) -> tuple[VocoderSegments, list[Waveform]]:
+    """The segments to train on, and the held-out recordings."""
+    length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
+    contours = spec if isinstance(vocoder, PitchVocoder) else None
+    reader = UtteranceReader(spec.sample_rate_hz)
+    segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length, contours)
+    return segments, [reader.read(utterance) for utterance in corpus.split("validation")]
+
+
+def _write(recipe: Recipe, vocoder: Vocoder, corpus: Corpus, folder: Path) -> None:
+    """Write the trained vocoder, and remove the checkpoint."""
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in vocoder.state_dict().items()}
+    metadata = {"vocoder": recipe.vocoder.use if recipe.vocoder else "", "data": corpus.fingerprint()}
+    try:
+        write_tensors(folder / TENSORS, tensors, metadata)
+    except OSError as error:
+        raise RunError(f"{folder}: {TENSORS} cannot be written ({error}); free some space and resume") from error
+    with suppress(OSError):  # the vocoder is complete
+        (folder / CHECKPOINT).unlink()
 
 
 def _check_out(folder: Path, resume: bool) -> None:

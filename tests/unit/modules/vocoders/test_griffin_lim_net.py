@@ -16,7 +16,8 @@ from vczoo.errors import ContractError, WeightsError
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 from vczoo.modules.vocoders.griffin_lim_net import GriffinLimNet
-from vczoo.training.vocoder.trainer import VocoderTrainer
+from vczoo.training.vocoder.segments import VocoderSegments
+from vczoo.training.vocoder.trainable import TrainableVocoder
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +112,8 @@ def test_options_out_of_range(options, kind, part) -> None:
 def test_it_learns_the_magnitudes_of_a_recording() -> None:
     net = small()
     settings = VocoderTraining(steps=30, adversarial_from=1.0, learning_rate=0.01)
-    trainer = VocoderTrainer(net, net.accepts, settings, torch.device("cpu"))
+    nothing = VocoderSegments([], 16000, 1600)
+    trainable = TrainableVocoder(net, net.accepts, settings, torch.device("cpu"), nothing, [])
     real = harmonics(0.3).samples
-    losses = [trainer.step(real, number)["loss"] for number in range(30)]
+    losses = [float(trainable.step((real, None), number)["loss"].detach()) for number in range(30)]
     assert losses[-1] < 0.8 * losses[0]
