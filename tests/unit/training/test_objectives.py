@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -17,11 +17,11 @@ from vczoo.modules.freezing import Full
 from vczoo.modules.heads.speaker import SpeakerClassifier
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.training.batch import Batch
-from vczoo.training.checkpoint import checkpoint_tensors
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.objectives import Consistency, Objective, Reversal, objectives_of
-from vczoo.training.optimizer import make_optimizer, trainable
+from vczoo.training.segments import SegmentBatches
 from vczoo.training.step import Step, train_step
+from vczoo.training.trainable_model import TrainableModel
 
 
 class Critic(Objective):
@@ -84,24 +84,23 @@ def test_frozen_content_has_no_second_pass_to_compare_with() -> None:
     assert Consistency(1.0)(made, given, given.for_heads(made, given.content)) is None
 
 
-def test_an_objective_trains_modules_of_its_own_which_are_in_checkpoints_only(tmp_path: Path) -> None:
+def test_an_objective_trains_modules_of_its_own_which_are_in_checkpoints_only() -> None:
     made, settings = model(), Training(learning_rate=0.01)
     objectives = nn.ModuleList([Critic(made.backbone.spec.channels)])
     before = objectives[0].linear.weight.clone()
     team = DistributedContext(torch.device("cpu"), "float32")
-    optimizer = make_optimizer(made, settings, team.device, objectives)
+    splits = [cast(SegmentBatches, [None]) for _ in range(2)]
+    training = TrainableModel(made, Full(), settings, *splits, team, objectives=objectives)
+    (optimizer,) = training.optimizers.values()
     figures = train_step(Step(made, team, objectives), made, optimizer, batch(made), settings, team)
     assert {"loss", "speaker.loss", "critic.size"} <= set(figures)
     assert not torch.equal(objectives[0].linear.weight, before)
-    owned = trainable(made, Full(), 1, objectives)
-    names = checkpoint_tensors(owned, {}, optimizer)
-    assert "model.objectives.0.linear.weight" in names
-    assert not any("objectives" in name for name in made.tensors())
+    assert "objectives.0.linear.weight" in training.modules.state_dict()
+    assert not any("objectives" in name for name in (*training.weights.state_dict(), *made.tensors()))
 
 
-def test_without_objectives_a_checkpoint_is_as_before() -> None:
+def test_without_objectives_the_loss_is_that_of_the_heads() -> None:
     made = model()
-    assert {name.partition(".")[0] for name in trainable(made, Full(), 1).state_dict()} == {"heads"}
     assert pytest.approx(float(Step(made)(batch(made)).value)) == float(
         made.loss(batch(made).for_heads(made, batch(made).content)).value
     )
