@@ -17,6 +17,7 @@ from vczoo.conversion.converter import Converter
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RunError, VczooError
+from vczoo.io.device import choose_device
 from vczoo.io.lock import held
 from vczoo.models.build import build_freezing
 from vczoo.models.recipe import Recipe, read_recipe
@@ -175,7 +176,7 @@ def _part(corpus: Corpus, minutes: float | None, seed: int) -> Corpus:
 def _run_frozen_stages(recipe: Recipe, corpus: Corpus, task: Task) -> int:
     """Cache the outputs of a recipe's frozen stages; return how many (depth, recording) pairs ran."""
     settings, speakers = recipe.training, tuple(corpus.training_seconds())
-    device = torch.device(task.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(task.device)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # as `finetune` does, so that random weights in the stages are the same
         model = build_initial_model(recipe, len(speakers)).model.to(device).eval()
