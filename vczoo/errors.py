@@ -109,3 +109,8 @@ class RecipeError(VczooError):
 def shortened(text: str, limit: int) -> str:
     """Shorten untrusted text for a message: its beginning, if it is longer than `limit` characters."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def first_line(error: BaseException, limit: int = 200) -> str:
+    """The first line of an error's message, shortened; the name of the error's type if the message is empty."""
+    return shortened((str(error).splitlines() or [type(error).__name__])[0], limit)

@@ -44,13 +44,19 @@ LOAD = "import vczoo; converter = vczoo.load('base')"
             "standalone_mode=False)",
             HEAVY,
         ),
+        (
+            "import vczoo; vczoo.finetune('demo', sys.argv[2], sys.argv[1] + '.run', sys.argv[3:], progress=False)",
+            HEAVY - {"accelerate", "matplotlib", "vczoo.training"},
+        ),
     ],
-    ids=["import", "load", "convert", "command"],
+    ids=["import", "load", "convert", "command", "finetune"],
 )
-def test_only_what_is_needed_is_imported(code: str, unwanted: set[str], voices_folder: Path, tmp_path: Path) -> None:
+def test_only_what_is_needed_is_imported(
+    code: str, unwanted: set[str], voices_folder: Path, tmp_path: Path, small: tuple[str, ...]
+) -> None:
     report = f"import sys; {code}; print(*sorted(set(sys.modules) & {unwanted!r}), file=sys.stderr)"
     recording = tmp_path / "recording.wav"
     shutil.copy(voices_folder / "alice" / "0.wav", recording)
-    command = [sys.executable, "-W", "ignore", "-c", report, str(recording)]
+    command = [sys.executable, "-W", "ignore", "-c", report, str(recording), str(voices_folder), *small]
     process = subprocess.run(command, capture_output=True, text=True)
     assert (process.returncode, process.stderr.split()) == (0, [])

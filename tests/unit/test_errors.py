@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vczoo import errors
-from vczoo.errors import RecipeError, VczooError
+from vczoo.errors import RecipeError, VczooError, first_line
 from vczoo.io.text import nearest
 
 
@@ -18,6 +18,12 @@ def test_recipe_error_lists_every_fault() -> None:
     assert error.name == "mine"
     assert error.faults == ("no head", "rates differ")
     assert str(RecipeError("mine", ["no head"])).startswith("recipe 'mine' has 1 fault:\n")
+
+
+def test_the_first_line_of_an_error_is_never_empty_nor_long() -> None:
+    assert first_line(ValueError("no\nbut")) == "no"
+    assert first_line(ValueError()) == "ValueError"
+    assert len(first_line(ValueError("x" * 1000))) == 200
 
 
 def test_nearest_offers_close_names() -> None:

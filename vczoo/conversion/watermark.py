@@ -10,7 +10,8 @@ import torch
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, VczooError
-from vczoo.models.part_options import check_part, run_check
+from vczoo.io.problems import Problems
+from vczoo.models.part_options import check_part
 from vczoo.models.recipe import Part
 from vczoo.modules.interfaces.vocoder import Watermark
 
@@ -26,11 +27,12 @@ def load_watermark(name: str) -> Watermark:
     Raises:
         VczooError: Nothing is registered under the name, the watermark needs an option, or its weights are unavailable.
     """
-    faults: list[str] = []
-    ready = check_part(faults, "watermark", "watermark", Part(use=name))
-    part = run_check(faults, "watermark", lambda: ready.make({})) if ready else None
-    if faults:
-        raise VczooError("\n".join(faults))
+    problems, part = Problems(), None
+    if ready := check_part(problems, "watermark", "watermark", Part(use=name)):
+        with problems.at("watermark"):
+            part = ready.make({})
+    if problems:
+        raise VczooError("\n".join(problems.faults))
     if not isinstance(part, Watermark):
         raise ContractError(
             f"watermark {name!r} built a {type(part).__name__}, expected a Watermark; report it to its author"

@@ -19,6 +19,7 @@ from typing import Any
 from vczoo.data.columns import SPLITS, Split
 from vczoo.data.utterance import Skipped, Utterance
 from vczoo.errors import CorpusError, shortened
+from vczoo.io.files import sha256_of
 from vczoo.io.names import name_key
 from vczoo.io.text import harmless, truncated_list
 
@@ -241,8 +242,7 @@ def _content_hashes(utterances: Iterable[Utterance]) -> dict[Path, str]:
 
 def _content_hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise CorpusError(
             f"{harmless(path)}: cannot be read any more ({error.strerror}); read the corpus again"

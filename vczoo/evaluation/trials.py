@@ -14,18 +14,18 @@ All faults of a list are reported together.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vczoo.errors import CorpusError
 from vczoo.evaluation.references import References
-from vczoo.io.files import open_file
+from vczoo.io.files import open_file, sha256_of
 from vczoo.io.names import composed, file_stem, name_fault
-from vczoo.io.text import nearest
+from vczoo.io.text import bulleted, counted, nearest
 
 __all__ = ["Trial", "read_trials"]
 
@@ -103,9 +103,7 @@ def read_trials(
     if not trials and not faults:
         faults.append("no trials: the file is empty or has only a header")
     if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        raise CorpusError("\n  - ".join([f"trial list {path} has {count}:", *faults[:SHOWN], *more]))
+        raise CorpusError(bulleted(f"trial list {path} has {counted(len(faults), 'fault')}", faults, SHOWN))
     return tuple(trial for _, trial in trials)
 
 
@@ -203,13 +201,7 @@ def _seen_in_training(trials: Sequence[tuple[int, Trial]], shown: Sequence[Refer
     for file in speaker_of:
         if file.is_file():
             by_size.setdefault(file.stat().st_size, []).append(file)
-    hashes: dict[Path, bytes] = {}
-
-    def content(file: Path) -> bytes:
-        if file not in hashes:
-            with file.open("rb") as stream:
-                hashes[file] = hashlib.file_digest(stream, "sha256").digest()
-        return hashes[file]
+    content = cache(sha256_of)
 
     def training_file(file: Path) -> Path | None:
         """Return the training recording that `file` is, or is a copy of."""

@@ -21,6 +21,7 @@ from vczoo.hub.card_lineage import credits_of, described
 from vczoo.hub.card_metadata import metadata_of
 from vczoo.hub.card_results import evaluation_of, metrics_of
 from vczoo.io.markdown import code, escaped, fenced, link, one_line, web_address
+from vczoo.io.text import counted
 
 __all__ = ["CardFacts", "PartFacts", "SampleFacts", "VoiceFacts", "make_card"]
 
@@ -106,7 +107,7 @@ def _run_in_words(facts: CardFacts) -> str:
     sentences = []
     if trained:
         verb = "Fine-tuned" if facts.lineage else "Trained"
-        sentences.append(f"{verb} on {sum(trained):.1f} minutes of speech of {_count(len(trained), 'speaker')}.")
+        sentences.append(f"{verb} on {sum(trained):.1f} minutes of speech of {counted(len(trained), 'speaker')}.")
     epochs, best, seconds = (facts.metrics.get(name) for name in ("epochs", "best_epoch", "seconds"))
     kept = facts.metrics.get("kept_epoch", best)
     if isinstance(epochs, int) and epochs > 0:
@@ -114,7 +115,7 @@ def _run_in_words(facts: CardFacts) -> str:
         if isinstance(best, int) and best != kept:
             selected += f", and validation was best at epoch {best}"
         duration = f" in {seconds:.0f} s" if isinstance(seconds, int | float) else ""
-        sentences.append(f"{_count(epochs, 'epoch')}{duration}{selected}.")
+        sentences.append(f"{counted(epochs, 'epoch')}{duration}{selected}.")
     if facts.seed is not None:
         sentences.append(f"Seed {facts.seed}.")
     if facts.languages:
@@ -148,10 +149,6 @@ def _voices_in_words(voices: Sequence[VoiceFacts]) -> str:
 def _quoted(text: str) -> str:
     """Return `text` as a Python string literal, in double quotes unless it contains quotes or backslashes."""
     return repr(text) if set(text) & set('"\\') else f'"{text}"'
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _size(count: float) -> str:

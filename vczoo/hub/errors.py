@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     RevisionResolutionError,
 )
 
-from vczoo.errors import HubError
+from vczoo.errors import HubError, first_line
 
 __all__ = ["hub_errors_explained", "status_of"]
 
@@ -54,10 +54,9 @@ def hub_errors_explained(repository: str, revision: str = "", *, writing: bool =
         ) from error
     except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         # The client raises these for malformed responses, and for responses that name paths outside the cache.
-        reason = (str(error).splitlines() or [""])[0]
         raise HubError(
-            f"{repository}: {constants.ENDPOINT} sent an invalid response ({type(error).__name__}: {reason[:200]}); "
-            "check that HF_ENDPOINT is the address of a Hugging Face Hub"
+            f"{repository}: {constants.ENDPOINT} sent an invalid response ({type(error).__name__}: "
+            f"{first_line(error)}); check that HF_ENDPOINT is the address of a Hugging Face Hub"
         ) from error
     except OSError as error:
         disk_full = error.errno == errno.ENOSPC

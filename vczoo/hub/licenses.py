@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vczoo.errors import LicenceError
 from vczoo.hub.license_terms import HUB_LICENCES, Terms, canonical, terms_of
-from vczoo.io.text import nearest
+from vczoo.io.text import bulleted, counted, nearest
 
 __all__ = ["HUB_LICENCES", "Ingredient", "check_licence", "hub_licence"]
 
@@ -129,9 +129,8 @@ def _refusal(name: str, conflicts: Sequence[str], of: Sequence[Ingredient]) -> s
         advice = f"Compatible licenses: {', '.join(compatible[:_MOST_SUGGESTIONS])}."
     else:
         advice = "No license on the Hub's list is compatible: train without one of these parts or recordings."
-    count = "1 conflict" if len(conflicts) == 1 else f"{len(conflicts)} conflicts"
-    lines = "".join(f"\n  - {conflict}" for conflict in conflicts)
-    return f"license {name!r} is not compatible with what this model is made of, {count}:{lines}\n{advice}"
+    title = f"license {name!r} is not compatible with what this model is made of, {counted(len(conflicts), 'conflict')}"
+    return f"{bulleted(title, conflicts)}\n{advice}"
 
 
 def _conflicts(name: str, terms: Terms) -> list[str]:

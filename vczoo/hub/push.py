@@ -24,6 +24,7 @@ from vczoo.hub.name import HubName, is_hub_name
 from vczoo.hub.recorded_consent import check_recorded
 from vczoo.io.files import temporary_folder, write_text
 from vczoo.io.plain_yaml import dump_plain
+from vczoo.io.text import bulleted
 from vczoo.models.portability import foreign_faults, pinned
 from vczoo.models.recipe import Part
 from vczoo.registry.entry import Kind
@@ -112,9 +113,7 @@ def push(
     if faults := foreign_faults(recipe):
         alternative = "" if whole else ", or use --whole (whole=True) to publish every tensor without the weights files"
         raise HubError(
-            "this run cannot be built on other machines:\n  - "
-            + "\n  - ".join(faults)
-            + f"\nChange the recipe{alternative}"
+            f"{bulleted('this run cannot be built on other machines', faults)}\nChange the recipe{alternative}"
         )
     _check_frames(run, share_frames)
     notes = check_licence(licence, list(_ingredients(run, statement, data_licence)))

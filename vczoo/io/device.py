@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vczoo.errors import VczooError
+from vczoo.errors import VczooError, first_line
 
 __all__ = ["choose_device"]
 
@@ -13,13 +13,16 @@ def choose_device(device: torch.device | str | None = None) -> torch.device:
     """Return a device that works on this machine.
 
     Args:
-        device: A device or its name, such as cpu, cuda, cuda:1 or mps; None for a GPU if there is one, else the CPU.
+        device: A device or its name, such as cpu, cuda, cuda:1 or mps; None for the first of cuda, mps and cpu that
+            this machine has.
 
     Raises:
         VczooError: There is no such device in torch, or not on this machine.
     """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError:
@@ -43,5 +46,5 @@ def _fault(device: torch.device) -> str:
     try:
         torch.zeros(1, device=device).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        return (str(error).splitlines() or [type(error).__name__])[0][:200]
+        return first_line(error)
     return ""

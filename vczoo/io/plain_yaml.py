@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from vczoo.errors import VczooError
+from vczoo.errors import VczooError, shortened
 from vczoo.io.files import open_file
 
 __all__ = ["LARGEST_TEXT", "dump_plain", "merge", "parse_plain", "parse_value", "read_recipe_text"]
@@ -174,5 +174,4 @@ def _check_plain(node: yaml.Node | None, where: str, seen: set[int]) -> None:
 
 
 def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(str(value), 80)

@@ -7,7 +7,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-__all__ = ["harmless", "is_invisible", "nearest", "truncated_list"]
+__all__ = ["bulleted", "counted", "harmless", "is_invisible", "nearest", "truncated_list"]
 
 LONGEST_NAME = 200  # characters; nothing is suggested for longer names
 
@@ -36,6 +36,16 @@ SHOWN = 10  # lines of one report; the others are only counted
 def truncated_list(lines: Sequence[str], shown: int = SHOWN) -> list[str]:
     """The first `shown` lines of a long report, and the number of further lines."""
     return [*lines[:shown], *([f"and {len(lines) - shown} more"] if len(lines) > shown else [])]
+
+
+def bulleted(title: str, lines: Sequence[str], shown: int | None = None) -> str:
+    """A title, and the lines of a report below it; of a long one, the first `shown` and the number of further lines."""
+    return "\n  - ".join([f"{title}:", *(lines if shown is None else truncated_list(lines, shown))])
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 fault" or "2,000 faults"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 _JOINERS = "\u200c\u200d"  # invisible, but needed to spell words in Persian and Hindi and many emoji

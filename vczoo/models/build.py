@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import torch
 from torch import nn
 
 from vczoo.audio.specs import FrameSpec, MelSpec, check_contract
-from vczoo.errors import ContractError, RecipeError, WeightsError
+from vczoo.errors import ContractError, RecipeError, VczooError, WeightsError
+from vczoo.io.problems import Problems
 from vczoo.io.tensors import digest
 from vczoo.models.bundled import find_start
 from vczoo.models.meta_init import init_on_meta
 from vczoo.models.model import Model, stage_of
-from vczoo.models.part_options import CheckedPart, check_part, run_check
+from vczoo.models.part_options import CheckedPart, check_part
 from vczoo.models.recipe import HeadPart, Part, Recipe
 from vczoo.models.resolve import read_values
 from vczoo.models.selection_metric import criterion_faults
@@ -63,27 +63,28 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: The recipe has faults. The message lists all of them.
     """
-    faults: list[str] = []
-    parts = _check_parts(recipe, faults, with_teacher=True)
+    problems = Problems()
+    parts = _check_parts(recipe, problems, with_teacher=True)
     if recipe.start:
-        faults += _start_faults(recipe)
+        _check_start(recipe, problems)
     with torch.random.fork_rng(devices=[]), init_on_meta():
-        model = _assemble(recipe, parts, {"num_speakers": 2, "labels": UNKNOWN}, faults, ("backbone", "vocoder"))
+        model = _assemble(recipe, parts, {"num_speakers": 2, "labels": UNKNOWN}, problems, ("backbone", "vocoder"))
         if "freezing" in parts:
-            freezing: Freezing | None = run_check(faults, "freezing", lambda: parts["freezing"].make({}))
-            if freezing and model:
-                run_check(faults, "freezing", lambda: _check_freezing(freezing, model.backbone))
+            with problems.at("freezing"):
+                freezing: Freezing = parts["freezing"].make({})
+                if model:
+                    _check_freezing(freezing, model.backbone)
         if "teacher" in parts:
-            teacher: Backbone | None = _make_with_weights(parts, "teacher", {}, faults, ("teacher",))
-            if teacher and model:
-                run_check(faults, "teacher", lambda: check_teacher(model, teacher.spec))
+            with problems.at("teacher"):
+                teacher: Backbone = _make(parts, "teacher", {}, ("teacher",))
+                if model:
+                    check_teacher(model, teacher.spec)
     if model:
-        faults += teacher_faults(recipe, model)
+        problems.faults += teacher_faults(recipe, model)
     for section, training in (("training", recipe.training), ("tuning", recipe.tuning)):
         if model and training:
-            faults += criterion_faults(training.criterion, section, set(model.tasks.values()))
-    if faults:
-        raise RecipeError(recipe.name, faults)
+            problems.faults += criterion_faults(training.criterion, section, set(model.tasks.values()))
+    problems.raise_if_any(recipe.name)
 
 
 def build(
@@ -112,14 +113,13 @@ def build(
         raise RecipeError(
             recipe.name, [f"start: {recipe.start!r} is not allowed here, because a run contains its tensors; remove it"]
         )
-    faults: list[str] = []
-    parts = _check_parts(recipe, faults, random)
-    if faults:
-        raise RecipeError(recipe.name, faults)
+    problems = Problems()
+    parts = _check_parts(recipe, problems, random)
+    problems.raise_if_any(recipe.name)
     data_context = {"num_speakers": num_speakers, "labels": tuple(labels) or UNKNOWN}
-    model = _assemble(recipe, parts, data_context, faults, random)
-    if model is None or faults:
-        raise RecipeError(recipe.name, faults)
+    model = _assemble(recipe, parts, data_context, problems, random)
+    problems.raise_if_any(recipe.name)
+    assert model is not None  # each reason for None is a fault
     pretrained = tuple(place for place in _pretrained(parts) if place not in random)
     tensors = model.tensors() if pretrained else {}
     model.base = {
@@ -136,10 +136,9 @@ def pretrained_places(recipe: Recipe) -> list[str]:
     Raises:
         RecipeError: Names or options of the parts have faults. The message lists all of them.
     """
-    faults: list[str] = []
-    parts = _check_parts(recipe, faults, ("backbone", "vocoder"))
-    if faults:
-        raise RecipeError(recipe.name, faults)
+    problems = Problems()
+    parts = _check_parts(recipe, problems, ("backbone", "vocoder"))
+    problems.raise_if_any(recipe.name)
     return _pretrained(parts)
 
 
@@ -163,13 +162,16 @@ def build_freezing(recipe: Recipe, backbone: Backbone | None = None) -> Freezing
     Raises:
         RecipeError: The strategy has faults, or does not fit the backbone. The message lists all of them.
     """
-    faults: list[str] = []
-    part = check_part(faults, "freezing", "freezing", recipe.freezing)
-    freezing: Freezing | None = run_check(faults, "freezing", lambda: part.make({})) if part else None
-    if freezing and backbone:
-        run_check(faults, "freezing", lambda: freezing.bind(backbone))
-    if freezing is None or faults:
-        raise RecipeError(recipe.name, faults)
+    problems = Problems()
+    part = check_part(problems, "freezing", "freezing", recipe.freezing)
+    freezing: Freezing | None = None
+    if part:
+        with problems.at("freezing"):
+            freezing = part.make({})
+            if backbone:
+                freezing.bind(backbone)
+    problems.raise_if_any(recipe.name)
+    assert freezing is not None  # each reason for None is a fault
     return freezing
 
 
@@ -178,19 +180,18 @@ def _check_freezing(freezing: Freezing, backbone: Backbone) -> None:
     freezing.multipliers(len(backbone.stages()), 0)
 
 
-def _start_faults(recipe: Recipe) -> list[str]:
-    faults: list[str] = []
-    run_check(faults, "start", lambda: find_start(recipe.start))
+def _check_start(recipe: Recipe, problems: Problems) -> None:
+    with problems.at("start"):
+        find_start(recipe.start)
     weights = str(recipe.backbone.options.get("weights", ""))
     if is_weights_file(weights):
-        faults.append(
+        problems.faults.append(
             f"backbone.weights: {weights} and start {recipe.start!r} both set the backbone's weights; remove one"
         )
-    return faults
 
 
 def _check_parts(
-    recipe: Recipe, faults: list[str], random: Collection[str] = (), *, with_teacher: bool = False
+    recipe: Recipe, problems: Problems, random: Collection[str] = (), *, with_teacher: bool = False
 ) -> dict[str, CheckedPart]:
     """Check the name and options of each part, and return the valid parts by their key in the recipe."""
     places: list[tuple[str, Kind, Part]] = [
@@ -203,11 +204,12 @@ def _check_parts(
     if recipe.teacher and with_teacher:
         places.append(("teacher", "backbone", recipe.teacher))
     checked = {
-        place: check_part(faults, place, kind, part, weights_needed=place not in random) for place, kind, part in places
+        place: check_part(problems, place, kind, part, weights_needed=place not in random)
+        for place, kind, part in places
     }
     for name, fault in need_faults(recipe.to_plain() | ({} if with_teacher else {"teacher": None})).items():
-        if not any(name in reported for reported in faults):  # a part's fault may already name the plugin
-            faults.append(fault)
+        if not any(name in reported for reported in problems.faults):  # a part's fault may already name the plugin
+            problems.faults.append(fault)
     return {place: part for place, part in checked.items() if part}
 
 
@@ -215,33 +217,35 @@ def _assemble(
     recipe: Recipe,
     parts: Mapping[str, CheckedPart],
     data_context: Mapping[str, Any],
-    faults: list[str],
+    problems: Problems,
     random: Collection[str],
 ) -> Model | None:
     """Build the checked parts one by one. The context of each is the data's, extended by the parts built before it.
 
     Return None if a part cannot be built.
     """
-    built: dict[str, Any] = {}
+    vocoder: Vocoder | None = None
+    backbone: Backbone | None = None
     context = dict(data_context)
     if "vocoder" in parts:
-        vocoder: Vocoder | None = _make_with_weights(parts, "vocoder", context, faults, random)
-        built["vocoder"] = vocoder
-        context["acoustic"] = vocoder.accepts if vocoder else None
+        with problems.at("vocoder", passing=_failed_downloads("vocoder", random)):
+            vocoder = _make(parts, "vocoder", context, random)
+            context["acoustic"] = vocoder.accepts
     if "backbone" in parts:
-        backbone: Backbone | None = _make_with_weights(parts, "backbone", context, faults, random)
-        built["backbone"] = backbone
-        context["frames"] = backbone.spec if backbone else None
-    if built.get("backbone") and built.get("vocoder"):
-        run_check(faults, "vocoder", lambda: _check_vocoder(recipe, built["backbone"], built["vocoder"]))
+        with problems.at("backbone", passing=_failed_downloads("backbone", random)):
+            backbone = _make(parts, "backbone", context, random)
+            context["frames"] = backbone.spec
+    if backbone and vocoder:
+        with problems.at("vocoder"):
+            _check_vocoder(recipe, backbone, vocoder)
     heads: dict[str, Head] = {}
     incomplete = False  # whether an earlier head, perhaps the speaker head, could not be built
-    broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not built.get(name)]
+    broken = backbone is None or (recipe.vocoder is not None and vocoder is None)
     if not broken:  # heads depend on both, so their faults would only repeat those of a broken part
         empty_module = nn.ModuleDict()
         for name in recipe.heads:
             if hasattr(empty_module, name):
-                faults.append(
+                problems.faults.append(
                     f"heads.{name}: torch modules already have an attribute {name!r}; give the head another name"
                 )
                 continue
@@ -252,17 +256,16 @@ def _assemble(
             head_context = context
             if recipe.heads[name].reads == "acoustic":
                 head_context = context | {"frames": _as_frames(context.get("acoustic"))}
-            head = run_check(faults, f"heads.{name}", partial(_make_head, part, head_context, recipe.heads[name]))
-            incomplete = incomplete or head is None
-            if head is not None:
-                heads[name] = head
+            with problems.at(f"heads.{name}"):
+                heads[name] = head = _make_head(part, head_context, recipe.heads[name])
                 if isinstance(head, SpeakerHead):
                     context.setdefault("embedding_width", head.embedding_width)
-    if len(heads) < len(recipe.heads) or broken:
+            incomplete = incomplete or name not in heads
+    if len(heads) < len(recipe.heads) or backbone is None or broken:
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}
     acoustic_heads = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
-    return Model(built["backbone"], heads, shares, built.get("vocoder"), acoustic_heads)
+    return Model(backbone, heads, shares, vocoder, acoustic_heads)
 
 
 def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:
@@ -292,14 +295,17 @@ def _make_head(checked: CheckedPart, context: Mapping[str, Any], part: HeadPart)
     return head
 
 
-def _make_with_weights(
-    parts: Mapping[str, CheckedPart], place: str, context: Mapping[str, Any], faults: list[str], random: Collection[str]
-) -> Any:
+def _make(parts: Mapping[str, CheckedPart], place: str, context: Mapping[str, Any], random: Collection[str]) -> Any:
+    """Build a backbone or vocoder, without its pretrained weights if its place is in `random`."""
     part = parts[place]
     if place in random and "weights" in part.options:
         part = CheckedPart(part.entry, part.factory, part.options | {"weights": "random"})
-    passing = () if place in random else (WeightsError,)  # a failed download is not a fault of the recipe
-    return run_check(faults, place, lambda: part.make(context), passing)
+    return part.make(context)
+
+
+def _failed_downloads(place: str, random: Collection[str]) -> tuple[type[VczooError], ...]:
+    """The errors of a part that are not faults of the recipe."""
+    return () if place in random else (WeightsError,)
 
 
 def _check_vocoder(recipe: Recipe, backbone: Backbone, vocoder: Vocoder) -> None:

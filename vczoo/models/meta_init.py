@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
-from vczoo.errors import ContractError
+from vczoo.errors import ContractError, first_line
 
 __all__ = ["init_on_meta", "meta_tensors"]
 
@@ -116,7 +116,7 @@ class _MetaMode(TorchFunctionMode):
                 self.constants += 0 if constant.is_meta else count
                 return constant
         except (RuntimeError, ArithmeticError, TypeError) as error:  # sizes that are negative or exceed 64 bits
-            raise ContractError(f"it needs a tensor of impossible size: {_first_line(error)}") from error
+            raise ContractError(f"it needs a tensor of impossible size: {first_line(error)}") from error
         raise ContractError(
             f"it needs constants of {self.constants + count} values, but at most {MOST_CONSTANTS} are allowed; "
             "choose smaller options"
@@ -144,10 +144,6 @@ def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
 def _range_of(start: float = 0, end: float | None = None, step: float = 1, **_: Any) -> tuple[float, float, float]:
     """Start, end and step from the arguments of `torch.arange`, whose first is the end if it is the only one."""
     return (0, start, step) if end is None else (start, end, step)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def meta_tensors(module: nn.Module) -> list[str]:

@@ -14,15 +14,16 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
-from vczoo.errors import ContractError, VczooError
+from vczoo.errors import ContractError, VczooError, first_line
 from vczoo.io.deprecation import warn_at_caller
+from vczoo.io.problems import Problems
 from vczoo.io.text import nearest
 from vczoo.models.recipe import Part, Recipe
 from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 
-__all__ = ["CONTEXT", "REQUIRED", "CheckedPart", "check_part", "option_defaults", "run_check", "with_defaults"]
+__all__ = ["CONTEXT", "REQUIRED", "CheckedPart", "check_part", "option_defaults", "with_defaults"]
 
 # What a factory receives from the model if its signature names it. All its other parameters are options.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
@@ -80,20 +81,19 @@ class CheckedPart:
         try:
             return self.factory(**self.entry.arguments, **self.options, **requested)
         except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-            first_line = (str(error).splitlines() or [""])[0]
             raise ContractError(
                 f"{self.entry.kind} {self.entry.name!r} cannot be built with these options ({type(error).__name__}: "
-                f"{first_line[:200]}); if the options are correct, report this to the author of the plugin"
+                f"{first_line(error)}); if the options are correct, report this to the author of the plugin"
             ) from error
 
 
 def check_part(
-    faults: list[str], place: str, kind: Kind, part: Part, *, weights_needed: bool = True
+    problems: Problems, place: str, kind: Kind, part: Part, *, weights_needed: bool = True
 ) -> CheckedPart | None:
     """Look a part up and check its options against its factory's signature.
 
     Args:
-        faults: List to which the part's faults are added.
+        problems: Collector to which the part's faults are added.
         place: Key of the part in the recipe, such as `heads.voice`, for messages.
         kind: Kind of the part.
         part: Name and options of the part.
@@ -102,6 +102,7 @@ def check_part(
     Returns:
         The checked part, or None if it has faults.
     """
+    faults = problems.faults
     try:
         entry, tag = the_zoo().find(kind, part.use)
         factory = entry.load()
@@ -137,7 +138,8 @@ def check_part(
     if "weights" in parameters:
         options.setdefault("weights", parameters["weights"].default)
         if weights_needed:
-            run_check(faults, f"{place}.weights", lambda: _check_weights(entry, options["weights"]))
+            with problems.at(f"{place}.weights"):
+                _check_weights(entry, options["weights"])
     return CheckedPart(entry, factory, options) if len(faults) == before else None
 
 
@@ -186,29 +188,6 @@ def _warn_if_replaced(entry: Entry, use: str) -> None:
     if entry.replaced_by and (entry.kind, use) not in _warned and parent_process() is None:
         _warned.add((entry.kind, use))
         warn_at_caller(f"{entry.kind} {use!r} is replaced by {entry.replaced_by!r}; write `use: {entry.replaced_by}`")
-
-
-def run_check(
-    faults: list[str], place: str, action: Callable[[], Any], passing: tuple[type[VczooError], ...] = ()
-) -> Any:
-    """Run `action`; record a `VczooError` or an `ImportError` as a fault of `place` and return None.
-
-    Args:
-        faults: List to which the fault is added.
-        place: Key in the recipe that the fault is about, for the message.
-        action: Function without arguments.
-        passing: Types of errors that are raised instead of recorded.
-
-    Returns:
-        The result of `action`, or None if it failed.
-    """
-    try:
-        return action()
-    except passing:
-        raise
-    except (VczooError, ImportError) as error:
-        faults.append(f"{place}: {error}")
-        return None
 
 
 def _check_weights(entry: Entry, weights: Any) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vczoo.audio.specs import FrameSpec
-from vczoo.errors import ContractError, RecipeError, WeightsError
+from vczoo.errors import ContractError, WeightsError
+from vczoo.io.problems import Problems
 from vczoo.models.model import Model
-from vczoo.models.part_options import check_part, run_check
+from vczoo.models.part_options import check_part
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.backbone import Backbone
 
@@ -24,17 +25,18 @@ def build_teacher(recipe: Recipe, model: Model) -> Backbone | None:
             lists all faults.
         WeightsError: The teacher's weights are unavailable or do not fit.
     """
-    faults = teacher_faults(recipe, model)
-    if faults:
-        raise RecipeError(recipe.name, faults)
+    problems = Problems()
+    problems.faults += teacher_faults(recipe, model)
+    problems.raise_if_any(recipe.name)
     if recipe.teacher is None:
         return None
-    ready = check_part(faults, "teacher", "backbone", recipe.teacher)
-    teacher: Backbone | None = run_check(faults, "teacher", lambda: ready.make({}), (WeightsError,)) if ready else None
-    if teacher:
-        run_check(faults, "teacher", lambda: check_teacher(model, teacher.spec))
-    if teacher is None or faults:
-        raise RecipeError(recipe.name, faults)
+    teacher: Backbone | None = None
+    if part := check_part(problems, "teacher", "backbone", recipe.teacher):
+        with problems.at("teacher", passing=WeightsError):
+            teacher = part.make({})
+            check_teacher(model, teacher.spec)
+    problems.raise_if_any(recipe.name)
+    assert teacher is not None  # each reason for None is a fault
     return teacher.eval().requires_grad_(False)
 
 

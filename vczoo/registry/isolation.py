@@ -20,7 +20,7 @@ from typing import Any
 
 import pluggy
 
-from vczoo.errors import PluginError
+from vczoo.errors import PluginError, shortened
 
 __all__ = ["is_isolated", "isolated"]
 
@@ -145,7 +145,7 @@ def _one_line(error: BaseException) -> str:
         text = " ".join(str(error).split())
     except Exception:  # __str__ may be the plugin's code, too
         text = "(no message: its __str__ failed)"
-    return text if len(text) <= 400 else text[:400] + " …"
+    return shortened(text, 400)
 
 
 def _global_state() -> Mapping[str, Any]:

@@ -5,7 +5,6 @@ It is recorded so that others can get exactly the same weights.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from vczoo.errors import WeightsError
+from vczoo.io.files import sha256_of
 from vczoo.registry.entry import Weights
 
 __all__ = ["REVISION", "Origin"]
@@ -85,8 +85,7 @@ class Origin:
         digests = {}
         for path in self.files:
             try:
-                with path.open("rb") as file:
-                    digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                digests[path.name] = sha256_of(path)
             except OSError as error:
                 raise WeightsError(
                     f"{path}: these weights can no longer be read ({error}), so their checksum is unknown; "

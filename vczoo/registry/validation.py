@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from vczoo.errors import PluginError, VczooError
 from vczoo.io.plain_yaml import parse_plain
+from vczoo.io.text import bulleted, counted
 from vczoo.registry.plugin_loader import locate
 from vczoo.registry.registration import Offer, Plugin
 
@@ -48,5 +49,4 @@ def require_whole(plugins: Iterable[Plugin]) -> None:
         if plugin.state != "left out"
     ]
     if faults:
-        lines = "".join(f"\n  - {fault}" for fault in faults)
-        raise PluginError(f"VCZOO_STRICT is set and plugins have {len(faults)} fault{'s' * (len(faults) > 1)}:{lines}")
+        raise PluginError(bulleted(f"VCZOO_STRICT is set and plugins have {counted(len(faults), 'fault')}", faults))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from vczoo.errors import RunError
+from vczoo.errors import RunError, shortened
 from vczoo.io.files import open_file
 from vczoo.io.names import name_fault
 from vczoo.io.plain_yaml import LARGEST_TEXT, dump_plain, parse_plain
@@ -244,4 +244,4 @@ def _describe_fault(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "missing":
         return f"{field}: missing"
     got = " ".join(repr(fault["input"])[:200].split())
-    return f"{field}: {fault['msg'].removeprefix('Value error, ')}, got {got if len(got) < 80 else got[:77] + '...'}"
+    return f"{field}: {fault['msg'].removeprefix('Value error, ')}, got {shortened(got, 80)}"

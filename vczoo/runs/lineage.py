@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from vczoo.io.files import sha256_of
 from vczoo.models.bundled import CONFIG, is_bundled
 from vczoo.models.recipe import Recipe
 from vczoo.runs.config import Ancestor, RunConfig
@@ -29,7 +29,7 @@ def lineage_from(run: Run, parts: Iterable[str] | None = None) -> tuple[Ancestor
         kind="bundled" if bundled else "local",
         name=run.folder.name if bundled and run.folder else run.recipe.name,
         revision=metadata.version("vczoo") if bundled else "",
-        sha256=_sha256(run.folder / CONFIG) if run.folder else "",
+        sha256=sha256_of(run.folder / CONFIG) if run.folder else "",
         licence=run.licence,
         consent=run.consent,
         parts=list(parts_of(run.recipe) if parts is None else parts),
@@ -51,7 +51,7 @@ def published_ancestor(repository: str, commit: str, folder: Path, config: RunCo
         kind="hub",
         name=repository,
         revision=commit,
-        sha256=_sha256(folder / CONFIG),
+        sha256=sha256_of(folder / CONFIG),
         licence=config.licence,
         consent=config.consent,
         parts=list(parts_of(config.parsed_recipe)),
@@ -67,7 +67,3 @@ def hub_label(ancestor: Ancestor) -> str:
 def parts_of(recipe: Recipe) -> tuple[str, ...]:
     """Return the parts of a recipe that have tensors: `backbone`, `vocoder` and `heads.<name>`."""
     return ("backbone", *(["vocoder"] if recipe.vocoder else []), *(f"heads.{name}" for name in recipe.heads))
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

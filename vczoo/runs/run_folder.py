@@ -19,6 +19,7 @@ from vczoo.io.files import open_file, sha256_of
 from vczoo.io.plain_yaml import dump_plain
 from vczoo.io.tensor_file import LARGEST_HEADER, halved, layout_faults, layout_of, read_layout, some_names, tensor_bytes
 from vczoo.io.tensors import digest, finite, put_tensors, read_tensors
+from vczoo.io.text import bulleted
 from vczoo.models.build import build, pretrained_places
 from vczoo.models.bundled import CONFIG
 from vczoo.models.meta_init import init_on_meta, meta_tensors
@@ -253,9 +254,7 @@ def _config_and_digest(path: Path, foreign: bool) -> tuple[RunConfig, str]:
     check_distributions(config.plugins)
     recipe = config.parsed_recipe
     if foreign and (faults := foreign_faults(recipe)):
-        raise RunError(
-            f"{path / CONFIG}: this recipe cannot be loaded from somebody else's run:\n  - " + "\n  - ".join(faults)
-        )
+        raise RunError(bulleted(f"{path / CONFIG}: this recipe cannot be loaded from somebody else's run", faults))
     return config, sha256
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
 from vczoo.errors import RecipeError
+from vczoo.io.files import sha256_of
 from vczoo.io.tensor_file import layout_faults, layout_of
 from vczoo.models.build import UNKNOWN, build
 from vczoo.models.bundled import CONFIG, find_start
@@ -83,7 +83,7 @@ def fingerprint_of_start(recipe: Recipe) -> str:
     """
     if not recipe.start:
         return ""
-    return hashlib.sha256((find_start(recipe.start) / CONFIG).read_bytes()).hexdigest()
+    return sha256_of(find_start(recipe.start) / CONFIG)
 
 
 def vocoder_of_start(recipe: Recipe) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from vczoo.audio.waveform import LONGEST_SECONDS
 from vczoo.data.corpus import Corpus, Utterance
 from vczoo.errors import CorpusError
-from vczoo.io.text import truncated_list
+from vczoo.io.text import bulleted, truncated_list
 from vczoo.models.model import Model
 from vczoo.modules.alphabet import spelled
 from vczoo.modules.interfaces.head import Column
@@ -42,8 +42,7 @@ def check_annotations(model: Model, corpus: Corpus, crop_seconds: float) -> None
     for name, head in model.text_heads.items():
         faults += _text_faults(name, head, model, corpus)
     if faults:
-        lines = "".join(f"\n  - {fault}" for fault in faults)
-        raise CorpusError(f"these recordings cannot be used for training:{lines}")
+        raise CorpusError(bulleted("these recordings cannot be used for training", faults))
 
 
 def _label_faults(model: Model, corpus: Corpus) -> Iterator[str]:

@@ -127,11 +127,8 @@ class DistributedContext:
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
         """Clip the joint norm of all gradients."""
         trained = [parameter for parameter in parameters if parameter.grad is not None]
-        if self.sharded:
-            self.accelerator.unscale_gradients()
-            nn.utils.clip_grad_norm_(trained, norm)
-        else:
-            self.accelerator.clip_grad_norm_(trained, norm)
+        self.accelerator.unscale_gradients()
+        nn.utils.clip_grad_norm_(trained, norm)  # Accelerator's imports sympy, to look for sharded gradients
 
     def seed(self, seed: int) -> None:
         """Seed torch on this process's device only. `torch.manual_seed` also seeds unused devices, which is slow."""

@@ -5,7 +5,6 @@ Each is computed once and kept in a cache on disk. Without a cache, the frozen s
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from vczoo.audio.pitch import TRACKER
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
 from vczoo.data.excerpts import UtteranceReader
+from vczoo.io.files import sha256_of
 from vczoo.io.tensors import fingerprint
 from vczoo.models.model import Model
 from vczoo.training.activations import Activation, TimeAxis, find_time_axis, in_eval_mode, run_prefix, run_suffix
@@ -69,7 +69,7 @@ class Features:
         self._memory: dict[tuple[str, Utterance], Frames] = {}
         self._waves: dict[Utterance, Waveform] = {}
         self._reader = UtteranceReader(model.sample_rate_hz)
-        self._digest: Callable[[Path], str] = memo(_digest)
+        self._digest: Callable[[Path], str] = memo(sha256_of)
 
     @property
     def device(self) -> torch.device:
@@ -289,8 +289,3 @@ def runs(items: Iterable[T], seconds: Callable[[T], float]) -> Iterator[list[T]]
 
 def _seconds(pair: tuple[Utterance, Version]) -> float:
     return pair[0].seconds
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,26 @@ from vczoo.modules.freezing import apply_freezing
 from vczoo.modules.interfaces.backbone import Freezing
 
 __all__ = ["count_trained", "make_optimizer", "rate_share", "set_rates", "trainable"]
+
+
+class _Eager(torch.optim.Optimizer):
+    """An optimizer of torch without the wrappers that torch.compile needs.
+
+    They import torch._dynamo when they are first called, which takes as long as the import of torch.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+class _Adam(_Eager, torch.optim.Adam):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))  # one of the wrappers turns gradients off
+
+
+class _AdamW(_Eager, torch.optim.AdamW):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
@@ -48,8 +69,8 @@ def make_optimizer(
     groups = [*groups, {"params": [*model.heads.parameters(), *(objectives or nn.ModuleList()).parameters()]}]
     fused = device.type in {"cpu", "cuda"}
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.learning_rate, fused=fused)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
+        return _Adam(groups, lr=settings.learning_rate, fused=fused)
+    return _AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float, backbone: float, multipliers: Sequence[float]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vczoo.io.markdown import one_line
-from vczoo.io.text import harmless
+from vczoo.io.text import bulleted, counted, harmless
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,12 @@ def test_what_does_not_print_is_escaped(text: str, shown: str) -> None:
 def test_line_breaks_may_stay_and_paths_are_text() -> None:
     assert harmless("a\nb\tc\x07", "\n\t") == "a\nb\tc\\x07"
     assert harmless(Path("a\nb")) == r"a\nb"
+
+
+def test_a_list_below_its_title() -> None:
+    assert bulleted("two", ["a", "b"]) == "two:\n  - a\n  - b"
+    assert bulleted("three", ["a", "b", "c"], 1) == "three:\n  - a\n  - and 2 more"
+
+
+def test_counts_of_things() -> None:
+    assert [counted(number, "fault") for number in (0, 1, 2000)] == ["0 faults", "1 fault", "2,000 faults"]

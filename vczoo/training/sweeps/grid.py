@@ -13,6 +13,7 @@ from typing import Any
 
 from vczoo.errors import VczooError
 from vczoo.io.plain_yaml import parse_value
+from vczoo.io.text import bulleted, counted
 
 __all__ = ["MINUTES", "RECIPE", "SEED", "Axis", "Settings", "cell_name", "is_axis", "read_grid", "settings_of", "shown"]
 
@@ -93,8 +94,7 @@ def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]]) -> tuple[Axis, 
     if cells > MOST_CELLS:
         faults.append(f"the grid makes {cells} cells; the limit is {MOST_CELLS}")
     if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise VczooError("\n  - ".join([f"the grid has {count}:", *faults]))
+        raise VczooError(bulleted(f"the grid has {counted(len(faults), 'fault')}", faults))
     return tuple(axes.values())
 
 

@@ -19,11 +19,12 @@ from vczoo.data.excerpts import UtteranceReader
 from vczoo.errors import RecipeError, RunError, WeightsError
 from vczoo.io.device import choose_device
 from vczoo.io.precision import single_precision
+from vczoo.io.problems import Problems
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
 from vczoo.models.build import checked_recipe
-from vczoo.models.part_options import check_part, run_check
+from vczoo.models.part_options import check_part
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
@@ -156,14 +157,17 @@ def _build(recipe: Recipe) -> Vocoder:
         raise RecipeError(
             recipe.name, ["vocoder: this recipe has none; add one, for example vocoder.use=vocos/small-16khz"]
         )
-    faults: list[str] = []
+    problems = Problems()
     start_tensors = vocoder_of_start(recipe)
-    ready = check_part(faults, "vocoder", "vocoder", recipe.vocoder, weights_needed=not start_tensors)
+    ready = check_part(problems, "vocoder", "vocoder", recipe.vocoder, weights_needed=not start_tensors)
     if ready and start_tensors and "weights" in ready.options:
         ready = replace(ready, options=ready.options | {"weights": "random"})
-    vocoder: Vocoder | None = run_check(faults, "vocoder", lambda: ready.make({}), (WeightsError,)) if ready else None
-    if vocoder is None:
-        raise RecipeError(recipe.name, faults)
+    vocoder: Vocoder | None = None
+    if ready:
+        with problems.at("vocoder", passing=WeightsError):
+            vocoder = ready.make({})
+    problems.raise_if_any(recipe.name)
+    assert vocoder is not None  # each reason for None is a fault
     if start_tensors:
         load_strictly(vocoder, start_tensors, where=f"the vocoder of the start {recipe.start}")
     return vocoder
