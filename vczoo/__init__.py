@@ -82,6 +82,9 @@ if TYPE_CHECKING:
     from vczoo.modules.interfaces.vocoder import PitchVocoder as PitchVocoder
     from vczoo.modules.interfaces.vocoder import Vocoder as Vocoder
     from vczoo.modules.interfaces.vocoder import Watermark as Watermark
+    from vczoo.modules.nn.convnext_block import ConvNeXtBlock as ConvNeXtBlock
+    from vczoo.modules.nn.convnext_block import LayerNames as LayerNames
+    from vczoo.modules.nn.windows import Windows as Windows
     from vczoo.modules.pretrained import Download as Download
     from vczoo.modules.pretrained import WeightsFile as WeightsFile
     from vczoo.modules.pretrained import fetch_weights as fetch_weights
@@ -165,6 +168,8 @@ _HOMES = {
         "Stage",
     ),
     "conversion.load": ("load",),
+    "modules.nn.convnext_block": ("ConvNeXtBlock", "LayerNames"),
+    "modules.nn.windows": ("Windows",),
     "modules.pretrained": ("Download", "WeightsFile", "fetch_weights", "read_pickled_tensors", "weights_option"),
     "audio.provenance_mark": ("Mark",),
     "evaluation.measures": ("Measures", "load_measures"),
