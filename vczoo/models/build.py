@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vczoo.audio.pitch import PitchTracker
 from vczoo.audio.specs import FrameSpec, MelSpec, check_contract
 from vczoo.errors import ContractError, RecipeError, WeightsError
 from vczoo.io.tensors import digest
@@ -27,7 +28,7 @@ from vczoo.registry.entry import Kind
 from vczoo.registry.requirements import need_faults
 from vczoo.registry.weights import is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe", "make_tracker", "pretrained_places"]
 
 UNKNOWN = ("unknown",)  # labels of a label head before training
 
@@ -198,6 +199,8 @@ def _check_parts(
     ]
     if recipe.vocoder:
         places.append(("vocoder", "vocoder", recipe.vocoder))
+    if recipe.pitch:
+        places.append(("pitch", "pitch", recipe.pitch))
     if recipe.teacher and with_teacher:
         places.append(("teacher", "backbone", recipe.teacher))
     checked = {
@@ -232,10 +235,12 @@ def _assemble(
         context["frames"] = backbone.spec if backbone else None
     if built.get("backbone") and built.get("vocoder"):
         run_check(faults, "vocoder", lambda: _check_vocoder(recipe, built["backbone"], built["vocoder"]))
+    if "pitch" in parts:
+        built["pitch"] = run_check(faults, "pitch", lambda: make_tracker(parts["pitch"]))
     heads: dict[str, Head] = {}
     incomplete = False  # whether an earlier head, perhaps the speaker head, could not be built
-    broken = [name for name in ("backbone", "vocoder") if getattr(recipe, name) and not built.get(name)]
-    if not broken:  # heads depend on both, so their faults would only repeat those of a broken part
+    broken = [name for name in ("backbone", "vocoder", "pitch") if getattr(recipe, name) and not built.get(name)]
+    if not broken:  # heads depend on them, so their faults would only repeat those of a broken part
         empty_module = nn.ModuleDict()
         for name in recipe.heads:
             if hasattr(empty_module, name):
@@ -261,7 +266,22 @@ def _assemble(
     shares = {name: head.weight for name, head in recipe.heads.items()}
     acoustic_heads = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
     reversals = {name: head.reverse for name, head in recipe.heads.items()}
-    return Model(built["backbone"], heads, shares, built.get("vocoder"), acoustic_heads, reversals)
+    return Model(built["backbone"], heads, shares, built.get("vocoder"), acoustic_heads, reversals, built.get("pitch"))
+
+
+def make_tracker(part: CheckedPart) -> PitchTracker:
+    """Make a pitch tracker.
+
+    Raises:
+        ContractError: It cannot be made, or is something else.
+    """
+    tracker = part.make({})
+    if not isinstance(tracker, PitchTracker):
+        raise ContractError(
+            f"pitch {part.entry.name!r} made a {type(tracker).__name__}, expected a vczoo.PitchTracker; report this to "
+            "the author of the plugin"
+        )
+    return tracker
 
 
 def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.level import follow_level
 from vczoo.audio.mel import LogMel
-from vczoo.audio.pitch import log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
+from vczoo.audio.pitch import Dio, PitchTracker, log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VoiceError
@@ -53,6 +53,7 @@ class Model(nn.Module):
         vocoder: Vocoder that turns acoustic frames into a waveform; None for a recipe that only recognizes.
         acoustic_heads: Names of the speaker heads that read the vocoder's mels instead of content.
         reversals: Strength of the gradient reversal between a head and the backbone, by head name.
+        tracker: Pitch tracker; None means `Dio`.
 
     Attributes:
         base: Digest of each tensor that pretrained weights filled, by its name in `tensors`. Empty for random weights.
@@ -66,8 +67,10 @@ class Model(nn.Module):
         vocoder: Vocoder | None,
         acoustic_heads: Collection[str] = (),
         reversals: Mapping[str, float] | None = None,
+        tracker: PitchTracker | None = None,
     ) -> None:
         super().__init__()
+        self.tracker = tracker or Dio()
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
         self.loss_weights = dict(shares)
@@ -149,7 +152,7 @@ class Model(nn.Module):
 
     def pitch(self, wave: Waveform) -> Frames:
         """Track pitch at the rate of the acoustic frames: (B, T', 2), see `pitch_frames`."""
-        return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec)
+        return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec, self.tracker)
 
     def loss(
         self,

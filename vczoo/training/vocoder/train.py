@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from vczoo.audio.pitch import PitchTracker
 from vczoo.audio.specs import MelSpec
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.excerpts import UtteranceReader
@@ -21,7 +22,7 @@ from vczoo.io.precision import single_precision
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
-from vczoo.models.build import checked_recipe
+from vczoo.models.build import checked_recipe, make_tracker
 from vczoo.models.part_options import check_part, run_check
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
@@ -109,10 +110,13 @@ def train_vocoder(
                     "manifest, or leave the split column empty"
                 )
             inputs = f"{recipe.vocoder}\n{settings}\n{corpus.fingerprint()}\n{fingerprint(vocoder.state_dict())}"
+            if recipe.pitch:
+                inputs += f"\n{recipe.pitch}"
             identity = hashlib.sha256(inputs.encode()).hexdigest()
             length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
             contours = spec if isinstance(vocoder, PitchVocoder) else None
-            segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length, contours)
+            tracker = _tracker(recipe)
+            segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length, contours, tracker)
             reader = UtteranceReader(spec.sample_rate_hz)
             held_out = [reader.read(utterance) for utterance in corpus.split("validation")]
             trainer = VocoderTrainer(vocoder, spec, settings, device)
@@ -157,6 +161,16 @@ def _build(recipe: Recipe) -> Vocoder:
     if start_tensors:
         load_strictly(vocoder, start_tensors, where=f"the vocoder of the start {recipe.start}")
     return vocoder
+
+
+def _tracker(recipe: Recipe) -> PitchTracker | None:
+    """Make the recipe's pitch tracker; None if it names none."""
+    faults: list[str] = []
+    ready = check_part(faults, "pitch", "pitch", recipe.pitch) if recipe.pitch else None
+    tracker: PitchTracker | None = run_check(faults, "pitch", lambda: make_tracker(ready)) if ready else None
+    if faults:
+        raise RecipeError(recipe.name, faults)
+    return tracker
 
 
 def _trainable(recipe: Recipe, vocoder: Vocoder) -> MelSpec:

@@ -229,7 +229,7 @@ def fit_vocoder(
             must_validate = state.step % settings.validate_every == 0 or state.step == settings.steps
             if must_validate:
                 figures = {
-                    "validation": distances(trainer.result.eval(), held_out, spec),
+                    "validation": distances(trainer.result.eval(), held_out, spec, segments.tracker),
                     "griffin_lim": state.baseline,
                 }
             if must_validate or must_stop:
