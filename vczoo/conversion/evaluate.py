@@ -230,7 +230,7 @@ def _real_speech(
 
 
 def _measures(
-    converter: Converter, asr: Sequence[str], speaker: str, naturalness: bool, metrics: Sequence[str]
+    converter: Converter, asr: Sequence[str], speaker: str, naturalness: bool, metrics: Sequence[str] = ()
 ) -> Measures:
     names = tuple(asr) or (DEFAULT_ASR,)
     measures = load_measures(speaker, names, naturalness=naturalness, metrics=metrics)
