@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vczoo.audio.frames import Frames as Frames
     from vczoo.audio.mel import LogMel as LogMel
+    from vczoo.audio.pitch import PitchTracker as PitchTracker
     from vczoo.audio.provenance_mark import Mark as Mark
     from vczoo.audio.reader import read_mark as read_mark
     from vczoo.audio.specs import FrameSpec as FrameSpec
@@ -84,9 +85,15 @@ if TYPE_CHECKING:
     from vczoo.modules.interfaces.heads import TextHead as TextHead
     from vczoo.modules.interfaces.heads import Voice as Voice
     from vczoo.modules.interfaces.heads import VoiceHead as VoiceHead
+    from vczoo.modules.interfaces.metric import Case as Case
+    from vczoo.modules.interfaces.metric import Column as Column
+    from vczoo.modules.interfaces.metric import Metric as Metric
     from vczoo.modules.interfaces.vocoder import PitchVocoder as PitchVocoder
     from vczoo.modules.interfaces.vocoder import Vocoder as Vocoder
     from vczoo.modules.interfaces.vocoder import Watermark as Watermark
+    from vczoo.modules.nn.convnext_block import ConvNeXtBlock as ConvNeXtBlock
+    from vczoo.modules.nn.convnext_block import LayerNames as LayerNames
+    from vczoo.modules.nn.windows import Windows as Windows
     from vczoo.modules.pretrained import Download as Download
     from vczoo.modules.pretrained import WeightsFile as WeightsFile
     from vczoo.modules.pretrained import fetch_weights as fetch_weights
@@ -179,6 +186,10 @@ _HOMES = {
         "Stage",
     ),
     "conversion.load": ("load",),
+    "modules.nn.convnext_block": ("ConvNeXtBlock", "LayerNames"),
+    "modules.nn.windows": ("Windows",),
+    "audio.pitch": ("PitchTracker",),
+    "modules.interfaces.metric": ("Case", "Column", "Metric"),
     "modules.pretrained": ("Download", "WeightsFile", "fetch_weights", "read_pickled_tensors", "weights_option"),
     "audio.provenance_mark": ("Mark",),
     "evaluation.measures": ("Measures", "load_measures"),

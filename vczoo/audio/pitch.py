@@ -1,4 +1,4 @@
-"""Pitch tracking: F0 and voicing of a waveform at the rate of the acoustic frames (WORLD's DIO and StoneMask).
+"""Pitch tracking: F0 and voicing of a waveform at the rate of the acoustic frames, by WORLD's DIO or a plugin.
 
 DIO searches for the fundamental itself. A telephone does not transmit it, and mains hum masks it; DIO then follows a
 harmonic, the hum, or nothing. But the envelope of the signal above 300 Hz still beats at the fundamental frequency. So
@@ -8,6 +8,7 @@ DIO also runs on that envelope, and if the two results contradict each other, th
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,6 +26,8 @@ __all__ = [
     "PITCH_CENTRE_LOG_HZ",
     "PITCH_SCALE",
     "TRACKER",
+    "Dio",
+    "PitchTracker",
     "log_ratio",
     "mean_log_hz",
     "pitch_frames",
@@ -48,18 +51,61 @@ PITCH_CENTRE_LOG_HZ = float(np.log(200.0))
 PITCH_SCALE = 0.5  # one unit is half an e-fold: a voice's contour then spans about -1 to 1
 
 
-def pitch_frames(wave: Waveform, spec: MelSpec | FrameSpec) -> Frames:
+class PitchTracker(ABC):
+    """Tracks the fundamental frequency (F0) of a recording.
+
+    Attributes:
+        version: Part of the key under which training caches contours. Change it when the contours change, and let it
+            name the options that they depend on.
+    """
+
+    version: str = ""
+
+    @property
+    def cache_key(self) -> str:
+        """Name and version of the tracker, by which cached contours are found."""
+        return f"{type(self).__module__}.{type(self).__qualname__} {self.version}"
+
+    @abstractmethod
+    def track(self, samples: NDArray[np.float64], sample_rate_hz: int, hop_seconds: float) -> NDArray[np.float64]:
+        """Track F0: samples (S,) -> (T,) in Hz, 40 to 1,100, and 0 where unvoiced.
+
+        Args:
+            samples: One recording, at least one sample.
+            sample_rate_hz: Its sample rate, which may be any.
+            hop_seconds: Time between two frames. Frame t is at t * `hop_seconds`; frames past the end may be missing
+                or too many.
+        """
+
+
+class Dio(PitchTracker):
+    """WORLD's DIO and StoneMask, on the recording and on the envelope of what telephones transmit.
+
+    Source: WORLD (Morise et al. 2016) through pyworld. DIO runs at 100 times real time on one core. Harvest runs at 4
+    times real time and makes more voicing errors.
+    """
+
+    @property
+    def cache_key(self) -> str:
+        """The key of contours since the first version."""
+        return TRACKER
+
+    def track(self, samples: NDArray[np.float64], sample_rate_hz: int, hop_seconds: float) -> NDArray[np.float64]:
+        """Track F0: samples (S,) -> (T,) in Hz, 0 where unvoiced."""
+        return _track(samples, sample_rate_hz, 1000.0 * hop_seconds)
+
+
+def pitch_frames(wave: Waveform, spec: MelSpec | FrameSpec, tracker: PitchTracker | None = None) -> Frames:
     """Track the pitch of a waveform: (B, S) -> (B, spec.num_frames(S), 2).
 
     The channels are scaled log-F0 (0 in unvoiced frames) and voicing (0 or 1).
 
-    Source: WORLD (Morise et al. 2016) through pyworld. DIO runs at 100 times real time on one core. Harvest runs at 4
-    times real time and makes more voicing errors.
-
     Args:
         wave: The recordings (B, S), at any sample rate.
         spec: Format of the frames with which the pitch frames are aligned.
+        tracker: The pitch tracker; None means `Dio`.
     """
+    tracker = tracker or Dio()
     hop_seconds = spec.hop_length / spec.sample_rate_hz
     items = []
     for index in range(len(wave)):
@@ -67,7 +113,7 @@ def pitch_frames(wave: Waveform, spec: MelSpec | FrameSpec) -> Frames:
         count = spec.num_frames(-(-samples.size * spec.sample_rate_hz // wave.sample_rate_hz))
         skipped = round(spec.first_frame * hop_seconds * wave.sample_rate_hz)
         samples = np.pad(samples[skipped:], (0, max(0, skipped + 1 - samples.size)))
-        f0_hz = _track(samples, wave.sample_rate_hz, 1000.0 * hop_seconds)
+        f0_hz = tracker.track(samples, wave.sample_rate_hz, hop_seconds)
         f0_hz = np.pad(f0_hz[:count], (0, max(0, count - f0_hz.size)))
         voiced = f0_hz > 0
         scaled = np.where(voiced, (np.log(np.where(voiced, f0_hz, 1.0)) - PITCH_CENTRE_LOG_HZ) / PITCH_SCALE, 0.0)

@@ -262,6 +262,9 @@ def evaluate(
     ] = None,
     speaker: Annotated[str, typer.Option(help="resemblyzer or xvector:ID.")] = "resemblyzer",
     naturalness: Annotated[bool, typer.Option(help="Also measure DNSMOS.")] = True,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A further metric, from a plugin. Repeatable; see `vczoo list metric`.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for metrics.json and plots. Default: RUN/evaluation.")
     ] = None,
@@ -296,6 +299,7 @@ def evaluate(
             asr=asr or (),
             speaker=speaker,
             naturalness=naturalness,
+            metrics=metric or (),
             out=out,
             keep=keep,
             overwrite=overwrite,

@@ -34,6 +34,8 @@ KINDS: dict[str, str] = {
     "freezing": "strategies that decide which stages of the backbone train",
     "head": "networks on top of the backbone: speakers, voices, text, labels",
     "vocoder": "networks that turn acoustic frames into a waveform",
+    "pitch": "pitch trackers, which find the fundamental frequency of a voice",
+    "metric": "figures of `vczoo evaluate`; its option --metric adds those of plugins",
     "watermark": "inaudible watermarks for converted files",
 }
 

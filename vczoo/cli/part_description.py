@@ -100,7 +100,7 @@ def _argument_docs(factory: Any) -> dict[str, str]:
 
 def _size(kind: Kind, entry: Entry) -> dict[str, Any]:
     """The number of parameters, by stage for a backbone, of the part with its default options and no weights."""
-    if kind in ("freezing", "watermark"):
+    if kind in ("freezing", "pitch", "metric", "watermark"):
         return {}
     options = {"weights": "random"} if "weights" in option_defaults(entry) else {}
     vocoder = the_zoo().find("vocoder", "griffin-lim")[0].load()()

@@ -43,6 +43,7 @@ def evaluate(
     asr: Sequence[str] = (),
     speaker: str = DEFAULT_SPEAKER,
     naturalness: bool = True,
+    metrics: Sequence[str] = (),
     out: Location | None = None,
     keep: bool = False,
     overwrite: bool = False,
@@ -66,13 +67,15 @@ def evaluate(
             also pocketsphinx if the run's backbone is a Whisper model.
         speaker: Name of the speaker model.
         naturalness: Whether to measure naturalness with DNSMOS.
+        metrics: Names of further metrics, from plugins; `vczoo list metric` lists them.
         out: Folder for metrics.json and the plots. By default `<run>/evaluation` if `run` is a folder; otherwise
             nothing is written.
         keep: Whether to save the conversions there as WAV files.
         overwrite: Whether to replace an earlier evaluation in that folder.
         seed: Seed of the bootstrap resampling.
         device: Torch device on which the converter computes. By default a GPU, if there is one.
-        measures: Measuring models that are loaded already; they replace `asr`, `speaker` and `naturalness`.
+        measures: Measuring models that are loaded already; they replace `asr`, `speaker`, `naturalness` and
+            `metrics`.
         say: Function that is called with a status line before each long step.
 
     Raises:
@@ -97,7 +100,7 @@ def evaluate(
         # With references, any of their speakers can be enrolled. Without them, only the run's voices are available.
         voices: Collection[str] | None = converter.voices if references is None else None
         checked = read_trials(trials, root=root, references=real, shown=shown, voices=voices)
-        measures = measures or _measures(converter, asr, speaker, naturalness)
+        measures = measures or _measures(converter, asr, speaker, naturalness, metrics)
         leakage = leakage_notes(converter.recipe, measures)
         notes += _enroll(converter, checked, real)
         evaluation = Evaluation(checked, real, measures, seed=seed, say=say)
@@ -138,6 +141,7 @@ def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
         "speaker": measures.speaker.name,
         "asr": [recogniser.name for recogniser in measures.recognisers],
         "naturalness": measures.rater.name if measures.rater else None,
+        **({"metrics": list(measures.metrics)} if measures.metrics else {}),
         "commits": measures.commits,
         "seed": evaluation.seed,
         "threads": torch.get_num_threads(),
@@ -225,9 +229,11 @@ def _real_speech(
     return run_references, None, ()
 
 
-def _measures(converter: Converter, asr: Sequence[str], speaker: str, naturalness: bool) -> Measures:
+def _measures(
+    converter: Converter, asr: Sequence[str], speaker: str, naturalness: bool, metrics: Sequence[str] = ()
+) -> Measures:
     names = tuple(asr) or (DEFAULT_ASR,)
-    measures = load_measures(speaker, names, naturalness=naturalness)
+    measures = load_measures(speaker, names, naturalness=naturalness, metrics=metrics)
     families = {recogniser.family for recogniser in measures.recognisers}
     if all(shares_asr(converter.recipe, family) for family in families):
         try:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
 from vczoo.evaluation.measures import Measures
-from vczoo.evaluation.metrics.f0_contour import f0_contour
 from vczoo.evaluation.metrics.naturalness import Opinion
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.evaluation.metrics.word_errors import Errors, count_errors
@@ -67,10 +66,6 @@ class MeasurementCache:
     def embedding(self, wave: Waveform) -> NDArray[np.float64]:
         """Return the speaker embedding (E,), of length 1, of a waveform (1, S)."""
         return self._once("speaker", wave, lambda: self.measures.speaker.embed([wave])[0])
-
-    def contour(self, wave: Waveform) -> NDArray[np.float64]:
-        """Return the F0 contour (T,) in Hz of a waveform (1, S)."""
-        return self._once("contour", wave, lambda: f0_contour(wave))
 
     def opinion(self, wave: Waveform) -> Opinion | None:
         """Estimate the mean opinion scores of a waveform (1, S); None if naturalness is not measured."""

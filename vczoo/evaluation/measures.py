@@ -1,30 +1,49 @@
-"""Measuring models of an evaluation (speaker model, speech recognizers, naturalness), loaded by name."""
+"""Measuring models and metrics of an evaluation, loaded by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from vczoo.audio.waveform import Waveform
-from vczoo.errors import VczooError
+from vczoo.errors import ContractError, VczooError
 from vczoo.evaluation.metrics.asr import Recogniser, load_recogniser
-from vczoo.evaluation.metrics.naturalness import Dnsmos, Opinion
+from vczoo.evaluation.metrics.naturalness import Dnsmos, Rater
 from vczoo.evaluation.metrics.speaker_embedding import SpeakerModel, load_speaker_model
+from vczoo.io.problems import Problems
+from vczoo.models.part_options import check_part
+from vczoo.models.recipe import Part
+from vczoo.modules.interfaces.metric import FIGURE_NAME, Case, Metric
 
-__all__ = ["DEFAULT_ASR", "DEFAULT_SPEAKER", "Measures", "Rater", "load_measures"]
+__all__ = [
+    "DEFAULT_ASR",
+    "DEFAULT_SPEAKER",
+    "MEANS",
+    "STANDARD_METRICS",
+    "Measures",
+    "Rater",
+    "load_measures",
+    "load_metric",
+    "measure",
+]
 
 DEFAULT_SPEAKER = "resemblyzer"
 DEFAULT_ASR = "faster-whisper:tiny.en"
-
-
-class Rater(Protocol):
-    """A model that estimates listeners' mean opinion scores."""
-
-    name: str
-
-    def rate(self, wave: Waveform) -> Opinion:
-        """Estimate the scores of a waveform (1, S) of any rate."""
+STANDARD_METRICS = ("f0-contour", "mel-cepstral-distortion")  # of every evaluation
+NATURALNESS = "dnsmos"
+MEANS = (  # figures that are averaged over trials
+    "similarity_to_target",
+    "similarity_to_source",
+    "nearer_to_target",
+    "f0_correlation",
+    "f0_rmse_semitones",
+    "mcd_db",
+    "dnsmos_overall",
+    "dnsmos_signal",
+    "dnsmos_background",
+)
+FIGURES = (*MEANS, "eer", "wer", "cer", "real_time_factor")
 
 
 @dataclass(frozen=True)
@@ -35,11 +54,13 @@ class Measures:
         speaker: Speaker model, for similarity and verification.
         recognisers: Speech recognizers, for word and character error rates; the first is the main one.
         rater: Naturalness model; None to skip naturalness.
+        metrics: Further metrics by name, besides those that every evaluation computes.
     """
 
     speaker: SpeakerModel
     recognisers: tuple[Recogniser, ...] = ()
     rater: Rater | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [recogniser.name for recogniser in self.recognisers]
@@ -48,6 +69,20 @@ class Measures:
                 f"several ASRs have the same name: {', '.join(names)}; their rates would have the same name. "
                 "Rename a folder"
             )
+        owners = dict.fromkeys(FIGURES, "vczoo")
+        for name, metric in self.metrics.items():
+            for column in metric.columns:
+                if not FIGURE_NAME.fullmatch(column.name):
+                    raise ContractError(
+                        f"metric {name!r} has a figure called {column.name!r}; expected lowercase letters, digits "
+                        "and underscores"
+                    )
+                if column.name in owners:
+                    raise VczooError(
+                        f"metric {name!r} computes {column.name!r}, and so does {owners[column.name]}; leave out one "
+                        "of the two metrics"
+                    )
+                owners[column.name] = f"metric {name!r}"
 
     @property
     def commits(self) -> dict[str, str]:
@@ -61,6 +96,7 @@ def load_measures(
     asr: Sequence[str] = (DEFAULT_ASR,),
     *,
     naturalness: bool = True,
+    metrics: Sequence[str] = (),
     device: str = "cpu",
 ) -> Measures:
     """Load measuring models by name.
@@ -70,6 +106,7 @@ def load_measures(
         asr: Names of the speech recognizers, the main one first: `faster-whisper:<size or folder>`,
             `transformers:<Hub id or folder>` or `pocketsphinx`.
         naturalness: Whether to measure DNSMOS.
+        metrics: Names of further metrics, as `vczoo list metric` prints them.
         device: Device that the models run on, such as `cpu` or `cuda`.
 
     Raises:
@@ -80,5 +117,42 @@ def load_measures(
     return Measures(
         load_speaker_model(speaker, device),
         tuple(load_recogniser(name, device) for name in dict.fromkeys(asr)),
-        Dnsmos() if naturalness else None,
+        Dnsmos() if naturalness or NATURALNESS in metrics else None,
+        {name: load_metric(name) for name in metrics if name not in (*STANDARD_METRICS, NATURALNESS)},
     )
+
+
+def load_metric(name: str) -> Metric:
+    """Load a metric by its registered name.
+
+    Raises:
+        VczooError: No metric has this name (the message lists the nearest names), or it cannot be made.
+    """
+    problems = Problems()
+    metric: Any = None
+    if ready := check_part(problems, "metric", "metric", Part(use=name)):
+        with problems.at("metric"):
+            metric = ready.make({})
+    if problems:
+        raise VczooError("\n".join(problems.faults))
+    if not isinstance(metric, Metric):
+        raise ContractError(
+            f"metric {name!r} made a {type(metric).__name__}, expected a vczoo.Metric; report this to the plugin's "
+            "author"
+        )
+    return metric
+
+
+def measure(name: str, metric: Metric, case: Case) -> dict[str, float]:
+    """Measure one recording with a metric.
+
+    Raises:
+        ContractError: A figure is not a finite number.
+    """
+    figures = {figure: float(value) for figure, value in metric.measure(case).items()}
+    if broken := [figure for figure, value in figures.items() if not math.isfinite(value)]:
+        raise ContractError(
+            f"metric {name!r}: {broken[0]} is {figures[broken[0]]}, expected a finite number; report this to the "
+            "plugin's author, and leave the metric out"
+        )
+    return figures

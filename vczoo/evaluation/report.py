@@ -50,6 +50,7 @@ class Scores:
         trials: The same figures for each recording.
         finetune_seconds: Seconds that adapting the system to the targets took; 0 for no adaptation, None if unknown.
         notes: Sentences that a reader of these figures must know.
+        headings: Headings of the figures of further metrics, by the figures' names.
     """
 
     system: str
@@ -58,6 +59,7 @@ class Scores:
     trials: tuple[Mapping[str, Any], ...] = ()
     finetune_seconds: float | None = None
     notes: tuple[str, ...] = ()
+    headings: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Scores of {self.system} ({self.role}): {len(self.figures)} figures, {len(self.trials)} trials>"
@@ -114,10 +116,7 @@ class Report:
             "format": FORMAT,
             "setup": dict(self.setup),
             "notes": list(self.notes),
-            "systems": [
-                {**asdict(scores), "figures": {name: asdict(value) for name, value in scores.figures.items()}}
-                for scores in self.scores
-            ],
+            "systems": [_plain_scores(scores) for scores in self.scores],
         }
 
     def write(self, folder: Path, *, overwrite: bool = True) -> Path:
@@ -141,7 +140,15 @@ class Report:
         """Return all possible columns: the rates of further recognizers follow those of the first."""
         further = sorted({name for scores in self.scores for name in scores.figures if ":" in name})
         titles = [(name, f"{name[:3].upper()} {name.partition(':')[2]} ↓") for name in further]
-        return (*_COLUMNS[:5], *sorted(titles, key=lambda pair: (pair[0][4:], pair[0][0] != "w")), *_COLUMNS[5:])
+        own = {name: heading for scores in self.scores for name, heading in scores.headings.items()}
+        rates = sorted(titles, key=lambda pair: (pair[0][4:], pair[0][0] != "w"))
+        return (*_COLUMNS[:5], *rates, *_COLUMNS[5:], *own.items())
+
+
+def _plain_scores(scores: Scores) -> dict[str, Any]:
+    """One system as plain values; an evaluation without further metrics has no `headings`."""
+    plain = {**asdict(scores), "figures": {name: asdict(value) for name, value in scores.figures.items()}}
+    return plain if scores.headings else {key: value for key, value in plain.items() if key != "headings"}
 
 
 def _cell(value: Figure | None) -> str:

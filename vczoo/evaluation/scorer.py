@@ -20,29 +20,17 @@ from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
 from vczoo.evaluation.measurement_cache import RATE_HZ, MeasurementCache
-from vczoo.evaluation.measures import Measures
+from vczoo.evaluation.measures import MEANS, STANDARD_METRICS, Measures, load_metric, measure
 from vczoo.evaluation.metrics.bootstrap import Figure, figure, stratified
-from vczoo.evaluation.metrics.f0_contour import compare_contours
-from vczoo.evaluation.metrics.mel_cepstral_distortion import distortion_db
 from vczoo.evaluation.metrics.verification import equal_error_rate, genuine_scores
 from vczoo.evaluation.references import References
 from vczoo.evaluation.report import Role, Scores
 from vczoo.evaluation.trials import Trial
+from vczoo.modules.interfaces.metric import Case
 
 __all__ = ["FEWEST_FOR_EER", "Conversion", "Evaluation"]
 
 FEWEST_FOR_EER = 3  # real recordings of a target; fewer give no distribution of genuine pairs
-_MEANS = (
-    "similarity_to_target",
-    "similarity_to_source",
-    "nearer_to_target",
-    "f0_correlation",
-    "f0_rmse_semitones",
-    "mcd_db",
-    "dnsmos_overall",
-    "dnsmos_signal",
-    "dnsmos_background",
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +82,7 @@ class Evaluation:
     ) -> None:
         self.material = MeasurementCache(trials, references, measures)
         self.trials, self.measures, self.seed, self.say = self.material.trials, measures, seed, say
+        self.standard = {name: load_metric(name) for name in STANDARD_METRICS}
 
     @property
     def sources(self) -> tuple[Waveform, ...]:
@@ -172,7 +161,8 @@ class Evaluation:
         self.say(f"measuring {system}: {len(items)} recordings")
         embeddings = np.stack([self.material.embedding(item.wave.resample(RATE_HZ)) for item in items])
         rows = [self._row(item, embedding) for item, embedding in zip(items, embeddings, strict=True)]
-        figures = {name: self._figure([row[name] for row in rows if name in row]) for name in _MEANS}
+        columns = [column for metric in self.measures.metrics.values() for column in metric.columns]
+        figures = {name: self._figure([row[name] for row in rows if name in row]) for name in MEANS}
         figures["eer"] = self._equal_error_rate(items, embeddings)
         for number, recogniser in enumerate(self.measures.recognisers):
             counts = [row["asr"][recogniser.name] for row in rows if "asr" in row]
@@ -182,8 +172,11 @@ class Evaluation:
         timed = [row for row in rows if "compute_seconds" in row]
         compute_seconds, seconds = [row["compute_seconds"] for row in timed], [row["seconds"] for row in timed]
         figures["real_time_factor"] = self._figure(compute_seconds, seconds)
+        for column in columns:
+            figures[column.name] = self._figure([row[column.name] for row in rows if column.name in row])
         measured = {name: value for name, value in figures.items() if value is not None}
-        return Scores(system, role, measured, tuple(rows), finetune_seconds, tuple(notes))
+        headings = {column.name: column.heading for column in columns}
+        return Scores(system, role, measured, tuple(rows), finetune_seconds, tuple(notes), headings)
 
     def _figure(self, amounts: Sequence[float], sizes: Sequence[float] | None = None) -> Figure | None:
         return figure(amounts, sizes, seed=self.seed)
@@ -209,14 +202,21 @@ class Evaluation:
                 recogniser.name: material.errors(number, wave, item.trials)
                 for number, recogniser in enumerate(self.measures.recognisers)
             }
-        if item.converted:
-            contours = compare_contours(material.contour(material.at_rate(first.source)), material.contour(wave))
-            row |= {f"f0_{name}": value for name, value in vars(contours).items()} if contours else {}
-            if first.parallel:
-                row["mcd_db"] = distortion_db(wave, material.at_rate(first.parallel))
+        case = self._case(item, wave)
+        for name, metric in self.standard.items():
+            row |= measure(name, metric, case)
         if opinion := material.opinion(wave):
             row |= {f"dnsmos_{name}": value for name, value in vars(opinion).items()}
+        for name, metric in self.measures.metrics.items():
+            row |= measure(name, metric, case)
         return row
+
+    def _case(self, item: _Item, wave: Waveform) -> Case:
+        first = item.trials[0]
+        if not item.converted:
+            return Case(wave)
+        parallel = self.material.at_rate(first.parallel) if first.parallel else None
+        return Case(wave, self.material.at_rate(first.source), parallel, first.text)
 
     def _equal_error_rate(self, items: Sequence[_Item], embeddings: NDArray[np.float64]) -> Figure | None:
         """Average the targets' EERs: pairs of two real recordings against pairs of a conversion and a real one."""

@@ -220,6 +220,7 @@ def _parts(run: Run, config: RunConfig) -> Iterator[PartFacts]:
         ("freezing", "freezing", recipe.freezing),
         *(("head", f"head {name}", head) for name, head in recipe.heads.items()),
         ("vocoder", "vocoder", recipe.vocoder),
+        ("pitch", "pitch tracker", recipe.pitch),
     ]
     for kind, role, part in places:
         if part is None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vczoo.audio.pitch import PitchTracker
 from vczoo.audio.specs import FrameSpec, MelSpec, check_contract
 from vczoo.errors import ContractError, RecipeError, VczooError, WeightsError
 from vczoo.io.problems import Problems
@@ -29,7 +30,7 @@ from vczoo.registry.entry import Kind
 from vczoo.registry.requirements import need_faults
 from vczoo.registry.weights import is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe", "make_tracker", "pretrained_places"]
 
 UNKNOWN = ("unknown",)  # labels of a label head before training
 
@@ -201,6 +202,8 @@ def _check_parts(
     ]
     if recipe.vocoder:
         places.append(("vocoder", "vocoder", recipe.vocoder))
+    if recipe.pitch:
+        places.append(("pitch", "pitch", recipe.pitch))
     if recipe.teacher and with_teacher:
         places.append(("teacher", "backbone", recipe.teacher))
     checked = {
@@ -238,10 +241,18 @@ def _assemble(
     if backbone and vocoder:
         with problems.at("vocoder"):
             _check_vocoder(recipe, backbone, vocoder)
+    tracker: PitchTracker | None = None
+    if "pitch" in parts:
+        with problems.at("pitch"):
+            tracker = make_tracker(parts["pitch"])
     heads: dict[str, Head] = {}
     incomplete = False  # whether an earlier head, perhaps the speaker head, could not be built
-    broken = backbone is None or (recipe.vocoder is not None and vocoder is None)
-    if not broken:  # heads depend on both, so their faults would only repeat those of a broken part
+    missing = [
+        name
+        for name, part in (("backbone", backbone), ("vocoder", vocoder), ("pitch", tracker))
+        if getattr(recipe, name) and part is None
+    ]
+    if not missing:  # heads depend on them, so their faults would only repeat those of a broken part
         empty_module = nn.ModuleDict()
         for name in recipe.heads:
             if hasattr(empty_module, name):
@@ -261,11 +272,26 @@ def _assemble(
                 if isinstance(head, SpeakerHead):
                     context.setdefault("embedding_width", head.embedding_width)
             incomplete = incomplete or name not in heads
-    if len(heads) < len(recipe.heads) or backbone is None or broken:
+    if len(heads) < len(recipe.heads) or backbone is None or missing:
         return None
     shares = {name: head.weight for name, head in recipe.heads.items()}
     acoustic_heads = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
-    return Model(backbone, heads, shares, vocoder, acoustic_heads)
+    return Model(backbone, heads, shares, vocoder, acoustic_heads, tracker)
+
+
+def make_tracker(part: CheckedPart) -> PitchTracker:
+    """Make a pitch tracker.
+
+    Raises:
+        ContractError: It cannot be made, or is something else.
+    """
+    tracker = part.make({})
+    if not isinstance(tracker, PitchTracker):
+        raise ContractError(
+            f"pitch {part.entry.name!r} made a {type(tracker).__name__}, expected a vczoo.PitchTracker; report this to "
+            "the author of the plugin"
+        )
+    return tracker
 
 
 def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vczoo.audio.frames import Frames
 from vczoo.audio.level import follow_level
 from vczoo.audio.mel import LogMel
-from vczoo.audio.pitch import log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
+from vczoo.audio.pitch import Dio, PitchTracker, log_ratio, mean_log_hz, pitch_frames, pitch_shift, shift_pitch
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VoiceError
@@ -47,6 +47,7 @@ class Model(nn.Module):
         shares: Weight of each head's loss in the total loss, by head name.
         vocoder: Vocoder that turns acoustic frames into a waveform; None for a recipe that only recognizes.
         acoustic_heads: Names of the speaker heads that read the vocoder's mels instead of content.
+        tracker: Pitch tracker; None means `Dio`.
 
     Attributes:
         base: Digest of each tensor that pretrained weights filled, by its name in `tensors`. Empty for random weights.
@@ -59,8 +60,10 @@ class Model(nn.Module):
         shares: Mapping[str, float],
         vocoder: Vocoder | None,
         acoustic_heads: Collection[str] = (),
+        tracker: PitchTracker | None = None,
     ) -> None:
         super().__init__()
+        self.tracker = tracker or Dio()
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
         self.loss_weights = dict(shares)
@@ -161,7 +164,7 @@ class Model(nn.Module):
 
     def pitch(self, wave: Waveform) -> Frames:
         """Track pitch at the rate of the acoustic frames: (B, T', 2), see `pitch_frames`."""
-        return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec)
+        return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec, self.tracker)
 
     def loss(self, batch: HeadBatch, inputs: Mapping[str, HeadBatch] | None = None) -> Loss:
         """Compute the weighted sum of the heads' losses, and each head's figures as `<head>.<figure>`.

@@ -166,6 +166,7 @@ def with_defaults(recipe: Recipe) -> dict[str, Any]:
         ("teacher", "backbone"),
         ("freezing", "freezing"),
         ("vocoder", "vocoder"),
+        ("pitch", "pitch"),
     )
     parts += [(kind, plain[place]) for place, kind in places if place in plain]
     for kind, part in parts:

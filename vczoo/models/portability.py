@@ -68,7 +68,7 @@ def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
 
 def _options(recipe: Recipe) -> Iterator[tuple[str, Any]]:
     """Yield the key and value of every option of a recipe's parts."""
-    places = ("backbone", "freezing", "vocoder", "teacher")
+    places = ("backbone", "freezing", "vocoder", "pitch", "teacher")
     parts: list[tuple[str, Part | None]] = [(place, getattr(recipe, place)) for place in places]
     for place, part in [*parts, *((f"heads.{name}", head) for name, head in recipe.heads.items())]:
         yield from ((f"{place}.{name}", value) for name, value in (part.options if part else {}).items())

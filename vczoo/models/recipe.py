@@ -74,6 +74,7 @@ class Recipe(Settings):
         freezing: Strategy that decides which backbone stages train.
         heads: Heads by name.
         vocoder: Part that turns acoustic frames into a waveform; None for a recipe that only recognizes.
+        pitch: Pitch tracker; None means `dio`.
         teacher: Backbone that frame heads learn from in training. Loading a run leaves it out.
         training: Settings of the fine-tuning.
         tuning: Settings for fine-tuning a run without rehearsing its speakers (`rehearse` is False). None means
@@ -91,6 +92,7 @@ class Recipe(Settings):
     freezing: Part
     heads: Annotated[dict[str, HeadPart], Field(min_length=1, max_length=MOST_HEADS)]
     vocoder: Part | None = None
+    pitch: Part | None = None
     teacher: Part | None = None
     training: Training = Training()
     tuning: Training | None = None

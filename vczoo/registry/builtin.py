@@ -15,7 +15,7 @@ _APACHE = "Apache-2.0"
 
 @hookimpl
 def vczoo_entries() -> list[Entry]:
-    """The core's backbone, freezing strategies, heads and vocoder."""
+    """The core's own parts, pitch tracker and metrics."""
     freezing, speaker = "vczoo.modules.freezing:", "vczoo.modules.heads.speaker:"
     entries = [
         Entry(
@@ -172,6 +172,40 @@ def vczoo_entries() -> list[Entry]:
             "magnitudes by a small network, phases by Griffin-Lim; has to be trained",
             _APACHE,
             paper="arXiv:1703.10135",
+        ),
+    ]
+    entries += [
+        Entry(
+            "dio",
+            "pitch",
+            "vczoo.audio.pitch:Dio",
+            "WORLD's DIO and StoneMask, also where a telephone took the fundamental away",
+            _APACHE,
+            paper="doi:10.1587/transinf.2015EDP7457",
+        ),
+        Entry(
+            "f0-contour",
+            "metric",
+            "vczoo.evaluation.metrics.f0_contour:F0Contour",
+            "how well a conversion keeps the intonation of its source: correlation and RMSE of log-F0",
+            _APACHE,
+            paper="doi:10.1587/transinf.2015EDP7457",
+        ),
+        Entry(
+            "mel-cepstral-distortion",
+            "metric",
+            "vczoo.evaluation.metrics.mel_cepstral_distortion:MelCepstralDistortion",
+            "distance in dB from the target speaker saying the same text",
+            _APACHE,
+            paper="doi:10.1109/PACRIM.1993.407206",
+        ),
+        Entry(
+            "dnsmos",
+            "metric",
+            "vczoo.evaluation.metrics.naturalness:Naturalness",
+            "a network's estimate of listeners' opinion: overall, signal and background, 1 to 5",
+            _APACHE,
+            paper="arXiv:2110.01763",
         ),
     ]
     return [entry if entry.source else replace(entry, source="vczoo") for entry in entries]

@@ -11,7 +11,7 @@ from vczoo.errors import PluginError
 
 __all__ = ["Entry", "Kind", "Weights"]
 
-Kind = Literal["backbone", "freezing", "head", "vocoder", "watermark"]
+Kind = Literal["backbone", "freezing", "head", "vocoder", "pitch", "metric", "watermark"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Entry:
 
     Attributes:
         name: Name of the part, as in `use: NAME`. Plugins add a prefix, as in `timm/resnet18`.
-        kind: Kind of the part: backbone, freezing, head, vocoder or watermark.
+        kind: Kind of the part: backbone, freezing, head, vocoder, pitch (a tracker), metric (of an evaluation) or
+            watermark.
         factory: Callable that builds the part, as "module:attribute". It is imported on first use and called with
             `arguments`, the recipe's options, and those values of `vczoo.models.part_options.CONTEXT` that its
             signature names.

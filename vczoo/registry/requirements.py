@@ -104,7 +104,7 @@ def _distributions(values: Mapping[str, Any]) -> tuple[set[str], list[str]]:
 def _uses(values: Mapping[str, Any]) -> Iterator[tuple[Kind, str]]:
     """Kind and name of each part. Malformed values are skipped here; `Recipe` reports them."""
     heads = values.get("heads")
-    parts: list[tuple[str, Any]] = [(kind, values.get(kind)) for kind in ("backbone", "freezing", "vocoder")]
+    parts: list[tuple[str, Any]] = [(kind, values.get(kind)) for kind in ("backbone", "freezing", "vocoder", "pitch")]
     parts.append(("backbone", values.get("teacher")))
     parts += [("head", head) for head in heads.values()] if isinstance(heads, Mapping) else []
     for kind, part in parts:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from vczoo.testing.checks.parts import check_backbone as check_backbone
     from vczoo.testing.checks.parts import check_freezing as check_freezing
     from vczoo.testing.checks.parts import check_head as check_head
+    from vczoo.testing.checks.parts import check_metric as check_metric
+    from vczoo.testing.checks.parts import check_pitch_tracker as check_pitch_tracker
     from vczoo.testing.checks.parts import check_vocoder as check_vocoder
     from vczoo.testing.checks.parts import check_watermark as check_watermark
     from vczoo.testing.checks.specimen import CONTEXT as CONTEXT
@@ -43,6 +45,8 @@ __all__ = [
     "check_entry",
     "check_freezing",
     "check_head",
+    "check_metric",
+    "check_pitch_tracker",
     "check_vocoder",
     "check_watermark",
     "conformance",
@@ -52,7 +56,15 @@ __all__ = [
 MARK = "conformance"
 _HOMES = {
     "suite": ("Result", "check_entry", "conformance"),
-    "parts": ("check_backbone", "check_freezing", "check_head", "check_vocoder", "check_watermark"),
+    "parts": (
+        "check_backbone",
+        "check_freezing",
+        "check_head",
+        "check_metric",
+        "check_pitch_tracker",
+        "check_vocoder",
+        "check_watermark",
+    ),
     "specimen": ("CONTEXT",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import torch
 
 from vczoo.audio.frames import Frames
-from vczoo.audio.pitch import TRACKER
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
 from vczoo.data.excerpts import UtteranceReader
@@ -65,7 +64,9 @@ class Features:
         self._mels = self._section({"mel": asdict(spec)}) if spec else None
         pitched = model.vocoder.accepts if model.vocoder else model.backbone.spec
         self.signals_spec = pitched if self.signals else None
-        self._pitch = self._section({"pitch": TRACKER, "frames": type(pitched).__name__, **asdict(pitched)})
+        self._pitch = self._section(
+            {"pitch": model.tracker.cache_key, "frames": type(pitched).__name__, **asdict(pitched)}
+        )
         self._memory: dict[tuple[str, Utterance], Frames] = {}
         self._waves: dict[Utterance, Waveform] = {}
         self._reader = UtteranceReader(model.sample_rate_hz)

@@ -50,6 +50,7 @@ def vocoder_identity(recipe: Recipe, settings: VocoderTraining, recordings: str,
         "vocoder_training": settings.model_dump(mode="json"),
         "recordings": recordings,
         "initial weights": weights,
+        **({"pitch": recipe.to_plain()["pitch"]} if recipe.pitch else {}),
     }
     plain: Identity = json.loads(json.dumps(identity))
     return plain

@@ -236,7 +236,7 @@ def test_weights_stay_those_of_their_commit_when_main_moves(monkeypatch: pytest.
 
 @pytest.mark.parametrize("use", ["timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite0.in1k"])
 def test_a_commit_is_checked_with_the_recipe_and_nothing_is_fetched(use: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vczoo_timm.build.weights_option", None)
+    monkeypatch.setattr("vczoo.modules.pretrained.fetch_weights", None)
     backbone = [f"backbone.use={use}", "backbone.out_stage=2", "backbone.time_stride=32"]
     recipe = checked_recipe("efficientnet-speaker", [*backbone, f"backbone.weights=in1k@{FIRST}"])
     assert recipe.backbone.options["weights"] == f"in1k@{FIRST}"

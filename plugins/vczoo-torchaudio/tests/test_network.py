@@ -14,7 +14,7 @@ from torchaudio.models import wav2vec2_model, wavlm_model
 import vczoo
 from vczoo.testing import check_backbone
 from vczoo_torchaudio import network
-from vczoo_torchaudio.network import SpeechBackbone, window_bounds, window_starts
+from vczoo_torchaudio.network import SpeechBackbone
 
 CONVOLUTIONS = [(16, 10, 5), *[(16, 3, 2)] * 4, *[(16, 2, 2)] * 2]
 KINDS = ("base", "large", "wavlm-base", "wavlm-large")
@@ -152,26 +152,11 @@ def test_relative_positions_belong_to_the_first_layer_and_every_layer_uses_them(
     assert backbone.trunk["layers1to2"].layers[0].attention.rel_attn_embed.weight.grad is not None
 
 
-def test_windows_overlap_by_the_context_on_both_sides() -> None:
-    assert window_starts(1500, 1500, 100) == [0]
-    assert window_starts(1501, 1500, 100) == [0, 1]
-    assert window_starts(4300, 1500, 100) == [0, 1300, 2600, 2800]
-    assert window_bounds([0, 1300, 2600, 2800], 1500, 4300) == [0, 1400, 2700, 3450, 4300]
-    for count in range(1501, 6000, 37):
-        starts = window_starts(count, 1500, 100)
-        bounds = window_bounds(starts, 1500, count)
-        for start, (left, right) in zip(starts, pairwise(bounds), strict=True):
-            assert left == 0 or left - start >= 100
-            assert right == count or start + 1500 - right >= 100
-            assert left < right
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_of_a_window_are_those_of_the_model_on_that_window(kind: str) -> None:
     model, samples = tiny(kind), noise(320 * 100 + 77)
     backbone = SpeechBackbone(model, window_frames=40, context_frames=6).eval()
-    starts = window_starts(101, 40, 6)
-    bounds = window_bounds(starts, 40, 101)
+    starts, bounds = backbone.windows.starts(101), backbone.windows.seams(101)
     assert len(starts) == 4
     with torch.inference_mode():
         mine = backbone(vczoo.Waveform.of(samples, 16_000)).values

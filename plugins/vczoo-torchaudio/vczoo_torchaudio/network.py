@@ -10,16 +10,15 @@ overlap by twice the context, and frames closer than the context to an inner edg
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vczoo import Backbone, Frames, FrameSpec, Stage, Waveform
+from vczoo import Backbone, Frames, FrameSpec, Stage, Waveform, Windows
 
-__all__ = ["SpeechBackbone", "window_bounds", "window_starts"]
+__all__ = ["SpeechBackbone"]
 
 SAMPLE_RATE_HZ = 16000
 HOP_LENGTH = 320
@@ -60,7 +59,7 @@ class SpeechBackbone(Backbone):
             stages[f"layers{start + 1}to{start + len(group)}"] = Layers(group, layers[0].attention)
         self.trunk = nn.ModuleDict(stages)
         self.normalise = normalise
-        self.window_frames, self.context_frames = window_frames, context_frames
+        self.windows = Windows(window_frames, context_frames)
         self.spec = FrameSpec(SAMPLE_RATE_HZ, HOP_LENGTH, transformer.pos_conv_embed.embed_dim)
 
     def stages(self) -> tuple[Stage, ...]:
@@ -74,37 +73,13 @@ class SpeechBackbone(Backbone):
         if self.normalise:
             samples = F.layer_norm(samples, (length,))
         samples = F.pad(samples, PADDING)
-        starts = window_starts(self.num_frames(length), self.window_frames, self.context_frames)
-        if len(starts) == 1:
-            return samples
-        width = (self.window_frames - 1) * HOP_LENGTH + RECEPTIVE_FIELD
-        windows = [samples[:, start * HOP_LENGTH : start * HOP_LENGTH + width] for start in starts]
-        return torch.stack(windows, dim=1).flatten(0, 1)
+        count, beyond = self.num_frames(length), RECEPTIVE_FIELD - HOP_LENGTH
+        return self.windows.cut(samples, count, per_frame=HOP_LENGTH, beyond=beyond)
 
     def collect(self, activation: Tensor, lengths: Tensor) -> Frames:
         """(B * windows, frames of a window, C) -> (B, T, C)."""
         count = int(lengths.max())
-        starts = window_starts(count, self.window_frames, self.context_frames)
-        windows = activation.view(len(lengths), len(starts), *activation.shape[1:])
-        bounds = window_bounds(starts, self.window_frames, count)
-        parts = [
-            windows[:, index, bounds[index] - start : bounds[index + 1] - start] for index, start in enumerate(starts)
-        ]
-        return Frames(torch.cat(parts, dim=1), lengths)
-
-
-def window_starts(num_frames: int, window_frames: int, context_frames: int) -> list[int]:
-    """The first frame of each window. Windows overlap by twice the context; the last ends with the recording."""
-    if num_frames <= window_frames:
-        return [0]
-    last = num_frames - window_frames
-    return [*range(0, last, window_frames - 2 * context_frames), last]
-
-
-def window_bounds(starts: list[int], window_frames: int, num_frames: int) -> list[int]:
-    """The frames at which one window hands over to the next, in the middle of their overlap, from 0 to `num_frames`."""
-    seams = [(before + window_frames + start) // 2 for before, start in pairwise(starts)]
-    return [0, *seams, num_frames]
+        return Frames(self.windows.join(activation, count)[:, :count], lengths)
 
 
 class Features(nn.Module):

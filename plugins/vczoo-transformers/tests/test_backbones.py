@@ -12,7 +12,6 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor, 
 import vczoo
 from vczoo.testing import check_backbone
 from vczoo_transformers.build import build, build_auto
-from vczoo_transformers.windowing import Windows
 
 Small = Callable[[str], tuple[Any, Path]]
 TINY_EN = Path(__file__).resolve().parents[4] / "shared" / "models" / "whisper-tiny.en"
@@ -75,7 +74,7 @@ def test_backbones_keep_the_interface(small: Small, name: str, stage_layers: int
     names = ["layer1", "layer2", "layer3"] if stage_layers == 1 else ["layers1-2", "layer3"]
     assert [stage.name for stage in backbone.stages()] == ["features", *names]
     check_backbone(backbone)
-    backbone.windows = Windows(10, 2)  # of the check's recordings, the longest has 25 frames
+    backbone.windows = vczoo.Windows(10, 2)  # of the check's recordings, the longest has 25 frames
     check_backbone(backbone)
 
 

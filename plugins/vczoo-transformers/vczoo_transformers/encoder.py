@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vczoo import Backbone, ContractError, Frames, FrameSpec, Stage
-from vczoo_transformers.windowing import Windows, by_rows
+from vczoo import Backbone, ContractError, Frames, FrameSpec, Stage, Windows
+from vczoo_transformers.windowing import by_rows
 
 __all__ = ["SAMPLE_RATE_HZ", "WINDOW_SECONDS", "EncoderBackbone", "Group", "check_layer", "grouped"]
 

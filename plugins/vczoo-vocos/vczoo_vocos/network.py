@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vczoo import ContractError, Frames, MelSpec, Vocoder, Waveform
+from vczoo import ContractError, ConvNeXtBlock, Frames, LayerNames, MelSpec, Vocoder, Waveform
 
 __all__ = ["Vocos"]
 
@@ -78,7 +78,9 @@ class ConvNeXt(nn.Module):
         super().__init__()
         self.embed = nn.Conv1d(num_mels, width, kernel_size=7, padding=3)
         self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.convnext = nn.ModuleList(Block(width, hidden, scale=1 / blocks) for _ in range(blocks))
+        self.convnext = nn.ModuleList(
+            Block(width, hidden=hidden, scale=1 / blocks, epsilon=NORM_EPSILON) for _ in range(blocks)
+        )
         self.final_layer_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Linear):
@@ -94,24 +96,7 @@ class ConvNeXt(nn.Module):
         return self.final_layer_norm(frames)  # type: ignore[no-any-return]
 
 
-class Block(nn.Module):
-    """A ConvNeXt block in time (arXiv:2201.03545): (B, T, width) -> (B, T, width).
+class Block(ConvNeXtBlock):
+    """A ConvNeXt block whose tensors have the names of the `vocos` library."""
 
-    Args:
-        width: The number of channels outside the block.
-        hidden: The number of channels inside the block.
-        scale: The initial factor of the block's output.
-    """
-
-    def __init__(self, width: int, hidden: int, scale: float) -> None:
-        super().__init__()
-        self.dwconv = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
-        self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.pwconv1 = nn.Linear(width, hidden)
-        self.pwconv2 = nn.Linear(hidden, width)
-        self.gamma = nn.Parameter(torch.full((width,), scale))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """(B, T, width) -> (B, T, width)."""
-        mixed = self.norm(self.dwconv(frames.transpose(1, 2)).transpose(1, 2))
-        return frames + self.gamma * self.pwconv2(nn.functional.gelu(self.pwconv1(mixed)))  # type: ignore[no-any-return]
+    names = LayerNames("dwconv", "norm", "pwconv1", "pwconv2", "gamma")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from vczoo.evaluation.trials import Trial, read_trials
 from vczoo.io import optional_imports as extras
 from vczoo.io.install_advice import pip_install
 from vczoo.models.recipe import Recipe, read_recipe
+from vczoo.modules.interfaces.metric import Case, Column, Metric
 
 pytest.importorskip("jiwer")
 pytest.importorskip("librosa")
@@ -145,6 +146,31 @@ def test_real_speech_is_the_ceiling(evaluation: Evaluation) -> None:
         evaluation.measures,
     )
     assert bare.real_target() is None
+
+
+class Level(Metric):
+    """Mean level of a recording over that of its source."""
+
+    columns = (Column("gain", "gain", higher_is_better=True),)
+
+    def measure(self, case: Case) -> Mapping[str, float]:
+        if case.source is None:
+            return {}
+        return {"gain": float(case.wave.samples.square().mean() / case.source.samples.square().mean())}
+
+
+def test_a_further_metric_is_in_the_table_and_in_every_trial(evaluation: Evaluation, references: References) -> None:
+    measures = replace(evaluation.measures, metrics={"my/level": Level()})
+    further = Evaluation(evaluation.trials, references, measures)
+    louder = Conversion(tuple(Waveform.of(wave.samples * 2, wave.sample_rate_hz) for wave in further.sources))
+    scores, real = further.score("louder", louder), further.real_target()
+    assert scores.figures["gain"] == Figure(pytest.approx(4), pytest.approx(4), pytest.approx(4), 4)
+    assert [row["gain"] for row in scores.trials] == pytest.approx([4.0] * 4)
+    assert real is not None
+    assert "gain" not in real.figures, "real speech has no source"
+    assert Report((scores, real)).rows()[0]["gain ↑"] == "4.000 ±0.000"
+    plain = evaluation.score("louder", louder)
+    assert {name: value for name, value in scores.figures.items() if name != "gain"} == dict(plain.figures)
 
 
 def test_a_system_is_any_function_of_a_trial(evaluation: Evaluation) -> None:
@@ -334,7 +360,7 @@ def test_a_second_asr_is_taken_where_the_first_is_kin(monkeypatch: pytest.Monkey
     class Fake:
         recipe = whisper_recipe("openai/whisper-tiny.en")
 
-    def fake(speaker: str, asr: Sequence[str], *, naturalness: bool) -> Measures:
+    def fake(speaker: str, asr: Sequence[str], *, naturalness: bool, metrics: Sequence[str] = ()) -> Measures:
         return Measures(
             Timbre(), tuple(SimilarityScorer(name, name.partition("-")[2].partition(":")[0] or name) for name in asr)
         )

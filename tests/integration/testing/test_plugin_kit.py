@@ -27,6 +27,8 @@ PARTS = {
     "freezing": "tiny-thing/thaw",
     "head": "tiny-thing/voice",
     "vocoder": "tiny-thing/overlap",
+    "pitch": "tiny-thing/autocorrelation",
+    "metric": "tiny-thing/level",
     "recipes": "tiny-thing-small",
 }
 

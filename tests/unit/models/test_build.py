@@ -5,11 +5,13 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.support.recipes import BASE, recipe
 from vczoo.audio.frames import Frames
+from vczoo.audio.pitch import PITCH_CENTRE_LOG_HZ, PITCH_SCALE, TRACKER, Dio, PitchTracker
 from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, RecipeError
@@ -46,6 +48,16 @@ def picky(*, size: int, note: Any = None) -> Vocoder:
     return FrameVocoder()
 
 
+class Flat(PitchTracker):
+    """Says one F0 in every frame."""
+
+    def __init__(self, f0_hz: float = 100.0) -> None:
+        self.f0_hz = f0_hz
+
+    def track(self, samples: Any, sample_rate_hz: int, hop_seconds: float) -> Any:
+        return np.full(int(len(samples) / sample_rate_hz / hop_seconds) + 1, self.f0_hz)
+
+
 class Fakes:
     @hookimpl
     def vczoo_entries(self) -> list[Entry]:
@@ -53,6 +65,8 @@ class Fakes:
             Entry("fake/frames", "vocoder", "fake_parts:FrameVocoder", "reads frames", "MIT"),
             Entry("fake/picky", "vocoder", "fake_parts:picky", "wants a size", "MIT"),
             Entry("fake/absent", "vocoder", "fake_parts:absent", "is not there", "MIT"),
+            Entry("fake/flat", "pitch", "fake_parts:Flat", "one F0", "MIT"),
+            Entry("fake/no-tracker", "pitch", "fake_parts:FrameVocoder", "is no tracker", "MIT"),
             Entry("fake/fixed", "vocoder", "fake_parts:picky", "has a size", "MIT", arguments={"size": 1}),
         ]
 
@@ -68,7 +82,7 @@ def no_network(monkeypatch) -> None:
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch) -> None:
     module = ModuleType("fake_parts")
-    module.FrameVocoder, module.picky = FrameVocoder, picky  # type: ignore[attr-defined]
+    module.FrameVocoder, module.picky, module.Flat = FrameVocoder, picky, Flat  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fake_parts", module)
     zoo = Zoo()
     zoo.register(Fakes(), "fake", "vczoo-fake", "1")
@@ -101,6 +115,39 @@ def test_a_check_takes_no_memory_for_weights(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_example_context_of_the_conformance_check_is_the_context() -> None:
     assert set(EXAMPLE) == set(CONTEXT)
+
+
+def test_a_recipe_chooses_its_pitch_tracker() -> None:
+    wave = Waveform.of(torch.rand(1, 16000) - 0.5, 16000)
+    plain, flat = build(recipe(), 2), build(recipe(pitch={"use": "fake/flat", "f0_hz": 400.0}), 2)
+    assert isinstance(plain.tracker, Dio)
+    assert plain.tracker.cache_key == TRACKER, "contours that earlier versions cached are still found"
+    assert flat.tracker.cache_key != TRACKER
+    log_f0, voiced = flat.pitch(wave).values.unbind(dim=2)
+    assert bool(voiced.all())
+    assert torch.allclose(log_f0 * PITCH_SCALE + PITCH_CENTRE_LOG_HZ, torch.tensor(400.0).log())
+    assert flat.pitch(wave).values.shape == plain.pitch(wave).values.shape
+
+
+@pytest.mark.parametrize(
+    ("pitch", "expected"),
+    [
+        ({"use": "fake/flad"}, "pitch.use: no pitch is called 'fake/flad'; did you mean 'fake/flat'"),
+        ({"use": "fake/flat", "f0": 3}, "pitch.f0: fake/flat has no such option; did you mean 'f0_hz'"),
+        (
+            {"use": "fake/no-tracker"},
+            "pitch: pitch 'fake/no-tracker' made a FrameVocoder, expected a vczoo.PitchTracker",
+        ),
+        ({"use": "griffin-lim"}, "pitch.use: no pitch is called 'griffin-lim'"),
+    ],
+)
+def test_a_pitch_tracker_that_cannot_be_used(pitch: dict[str, Any], expected: str) -> None:
+    (fault,) = faults(pitch=pitch)
+    assert fault.startswith(expected)
+
+
+def test_a_recipe_without_a_pitch_tracker_is_written_as_before() -> None:
+    assert "pitch" not in recipe().to_plain()
 
 
 NEEDS = "needs a speaker head before it, which this recipe does not have"

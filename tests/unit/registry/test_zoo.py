@@ -240,3 +240,28 @@ def test_the_weights_of_the_installed_plugin_are_found_by_tag() -> None:
     entry, tag = the_zoo().find("backbone", "timm/resnet10t.c3_in1k")
     assert (entry.name, tag) == ("timm/resnet10t", "c3_in1k")
     assert entry.weights[0].size_bytes > 20_000_000
+
+
+def of_kind(kind: Any, name: str) -> Entry:
+    return Entry(name, kind, "example.build:build", "an example", "MIT")
+
+
+@pytest.mark.parametrize("kind", ["pitch", "metric"])
+def test_two_pitch_trackers_or_metrics_of_one_name(kind: Any) -> None:
+    twice = FakePoint("twice", "vczoo-twice", Plugin([of_kind(kind, "a/b"), of_kind(kind, "a/b")]))
+    (plugin,) = [plugin for plugin in zoo(twice).plugins if plugin.name == "twice"]
+    assert (plugin.state, plugin.fault) == ("broken", f"{kind} 'a/b' is registered twice; rename one of the two")
+    both = zoo(
+        FakePoint("one", "vczoo-one", Plugin([of_kind(kind, "a/b")])),
+        FakePoint("two", "vczoo-two", Plugin([of_kind(kind, "a/b")])),
+    )
+    with pytest.raises(UnknownNameError, match=r"vczoo-one and vczoo-two; write vczoo-one:a/b or vczoo-two:a/b"):
+        both.find(kind, "a/b")
+    assert both.find(kind, "vczoo-two:a/b")[0].kind == kind
+
+
+@pytest.mark.parametrize(("kind", "name"), [("pitch", "dio"), ("metric", "dnsmos")])
+def test_a_plugin_cannot_replace_a_built_in_pitch_tracker_or_metric(kind: Any, name: str) -> None:
+    plugins = zoo(FakePoint("taker", "vczoo-taker", Plugin([of_kind(kind, name)]))).plugins
+    fault = next(plugin.fault for plugin in plugins if plugin.name == "taker")
+    assert fault == f"{kind} {name!r} is part of vczoo, and a plugin cannot replace it; give it another name"

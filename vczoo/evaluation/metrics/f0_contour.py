@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
+from vczoo.modules.interfaces.metric import Case, Column, Metric
 
-__all__ = ["FEWEST_FRAMES", "HOP_SECONDS", "ContourErrors", "compare_contours", "f0_contour"]
+__all__ = ["FEWEST_FRAMES", "HOP_SECONDS", "ContourErrors", "F0Contour", "compare_contours", "f0_contour"]
 
 HOP_SECONDS = 0.01
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # from a low male voice to a child's
@@ -31,6 +34,33 @@ class ContourErrors:
     correlation: float
     rmse_semitones: float
     shift_semitones: float
+
+
+class F0Contour(Metric):
+    """Correlation and RMSE of log-F0 between a conversion and its source."""
+
+    columns = (
+        Column("f0_correlation", "F0 corr", higher_is_better=True),
+        Column("f0_rmse_semitones", "F0 RMSE st", higher_is_better=False),
+    )
+
+    def __init__(self) -> None:
+        self._contours: dict[bytes, NDArray[np.float64]] = {}
+
+    def measure(self, case: Case) -> Mapping[str, float]:
+        """Measure a conversion; the result also has the mean shift of F0, `f0_shift_semitones`."""
+        if case.source is None:
+            return {}
+        errors = compare_contours(self._contour(case.source), self._contour(case.wave))
+        return {f"f0_{name}": value for name, value in vars(errors).items()} if errors else {}
+
+    def _contour(self, wave: Waveform) -> NDArray[np.float64]:
+        """The contour of a waveform, which is tracked once: a source occurs once per target."""
+        samples = wave.samples.detach().cpu().contiguous().numpy()
+        key = hashlib.sha256(samples.data).digest() + str(wave.sample_rate_hz).encode()
+        if key not in self._contours:
+            self._contours[key] = f0_contour(wave)
+        return self._contours[key]
 
 
 def f0_contour(wave: Waveform) -> NDArray[np.float64]:

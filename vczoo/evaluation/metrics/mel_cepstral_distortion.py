@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
 from vczoo.io.optional_imports import require
+from vczoo.modules.interfaces.metric import Case, Column, Metric
 
-__all__ = ["RATE_HZ", "distortion_db", "mel_cepstrum", "warping"]
+__all__ = ["RATE_HZ", "MelCepstralDistortion", "distortion_db", "mel_cepstrum", "warping"]
 
 RATE_HZ = 16000
 ALPHA = 0.42  # all-pass constant that approximates the mel scale at 16 kHz, as in SPTK
@@ -19,6 +21,16 @@ HOP_MS = 5.0
 FFT_LENGTH = 1024  # the length that CheapTrick needs at 16 kHz for its default lowest F0
 DB_PER_NEPER = 10 / np.log(10.0)
 POWER_FLOOR = 1e-12  # digital silence has no logarithm
+
+
+class MelCepstralDistortion(Metric):
+    """MCD between a conversion and the target speaker saying the same text."""
+
+    columns = (Column("mcd_db", "MCD dB", higher_is_better=False),)
+
+    def measure(self, case: Case) -> Mapping[str, float]:
+        """Measure a conversion that has a parallel recording."""
+        return {"mcd_db": distortion_db(case.wave, case.parallel)} if case.parallel else {}
 
 
 def distortion_db(first: Waveform, second: Waveform) -> float:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.modules.backbones.mel_backbone import MEL_FRAMES_PER_FRAME, MelBackbone
 from vczoo.modules.interfaces.backbone import Stage
+from vczoo.modules.nn.convnext_block import ConvNeXtBlock
 from vczoo.modules.nn.perturbation import Perturbation
 from vczoo.modules.pretrained import weights_option
 
-__all__ = ["ContentConv", "ConvNeXtBlock", "Norm"]
+__all__ = ["ContentConv", "Norm"]
 
 MOST_BLOCKS = 256
-KERNEL = 7
 DILATIONS = (1, 2, 4)  # dilations of successive blocks, repeated
-EXPANSION = 3
 
 
 class ContentConv(MelBackbone):
@@ -75,7 +73,9 @@ class ContentConv(MelBackbone):
             {
                 "stem": stem,
                 **{
-                    f"block{index + 1}": ConvNeXtBlock(width, DILATIONS[index % len(DILATIONS)])
+                    f"block{index + 1}": ConvNeXtBlock(
+                        width, dilation=DILATIONS[index % len(DILATIONS)], channels_first=True
+                    )
                     for index in range(blocks)
                 },
                 "content": last,
@@ -105,23 +105,4 @@ class Norm(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Normalize over the channels."""
         out: Tensor = self.norm(hidden.transpose(1, 2)).transpose(1, 2)
-        return out
-
-
-class ConvNeXtBlock(nn.Module):
-    """Residual ConvNeXt block in time: (B, width, T) -> (B, width, T)."""
-
-    def __init__(self, width: int, dilation: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv1d(
-            width, width, KERNEL, dilation=dilation, padding=dilation * (KERNEL // 2), groups=width
-        )
-        self.norm = nn.LayerNorm(width)
-        self.widen = nn.Linear(width, EXPANSION * width)
-        self.narrow = nn.Linear(EXPANSION * width, width)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Apply the block."""
-        mixed = self.norm(self.convolution(hidden).transpose(1, 2))
-        out: Tensor = hidden + self.narrow(F.gelu(self.widen(mixed))).transpose(1, 2)
         return out

@@ -15,8 +15,8 @@ from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
 from vczoo.io.tensors import load_strictly, read_tensors
-from vczoo.modules.backbones.content_conv import ConvNeXtBlock
 from vczoo.modules.interfaces.backbone import Backbone, Stage
+from vczoo.modules.nn.convnext_block import ConvNeXtBlock
 from vczoo.modules.nn.perturbation import Perturbation
 from vczoo.modules.pretrained import WeightsFile, weights_option
 
@@ -96,7 +96,9 @@ class ContentWhisper(Backbone):
                 "content": nn.Sequential(
                     nn.LayerNorm(width),
                     nn.Linear(width, block_width),
-                    ChannelsFirst(*(ConvNeXtBlock(block_width, 2**index) for index in range(blocks))),
+                    ChannelsFirst(
+                        *(ConvNeXtBlock(block_width, dilation=2**index, channels_first=True) for index in range(blocks))
+                    ),
                     nn.LayerNorm(block_width),
                     nn.Linear(block_width, channels),
                 ),

@@ -15,7 +15,7 @@ from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.modules.alphabet import LETTERS, check_alphabet
 from vczoo.modules.interfaces.heads import Loss, TextHead
-from vczoo.modules.nn.convnext import ConvBlock
+from vczoo.modules.nn.convnext import apply_blocks, conv_blocks
 
 __all__ = ["CTC"]
 
@@ -59,7 +59,7 @@ class CTC(TextHead):
         self.alphabet = alphabet
         self.steps = max(1, round(1 / (frames.frame_rate_hz * STEP_SECONDS)))
         self.enter = nn.Sequential(nn.LayerNorm(frames.channels), nn.Linear(frames.channels, width))
-        self.blocks = nn.ModuleList(ConvBlock(width, 0, index) for index in range(blocks))
+        self.blocks = conv_blocks(width, 0, blocks)
         self.exit = nn.Sequential(
             nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, self.steps * (1 + len(alphabet)))
         )
@@ -73,8 +73,7 @@ class CTC(TextHead):
         frames = frames.cut(frames.longest)
         # Not a product with the mask: padding may hold NaN, and NaN times 0 is NaN, in the gradient too.
         hidden = frames.with_values(self.enter(frames.values.where(frames.mask(), 0)))
-        for block in self.blocks:
-            hidden = block(hidden, None)
+        hidden = apply_blocks(self.blocks, hidden)
         logits = self.exit(hidden.values).unflatten(2, (self.steps, 1 + len(self.alphabet))).flatten(1, 2)
         precise = torch.promote_types(logits.dtype, torch.float32)  # sums over a recording need more than 16 bits
         return Frames(F.log_softmax(logits.to(precise), dim=2), frames.lengths * self.steps)

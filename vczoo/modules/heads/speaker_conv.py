@@ -9,7 +9,7 @@ from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.modules.heads.speaker import SpeakerAAM
 from vczoo.modules.interfaces.heads import Loss, SpeakerHead
-from vczoo.modules.nn.convnext import ConvBlock
+from vczoo.modules.nn.convnext import apply_blocks, conv_blocks
 
 __all__ = ["SpeakerConv"]
 
@@ -57,7 +57,7 @@ class SpeakerConv(SpeakerHead):
         if not 0 <= dropout < 1:
             raise ContractError(f"dropout must be in [0, 1), got {dropout}")
         self.enter = nn.Linear(frames.channels, channels)
-        self.blocks = nn.ModuleList(ConvBlock(channels, 0, index) for index in range(blocks))
+        self.blocks = conv_blocks(channels, 0, blocks)
         self.dropout = nn.Dropout(dropout)
         pooled = FrameSpec(frames.sample_rate_hz, frames.hop_length, channels)
         self.head = SpeakerAAM(frames=pooled, num_speakers=num_speakers, width=width, margin=margin, scale=scale)
@@ -96,6 +96,5 @@ class SpeakerConv(SpeakerHead):
         mean, _ = frames.moments()
         level = mean.mean(dim=1)[:, None, None]
         hidden = frames.with_values(self.enter((frames.values - level).where(frames.mask(), 0)))
-        for block in self.blocks:
-            hidden = block(hidden)
+        hidden = apply_blocks(self.blocks, hidden)
         return hidden.with_values(self.dropout(hidden.values))

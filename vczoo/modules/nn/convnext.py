@@ -1,22 +1,23 @@
-"""ConvNeXt blocks, and `ConvDecoder`, a mel decoder made of them.
+"""`ConvDecoder`, a mel decoder made of ConvNeXt blocks.
 
 The decoder computes log-mel frames from content and pitch frames, and optionally from a speaker embedding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError
+from vczoo.modules.nn.convnext_block import ConvNeXtBlock
 
-__all__ = ["ConvBlock", "ConvDecoder", "mean_absolute_error"]
+__all__ = ["ConvDecoder", "apply_blocks", "conv_blocks", "mean_absolute_error"]
 
 DILATIONS = (1, 1, 2, 2)  # dilations of successive blocks, repeated
-KERNEL = 7
 MOST_BLOCKS = 256
 LOUDNESS = -6.0  # initial bias: log-mels of quiet speech; 0 would be as loud as speech gets
 
@@ -63,9 +64,9 @@ class ConvDecoder(nn.Module):
         self.content_per_acoustic = frames.frame_rate_hz / acoustic.frame_rate_hz
         self.first = acoustic.first_frame
         self.enter = nn.Linear(channels + 2, width)
-        self.blocks = nn.ModuleList(ConvBlock(width, embedding_width, index) for index in range(blocks))
+        self.blocks = conv_blocks(width, embedding_width, blocks)
         self.enter_fine = nn.Linear(width + 2, width)
-        self.fine_blocks = nn.ModuleList(ConvBlock(width, embedding_width, index) for index in range(fine_blocks))
+        self.fine_blocks = conv_blocks(width, embedding_width, fine_blocks)
         last = nn.Linear(width, acoustic.num_mels)
         self.exit = nn.Sequential(nn.LayerNorm(width), last)
         nn.init.constant_(last.bias, LOUDNESS)
@@ -83,13 +84,11 @@ class ConvDecoder(nn.Module):
         content = content.cut(content.longest)
         coarse = _pitch_at(pitch, content, 1 / self.content_per_acoustic, -self.first)
         hidden = content.with_values(self.enter(torch.cat([content.values, coarse.values], dim=2)))
-        for block in self.blocks:
-            hidden = block(hidden, steer)
+        hidden = apply_blocks(self.blocks, hidden, steer)
         hidden = hidden.resize(pitch, self.content_per_acoustic, self.first * self.content_per_acoustic)
         fine = pitch.values[:, : hidden.values.shape[1]]
         hidden = hidden.with_values(self.enter_fine(torch.cat([hidden.values, fine], dim=2)))
-        for block in self.fine_blocks:
-            hidden = block(hidden, steer)
+        hidden = apply_blocks(self.fine_blocks, hidden, steer)
         return hidden.with_values(self.exit(hidden.values))
 
 
@@ -110,37 +109,22 @@ def _pitch_at(pitch: Frames, lengths: Frames, frames_per_frame: float, first: fl
     return resized.with_values(torch.cat([log_f0 / voiced.clamp(min=1e-3), voiced], dim=2))
 
 
-class ConvBlock(nn.Module):
-    """Residual ConvNeXt block in time, conditioned by FiLM if there is an embedding.
+def conv_blocks(width: int, embedding_width: int, count: int) -> nn.ModuleList:
+    """Make successive blocks on `Frames`, whose dilations repeat: 1, 1, 2, 2.
 
     Args:
-        width: Number of channels of input and output.
-        embedding_width: Number of channels of the embedding; 0 for a block without embedding.
-        index: Position of the block, from which its dilation follows.
+        width: Number of channels of the blocks.
+        embedding_width: Number of channels of the embedding; 0 for blocks without embedding.
+        count: Number of blocks.
     """
+    return nn.ModuleList(
+        ConvNeXtBlock(width, dilation=DILATIONS[index % len(DILATIONS)], embedding_width=embedding_width)
+        for index in range(count)
+    )
 
-    def __init__(self, width: int, embedding_width: int, index: int) -> None:
-        super().__init__()
-        dilation = DILATIONS[index % len(DILATIONS)]
-        self.convolution = nn.Conv1d(
-            width, width, KERNEL, dilation=dilation, padding=dilation * (KERNEL // 2), groups=width
-        )
-        self.norm = nn.LayerNorm(width)
-        self.film = nn.Linear(embedding_width, 2 * width) if embedding_width else None
-        self.widen = nn.Linear(width, 3 * width)
-        self.narrow = nn.Linear(3 * width, width)
 
-    def forward(self, hidden: Frames, steer: Tensor | None = None) -> Frames:
-        """Apply the block: (B, T, width) -> (B, T, width).
-
-        Args:
-            hidden: Frames of `width` channels.
-            steer: Embeddings, (B, embedding_width); None for a block without embedding.
-        """
-        # Zeros after each item's end, which the convolution would also see if the item were not in a batch.
-        valid = hidden.values.where(hidden.mask(), 0).transpose(1, 2)
-        normed = self.norm(self.convolution(valid).transpose(1, 2))
-        if self.film:
-            scale, shift = self.film(steer)[:, None].chunk(2, dim=2)
-            normed = normed * (1 + scale) + shift
-        return hidden.with_values(hidden.values + self.narrow(F.gelu(self.widen(normed))))
+def apply_blocks(blocks: Iterable[nn.Module], hidden: Frames, embedding: Tensor | None = None) -> Frames:
+    """Apply blocks of `conv_blocks` one after another: (B, T, width) -> (B, T, width)."""
+    for block in blocks:
+        hidden = hidden.with_values(block(hidden.values, hidden.mask(), embedding))
+    return hidden

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
+from vczoo.modules.nn.convnext_block import ConvNeXtBlock
 from vczoo.modules.pretrained import weights_option
 from vczoo.modules.vocoders.griffin_lim import GriffinLim
 
-__all__ = ["ConvNeXtBlock", "GriffinLimNet"]
+__all__ = ["GriffinLimNet"]
 
 MOST_BLOCKS = 256
 KERNEL = 7
-EXPANSION = 3
 LEAST, MOST = -11.5, 7.0  # range of the predicted log-magnitudes
-FIRST_SCALE = 0.2  # initial scale of a block's output before it is added
+FIRST_SCALE = 0.2  # initial scale of a block's output
 
 
 class GriffinLimNet(GriffinLim):
@@ -71,7 +70,7 @@ class GriffinLimNet(GriffinLim):
         )
         self.enter = nn.Conv1d(num_mels, width, KERNEL, padding=KERNEL // 2)
         self.norm = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(ConvNeXtBlock(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ConvNeXtBlock(width, scale=FIRST_SCALE) for _ in range(blocks))
         last = nn.Linear(width, fft_length // 2 + 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -108,21 +107,3 @@ class GriffinLimNet(GriffinLim):
         magnitudes = self.magnitudes(frames.values).transpose(1, 2)
         samples = torch.istft(magnitudes * phases, fft, hop, window=self.window)
         return Waveform.of(samples, self.accepts.sample_rate_hz)
-
-
-class ConvNeXtBlock(nn.Module):
-    """Residual ConvNeXt block in time: (B, T, width) -> (B, T, width)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.widen = nn.Linear(width, EXPANSION * width)
-        self.narrow = nn.Linear(EXPANSION * width, width)
-        self.scale = nn.Parameter(torch.full((width,), FIRST_SCALE))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Apply the block."""
-        mixed = self.norm(self.convolution(hidden.transpose(1, 2)).transpose(1, 2))
-        out: Tensor = hidden + self.scale * self.narrow(F.gelu(self.widen(mixed)))
-        return out

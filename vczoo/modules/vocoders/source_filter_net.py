@@ -15,8 +15,9 @@ from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 from vczoo.modules.interfaces.vocoder import PitchVocoder
+from vczoo.modules.nn.convnext_block import ConvNeXtBlock
 from vczoo.modules.pretrained import weights_option
-from vczoo.modules.vocoders.griffin_lim_net import ConvNeXtBlock
+from vczoo.modules.vocoders.griffin_lim_net import FIRST_SCALE
 
 __all__ = ["SourceFilterNet"]
 
@@ -87,7 +88,7 @@ class SourceFilterNet(PitchVocoder):
         bins = window_length // 2 + 1
         self.enter = nn.Conv1d(num_mels + 2, width, KERNEL, padding=KERNEL // 2)
         self.norm = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(ConvNeXtBlock(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ConvNeXtBlock(width, scale=FIRST_SCALE) for _ in range(blocks))
         last = nn.Linear(width, 4 * bins)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

@@ -15,6 +15,8 @@ _OF_KINDS = {
     "freezing": ("multipliers", "frozen", "finish"),
     "head": ("shapes", "padding", "gradients", "predicts", "grow", "texts", "relabel", *_MODULES),
     "vocoder": ("shapes", "batch", "follow", "gradients", *_MODULES),
+    "pitch": ("frames", "bounds", "silence", "tones"),
+    "metric": ("columns", "figures", "partial", "empty"),
     "watermark": ("shapes", "repeats", "quiet", "detect", *_MODULES),
 }
 

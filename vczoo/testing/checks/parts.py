@@ -7,22 +7,34 @@ from contextlib import suppress
 
 import torch
 
+from vczoo.audio.pitch import PitchTracker
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.errors import ContractError
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
 from vczoo.modules.interfaces.head import check_declaration
 from vczoo.modules.interfaces.heads import KINDS, Head, VoiceHead
+from vczoo.modules.interfaces.metric import Metric
 from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.testing.checks.backbones import BACKBONE_CHECKS
 from vczoo.testing.checks.expectations import expect_kind
 from vczoo.testing.checks.freezing import FREEZING_CHECKS
 from vczoo.testing.checks.heads import HEAD_CHECKS
+from vczoo.testing.checks.metrics import METRIC_CHECKS
+from vczoo.testing.checks.pitch import PITCH_CHECKS
 from vczoo.testing.checks.specimen import CONTEXT, Specimen, UnsupportedError
 from vczoo.testing.checks.suite import CLASSES
 from vczoo.testing.checks.vocoders import VOCODER_CHECKS
 from vczoo.testing.checks.watermarks import WATERMARK_CHECKS
 
-__all__ = ["check_backbone", "check_freezing", "check_head", "check_vocoder", "check_watermark"]
+__all__ = [
+    "check_backbone",
+    "check_freezing",
+    "check_head",
+    "check_metric",
+    "check_pitch_tracker",
+    "check_vocoder",
+    "check_watermark",
+]
 
 
 def check_backbone(backbone: Backbone) -> None:
@@ -83,6 +95,30 @@ def check_vocoder(vocoder: Vocoder) -> None:
         ContractError: A check fails; the message says which.
     """
     _check_part(Specimen("vocoder", vocoder), VOCODER_CHECKS)
+
+
+def check_pitch_tracker(tracker: PitchTracker) -> None:
+    """Check a pitch tracker: its frames and range, silence, and known tones.
+
+    Args:
+        tracker: The tracker to check.
+
+    Raises:
+        ContractError: A check fails; the message says which.
+    """
+    _check_part(Specimen("pitch", tracker), PITCH_CHECKS)
+
+
+def check_metric(metric: Metric) -> None:
+    """Check an evaluation metric: its columns, and that its figures are finite or left out.
+
+    Args:
+        metric: The metric to check.
+
+    Raises:
+        ContractError: A check fails; the message says which.
+    """
+    _check_part(Specimen("metric", metric), METRIC_CHECKS)
 
 
 def check_watermark(watermark: Watermark, *, trained: bool = True) -> None:

@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 import torch
 
+from vczoo.audio.pitch import PitchTracker
 from vczoo.errors import ContractError, PluginError, VczooError
 from vczoo.io.text import nearest
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
 from vczoo.modules.interfaces.head import Head, check_declaration
 from vczoo.modules.interfaces.heads import KINDS
+from vczoo.modules.interfaces.metric import Metric
 from vczoo.modules.interfaces.vocoder import Vocoder, Watermark
 from vczoo.registry.entry import Entry, Kind
 from vczoo.testing.checks.backbones import BACKBONE_CHECKS
@@ -24,8 +26,10 @@ from vczoo.testing.checks.expectations import expect, expect_kind
 from vczoo.testing.checks.exports import EXPORT_CHECKS
 from vczoo.testing.checks.freezing import FREEZING_CHECKS
 from vczoo.testing.checks.heads import HEAD_CHECKS
+from vczoo.testing.checks.metrics import METRIC_CHECKS
 from vczoo.testing.checks.modules import MODULE_CHECKS
 from vczoo.testing.checks.names import OF_ENTRIES, checks_of
+from vczoo.testing.checks.pitch import PITCH_CHECKS
 from vczoo.testing.checks.specimen import Specimen, UnsupportedError, missing_options
 from vczoo.testing.checks.vocoders import VOCODER_CHECKS
 from vczoo.testing.checks.watermarks import WATERMARK_CHECKS
@@ -39,6 +43,8 @@ CLASSES: dict[str, Any] = {
     "freezing": Freezing,
     "head": Head,
     "vocoder": Vocoder,
+    "pitch": PitchTracker,
+    "metric": Metric,
     "watermark": Watermark,
 }
 
@@ -220,7 +226,9 @@ PartCheck = Callable[[Specimen], None]
 
 
 def _part_checks(kind: Kind) -> tuple[PartCheck, ...]:
-    return _OF_KINDS[kind] if kind == "freezing" else _OF_KINDS[kind] + MODULE_CHECKS + EXPORT_CHECKS
+    return (
+        _OF_KINDS[kind] if kind in ("freezing", "pitch", "metric") else _OF_KINDS[kind] + MODULE_CHECKS + EXPORT_CHECKS
+    )
 
 
 _OF_KINDS: dict[Kind, tuple[PartCheck, ...]] = {
@@ -228,5 +236,7 @@ _OF_KINDS: dict[Kind, tuple[PartCheck, ...]] = {
     "freezing": FREEZING_CHECKS,
     "head": HEAD_CHECKS,
     "vocoder": VOCODER_CHECKS,
+    "pitch": PITCH_CHECKS,
+    "metric": METRIC_CHECKS,
     "watermark": WATERMARK_CHECKS,
 }

@@ -17,7 +17,7 @@ from vczoo.registry.discovery import KNOWN_PLUGINS
 
 __all__ = ["KINDS", "new_plugin"]
 
-KINDS = ("backbone", "freezing", "head", "vocoder", "recipes")
+KINDS = ("backbone", "freezing", "head", "vocoder", "pitch", "metric", "recipes")
 PREFIX, SUFFIX = "vczoo-", ".tmpl"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 HIDDEN = "dot-"  # stands for the leading dot of a file's name in the name of its template
@@ -29,7 +29,7 @@ def new_plugin(name: str, kind: str, out: Path | None = None, *, author: str = "
     Args:
         name: Name of the plugin. Both example and vczoo-example create the distribution vczoo-example with the package
             vczoo_example.
-        kind: What the plugin provides: backbone, freezing, head, vocoder or recipes.
+        kind: What the plugin provides: backbone, freezing, head, vocoder, pitch, metric or recipes.
         out: Folder to create; None for vczoo-example in the current folder.
         author: Author named in the license; if empty, user.name of git.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vczoo.audio.frames import Frames
-from vczoo.audio.pitch import pitch_frames
+from vczoo.audio.pitch import PitchTracker, pitch_frames
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
@@ -25,15 +25,21 @@ class VocoderSegments:
         sample_rate_hz: The rate that the recordings are resampled to.
         length: The length of a segment, in samples. Shorter recordings are padded with silence.
         pitch: The frames to track the pitch at, for a vocoder that reads it; segments then start at a frame.
+        tracker: The pitch tracker; None means `Dio`.
 
     Raises:
         AudioError: A recording can no longer be read.
     """
 
     def __init__(
-        self, utterances: Sequence[Utterance], sample_rate_hz: int, length: int, pitch: MelSpec | None = None
+        self,
+        utterances: Sequence[Utterance],
+        sample_rate_hz: int,
+        length: int,
+        pitch: MelSpec | None = None,
+        tracker: PitchTracker | None = None,
     ) -> None:
-        self.length, self.spec = length, pitch
+        self.length, self.spec, self.tracker = length, pitch, tracker
         reader = UtteranceReader(sample_rate_hz)
         self.recordings = [
             torch.nn.functional.pad(samples, (0, max(0, length - len(samples))))
@@ -77,5 +83,6 @@ class VocoderSegments:
     def _contour(self, index: int, spec: MelSpec) -> Frames:
         """The pitch of a recording, which is tracked once."""
         if index not in self.contours:
-            self.contours[index] = pitch_frames(Waveform.of(self.recordings[index], spec.sample_rate_hz), spec)
+            recording = Waveform.of(self.recordings[index], spec.sample_rate_hz)
+            self.contours[index] = pitch_frames(recording, spec, self.tracker)
         return self.contours[index]

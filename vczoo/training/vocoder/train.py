@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vczoo.audio.pitch import PitchTracker
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus
@@ -23,7 +24,7 @@ from vczoo.io.problems import Problems
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
-from vczoo.models.build import checked_recipe
+from vczoo.models.build import checked_recipe, make_tracker
 from vczoo.models.part_options import check_part
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
@@ -109,7 +110,9 @@ def train_vocoder(
         corpus = read_corpus(data, speaker=speaker)
         check_validation(corpus, "shows how training progresses")
         identity = vocoder_identity(recipe, settings, corpus.fingerprint(), fingerprint(vocoder.state_dict()))
-        trainable = TrainableVocoder(vocoder, spec, settings, device, *_recordings(corpus, vocoder, spec, settings))
+        trainable = TrainableVocoder(
+            vocoder, spec, settings, device, *_recordings(corpus, vocoder, spec, settings, _tracker(recipe))
+        )
         write_output(folder / RECIPE, recipe.to_yaml())
         with ProgressBar() if progress else NullProgress() as watcher:
             watcher.say(corpus.report())
@@ -121,13 +124,13 @@ def train_vocoder(
 
 
 def _recordings(
-    corpus: Corpus, vocoder: Vocoder, spec: MelSpec, settings: VocoderTraining
+    corpus: Corpus, vocoder: Vocoder, spec: MelSpec, settings: VocoderTraining, tracker: PitchTracker | None
 ) -> tuple[VocoderSegments, list[Waveform]]:
     """The segments to train on, and the held-out recordings."""
     length = max(1, round(settings.crop_seconds * spec.frame_rate_hz)) * spec.hop_length
     contours = spec if isinstance(vocoder, PitchVocoder) else None
     reader = UtteranceReader(spec.sample_rate_hz)
-    segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length, contours)
+    segments = VocoderSegments(corpus.split("train"), spec.sample_rate_hz, length, contours, tracker)
     return segments, [reader.read(utterance) for utterance in corpus.split("validation")]
 
 
@@ -171,6 +174,20 @@ def _build(recipe: Recipe) -> Vocoder:
     if start_tensors:
         load_strictly(vocoder, start_tensors, where=f"the vocoder of the start {recipe.start}")
     return vocoder
+
+
+def _tracker(recipe: Recipe) -> PitchTracker | None:
+    """Make the recipe's pitch tracker; None if it names none."""
+    if not recipe.pitch:
+        return None
+    problems = Problems()
+    ready = check_part(problems, "pitch", "pitch", recipe.pitch)
+    tracker: PitchTracker | None = None
+    if ready:
+        with problems.at("pitch"):
+            tracker = make_tracker(ready)
+    problems.raise_if_any(recipe.name)
+    return tracker
 
 
 def _trainable(recipe: Recipe, vocoder: Vocoder) -> MelSpec:

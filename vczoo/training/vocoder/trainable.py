@@ -146,7 +146,7 @@ class TrainableVocoder(Trainable):
 
     def validate(self) -> dict[str, float]:
         """The distances between the held-out recordings and their reconstructions."""
-        return distances(self.vocoder.eval(), self.held_out, self.log_mel.spec)
+        return distances(self.vocoder.eval(), self.held_out, self.log_mel.spec, self.segments.tracker)
 
     def record(
         self, state: TrainingState, train: Mapping[str, float], validation: Mapping[str, float], seconds: float

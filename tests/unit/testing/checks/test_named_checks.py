@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tests.unit.testing.checks import test_backbones as backbones
 from tests.unit.testing.checks import test_heads as others
+from tests.unit.testing.checks import test_pitch_and_metrics as figures
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.modules.backbones.mel_conv import MelConv
@@ -237,6 +238,14 @@ BROKEN: list[tuple[str, str, Any]] = [
     ("vocoder", "batch", others.Whole),
     ("vocoder", "follow", others.Forgetful),
     ("vocoder", "gradients", DeadVocoder),
+    ("pitch", "frames", figures.Slow),
+    ("pitch", "bounds", figures.Unvoiced),
+    ("pitch", "silence", figures.Noisy),
+    ("pitch", "tones", figures.Octave),
+    ("metric", "columns", figures.OddName),
+    ("metric", "figures", figures.Forgetful),
+    ("metric", "partial", figures.NeedsSource),
+    ("metric", "empty", figures.Dividing),
     *(("watermark", flaw, made) for flaw, made in MARKS.items()),
 ]
 
