@@ -15,6 +15,7 @@ import torch
 
 import vczoo
 from tests.support.paths import ROOT
+from tests.unit.data.test_dataset_rows import rows_of
 
 PAGE = ROOT / "docs" / "from-other-libraries.md"
 LINES = re.findall(r"^\| .* \| `(.+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -27,6 +28,7 @@ def names(made_run: Path, voices_folder: Path, tmp_path: Path, monkeypatch: pyte
         shutil.copy(voices_folder / source, tmp_path / name)
     shutil.copytree(made_run, tmp_path / "runs" / "mine")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VCZOO_CACHE", str(tmp_path / "cache"))
     samples, rate_hz = soundfile.read("hello.wav", dtype="float32")
     whole = (samples * 32768).astype(np.int16)
     return {
@@ -39,6 +41,7 @@ def names(made_run: Path, voices_folder: Path, tmp_path: Path, monkeypatch: pyte
         "vc": vczoo.load("./runs/mine"),
         "samples": samples,
         "audio": (rate_hz, np.stack([whole, whole], axis=1)),
+        "dataset": rows_of(voices_folder),
         "row": {"audio": {"path": "hello.wav", "array": samples.astype(np.float64), "sampling_rate": rate_hz}},
     }
 

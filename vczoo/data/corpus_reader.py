@@ -1,15 +1,16 @@
-"""Reading a corpus from folders, manifests and long recordings."""
+"""Reading a corpus from folders, manifests, long recordings and data sets."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from vczoo.audio.reader import SoundReader
 from vczoo.audio.waveform import Waveform
 from vczoo.data.columns import Split
 from vczoo.data.corpus import READERS, Corpus, Skipped, Utterance, check_distinct_names, sorted_corpus
+from vczoo.data.dataset_rows import Dataset, is_dataset, list_dataset
 from vczoo.data.duplicates import envelope, leak_notes
 from vczoo.data.excerpts import cut_part
 from vczoo.data.listing import LAYOUT, list_recordings
@@ -39,9 +41,13 @@ Location = str | os.PathLike[str]
 
 
 def read_corpus(
-    path: Location | Sequence[Location], *, validation: float = 0.1, test: float = 0.1, speaker: str | None = None
+    path: Location | Dataset | Sequence[Location | Dataset],
+    *,
+    validation: float = 0.1,
+    test: float = 0.1,
+    speaker: str | None = None,
 ) -> Corpus:
-    """Read a folder, a manifest, a long recording, or several of them together.
+    """Read a folder, a manifest, a long recording, a data set of Hugging Face Datasets, or several of them together.
 
     Every recording is decoded once. Recordings that `Waveform.read` refuses are skipped, and the reason is reported.
 
@@ -55,17 +61,21 @@ def read_corpus(
     speakers. Splits in a manifest are kept, and the utterances of a group in a manifest stay together.
 
     Args:
-        path: A folder `<speaker>/**`, a .csv or .jsonl manifest, a recording, or a list of them.
+        path: A folder `<speaker>/**`, a .csv or .jsonl manifest, a recording, a `datasets.Dataset` with an Audio column
+            and a column `speaker`, `speaker_id` or `client_id`, or a list of them. A data set's other columns are those
+            of a manifest. What is not a file on this machine is written to `VCZOO_CACHE`/recordings (by default
+            ~/.cache/vczoo/recordings) and stays there.
         validation: Share of each speaker's utterances that is for validation. At least one utterance, unless 0.
         test: Share of each speaker's utterances that is for test. At least one utterance, unless 0.
-        speaker: Name of the speaker of single recordings, and of recordings that lie directly in a folder. None if
-            there are none.
+        speaker: Name of the speaker of single recordings, of recordings that lie directly in a folder, and of a data
+            set without a column of speakers. None if there are none.
 
     Returns:
         The corpus: its usable utterances, the skipped recordings with reasons, and notes.
 
     Raises:
-        CorpusError: No recording is usable, or none of some speaker; a speaker has too few utterances; names of
+        CorpusError: `path` is something else; no recording is usable, or none of some speaker; a speaker has too few
+            utterances; names of
             speakers differ only in case or Unicode form; a manifest has faults; or a single recording has no speaker.
             The message lists all faults of a kind.
     """
@@ -73,8 +83,7 @@ def read_corpus(
         raise CorpusError(
             f"validation and test must be shares of at least 0 with a sum below 1, got {validation} and {test}"
         )
-    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-    listing = _list(paths, speaker)
+    listing = _list(_sources(path), speaker)
     check_distinct_names(item.speaker for item in listing.recordings)
     listed = [replace(item, speaker=composed(item.speaker)) for item in _without_repetition(listing.recordings)]
     decoded = _decode(listed)
@@ -126,12 +135,32 @@ class _Decoded:
         return tuple(truncated_list(lines))
 
 
-def _list(paths: Sequence[Location], speaker: str | None) -> Listing:
+def _sources(path: Location | Dataset | Sequence[Location | Dataset]) -> list[Location | Dataset]:
+    single = isinstance(path, str | os.PathLike | Mapping) or is_dataset(path) or not isinstance(path, Iterable)
+    sources = cast("list[Location | Dataset]", [path] if single else list(cast("Iterable[Any]", path)))
+    for source in sources:
+        if not isinstance(source, str | os.PathLike) and not is_dataset(source):
+            advice = f"; choose one of its splits, as data[{next(iter(source))!r}]" if _has_datasets(source) else ""
+            raise CorpusError(
+                "a corpus is read from a folder, a .csv or .jsonl manifest, a recording, a datasets.Dataset with an "
+                f"Audio column, or a list of them; got a {type(source).__name__}{advice}"
+            )
+    return sources
+
+
+def _has_datasets(source: object) -> bool:
+    return isinstance(source, Mapping) and any(map(is_dataset, source.values()))
+
+
+def _list(sources: Sequence[Location | Dataset], speaker: str | None) -> Listing:
     if speaker is not None and (fault := name_fault(speaker)):
         raise CorpusError(f"{fault}; give the speaker another name")
     listing = Listing()
-    for location in paths:
-        list_recordings(Path(os.path.abspath(location)), listing, speaker or "")
+    for source in sources:
+        if isinstance(source, str | os.PathLike):
+            list_recordings(Path(os.path.abspath(source)), listing, speaker or "")
+        else:
+            list_dataset(source, listing, speaker or "")
     if speaker is not None and all(item.speaker != speaker for item in listing.recordings):
         raise CorpusError(
             f"no recording for the voice {speaker!r}: that name is for single recordings, and for those directly in a "
@@ -139,11 +168,13 @@ def _list(paths: Sequence[Location], speaker: str | None) -> Listing:
         )
     if not listing.recordings:
         reasons = [f"{harmless(path)}: {reason}" for path, reason in listing.unlisted]
-        nothing = (
-            f"no recording in {', '.join(harmless(path) for path in paths) or 'an empty list of folders'}; {LAYOUT}"
-        )
+        nothing = f"no recording in {', '.join(map(_shown, sources)) or 'an empty list of folders'}; {LAYOUT}"
         raise CorpusError("\n  ".join([nothing, *truncated_list(reasons), *listing.notes()]))
     return listing
+
+
+def _shown(source: Location | Dataset) -> str:
+    return harmless(source) if isinstance(source, str | os.PathLike) else "the data set"
 
 
 def _without_repetition(listed: Sequence[Listed]) -> list[Listed]:

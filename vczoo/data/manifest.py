@@ -30,7 +30,7 @@ from vczoo.io.files import open_file
 from vczoo.io.names import composed, name_fault
 from vczoo.io.text import harmless, truncated_list
 
-__all__ = ["Listed", "Listing", "manifest_text", "scan_manifest"]
+__all__ = ["Listed", "Listing", "listed_row", "manifest_text", "scan_manifest"]
 
 LONGEST_LABEL = 200  # characters
 LARGEST_MANIFEST = 250_000_000  # bytes; a million rows take 150 MB
@@ -117,7 +117,7 @@ def scan_manifest(manifest: Path, listing: Listing) -> None:
     for line, row in _rows(manifest, listing, faults):
         row_faults: list[str] = []
         texts = read_texts(row, row_faults)
-        listed = None if row_faults else _listed(manifest, line, texts, row_faults)
+        listed = None if row_faults else listed_row(manifest, line, texts, row_faults)
         faults += [f"line {line}: {fault}" for fault in row_faults]
         if listed and not row_faults:
             listing.recordings.append(replace(listed, annotations=read_annotations(row)))
@@ -126,7 +126,15 @@ def scan_manifest(manifest: Path, listing: Listing) -> None:
         raise CorpusError("\n  ".join([f"{harmless(manifest)}: {count}; {COLUMNS}", *truncated_list(faults)]))
 
 
-def _listed(manifest: Path, line: int, texts: Mapping[str, str], faults: list[str]) -> Listed | None:
+def listed_row(manifest: Path, line: int, texts: Mapping[str, str], faults: list[str]) -> Listed | None:
+    """Check a row, and return the recording that it lists; None if it has no path.
+
+    Args:
+        manifest: The manifest; a relative path of a recording is relative to its folder.
+        line: Number of the line.
+        texts: The row's columns, from `read_texts`.
+        faults: Receives the row's faults.
+    """
     name, speaker, label, channel = (texts[column] for column in ("path", "speaker", "label", "channel"))
     if not name:
         faults.append("no path")

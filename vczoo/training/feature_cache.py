@@ -27,12 +27,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vczoo.errors import VczooError
+from vczoo.io.cache_folder import FOLDER_VARIABLE, user_cache_folder
 from vczoo.io.files import PRIVATE, sweep_partials, write_bytes
 from vczoo.io.tensor_file import checksum
 
 __all__ = ["Cache", "Section", "open_cache"]
 
-FOLDER_VARIABLE, SIZE_VARIABLE = "VCZOO_CACHE", "VCZOO_CACHE_GB"
+SIZE_VARIABLE = "VCZOO_CACHE_GB"
 LIMIT_GB = 20.0
 SHARD_BYTES = 64_000_000  # new tensors are written together at this size: few files, and little is lost in a crash
 ABANDONED_SECONDS = 3600.0  # an unfinished file that is older was left by a killed process of an earlier version
@@ -47,7 +48,6 @@ def open_cache(folder: Path | None = None) -> Cache:
     Raises:
         VczooError: `VCZOO_CACHE_GB` is not a valid size.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     text = os.environ.get(SIZE_VARIABLE) or str(LIMIT_GB)
     try:
         limit_gb = float(text)
@@ -55,8 +55,7 @@ def open_cache(folder: Path | None = None) -> Cache:
         limit_gb = -1.0
     if not 0 <= limit_gb < float("inf"):
         raise VczooError(f"{SIZE_VARIABLE} is the size of the cache in gigabytes, 0 or more; got {text!r}")
-    user_folder = Path(os.environ.get(FOLDER_VARIABLE) or Path(base) / "vczoo")
-    return Cache(folder or user_folder, round(limit_gb * 1e9))
+    return Cache(folder or user_cache_folder(), round(limit_gb * 1e9))
 
 
 class Cache:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from vczoo.conversion.converter import Converter
+from vczoo.data.dataset_rows import Dataset
 from vczoo.evaluation.measures import Measures
 from vczoo.io.precision import single_precision
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
@@ -38,7 +39,7 @@ Location = str | os.PathLike[str]
 @single_precision()
 def finetune(
     name: Location,
-    data: Location | Sequence[Location],
+    data: Location | Dataset | Sequence[Location | Dataset],
     out: Location,
     overrides: Iterable[str] | Mapping[str, Any] = (),
     *,
@@ -64,7 +65,8 @@ def finetune(
     Args:
         name: A recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`). If the recipe has a `start`, training
             begins with its tensors; the recipe's `training` settings apply either way.
-        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, a recording, or several of them.
+        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, a recording, a `datasets.Dataset` as for
+            `read_corpus`, or several of them.
         out: The run folder to create.
         overrides: Changes to the recipe, as `["training.epochs=3"]` or as a mapping. For a run, only `training` and
             `freezing` can be changed.

@@ -17,6 +17,7 @@ import torch
 from vczoo.conversion.load import read_name, read_run
 from vczoo.data.corpus import Corpus, Split
 from vczoo.data.corpus_reader import read_corpus
+from vczoo.data.dataset_rows import Dataset
 from vczoo.evaluation.measures import Measures
 from vczoo.io.device import choose_device
 from vczoo.io.tensors import fingerprint as weights_fingerprint
@@ -115,7 +116,7 @@ class TrainingSession:
     def open(
         cls,
         name: Location,
-        data: Location | Sequence[Location] | Corpus,
+        data: Location | Dataset | Sequence[Location | Dataset] | Corpus,
         overrides: Iterable[str] | Mapping[str, Any] = (),
         *,
         out: Location | None = None,
