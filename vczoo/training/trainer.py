@@ -115,9 +115,9 @@ def fit(
         return Fit([], -1, -1, 0.0)
     final, parameters = owned, count_trained(model, freezing, settings.epochs)
     if team.sharded:  # a copy is sharded, so that the model itself stays whole
-        model = copy.deepcopy(model)
+        model, objectives = copy.deepcopy(model), copy.deepcopy(objectives)
         owned = trainable(model, freezing, settings.epochs, objectives)
-        shard([*owned["backbone"].children(), *model.heads.values()], team.device, team.processes)
+        shard([*owned["backbone"].children(), *model.heads.values(), *objectives], team.device, team.processes)
     optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device, objectives))
     steps = -(-len(train) // settings.batch_size)
     state, best = begin, whole(owned.state_dict())
