@@ -16,7 +16,7 @@ from vczoo.audio.reader import AUDIO_SUFFIXES
 from vczoo.audio.recording import as_recording
 from vczoo.audio.waveform import Waveform
 from vczoo.audio.writer import wav_content
-from vczoo.data.columns import column_of, read_texts
+from vczoo.data.columns import column_of, read_annotations, read_texts
 from vczoo.data.manifest import Listing, listed_row
 from vczoo.errors import AudioError, CorpusError
 from vczoo.io.cache_folder import user_cache_folder
@@ -67,6 +67,7 @@ def list_dataset(dataset: Dataset, listing: Listing, speaker: str = "") -> None:
             f"the data set has no column of speakers, but {', '.join(features)}. Rename one with "
             'dataset.rename_column(…, "speaker"), or name the speaker of all rows with speaker='
         )
+    others = [name for name in features if name not in columns and name != sound]
     faults: list[str] = []
     for number, row in enumerate(_undecoded(dataset, sound, features[sound])):
         try:
@@ -80,11 +81,13 @@ def list_dataset(dataset: Dataset, listing: Listing, speaker: str = "") -> None:
         listed = None if row_faults else listed_row(Path("data set"), number, texts, row_faults)
         faults += [f"row {number}: {fault}" for fault in row_faults]
         if listed and not row_faults:
-            listing.recordings.append(replace(listed, where=f"row {number} of the data set"))
+            annotations = read_annotations({name: row[name] for name in others})
+            where = f"row {number} of the data set"
+            listing.recordings.append(replace(listed, where=where, annotations=annotations))
     if faults:
         raise CorpusError("\n  ".join(["the data set has faults:", *truncated_list(faults)]))
-    if unused := [name for name in features if name not in columns and name != sound]:
-        listing.unused_columns[Path("the data set")] = unused
+    if others:
+        listing.other_columns[Path("the data set")] = others
 
 
 def _sound_column(features: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vczoo.data.columns import Split
@@ -39,7 +39,7 @@ class Utterance:
     is_part: bool = False
     channel: str = ""
     group: str = ""
-    annotations: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def annotation(self, column: str) -> str:
         """The value of a manifest column that a head reads: any other column, text or label; "" if it has none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -166,19 +166,21 @@ class Model(nn.Module):
         """Track pitch at the rate of the acoustic frames: (B, T', 2), see `pitch_frames`."""
         return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec, self.tracker)
 
-    def loss(self, batch: HeadBatch, inputs: Mapping[str, HeadBatch] | None = None) -> Loss:
+    def loss(self, batch: HeadBatch, read: Callable[[str, HeadBatch], HeadBatch] | None = None) -> Loss:
         """Compute the weighted sum of the heads' losses, and each head's figures as `<head>.<figure>`.
 
         Args:
             batch: Segments of recordings. Heads that need fields which it lacks are skipped.
-            inputs: Batches for single heads, by name, in place of `batch`.
+            read: Function from a head's name and its batch to the one that it reads instead.
         """
         batch = self.with_embedding(batch)
         total = batch.content.values.new_zeros(())
         metrics: dict[str, Tensor] = {}
         for name, head in self.heads_for().items():
-            own = inputs[name] if inputs and name in inputs else self.batch_for(name, batch)
-            loss = head.training_loss(own) if own is not None and own.has(head.reads) else None
+            own = self.batch_for(name, batch)
+            if own is None or not own.has(head.reads):
+                continue
+            loss = head.training_loss(read(name, own) if read else own)
             if loss is not None:
                 total = total + self.loss_weights[name] * loss.value
                 metrics[f"{name}.loss"] = loss.value.detach()

@@ -21,9 +21,10 @@ __all__ = ["Consistency", "Objective", "Reversal", "objectives_of"]
 
 
 class Objective(nn.Module):
-    """A term of the training loss besides those of the heads. A subclass overrides `inputs`, `forward` or both.
+    """A term of the training loss besides those of the heads. A subclass overrides `head_batch`, `forward` or both.
 
-    `Step` calls `inputs` of all objectives before the heads' losses, and `forward` after them; validation does not.
+    `Step` calls `head_batch` of all objectives before each head's loss, and `forward` after all heads. Validation calls
+    neither.
 
     An objective may own modules, such as the discriminators of an adversarial loss. Assign them as attributes: their
     parameters then train at the learning rate of the heads, in the same backward pass and optimizer step, with a
@@ -41,9 +42,14 @@ class Objective(nn.Module):
 
     name: str = ""
 
-    def inputs(self, model: Model, batch: HeadBatch) -> Mapping[str, HeadBatch]:
-        """Return batches that single heads read in place of `batch`, by the head's name. None by default."""
-        return {}
+    def head_batch(self, name: str, batch: HeadBatch) -> HeadBatch:
+        """Return what a head reads in place of a batch; by default the batch itself.
+
+        Args:
+            name: Name of the head.
+            batch: The batch as the head would read it.
+        """
+        return batch
 
     def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch) -> Loss | None:
         """Return the weighted term that is added to the loss, with its figures; None for no term in this batch.
@@ -69,12 +75,11 @@ class Reversal(Objective):
         super().__init__()
         self.strengths = dict(strengths)
 
-    def inputs(self, model: Model, batch: HeadBatch) -> dict[str, HeadBatch]:
-        """Return the batch with content whose gradient is reversed, for each of the heads."""
-        return {name: self._reversed(batch, strength) for name, strength in self.strengths.items()}
-
-    def _reversed(self, batch: HeadBatch, strength: float) -> HeadBatch:
-        values = GradientReversal.apply(batch.content.values, strength)  # type: ignore[no-untyped-call]
+    def head_batch(self, name: str, batch: HeadBatch) -> HeadBatch:
+        """Return the batch with content whose gradient is reversed, for the heads that have a strength."""
+        if name not in self.strengths:
+            return batch
+        values = GradientReversal.apply(batch.content.values, self.strengths[name])  # type: ignore[no-untyped-call]
         return replace(batch, content=batch.content.with_values(values))
 
 

@@ -42,11 +42,14 @@ class Step(nn.Module):
         """Run the remaining stages, then the heads, then the objectives."""
         with self.team.accelerator.autocast() if self.team else nullcontext():
             heads_batch = batch.for_heads(self.model, content_of(self.model, batch))
-            inputs: dict[str, HeadBatch] = {}
             objectives = cast("list[Objective]", list(self.objectives))
-            for objective in objectives:
-                inputs |= objective.inputs(self.model, heads_batch)
-            value, metrics = self.model.loss(heads_batch, inputs)
+
+            def read(name: str, batch: HeadBatch) -> HeadBatch:
+                for objective in objectives:
+                    batch = objective.head_batch(name, batch)
+                return batch
+
+            value, metrics = self.model.loss(heads_batch, read)
             for objective in objectives:
                 if term := objective(self.model, batch, heads_batch):
                     value = value + term.value

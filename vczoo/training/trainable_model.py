@@ -71,9 +71,10 @@ class TrainableModel(Trainable):
         self.total_steps = settings.epochs * self.steps_per_epoch if trains else 0
         self.parameters = count_trained(model, freezing, settings.epochs) if trains else 0
         if trains and team.sharded:  # a copy is sharded, so that the model itself stays whole
-            model = copy.deepcopy(model)
+            model, self.objectives = copy.deepcopy(model), copy.deepcopy(self.objectives)
             self._weights = trainable(model, freezing, settings.epochs)
-            shard([*self._weights["backbone"].children(), *model.heads.values()], team.device, team.processes)
+            parts = [*self._weights["backbone"].children(), *model.heads.values(), *self.objectives]
+            shard(parts, team.device, team.processes)
         self.model = model
         self.modules = nn.ModuleDict({**self._weights, "objectives": self.objectives})
         optimizer = make_optimizer(model, settings, team.device, self.objectives)

@@ -68,7 +68,7 @@ def test_rows_are_utterances_of_their_speakers(voices_folder: Path, cache: Path)
     assert corpus.seconds_by_speaker() == pytest.approx(folder.seconds_by_speaker())
     assert {utterance.text for utterance in corpus.utterances} == {f"sentence {number}" for number in range(6)}
     assert {utterance.path.parent for utterance in corpus.utterances} == {cache / "recordings"}
-    assert "columns of the data set that are not used: chapter" in corpus.notes
+    assert "other columns of the data set, for heads that name them: chapter" in corpus.notes
     again = vczoo.read_corpus(rows_of(voices_folder))
     assert again.utterances == corpus.utterances
     for utterance in corpus.utterances:  # 16 bits hold what was 16 bits

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import vczoo
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
@@ -78,6 +79,29 @@ def test_columns_that_nothing_reads_are_named_once(voices_folder: Path, tmp_path
     lines = [json.dumps({"path": row.split(",")[0], "speaker": row.split(",")[1], "age": 3}) for row in rows]
     corpus = read_corpus(manifest(tmp_path, "m.jsonl", *lines))
     assert corpus.notes == ("other columns of m.jsonl, for heads that name them: age",)
+
+
+def test_other_columns_are_read_and_belong_to_the_data_once_a_head_names_them(
+    voices_folder: Path, tmp_path: Path
+) -> None:
+    def corpus(valence: object, age: int) -> vczoo.Corpus:
+        pairs = [row.split(",")[:2] for row in rows_of(voices_folder)]
+        rows = [{"path": path, "speaker": name, "valence": valence, "age": age} for path, name in pairs]
+        return read_corpus(manifest(tmp_path, f"{valence}{age}.jsonl", *map(json.dumps, rows)))
+
+    plain, read = corpus(0.5, 3), corpus(0.5, 3).reading(["valence", "label"])
+    assert {utterance.annotation("valence") for utterance in plain.utterances} == {"0.5"}
+    assert {utterance.annotation("other") for utterance in plain.utterances} == {""}
+    assert read.columns == ("valence",)
+    assert plain.fingerprint() == corpus(0.7, 3).fingerprint()
+    assert read.fingerprint() == corpus(0.5, 4).reading(["valence"]).fingerprint()
+    assert read.fingerprint() not in (plain.fingerprint(), corpus(0.7, 3).reading(["valence"]).fingerprint())
+    assert "valence" not in plain.to_jsonl()
+    (tmp_path / "again.jsonl").write_text(read.to_jsonl())
+    again = read_corpus(tmp_path / "again.jsonl").reading(["valence"])
+    assert again.fingerprint() == read.fingerprint()
+    assert again.merge(corpus(0.7, 3)).reading(["age"]).utterances[0].annotation("valence") == "0.5"
+    assert again.merge(corpus(0.7, 3)).utterances[0].annotation("age") == "3"
 
 
 # Parts of recordings

@@ -49,6 +49,18 @@ def test_a_manifest_gives_texts_and_labels(voices_folder: Path, tmp_path: Path) 
     assert {(part.text, part.label) for part in parts} == {(corpus.utterances[0].text, corpus.utterances[0].label)}
 
 
+def test_a_column_that_a_head_reads_has_a_number_for_each_recording(voices_folder: Path, tmp_path: Path) -> None:
+    model = model_of(emotion="classifier")
+    model.heads["emotion"].annotation_columns = {"valence": "number", "mood": "text"}
+    check_annotations(model, read_corpus(annotated(voices_folder, tmp_path / "a.jsonl", valence=-1, mood="x")), 2.0)
+    with pytest.raises(CorpusError, match=r"18 of 18 recordings have no mood; add a column mood in a manifest"):
+        check_annotations(model, read_corpus(annotated(voices_folder, tmp_path / "b.jsonl", valence="0.5")), 2.0)
+    for number, wrong in enumerate(("low", "nan", "inf")):
+        corpus = read_corpus(annotated(voices_folder, tmp_path / f"{number}.jsonl", valence=wrong, mood="x"))
+        with pytest.raises(CorpusError, match=f"18 recordings have a valence that is not a number.*(\n.*): '{wrong}'"):
+            check_annotations(model, corpus, 2.0)
+
+
 def test_a_csv_with_spaces_and_unicode_forms(voices_folder: Path, tmp_path: Path) -> None:
     row = f'{voices_folder}/alice/0.wav,alice,train,"Cafe\u0301, s\'il vous plaît ", \u0301e\n'
     (tmp_path / "m.csv").write_text("path,speaker,split,text,label\n" + row.replace(" \u0301e", " gai"))

@@ -16,9 +16,11 @@ from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus, Utterance
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.models.model import Model
+from vczoo.modules.backbones.mel_conv import MelConv
+from vczoo.modules.interfaces.head import Head, HeadBatch
 from vczoo.training.activations import run_prefix
 from vczoo.training.augment import PLAIN, Version, vary
-from vczoo.training.batch import Batch
+from vczoo.training.batch import Batch, content_of
 from vczoo.training.features import Features
 from vczoo.training.segments import REFERENCE_SECONDS, SegmentBatches
 
@@ -295,3 +297,38 @@ def test_the_seed_decides_an_epoch(corpus: Corpus, model: Model) -> None:
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+class Pitch(Head):
+    """Predicts pitch, without any voice head."""
+
+    task = "pitch"
+    reads = frozenset({"content", "pitch", "annotations"})
+    annotation_columns = {"valence": "number", "mood": "text"}  # noqa: RUF012
+
+    def training_loss(self, batch: HeadBatch) -> None:
+        return None
+
+    def conformance_output(self, batch: HeadBatch) -> Frames:
+        return batch.content
+
+
+def test_a_head_gets_the_pitch_and_the_columns_that_it_reads(corpus: Corpus) -> None:
+    backbone = MelConv(width=8, blocks=1)
+    model = Model(backbone, {"pitch": Pitch()}, {"pitch": 1.0}, None).eval()
+    utterances = [
+        replace(utterance, annotations=(("valence", str(number)), ("mood", f"m{number}")))
+        for number, utterance in enumerate(corpus.split("train"))
+    ]
+    for batch in [
+        *segments_by_split(utterances, model, 0).epoch(4, 0),
+        *segments_by_split(utterances, model, 0).whole(),
+    ]:
+        assert batch.target is None
+        assert batch.pitch is not None
+        content = content_of(model, batch)
+        assert batch.pitch.lengths.tolist() == content.lengths.tolist()
+        numbers, moods = batch.annotations["valence"], batch.annotations["mood"]
+        assert isinstance(numbers, torch.Tensor)
+        assert numbers.dtype == torch.float32
+        assert moods == tuple(f"m{number:.0f}" for number in numbers.tolist())
