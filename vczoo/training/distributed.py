@@ -135,6 +135,8 @@ class DistributedContext:
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+        elif self.device.type != "cpu":
+            torch.manual_seed(seed)
 
     def level(self, tensors: Iterable[Tensor]) -> None:
         """Copy tensors from the main process to all others, such as running statistics, which differ per process."""

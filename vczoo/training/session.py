@@ -52,11 +52,9 @@ from vczoo.training.setup import (
     features_of,
     recipe_of_run,
     segments_by_split,
-    training_speakers,
     unmasked_note,
-    with_old_speakers,
 )
-from vczoo.training.speakers import accuracy_by_age
+from vczoo.training.speakers import accuracy_by_age, training_speakers, with_old_speakers
 from vczoo.training.training_folder import check_out, check_shared, training_folder, write_output
 
 __all__ = ["TrainingSession"]

@@ -13,7 +13,6 @@ from torch import nn
 from vczoo.audio.waveform import LONGEST_SECONDS
 from vczoo.data.columns import SPLITS
 from vczoo.data.corpus import Corpus, Split
-from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import ContractError, CorpusError, RecipeError
 from vczoo.io.plain_yaml import merge
 from vczoo.models.model import Model
@@ -21,7 +20,6 @@ from vczoo.models.recipe import Recipe
 from vczoo.models.resolve import nest
 from vczoo.models.training_settings import Training
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
-from vczoo.runs.run import MANIFEST, Run
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, distributions, library_versions
 from vczoo.training.activations import find_time_axis, frozen_depth
 from vczoo.training.augment import Version
@@ -38,9 +36,7 @@ __all__ = [
     "features_of",
     "recipe_of_run",
     "segments_by_split",
-    "training_speakers",
     "unmasked_note",
-    "with_old_speakers",
 ]
 
 
@@ -76,39 +72,6 @@ def check_validation(corpus: Corpus, purpose: str) -> None:
             f"no recording is marked for validation, which {purpose}; mark some in the manifest, or leave the split "
             "column empty"
         )
-
-
-def with_old_speakers(place: Path, old: Run, new: Corpus) -> Corpus:
-    """Add the recordings of a run's manifest to new ones, because speakers without recordings are forgotten.
-
-    Args:
-        place: The run's folder.
-        old: The run.
-        new: The new recordings, which may include the old ones.
-
-    Raises:
-        CorpusError: There are no recordings of one of the run's speakers.
-    """
-    manifest = place / MANIFEST
-    cause = ""
-    try:
-        rehearsed = read_corpus(manifest) if manifest.is_file() else None
-    except CorpusError as error:  # moved or deleted; the new recordings may include them
-        rehearsed, cause = None, f" ({error})"
-    merged = rehearsed.merge(new) if rehearsed else new
-    if missing := sorted(set(old.speakers) - set(merged.speakers)):
-        raise CorpusError(
-            f"there are no recordings of {', '.join(missing)}, who are speakers of {place}{cause}; they would be "
-            "forgotten. Add their recordings to data"
-        )
-    return merged
-
-
-def training_speakers(corpus: Corpus, old: Run | None) -> tuple[str, ...]:
-    """The speakers of the training split. A run's old speakers come first, so that their logits keep their places."""
-    names = {utterance.speaker for utterance in corpus.split("train")}
-    old_speakers = old.speakers if old else ()
-    return (*old_speakers, *(name for name in corpus.speakers if name in names and name not in old_speakers))
 
 
 def features_of(

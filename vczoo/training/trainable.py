@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vczoo.errors import VczooError
+from vczoo.errors import ContractError, VczooError
 from vczoo.io.progress import Callback
 from vczoo.training.checkpoint import TrainingState
 
@@ -37,6 +37,26 @@ class Trainable:
     steps_per_epoch: int
     total_steps: int
     seed: int = 0
+
+    def check(self) -> None:
+        """Check the attributes, before training.
+
+        Raises:
+            ContractError: An attribute is missing or cannot be used.
+        """
+        name = type(self).__name__
+        missing = [
+            each for each in ("modules", "optimizers", "steps_per_epoch", "total_steps") if not hasattr(self, each)
+        ]
+        if missing:
+            raise ContractError(f"{name} has no {', '.join(missing)}; set these attributes in its __init__")
+        if self.steps_per_epoch < 1 or self.total_steps < 0:
+            raise ContractError(
+                f"{name}.steps_per_epoch must be 1 or more, and total_steps 0 or more; got {self.steps_per_epoch} and "
+                f"{self.total_steps}. Is there anything to train on?"
+            )
+        if wrong := [key for key in self.optimizers if not key.isidentifier()]:
+            raise ContractError(f"{name}.optimizers: {wrong[0]!r} is not an identifier; name it, for example, adamw")
 
     @property
     def weights(self) -> nn.Module:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vczoo.errors import ContractError
 from vczoo.io.progress import Callback, CallbackList
 from vczoo.io.tensor_file import some_names
 from vczoo.io.tensors import finite
@@ -54,6 +55,9 @@ class Trainer:
 
     Attributes:
         state: The state of the training, which is what a checkpoint holds.
+
+    Raises:
+        ContractError: An attribute of the trainable is missing or cannot be used.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Trainer:
         state: TrainingState | None = None,
         team: DistributedContext | None = None,
     ) -> None:
+        trainable.check()
         self.trainable, self.folder, self.callbacks = trainable, Path(folder), CallbackList(*callbacks)
         self.team = team or DistributedContext(trainable.device, "float32")
         self.state = state or TrainingState()
@@ -230,13 +235,19 @@ class _Means:
         return float(self._last)
 
     def add(self, figures: Mapping[str, Tensor], items: int) -> None:
-        """Add a step's figures, which are averages over `items` items."""
+        """Add a step's figures, which are averages over `items` items.
+
+        Raises:
+            ContractError: There is no loss.
+        """
+        if "loss" not in figures:
+            raise ContractError(f"step must return a mapping with `loss`; got {', '.join(figures) or 'an empty one'}")
         for name, figure in figures.items():
-            value = figure.detach().double() * items
+            value = torch.as_tensor(figure).detach().double() * items
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + items
         self.unseen += 1
-        self._last = figures["loss"].detach()
+        self._last = torch.as_tensor(figures["loss"]).detach()
 
     def settle(self, state: TrainingState, team: DistributedContext) -> None:
         """Add the sums of all processes to the state, and start again from zero."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import vczoo
-from vczoo.errors import RunError, VczooError
+from vczoo.errors import ContractError, RunError, VczooError
 from vczoo.training import trainer as loop
 
 INPUTS = torch.linspace(-1, 1, 24).view(12, 2)
@@ -167,3 +167,24 @@ def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:
 def test_divergence_names_the_step(tmp_path: Path) -> None:
     with pytest.raises(VczooError, match=r"at epoch 0, step \d of 4: training diverged\. Lower the learning rate"):
         vczoo.Trainer(Regression(rate=1e30), tmp_path).fit()
+
+
+def test_what_a_trainable_lacks_is_named(tmp_path: Path) -> None:
+    class Bare(vczoo.Trainable):
+        modules = nn.Linear(1, 1)
+
+    with pytest.raises(ContractError, match="Bare has no optimizers, steps_per_epoch, total_steps; set these"):
+        vczoo.Trainer(Bare(), tmp_path)
+    for name, value, text in (
+        ("steps_per_epoch", 0, "must be 1 or more, .* got 0 and 12"),
+        ("optimizers", {"a.b": None}, "'a.b' is not an identifier"),
+    ):
+        trainable = Regression()
+        setattr(trainable, name, value)
+        with pytest.raises(ContractError, match=text):
+            vczoo.Trainer(trainable, tmp_path)
+    trainable = Regression()
+    trainable.step = lambda batch, number: {"mse": torch.ones(())}  # type: ignore[method-assign]
+    with pytest.raises(ContractError, match="step must return a mapping with `loss`; got mse"):
+        vczoo.Trainer(trainable, tmp_path).fit()
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.safetensors"}
