@@ -166,26 +166,42 @@ class Model(nn.Module):
         """Track pitch at the rate of the acoustic frames: (B, T', 2), see `pitch_frames`."""
         return pitch_frames(wave, self.vocoder.accepts if self.vocoder else self.backbone.spec, self.tracker)
 
-    def loss(self, batch: HeadBatch, read: Callable[[str, HeadBatch], HeadBatch] | None = None) -> Loss:
-        """Compute the weighted sum of the heads' losses, and each head's figures as `<head>.<figure>`.
+    def losses(self, batch: HeadBatch, read: Callable[[str, HeadBatch], HeadBatch] | None = None) -> dict[str, Loss]:
+        """Compute the loss of each head that has one for the batch, by name.
 
         Args:
             batch: Segments of recordings. Heads that need fields which it lacks are skipped.
             read: Function from a head's name and its batch to the one that it reads instead.
         """
         batch = self.with_embedding(batch)
-        total = batch.content.values.new_zeros(())
-        metrics: dict[str, Tensor] = {}
+        losses: dict[str, Loss] = {}
         for name, head in self.heads_for().items():
             own = self.batch_for(name, batch)
             if own is None or not own.has(head.reads):
                 continue
             loss = head.training_loss(read(name, own) if read else own)
             if loss is not None:
-                total = total + self.loss_weights[name] * loss.value
-                metrics[f"{name}.loss"] = loss.value.detach()
-                metrics |= {f"{name}.{figure}": value for figure, value in loss.metrics.items()}
-        return Loss(total, metrics)
+                losses[name] = loss
+        return losses
+
+    def loss(self, batch: HeadBatch) -> Loss:
+        """Compute the weighted sum of the heads' losses, and each head's figures as `<head>.<figure>`."""
+        return self.total(batch, self.losses(batch))
+
+    def total(self, batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss:
+        """Add up losses of heads, each multiplied by its weight.
+
+        Args:
+            batch: The batch that they are of.
+            losses: The loss of each head, from `losses`.
+        """
+        value = batch.content.values.new_zeros(())
+        metrics: dict[str, Tensor] = {}
+        for name, loss in losses.items():
+            value = value + self.loss_weights[name] * loss.value
+            metrics[f"{name}.loss"] = loss.value.detach()
+            metrics |= {f"{name}.{figure}": tensor for figure, tensor in loss.metrics.items()}
+        return Loss(value, metrics)
 
     def batch_for(self, name: str, batch: HeadBatch) -> HeadBatch | None:
         """Return a batch as one head reads it: with mels as content if it reads those, or None if there are none."""

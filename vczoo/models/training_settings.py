@@ -57,6 +57,10 @@ class Training(Settings):
             Only for a backbone that trains, and useful if it perturbs its input or uses dropout: it makes the content
             independent of the random draw, which would otherwise hide the speaker in training only. A step takes about
             half as long again.
+        adversarial_weight: Weight of an adversarial loss of a voice head that decodes mels, such as `mel-decoder`: the
+            mean absolute error alone blurs. 0 for none.
+        feature_weight: Weight of its feature matching loss.
+        adversarial_from: Fraction of the steps after which the discriminators join.
         spec_augment: Largest fraction of a segment's time, and of its bands or channels, to mask at the input of the
             first trained stage (SpecAugment, arXiv:1904.08779).
         cache_dtype: Data type of the cached outputs of frozen stages; `float16` takes half the disk space.
@@ -83,6 +87,9 @@ class Training(Settings):
     )
     variants: int = Field(default=1, ge=1, le=64)
     consistency: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
+    adversarial_weight: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
+    feature_weight: float = Field(default=0.5, ge=0, le=LARGEST_WEIGHT)
+    adversarial_from: float = Field(default=0.5, ge=0, le=1)
     spec_augment: float = Field(default=0.0, ge=0, lt=1)
     cache_dtype: Literal["float32", "float16"] = "float32"
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"

@@ -16,8 +16,9 @@ from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
 from vczoo.modules.nn.gradient_reversal import GradientReversal
 from vczoo.training.batch import Batch, content_of
+from vczoo.training.mel_adversary import MelDiscriminators
 
-__all__ = ["Consistency", "Objective", "Reversal", "objectives_of"]
+__all__ = ["Consistency", "MelAdversary", "Objective", "Reversal", "objectives_of"]
 
 
 class Objective(nn.Module):
@@ -38,9 +39,11 @@ class Objective(nn.Module):
 
     Attributes:
         name: Prefix of the figures, as in `consistency.l1`.
+        progress: Share of the training's steps that are done, which is set before each step.
     """
 
     name: str = ""
+    progress: float = 0.0
 
     def head_batch(self, name: str, batch: HeadBatch) -> HeadBatch:
         """Return what a head reads in place of a batch; by default the batch itself.
@@ -51,13 +54,14 @@ class Objective(nn.Module):
         """
         return batch
 
-    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch) -> Loss | None:
+    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss | None:
         """Return the weighted term that is added to the loss, with its figures; None for no term in this batch.
 
         Args:
             model: The model that trains.
             batch: The segments as they were loaded, from which `content_of` computes content again.
             heads_batch: The same segments as the heads read them: content, pitch, targets and speaker embeddings.
+            losses: The loss of each head, by name, with the frames that a voice head predicted.
         """
         return None
 
@@ -96,7 +100,7 @@ class Consistency(Objective):
         super().__init__()
         self.weight = weight
 
-    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch) -> Loss | None:
+    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss | None:
         """Run the backbone again and compare. None if the backbone is frozen in this epoch."""
         if batch.content is not None:
             return None
@@ -104,10 +108,40 @@ class Consistency(Objective):
         return Loss(self.weight * distance, {"l1": distance.detach()})
 
 
+class MelAdversary(Objective):
+    """Adversarial loss of a voice head that decodes mels, and feature matching, arXiv:1910.06711.
+
+    Args:
+        weight: Weight of the adversarial loss.
+        feature_weight: Weight of the feature matching loss.
+        starts_at: Share of the training's steps after which the discriminators join.
+    """
+
+    name = "adversarial"
+
+    def __init__(self, weight: float, feature_weight: float, starts_at: float) -> None:
+        super().__init__()
+        self.weight, self.feature_weight, self.starts_at = weight, feature_weight, starts_at
+        self.discriminators = MelDiscriminators()
+
+    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss | None:
+        """Judge the frames of the first voice head that predicts some."""
+        predicted = next((loss.predicted for loss in losses.values() if loss.predicted is not None), None)
+        if self.progress < self.starts_at or predicted is None or heads_batch.target is None:
+            return None
+        own, fooled, distance = self.discriminators(predicted, heads_batch.target)
+        value = own + self.weight * fooled + self.feature_weight * distance
+        figures = {"discriminators": own, "decoder": fooled, "features": distance}
+        return Loss(value, {name: figure.detach() for name, figure in figures.items()})
+
+
 def objectives_of(recipe: Recipe) -> nn.ModuleList:
-    """Make the objectives of a recipe: `heads.<name>.reverse` and `training.consistency`."""
+    """Make the objectives of a recipe: `heads.<name>.reverse`, `training.consistency` and `adversarial_weight`."""
     strengths = {name: head.reverse for name, head in recipe.heads.items() if head.reverse}
     objectives: list[Objective] = [Reversal(strengths)] if strengths else []
     if recipe.training.consistency:
         objectives.append(Consistency(recipe.training.consistency))
+    if recipe.training.adversarial_weight:
+        settings = recipe.training
+        objectives.append(MelAdversary(settings.adversarial_weight, settings.feature_weight, settings.adversarial_from))
     return nn.ModuleList(objectives)

@@ -49,14 +49,13 @@ class Step(nn.Module):
                     batch = objective.head_batch(name, batch)
                 return batch
 
-            value, metrics = self.model.loss(heads_batch, read)
+            losses = self.model.losses(heads_batch, read)
+            value, metrics, _ = self.model.total(heads_batch, losses)
             for objective in objectives:
-                if term := objective(self.model, batch, heads_batch):
+                if term := objective(self.model, batch, heads_batch, losses):
                     value = value + term.value
-                    metrics = {
-                        **metrics,
-                        **{f"{objective.name}.{name}": figure for name, figure in term.metrics.items()},
-                    }
+                    named = {f"{objective.name}.{name}": figure for name, figure in term.metrics.items()}
+                    metrics = {**metrics, **named}
             return Loss(value, metrics)
 
     def examine(self, batch: Batch) -> tuple[Loss, list[tuple[str, Prediction]]]:

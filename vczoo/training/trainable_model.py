@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from vczoo.training.batch import Batch
 from vczoo.training.checkpoint import TrainingState
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.frozen_stages import run_frozen
+from vczoo.training.objectives import Objective
 from vczoo.training.optimizer import count_trained, make_optimizer, rate_share, set_rates, trainable
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.sharding import shard, whole
@@ -126,6 +127,8 @@ class TrainableModel(Trainable):
     def step(self, batch: Batch, number: int) -> Mapping[str, Tensor]:
         """Train one step at its learning rate."""
         assert self._step is not None
+        for objective in self.objectives:
+            cast(Objective, objective).progress = number / self.total_steps
         (optimizer,) = self.optimizers.values()
         set_rates(optimizer, self._rate(number), self.settings.backbone_rate, self._multipliers)
         return train_step(self._step, self.model, optimizer, batch.to(self.team.device), self.settings, self.team)

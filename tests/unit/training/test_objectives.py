@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -18,7 +20,7 @@ from vczoo.modules.heads.speaker import SpeakerClassifier
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.training.batch import Batch
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.objectives import Consistency, Objective, Reversal, objectives_of
+from vczoo.training.objectives import Consistency, MelAdversary, Objective, Reversal, objectives_of
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.step import Step, train_step
 from vczoo.training.trainable_model import TrainableModel
@@ -33,7 +35,7 @@ class Critic(Objective):
         super().__init__()
         self.linear = nn.Linear(channels, 1)
 
-    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch) -> Loss:
+    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss:
         value = self.linear(heads_batch.content.values.detach()).square().mean()
         return Loss(value, {"size": value.detach()})
 
@@ -81,7 +83,7 @@ def test_reversal_turns_the_gradient_of_the_content_alone() -> None:
 def test_frozen_content_has_no_second_pass_to_compare_with() -> None:
     made = model()
     given = batch(made)
-    assert Consistency(1.0)(made, given, given.for_heads(made, given.content)) is None
+    assert Consistency(1.0)(made, given, given.for_heads(made, given.content), {}) is None
 
 
 def test_an_objective_trains_modules_of_its_own_which_are_in_checkpoints_only() -> None:
@@ -104,3 +106,27 @@ def test_without_objectives_the_loss_is_that_of_the_heads() -> None:
     assert pytest.approx(float(Step(made)(batch(made)).value)) == float(
         made.loss(batch(made).for_heads(made, batch(made).content)).value
     )
+
+
+def test_discriminators_join_late_and_each_side_gets_its_own_gradient() -> None:
+    torch.manual_seed(0)
+    made, adversary = model(), MelAdversary(0.1, 0.5, 0.5)
+    target = Frames(torch.randn(2, 40, 80), torch.tensor([40, 31]))
+    decoded = Frames(torch.randn(2, 40, 80, requires_grad=True), target.lengths)
+    heads_batch = replace(batch(made).for_heads(made, batch(made).content), target=target)
+    losses = {"voice": Loss(torch.zeros(()), {}, decoded)}
+    assert adversary(made, batch(made), heads_batch, losses) is None
+    adversary.progress = 0.5
+    assert adversary(made, batch(made), heads_batch, {"voice": Loss(torch.zeros(()), {})}) is None
+    own, fooled, distance = adversary.discriminators(decoded, target)
+    own.backward()
+    assert decoded.values.grad is None
+    assert all(value.grad is not None for value in adversary.parameters())
+    adversary.zero_grad()
+    (fooled + distance).backward()
+    assert decoded.values.grad is not None
+    assert bool((decoded.values.grad[0] != 0).any())
+    assert not bool((decoded.values.grad[1, 31:] != 0).any())  # padding
+    assert all(value.grad is None for value in adversary.parameters())
+    term = adversary(made, batch(made), heads_batch, losses)
+    assert float(term.value.detach()) == pytest.approx(float((own + 0.1 * fooled + 0.5 * distance).detach()))

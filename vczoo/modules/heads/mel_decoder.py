@@ -175,5 +175,6 @@ class MelDecoder(VoiceHead):
         """
         if embedding is None:
             raise ContractError("mel-decoder needs the embedding of a speaker head; add a speaker head to the recipe")
-        error = mean_absolute_error(self.decode(source, embedding), target)
-        return Loss(error, {"l1": error.detach()})
+        predicted = self.decode(source, embedding)
+        error = mean_absolute_error(predicted, target)
+        return Loss(error, {"l1": error.detach()}, predicted)

@@ -20,10 +20,17 @@ Column = Literal["number", "text"]
 
 
 class Loss(NamedTuple):
-    """A loss to minimize, and metrics to log. All of them are averages over the batch."""
+    """A loss to minimize, and metrics to log. All of them are averages over the batch.
+
+    Attributes:
+        value: The loss.
+        metrics: The metrics by name.
+        predicted: Acoustic frames that a voice head predicted, which an adversarial loss judges; None for none.
+    """
 
     value: Tensor
     metrics: Mapping[str, Tensor]
+    predicted: Frames | None = None
 
 
 class Prediction(NamedTuple):

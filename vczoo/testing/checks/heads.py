@@ -174,7 +174,7 @@ def _padded_example(specimen: Specimen) -> tuple[Source, Tensor, Frames]:
 
 
 def _check_loss(head: nn.Module, loss: Loss) -> None:
-    value, metrics = loss
+    value, metrics, _ = loss
     expect_shape(value, (), "a loss must be one number")
     expect(bool(value.isfinite()), f"a loss must be finite and must not read padding, got {value.item()}")
     expect(not any(metric.requires_grad for metric in metrics.values()), "the metrics of a loss must be detached")
