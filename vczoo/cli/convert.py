@@ -263,7 +263,8 @@ def evaluate(
     speaker: Annotated[str, typer.Option(help="resemblyzer or xvector:ID.")] = "resemblyzer",
     naturalness: Annotated[bool, typer.Option(help="Also measure DNSMOS.")] = True,
     metric: Annotated[
-        list[str] | None, typer.Option(help="A further metric, from a plugin. Repeatable; see `vczoo list metric`.")
+        list[str] | None,
+        typer.Option(help="A further metric; `vczoo list --parts metric` lists them. Repeatable."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for metrics.json and plots. Default: RUN/evaluation.")

@@ -67,7 +67,7 @@ def evaluate(
             also pocketsphinx if the run's backbone is a Whisper model.
         speaker: Name of the speaker model.
         naturalness: Whether to measure naturalness with DNSMOS.
-        metrics: Names of further metrics, from plugins; `vczoo list metric` lists them.
+        metrics: Names of further metrics, from plugins; `vczoo list --parts metric` lists them.
         out: Folder for metrics.json and the plots. By default `<run>/evaluation` if `run` is a folder; otherwise
             nothing is written.
         keep: Whether to save the conversions there as WAV files.

@@ -106,7 +106,7 @@ def load_measures(
         asr: Names of the speech recognizers, the main one first: `faster-whisper:<size or folder>`,
             `transformers:<Hub id or folder>` or `pocketsphinx`.
         naturalness: Whether to measure DNSMOS.
-        metrics: Names of further metrics, as `vczoo list metric` prints them.
+        metrics: Names of further metrics, as `vczoo list --parts metric` prints them.
         device: Device that the models run on, such as `cpu` or `cuda`.
 
     Raises:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+import vczoo
 from vczoo.errors import WeightsError
 from vczoo.modules.pretrained import Download, fetch_weights, weights_option
 from vczoo.registry.entry import Weights
@@ -151,3 +152,28 @@ def test_registered_weights_are_fetched(empty_caches: Path) -> None:
 def test_an_unknown_name_lists_the_valid_ones() -> None:
     with pytest.raises(WeightsError, match=r"expected one of: random, a path to a \.safetensors file, pretrained, v1"):
         weights_option("my/net", "v2", [URL])
+
+
+def test_a_plugin_that_reads_weights_itself_still_can(tmp_path: Path) -> None:
+    """As plugins did before `weights_option`, and as those that are installed still do."""
+
+    def build(weights: str) -> tuple[nn.Linear, vczoo.Origin | None]:
+        module, origin = nn.Linear(2, 2), None
+        if vczoo.is_weights_file(weights):
+            vczoo.load_strictly(module, vczoo.read_tensors(weights), where=weights)
+            origin = vczoo.Origin.of_path(weights)
+        elif weights != "random":
+            chosen = vczoo.choose_weights("my/net", weights, (URL,))
+            if vczoo.offline():
+                raise vczoo.unavailable("my/net", chosen, "HF_HUB_OFFLINE is set", part="backbone")
+            vczoo.announce_download("my/net", chosen)
+        return module, origin
+
+    path = tmp_path / "mine.safetensors"
+    save_file({"weight": torch.ones(2, 2), "bias": torch.ones(2)}, path)
+    module, origin = build(str(path))
+    assert torch.equal(module.bias, torch.ones(2))
+    assert origin == vczoo.Origin.of_path(path)
+    assert build("random")[1] is None
+    with pytest.raises(WeightsError, match="expected one of"):
+        build("v3")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import vczoo
+from vczoo.audio.pitch import TRACKER, Dio
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
@@ -174,3 +175,19 @@ def test_masks_that_hide_nothing_are_told(
     note = unmasked_note(model.backbone, build_freezing(recipe), recipe.training)
     assert ("while 1 of 2 stages are frozen" in note) == noted
     assert unmasked_note(model.backbone, build_freezing(recipe), checked_recipe("demo").training) == ""
+
+
+class Other(Dio):
+    cache_key = "another tracker"
+
+
+def test_contours_are_kept_by_their_tracker(tmp_path: Path, model: Model) -> None:
+    cache = Cache(tmp_path / "cache")
+    first, again = Features(model, {}, cache)._pitch, Features(model, {}, cache)._pitch
+    model.tracker = Other()
+    other = Features(model, {}, cache)._pitch
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert TRACKER in first.key, "contours of earlier versions are still found"
+    assert first.folder == again.folder != other.folder

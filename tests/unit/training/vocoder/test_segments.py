@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from vczoo.audio.pitch import pitch_frames
+from vczoo.audio.pitch import PitchTracker, pitch_frames
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
@@ -55,6 +57,20 @@ def test_a_short_recording_is_followed_by_silence(tmp_path: Path) -> None:
 def test_another_rate_is_resampled_to(tmp_path: Path) -> None:
     excerpts = VocoderSegments(utterances(tmp_path, 0.5), 8000, 100)
     assert [len(recording) for recording in excerpts.recordings] == [4000]
+
+
+class Flat(PitchTracker):
+    """Says 200 Hz in every frame."""
+
+    def track(self, samples: Any, sample_rate_hz: int, hop_seconds: float) -> Any:
+        return np.full(int(len(samples) / sample_rate_hz / hop_seconds) + 1, 200.0)
+
+
+def test_the_pitch_is_that_of_the_recipes_tracker(tmp_path: Path) -> None:
+    excerpts = VocoderSegments(utterances(tmp_path, 0.5), 16000, 800, MelSpec(), Flat())
+    pitch = excerpts.draw(2, seed=0)[1]
+    assert pitch is not None
+    assert torch.allclose(pitch.values, torch.tensor([0.0, 1.0])), "200 Hz is the center of the scale, and voiced"
 
 
 def test_a_gain_makes_them_louder_and_quieter_within_its_bounds(tmp_path: Path) -> None:
