@@ -11,6 +11,7 @@ import torch
 
 from vczoo.conversion.name import Kind, read_name
 from vczoo.errors import RunError
+from vczoo.io.log import logger
 from vczoo.io.precision import single_precision
 from vczoo.models.build import checked_recipe
 from vczoo.runs.run import Run
@@ -29,11 +30,14 @@ def read_any_run(name: str | os.PathLike[str], overrides: Iterable[str] | Mappin
             raise RunError(
                 f"{location}: a trained run cannot take overrides. Load its recipe, or fine-tune the run with them."
             )
+        logger.info("loaded run %s (%s), voices: %s", location, run.revision, ", ".join(run.voices) or "none")
         return run
     recipe = checked_recipe(location, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        return build_initial_model(recipe, num_speakers=1)
+        run = build_initial_model(recipe, num_speakers=1)
+    logger.info("loaded recipe %s", recipe.name)
+    return run
 
 
 def read_run(kind: Kind, location: str) -> Run | None:
