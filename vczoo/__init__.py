@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from vczoo.io.progress import Callback as Callback
     from vczoo.io.tensors import load_strictly as load_strictly
     from vczoo.io.tensors import read_tensors as read_tensors
+    from vczoo.models.backbone_factory import create_backbone as create_backbone
+    from vczoo.models.model import Model as Model
     from vczoo.models.recipe import Recipe as Recipe
     from vczoo.modules.backbones.mel_image import mel_image as mel_image
     from vczoo.modules.backbones.vision import VisionBackbone as VisionBackbone
@@ -197,6 +199,8 @@ _HOMES = {
     "registry.origin": ("Origin",),
     "hub.commit": ("Published",),
     "training.lr_finder": ("RateSearch", "find_learning_rate"),
+    "models.backbone_factory": ("create_backbone",),
+    "models.model": ("Model",),
     "models.recipe": ("Recipe",),
     "evaluation.references": ("References", "place_manifest", "read_references"),
     "evaluation.report": ("Report", "Scores"),

@@ -41,6 +41,8 @@ def names(made_run: Path, voices_folder: Path, tmp_path: Path, monkeypatch: pyte
         "vc": vczoo.load("./runs/mine"),
         "samples": samples,
         "audio": (rate_hz, np.stack([whole, whole], axis=1)),
+        "wave": vczoo.Waveform.read("hello.wav"),
+        "backbone": vczoo.create_backbone("mel-conv", width=16, blocks=1).eval(),
         "dataset": rows_of(voices_folder),
         "row": {"audio": {"path": "hello.wav", "array": samples.astype(np.float64), "sampling_rate": rate_hz}},
     }

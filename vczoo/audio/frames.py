@@ -6,11 +6,12 @@ Every method uses only an item's valid frames, so a batch gives the same results
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from vczoo.audio.pytrees import register_tensors
 from vczoo.errors import ContractError
 
 __all__ = ["Frames"]
@@ -85,9 +86,17 @@ class Frames:
         """Return other values with the same lengths."""
         return Frames(values, self.lengths)._cache_longest(self.__dict__.get("_longest"))
 
-    def to(self, device: torch.device | str) -> Frames:
-        """Move to another device."""
-        return self.moved(lambda tensor: tensor.to(device))
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Frames:
+        """Move to another device, or convert the values to another type of floats.
+
+        Raises:
+            ContractError: `dtype` is not a type of floats.
+        """
+        if dtype is None:
+            return self.moved(lambda tensor: tensor.to(device))
+        if not dtype.is_floating_point:
+            raise ContractError(f"frames are floats, so {dtype} is not possible; choose float32, float16 or bfloat16")
+        return replace(self, values=self.values.to(device, dtype), lengths=self.lengths.to(device))
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Frames:
         """Move values and lengths with `move`, a function that moves a tensor to another device."""
@@ -153,3 +162,6 @@ class Frames:
         """Instance normalization over time: each channel of each item gets mean 0 and standard deviation 1."""
         mean, deviation = self.moments()
         return self.with_values((self.values - mean[:, None]) / deviation[:, None])
+
+
+register_tensors(Frames, "values", "lengths")

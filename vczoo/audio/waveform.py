@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vczoo.audio.limits import LARGEST_PEAK, check_fits_memory, check_rate, check_speech
 from vczoo.audio.provenance_mark import Mark
+from vczoo.audio.pytrees import register_tensors
 from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
 from vczoo.audio.resampling import resample, whole_rate
 from vczoo.audio.writer import SoundWriter, wav_content
@@ -198,9 +199,15 @@ class Waveform:
             peak = float(samples.abs().max()) if samples.numel() else 0.0
             check_speech(samples.numel(), self.sample_rate_hz, peak)
 
-    def to(self, device: torch.device | str) -> Waveform:
-        """The same waveform on another device."""
-        return replace(self, samples=self.samples.to(device), lengths=self.lengths.to(device))
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Waveform:
+        """The same waveform on another device, or with another type of floats.
+
+        Raises:
+            AudioError: `dtype` is not a type of floats.
+        """
+        if dtype is not None and not dtype.is_floating_point:
+            raise AudioError(f"samples are floats, so {dtype} is not possible; choose float32, float16 or bfloat16")
+        return replace(self, samples=self.samples.to(device, dtype), lengths=self.lengths.to(device))
 
     def resample(self, sample_rate_hz: int) -> Waveform:
         """Resample. Each item keeps its duration, to the nearest sample, and equals itself resampled alone.
@@ -271,3 +278,6 @@ class Waveform:
         with SoundWriter(path, self.sample_rate_hz, overwrite=overwrite, mark=self.mark) as file:
             file.write(self[0].samples[0].detach().clamp(-1.0, 1.0).cpu().numpy())
         return path
+
+
+register_tensors(Waveform, "samples", "lengths")

@@ -24,10 +24,12 @@ from vczoo.audio.waveform import Waveform
 from vczoo.audio.writer import SoundWriter
 from vczoo.conversion.chunked import Blocks, convert_in_chunks
 from vczoo.conversion.loaded_run import LoadedRun
+from vczoo.conversion.run_by_name import read_any_run
 from vczoo.conversion.stream import Stream
 from vczoo.conversion.voice_mix import VoiceChoice, read_references
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.errors import AudioError
+from vczoo.io.device import choose_device
 from vczoo.io.files import is_same_file, temporary_folder
 from vczoo.modules.interfaces.vocoder import Watermark
 from vczoo.runs.run import Run, own_voices
@@ -53,6 +55,27 @@ class Converter(LoadedRun):
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         super().__init__(run, device)
         self._watermarks: dict[str, Watermark] = {}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        overrides: Iterable[str] | Mapping[str, Any] = (),
+        *,
+        device: torch.device | str | None = None,
+    ) -> Converter:
+        """Load a recipe, a run or a published run: `vczoo.load` by the name that Hugging Face's libraries use.
+
+        Args:
+            name: As for `load`.
+            overrides: As for `load`.
+            device: As for `load`.
+
+        Raises:
+            UnknownNameError, RecipeError, RunError, WeightsError, VczooError: As for `load`.
+        """
+        device = choose_device(device)  # first, so that a wrong device is reported before weights are loaded
+        return cls(read_any_run(name, overrides), device)
 
     def convert(
         self,

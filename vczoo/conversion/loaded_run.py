@@ -235,6 +235,8 @@ class LoadedRun:
             raise RunError(f"{path} exists; choose another folder, or set overwrite if it is a run to replace")
         return save_run(self.run, path, overwrite=overwrite, whole=whole, half=half)
 
+    save_pretrained = save
+
     def _check_free(self, name: str, overwrite: bool) -> None:
         same_names = [voice for voice in own_voices(self.run) if name_key(voice) == name_key(name)]
         if same_names and not (overwrite and name in same_names):

@@ -27,6 +27,7 @@ from vczoo.data.manifest import Listed, Listing
 from vczoo.data.pauses import cut_at_pauses
 from vczoo.data.splits import assign_splits
 from vczoo.errors import AudioError, CorpusError, shortened
+from vczoo.io.log import logger
 from vczoo.io.names import composed, name_fault
 from vczoo.io.text import harmless, truncated_list
 
@@ -93,11 +94,15 @@ def read_corpus(
     splits = assign_splits(tuple(decoded.seconds), validation, test)
     utterances = {item: _utterance(item, splits[item], seconds) for item, seconds in decoded.seconds.items()}
     leaks = leak_notes({utterances[item]: loudness for item, loudness in decoded.envelopes.items()})
-    return sorted_corpus(
+    corpus = sorted_corpus(
         utterances.values(),
         (*(Skipped(*item) for item in listing.unlisted), *decoded.skipped),
         (*listing.notes(), *decoded.cut_notes(), *leaks),
     )
+    logger.info("read a corpus: %r", corpus)
+    for skipped in corpus.skipped:
+        logger.info("skipped %s: %s", harmless(skipped.path), skipped.reason)
+    return corpus
 
 
 @dataclass

@@ -41,6 +41,8 @@ __all__ = ["Model", "shifted", "stage_of"]
 class Model(nn.Module):
     """Model built from the parts of a recipe.
 
+    As a module it maps a `Waveform` to the content `Frames` that the heads read; `convert` maps it to another voice.
+
     Args:
         backbone: Backbone that turns a waveform into content frames.
         heads: Heads by name, in the recipe's order.
@@ -151,6 +153,14 @@ class Model(nn.Module):
         named |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}
         vocoder = self.vocoder.state_dict() if self.vocoder else {}
         return named | {f"vocoder.{name}": tensor for name, tensor in vocoder.items()}
+
+    def forward(self, wave: Waveform) -> Frames:
+        """Encode recordings with the backbone, as `content` does: (B, S) at any sample rate -> (B, T, C).
+
+        Raises:
+            AudioError, ContractError: As for `Waveform.resample` and `Backbone.forward`.
+        """
+        return self.content(wave)
 
     def content(self, wave: Waveform) -> Frames:
         """Encode recordings with the backbone: content frames (B, T, C), at the backbone's frame rate."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from vczoo.errors import WeightsError
+from vczoo.io.log import logger
 from vczoo.io.text import nearest
 from vczoo.registry.entry import Weights
 from vczoo.registry.origin import REVISION
@@ -80,6 +81,7 @@ def announce_download(entry_name: str, weights: Weights) -> None:
         entry_name: Name of the part that needs the weights.
         weights: The weights that are about to be downloaded.
     """
+    logger.info("%s: downloading weights %s from %s", entry_name, weights.name, _describe_source(weights))
     sys.stderr.write(
         f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {describe_source(weights)}\n"
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import vczoo
 from vczoo.audio.frames import Frames
 from vczoo.audio.pitch import mean_log_hz
 from vczoo.audio.specs import FrameSpec, MelSpec
@@ -256,3 +258,13 @@ def test_a_pitch_of_nan_is_not_written_over_a_source_that_has_one() -> None:
     made.convert(tone(120), voice)
     assert note.source is not None
     assert mean_log_hz(note.source.pitch).exp().item() == pytest.approx(120, rel=0.02)
+
+
+def test_a_model_is_a_module_from_a_waveform_to_content_with_gradients(made_run: Path) -> None:
+    model = vczoo.load(made_run).model
+    assert isinstance(model, vczoo.Model)
+    wave = Waveform.of(0.1 * torch.randn(2, 4410), 22050)
+    frames = model(wave)
+    assert torch.equal(frames.values, model.content(wave).values)
+    frames.pool().sum().backward()
+    assert any(parameter.grad is not None for parameter in model.backbone.parameters())

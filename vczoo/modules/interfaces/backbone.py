@@ -92,13 +92,20 @@ class Backbone(nn.Module, ABC):
         rounding, at most 1e-4 of the largest value: torch sums a batch in another order.
 
         Raises:
-            ContractError: The sample rate of the waveform is not that of the spec, or the backbone returns fewer frames
-                than its `num_frames` promises.
+            ContractError: The sample rate of the waveform is not that of the spec, the weights were converted to
+                float16 or bfloat16 (use `torch.autocast` instead), or the backbone returns fewer frames than its
+                `num_frames` promises.
         """
         if wave.sample_rate_hz != self.spec.sample_rate_hz:
             raise ContractError(
                 f"this backbone reads audio at {self.spec.sample_rate_hz} Hz, but the waveform is at "
                 f"{wave.sample_rate_hz} Hz; call wave.resample first"
+            )
+        narrow = {parameter.dtype for parameter in self.parameters()} & {torch.float16, torch.bfloat16}
+        if narrow:
+            raise ContractError(
+                f"{type(self).__name__} computes its input in float32, but has weights of {narrow.pop()}; call float() "
+                "on it, and run it under torch.autocast to compute in half precision"
             )
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for index, length in enumerate(wave.lengths.tolist()):
