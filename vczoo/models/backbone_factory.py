@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vczoo.errors import ContractError
+from vczoo.io.problems import Problems
 from vczoo.models.part_options import CheckedPart, check_part
 from vczoo.models.recipe import Part
 from vczoo.modules.interfaces.backbone import Backbone
@@ -33,9 +34,9 @@ def create_backbone(name: str, *, stages: int | None = None, **options: Any) -> 
     the_zoo().find("backbone", name)
     if stages is not None:
         options |= {"out_stage": stages}
-    faults: list[str] = []
-    part: CheckedPart | None = check_part(faults, name, "backbone", Part(use=name, **options))
+    problems = Problems()
+    part: CheckedPart | None = check_part(problems, name, "backbone", Part(use=name, **options))
     if part is None:
-        raise ContractError("; ".join(faults))
+        raise ContractError("; ".join(problems.faults))
     backbone: Backbone = part.make({})
     return backbone

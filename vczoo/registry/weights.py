@@ -81,7 +81,7 @@ def announce_download(entry_name: str, weights: Weights) -> None:
         entry_name: Name of the part that needs the weights.
         weights: The weights that are about to be downloaded.
     """
-    logger.info("%s: downloading weights %s from %s", entry_name, weights.name, _describe_source(weights))
+    logger.info("%s: downloading weights %s from %s", entry_name, weights.name, describe_source(weights))
     sys.stderr.write(
         f"{entry_name}: downloading weights {weights.name} ({_size(weights)}) from {describe_source(weights)}\n"
     )
