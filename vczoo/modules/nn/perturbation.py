@@ -23,9 +23,15 @@ ENVELOPE_TERMS = 14  # terms of a cosine series over the bands; with more, it wo
 COLOR_TERMS = 5  # terms of the same series for a random spectral coloring
 FORMANTS, PITCH = math.log(1.3), math.log(1.8)  # largest shift of log-frequency, up or down, at strength 1
 COLOR_NATS, LEVEL_NATS = 0.5, 0.7  # standard deviations at strength 1
-NOISE_NATS = (2.5, 7.0)  # range of the noise level below the loudest band, 22 to 61 dB
+NOISE_NATS = (2.0, 7.0)  # range of the noise level below the loudest band, 17 to 61 dB
+FLICKER_NATS = (0.2, 0.7)  # range of the deviation of the noise in each frame and band, as of recorded noise
+SWELL_NATS = 0.5  # deviation of its level over time
 NOISY = 0.5  # share of items with noise, at strength 1
 NARROW = 0.2  # share of items reduced to the band of a telephone, at strength 1
+ROOMS = 0.25  # share of items in a room, at strength 1
+DECAY_SECONDS = (0.2, 0.9)  # range of the time in which reverberation falls by 60 dB
+REVERB_NATS = (-1.4, 0.2)  # range of the level of reverberation to that of the direct sound, -12 to 2 dB
+TAIL_SECONDS = 0.5
 LOWEST_HZ, HIGHEST_HZ = (0.0, 300.0), (3400.0, 4000.0)  # ranges of the limits of that band
 
 
@@ -45,7 +51,7 @@ class Perturbation(nn.Module):
 
     def __init__(self, spec: MelSpec, *, nats: float, strength: float) -> None:
         super().__init__()
-        self.nats, self.strength = nats, strength
+        self.nats, self.strength, self.frame_rate_hz = nats, strength, spec.frame_rate_hz
         cosines = _cosines(spec.num_mels)
         bins = torch.linspace(0, spec.sample_rate_hz / 2, spec.fft_length // 2 + 1)
         filters = mel_filters(spec)
@@ -69,16 +75,44 @@ class Perturbation(nn.Module):
         color = torch.randn(count, COLOR_TERMS, device=device) @ self.colors * (COLOR_NATS / COLOR_TERMS**0.5)
         level = torch.randn(count, 1, device=device) * LEVEL_NATS
         speech = (warped + 1) * self.nats + ((color + level) * self.strength)[..., None]
+        reverberant = self._reverberant(speech)
+        speech = torch.where(uniform((count, 1, 1)) < ROOMS * self.strength, reverberant, speech)
         low, high = (least + (most - least) * uniform((count, 1)) for least, most in (LOWEST_HZ, HIGHEST_HZ))
         narrow = uniform((count, 1)) < NARROW * self.strength
         speech = speech * (~narrow | ((self.centers >= low) & (self.centers <= high)))[..., None]
         peak = speech.amax(dim=(1, 2), keepdim=True)
         below = NOISE_NATS[0] + uniform((count, 1, 1)) * (NOISE_NATS[1] - NOISE_NATS[0])
         tilt = (torch.randn(count, COLOR_TERMS, device=device) @ self.colors * (1 / COLOR_TERMS**0.5))[..., None]
-        noise = peak - below + tilt + 0.3 * torch.randn_like(speech)
-        noisy = torch.logaddexp(speech, noise)
+        flicker = FLICKER_NATS[0] + uniform((count, 1, 1)) * (FLICKER_NATS[1] - FLICKER_NATS[0])
+        swell = torch.randn(count, 1, 2 + speech.shape[2] // 32, device=device) * SWELL_NATS
+        swell = nn.functional.interpolate(swell, size=speech.shape[2], mode="linear")
+        noise = peak - below + tilt + swell + flicker * torch.randn_like(speech)
+        noisy = torch.logaddexp(2 * speech, 2 * noise) / 2  # powers add
         perturbed = torch.where(uniform((count, 1, 1)) < NOISY * self.strength, noisy, speech)
         out: Tensor = perturbed.clamp(min=0) / self.nats - 1
+        return out
+
+    def _reverberant(self, speech: Tensor) -> Tensor:
+        """Add diffuse reverberation, whose power decays exponentially: (B, num_mels, T) in nats -> the same.
+
+        Silence, at 0 nats, has none.
+        """
+        count = len(speech)
+        decay, ratio = (
+            low + torch.rand(count, 1, device=speech.device) * (high - low)
+            for low, high in (DECAY_SECONDS, REVERB_NATS)
+        )
+        taps = torch.arange(round(TAIL_SECONDS * self.frame_rate_hz), device=speech.device)
+        powers = 10 ** (-6 * taps / (decay * self.frame_rate_hz))
+        powers[:, 0] = 0
+        powers = powers / powers.sum(dim=1, keepdim=True) * (2 * ratio).exp()
+        powers[:, 0] = 1
+        peak = speech.amax(dim=(1, 2), keepdim=True)  # without it, the powers of loud items would overflow
+        silence = (-2 * peak).exp()
+        dry = ((2 * (speech - peak)).exp() - silence).clamp(min=0)
+        padded = nn.functional.pad(dry, (len(taps) - 1, 0)).transpose(0, 1)  # (bands, B, T')
+        wet = nn.functional.conv1d(padded, powers.flip(1)[:, None], groups=count).transpose(0, 1)
+        out: Tensor = (wet + silence).log() / 2 + peak
         return out
 
     def _warp(self, shift: Tensor) -> Tensor:

@@ -28,9 +28,9 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nothing but what a test asks for is perturbed, and that by the most: whatever is drawn is 1."""
 
     def only(**constants: float) -> None:
-        for name in ("FORMANTS", "PITCH", "COLOR_NATS", "LEVEL_NATS", "NOISY", "NARROW"):
+        for name in ("FORMANTS", "PITCH", "COLOR_NATS", "LEVEL_NATS", "NOISY", "NARROW", "ROOMS"):
             monkeypatch.setattr(perturbation, name, constants.get(name, 0.0))
-        monkeypatch.setattr(torch, "rand", lambda shape, device=None: torch.ones(shape, device=device))
+        monkeypatch.setattr(torch, "rand", lambda *shape, device=None: torch.ones(*shape, device=device))
         monkeypatch.setattr(torch, "randn", lambda *shape, device=None: torch.ones(shape, device=device))
 
     return only
@@ -131,7 +131,15 @@ def test_noise_fills_what_was_silent_and_leaves_what_was_loud(monkeypatch: pytes
 
 
 def test_a_telephone_carries_the_middle_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"FORMANTS": 0, "PITCH": 0, "COLOR_NATS": 0, "LEVEL_NATS": 0, "NOISY": 0, "NARROW": 1}.items():
+    for name, value in {
+        "FORMANTS": 0,
+        "PITCH": 0,
+        "COLOR_NATS": 0,
+        "LEVEL_NATS": 0,
+        "NOISY": 0,
+        "NARROW": 1,
+        "ROOMS": 0,
+    }.items():
         monkeypatch.setattr(perturbation, name, float(value))
     mel = torch.full((16, 80, 3), 0.2)
     found, hz = perturbed(mel), centres_hz()
@@ -141,6 +149,19 @@ def test_a_telephone_carries_the_middle_and_nothing_else(monkeypatch: pytest.Mon
     edge = found[:, (hz > 3400) & (hz < 4000)]
     assert 0 < int((edge == -1).sum()) < edge.numel()
     assert torch.equal(perturbed(mel, 0.0), mel)
+
+
+def test_a_room_adds_a_tail_that_falls_by_60_db(alone: Any) -> None:
+    alone(ROOMS=2.0)  # and the most of everything drawn: 0.9 s, 0.2 nats above the direct sound
+    click = torch.full((1, SPEC.num_mels, 60), -1.0)
+    click[..., 5] = 1.0
+    nats = (perturbed(click)[0, 0] + 1) * NATS
+    slope = -6 * math.log(10) / 2 / (0.9 * SPEC.frame_rate_hz)
+    torch.testing.assert_close(nats[7:50] - nats[6:49], torch.full((43,), slope), rtol=1e-2, atol=1e-3)
+    assert float(nats[5]) == pytest.approx(2 * NATS, abs=1e-4)
+    powers = (2 * nats).exp() - 1
+    assert float(powers[6:56].sum() / powers[5]) == pytest.approx(math.exp(0.4), rel=0.01)
+    torch.testing.assert_close(nats[:5], torch.zeros(5), atol=1e-4, rtol=0)
 
 
 def test_silence_stays_finite_and_nothing_falls_below_it() -> None:
