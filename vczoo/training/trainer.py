@@ -21,9 +21,11 @@ import torch
 from torch import Tensor
 
 from vczoo.errors import ContractError
+from vczoo.io.log import logger
 from vczoo.io.progress import Callback, CallbackList
 from vczoo.io.tensor_file import some_names
 from vczoo.io.tensors import finite
+from vczoo.io.text import harmless
 from vczoo.training.checkpoint import CHECKPOINT, TrainingState
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.sharding import whole
@@ -211,6 +213,9 @@ class Trainer:
         lines = "".join(json.dumps(line) + "\n" for line in state.history)
         team.on_main_process(partial(write_output, self.folder / LOG, lines))
         self.callbacks.epoch(record)
+        logger.info(
+            "%s: epoch %s of %s: %s", harmless(str(self.folder)), state.epoch, trainable.epochs, _shown(figures)
+        )
 
     def _level_buffers(self) -> None:
         """Give all processes the running statistics of the main one."""
@@ -257,6 +262,10 @@ class _Means:
                 state.sums[name] = state.sums.get(name, 0.0) + value
                 state.counts[name] = state.counts.get(name, 0) + counts[name]
         self.sums, self.counts = {}, {}
+
+
+def _shown(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items()) or "not validated"
 
 
 @contextmanager

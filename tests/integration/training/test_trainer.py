@@ -87,9 +87,12 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_it_trains_and_calls_back(tmp_path: Path) -> None:
+def test_it_trains_calls_back_and_logs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen, trainable = Seen(), Regression()
-    state = vczoo.Trainer(trainable, tmp_path / "out", [seen]).fit()
+    with caplog.at_level("INFO", "vczoo"):
+        state = vczoo.Trainer(trainable, tmp_path / "out", [seen]).fit()
+    loss = state.history[0]["validation"]["loss"]
+    assert caplog.messages[0] == f"{tmp_path / 'out'}: epoch 1 of 3: loss {loss:.4g}"
     epochs = [text for number in range(3) for text in ("validated", f"epoch {number}")]
     assert seen.calls[1:] == ["start 0", *epochs, "end"]
     records = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
