@@ -349,7 +349,7 @@ def test_strings_are_joined_from_takes_of_one_speaker_and_split(digits_folder, t
     stranger = [{**takes[0], "split": "stranger"}, takes[1]]
     file = tasks.write_manifest(stranger, tmp_path / "m.csv", ("path", "speaker", "split", "text"))
     assert len(file.read_text().splitlines()) == 2  # the header, and the take that is not the unseen speaker's
-    answers = [tasks.Answer("label", "label", "one", output) for output in ("one", "two")]
+    answers = [tasks.Prediction("one", output) for output in ("one", "two")]
     assert tasks.figures("label", answers) == {"recall": 0.5, "accuracy": 0.5, "error": 0.5, "utterances": 2}
 
 

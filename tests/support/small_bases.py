@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tests.support.hub.server import HubServer
+from vczoo.modules.pretrained import UrlFile
 
 TINY_WAVE: dict[str, Any] = {
     "encoder_embed_dim": 16,
@@ -73,14 +74,16 @@ class Bases:
         pytest.importorskip("vczoo_torchvision")
         from torchvision.models import get_model
 
-        from vczoo_torchvision import weights_of
-        from vczoo_torchvision.weights import HEADS, cached
+        from vczoo_torchvision import build, weights_of
+        from vczoo_torchvision.weights import HEADS
 
         self.patch.setenv("TORCH_HOME", str(self.folder / "torch"))
+        weights = replace(weights_of(model)[0], sha256="")  # that of the published file
+        self.patch.setattr(build, "weights_of", lambda _: (weights,))
         with torch.device("meta"):
             outline = get_model(model, weights=None).state_dict()
         return self._in_cache(
-            cached(weights_of(model)[0]),
+            UrlFile(weights).path,
             {name: tensor for name, tensor in outline.items() if not name.startswith(HEADS)},
             overrides,
         )
@@ -101,7 +104,6 @@ class Bases:
         from torchaudio.models import wav2vec2_model, wavlm_model
 
         from vczoo_torchaudio import BUNDLES, build, weights_of
-        from vczoo_torchaudio.weights import cached
 
         self.patch.setenv("TORCH_HOME", str(self.folder / "torch"))
         bundle = getattr(pipelines, BUNDLES[model])
@@ -112,7 +114,7 @@ class Bases:
         # The list knows the checksum of the published file.
         weights = replace(weights_of(model)[0], sha256="")
         self.patch.setattr(build, "weights_of", lambda _: (weights,))
-        return self._in_cache(cached(weights), outline, overrides)
+        return self._in_cache(UrlFile(weights).path, outline, overrides)
 
     def whisper(self, model: str, *overrides: str) -> Base:
         """In the repository on the Hub of a listed Whisper; the network is narrower than the published one."""

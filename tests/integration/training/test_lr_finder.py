@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from vczoo.cli.app import main
 from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.models.build import checked_recipe
 from vczoo.training import lr_finder as rate_finder
+from vczoo.training import session
 from vczoo.training.lr_finder import HIGHEST, LOWEST, RateSearch, find_learning_rate
 
 
@@ -112,7 +112,7 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
 ) -> None:
     models: list[Any] = []
     kept: dict[str, dict[str, torch.Tensor]] = {}
-    begin = rate_finder.build_initial_model
+    begin = session.build_initial_model
 
     def remembered(*arguments: Any) -> Any:
         begun = begin(*arguments)
@@ -133,7 +133,7 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
         sizes.append(len(batch.speakers))
         return train_step(step, model, optimizer, batch, *rest)
 
-    monkeypatch.setattr(rate_finder, "build_initial_model", remembered)
+    monkeypatch.setattr(session, "build_initial_model", remembered)
     monkeypatch.setattr(rate_finder, "set_rates", note_rates)
     monkeypatch.setattr(rate_finder, "train_step", note_size)
     told = [*quick, "freezing.use=partial", "freezing.trainable_stages=1", "training.backbone_rate=0.5"]
@@ -155,11 +155,8 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
 def test_it_stops_where_the_loss_diverges(
     voices_folder: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def scripted(*_: Any) -> Iterator[tuple[float, float]]:
-        for number, rate in enumerate(rates(40)):
-            yield rate, 2.0 - 0.05 * number if number < 30 else 1e3
-
-    monkeypatch.setattr(rate_finder, "_range_test", scripted)
+    losses = iter([2.0 - 0.05 * number for number in range(30)] + [1e3] * 10)
+    monkeypatch.setattr(rate_finder, "train_step", lambda *_: {"loss": torch.tensor(next(losses))})
     found = find_learning_rate("demo", voices_folder, quick, steps=40, progress=False)
     assert len(found.rates) == 31
     assert found.losses[-1] == 1e3

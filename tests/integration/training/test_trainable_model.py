@@ -15,19 +15,28 @@ from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.training_settings import Training
 from vczoo.modules.freezing import Gradual
 from vczoo.modules.interfaces.backbone import Freezing
+from vczoo.training.objectives import Objective
 from vczoo.training.session import TrainingSession
 from vczoo.training.setup import check_average
 from vczoo.training.trainable_model import TrainableModel
 
 
-def test_extra_modules_are_optimized_and_checkpointed_but_are_no_result(
+class Critic(Objective):
+    """An objective with a module of its own, which has no term."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 2)
+
+
+def test_modules_of_objectives_are_optimized_and_checkpointed_but_are_no_result(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...]
 ) -> None:
     overrides = [*small, "training.epochs=1"]
     with TrainingSession.open("demo", voices_folder, overrides, cache=False, device="cpu") as session:
-        extra = torch.nn.ModuleDict({"critic": torch.nn.Linear(2, 2)})
+        objectives = torch.nn.ModuleList([Critic()])
 
-        def fit(folder: Path, extra: torch.nn.Module) -> TrainableModel:
+        def fit(folder: Path, objectives: torch.nn.ModuleList) -> TrainableModel:
             splits = session.splits
             trainable = TrainableModel(
                 session.model,
@@ -36,21 +45,21 @@ def test_extra_modules_are_optimized_and_checkpointed_but_are_no_result(
                 splits["train"],
                 splits["validation"],
                 session.team,
-                extra=extra,
+                objectives=objectives,
             )
             vczoo.Trainer(trainable, folder, [vczoo.Selection()], team=session.team).fit()
             return trainable
 
-        trainable = fit(tmp_path / "first", extra)
+        trainable = fit(tmp_path / "first", objectives)
         (optimizer,) = trainable.optimizers.values()
-        assert optimizer.param_groups[-1]["params"][-1] is extra["critic"].bias
+        assert optimizer.param_groups[-1]["params"][-1] is objectives[0].linear.bias
         names = load_file(tmp_path / "first" / "checkpoint.safetensors").keys()
-        assert {"modules.extra.critic.weight", "modules.extra.critic.bias"} <= names
-        assert not any(name.startswith("kept.extra") for name in names)
+        assert {"modules.objectives.0.linear.weight", "modules.objectives.0.linear.bias"} <= names
+        assert not any(name.startswith("kept.objectives") for name in names)
         shutil.copytree(tmp_path / "first", tmp_path / "again")
-        other = torch.nn.ModuleDict({"critic": torch.nn.Linear(2, 2)})
+        other = torch.nn.ModuleList([Critic()])
         fit(tmp_path / "again", other)
-        assert torch.equal(other["critic"].weight, extra["critic"].weight)
+        assert torch.equal(other[0].linear.weight, objectives[0].linear.weight)
 
 
 def test_an_average_is_refused_if_a_stage_is_frozen_again() -> None:
