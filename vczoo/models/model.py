@@ -19,6 +19,7 @@ from vczoo.audio.pitch import Dio, PitchTracker, log_ratio, mean_log_hz, pitch_f
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import VoiceError
+from vczoo.io.precision import check_single_precision
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.modules.interfaces.head import Column
 from vczoo.modules.interfaces.heads import (
@@ -270,6 +271,7 @@ class Model(nn.Module):
         for index in range(len(wave)):
             parts = list(wave[index].parts())
             for name, head in self.speaker_heads.items():
+                check_single_precision(name, head)
                 encode = self.acoustic if name in self.acoustic_heads else self.content
                 embeddings[name].append(head.enroll_voice([encode(part) for part in parts], [])["embedding"])
         return {name: torch.stack(items) for name, items in embeddings.items()}
@@ -319,6 +321,7 @@ class Model(nn.Module):
         """
         tensors = {"pitch": mean_log_hz(Frames.batch(pitches))} if self.voice_heads else {}
         for name, head in self.heads_for().items():
+            check_single_precision(name, head)
             own = head.enroll_voice(acoustics if name in self.acoustic_heads else contents, acoustics)
             tensors |= {f"{name}.{key}": value for key, value in own.items()}
         return {name: value.float().cpu().contiguous() for name, value in tensors.items()}
@@ -382,6 +385,7 @@ class Model(nn.Module):
         """
         device = content.values.device
         name, head = next(iter(self.voice_heads.items()))
+        check_single_precision(name, head)
         mix = [(self._voice_for_head(name, voice, device), share) for voice, share in voices]
         return head.convert_mix(Source(content, self.backbone.spec, shifted(pitch, shift)), mix)
 
@@ -394,6 +398,7 @@ class Model(nn.Module):
             before: The first samples of the waveform, if they exist already (see `Vocoder.follow`).
         """
         assert self.vocoder is not None
+        check_single_precision("the vocoder", self.vocoder)
         options = {"pitch": pitch} if isinstance(self.vocoder, PitchVocoder) else {}
         if before is not None:
             return self.vocoder.follow(frames, before, **options)

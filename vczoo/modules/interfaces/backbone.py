@@ -14,6 +14,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
+from vczoo.io.precision import check_single_precision
 from vczoo.registry.origin import Origin
 
 __all__ = ["Backbone", "Freezing", "Stage"]
@@ -101,12 +102,7 @@ class Backbone(nn.Module, ABC):
                 f"this backbone reads audio at {self.spec.sample_rate_hz} Hz, but the waveform is at "
                 f"{wave.sample_rate_hz} Hz; call wave.resample first"
             )
-        narrow = {parameter.dtype for parameter in self.parameters()} & {torch.float16, torch.bfloat16}
-        if narrow:
-            raise ContractError(
-                f"{type(self).__name__} computes its input in float32, but has weights of {narrow.pop()}; call float() "
-                "on it, and run it under torch.autocast to compute in half precision"
-            )
+        check_single_precision(type(self).__name__, self)
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for index, length in enumerate(wave.lengths.tolist()):
             groups[self.padded_length(length)].append(index)
