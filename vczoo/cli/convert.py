@@ -212,13 +212,14 @@ def enroll(
     turn = nullcontext() if out else changing(Path(run), lambda message: print_line(message, to_stderr=True))
     with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"), turn:
         converter = _load(run, device)
-        converter.enroll(name, paths, overwrite=overwrite, channel=channel)
+        advice = converter.enroll(name, paths, overwrite=overwrite, channel=channel)
         converter.save(out or run, overwrite=out is None)
     if passed_over:
         lines = ["passed over, because they are not audio:", *truncated_list(passed_over)]
         print_line("\n  ".join(lines), to_stderr=True)
     kept = own_voices(converter.run)
     print_line(f"{out or run}: voices {', '.join(kept)}")
+    print_line(f"{name}: {advice}")
     if bundled := [voice for voice in converter.voices if voice not in kept]:
         print_line(
             f"not saved, because they come with {run} and are not yours to share: {', '.join(bundled)}\n"

@@ -17,7 +17,7 @@ from torch import Tensor
 from vczoo.audio.limits import check_fits_memory
 from vczoo.audio.recording import PathOrWaveform, Recording, as_recording, as_recordings
 from vczoo.audio.waveform import Waveform
-from vczoo.conversion.enrollment import enrollment_doubts
+from vczoo.conversion.enrollment import enrollment_doubts, more_speech, speech_seconds
 from vczoo.conversion.recognition import check_classifies, check_transcribes, classify, transcribe
 from vczoo.data.listing import expand_recordings
 from vczoo.errors import AudioError, RunError, VoiceError, VoiceWarning
@@ -88,7 +88,7 @@ class LoadedRun:
         sample_rate_hz: float | None = None,
         overwrite: bool = False,
         channel: str | None = None,
-    ) -> None:
+    ) -> str:
         """Add a voice from recordings of it, without training. `save` writes it with the run.
 
         Args:
@@ -99,6 +99,10 @@ class LoadedRun:
             sample_rate_hz: Sample rate in Hz of recordings that are tensors or arrays.
             overwrite: Whether to replace a voice of this name.
             channel: Channel of the recordings to use: "left", "right" or "mix", as for `Waveform.read`.
+
+        Returns:
+            A sentence on what more speech would buy, for models whose speaker head reads mels, as that of `base`; the
+            seconds of speech for all others.
 
         Raises:
             VoiceError: The name is taken and `overwrite` is false, the name is not valid, there is no recording, or the
@@ -116,7 +120,7 @@ class LoadedRun:
             raise VoiceError(f"{fault}; choose another name for the voice")
         name = composed(name)
         self._check_free(name, overwrite)  # now, because enrolling may take long
-        voice = self._enrolled(name, as_recordings(recordings, sample_rate_hz, channel), channel)
+        voice, seconds = self._enrolled(name, as_recordings(recordings, sample_rate_hz, channel), channel)
         with self._enrolling:
             self._check_free(name, overwrite)  # another thread may have enrolled it meanwhile
             # A bundled voice of the same name gives way. The voices are replaced as a whole, because other threads may
@@ -125,6 +129,7 @@ class LoadedRun:
                 other: v for other, v in self.run.voices.items() if name_key(other) != name_key(name) or not v.lent
             }
             self.run.voices = {**others, name: voice}
+        return more_speech(seconds) if self.model.speakers_by_mels else f"{seconds:.0f} s of speech"
 
     def identify(self, recording: Recording, *, sample_rate_hz: float | None = None) -> dict[str, float]:
         """Compare a recording's speaker with each voice.
@@ -242,7 +247,10 @@ class LoadedRun:
         if same_names and not (overwrite and name in same_names):
             raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
 
-    def _enrolled(self, name: str, recordings: Sequence[PathOrWaveform], channel: str | None = None) -> Voice:
+    def _enrolled(
+        self, name: str, recordings: Sequence[PathOrWaveform], channel: str | None = None
+    ) -> tuple[Voice, float]:
+        """The voice, and the seconds of speech that it was computed from."""
         waves: list[Waveform] = []
         for recording in recordings:
             for path in [recording] if isinstance(recording, Waveform) else expand_recordings([recording], []):
@@ -254,7 +262,7 @@ class LoadedRun:
         embed = self._embedding if self.model.speakers_by_mels else None
         for reason in enrollment_doubts(waves, embed):
             warn_at_caller(f"voice {name!r}: {reason}", VoiceWarning)
-        return voice
+        return voice, speech_seconds(waves)
 
     def _embedding(self, wave: Waveform) -> Tensor:
         return next(iter(self.model.embed(wave).values()))

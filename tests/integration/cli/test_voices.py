@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -102,15 +103,16 @@ def test_enroll_takes_folders_and_wildcards_and_says_what_it_keeps(  # type: ign
         (tmp_path / "alice" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "alice" / "notes.txt").write_text("x")
     code, out, err = run("enroll", "base", "me", tmp_path / "alice", "--out", tmp_path / "run")
-    first, second, _ = out.splitlines()
+    first, advice, second, _ = out.splitlines()
     assert (code, first) == (0, f"{tmp_path / 'run'}: voices me")
+    assert re.match(r"me: \d+ s of speech: 15 s or more would make conversions about 0\.0\d more similar", advice)
     assert second == "not saved, because they come with base and are not yours to share: woman-1, woman-2, man-1, man-2"
     assert "passed over, because they are not audio:\n  " in err
     assert "notes.txt" in err
     saved = vczoo.load(tmp_path / "run")
     assert saved.voices == ("me",)
     code, out, _ = run("enroll", tmp_path / "run", "again", f"{tmp_path}/alice/*.wav")
-    assert (code, out) == (0, f"{tmp_path / 'run'}: voices me, again\n")
+    assert (code, out.splitlines()[0]) == (0, f"{tmp_path / 'run'}: voices me, again")
     voices = vczoo.load(tmp_path / "run").run.voices
     assert voices["me"].tensors.keys() == voices["again"].tensors.keys()
     assert all(
