@@ -321,7 +321,7 @@ class Converter(LoadedRun):
         converter = Converter(replace(self.run, voices=dict(self.run.voices)), self.device)
         converter._watermarks = self._watermarks
         for name, path in references.items():
-            converter.run.voices[name], _ = converter._enrolled(name, [path])
+            converter.run.voices[name] = converter._voice_of(name, converter._read_all([path]))
         return converter, shares
 
     def _voices(self, shares: Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:

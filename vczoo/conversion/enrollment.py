@@ -40,7 +40,7 @@ def enrollment_doubts(waves: Sequence[Waveform], embed: Embed | None = None) -> 
             apart.
     """
     parts = [part for wave in waves for part in wave.trim().parts()]
-    seconds = speech_seconds(waves)
+    seconds = sum(part.seconds for part in parts)
     doubts = []
     if seconds < LEAST_SECONDS:
         doubts.append(f"{seconds:.1f} s of sound is too short to describe a voice; use half a minute of speech")

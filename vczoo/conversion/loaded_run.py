@@ -120,7 +120,8 @@ class LoadedRun:
             raise VoiceError(f"{fault}; choose another name for the voice")
         name = composed(name)
         self._check_free(name, overwrite)  # now, because enrolling may take long
-        voice, seconds = self._enrolled(name, as_recordings(recordings, sample_rate_hz, channel), channel)
+        waves = self._read_all(as_recordings(recordings, sample_rate_hz, channel), channel)
+        voice = self._voice_of(name, waves)
         with self._enrolling:
             self._check_free(name, overwrite)  # another thread may have enrolled it meanwhile
             # A bundled voice of the same name gives way. The voices are replaced as a whole, because other threads may
@@ -129,6 +130,7 @@ class LoadedRun:
                 other: v for other, v in self.run.voices.items() if name_key(other) != name_key(name) or not v.lent
             }
             self.run.voices = {**others, name: voice}
+        seconds = speech_seconds(waves)
         return more_speech(seconds) if self.model.speakers_by_mels else f"{seconds:.0f} s of speech"
 
     def identify(self, recording: Recording, *, sample_rate_hz: float | None = None) -> dict[str, float]:
@@ -247,22 +249,24 @@ class LoadedRun:
         if same_names and not (overwrite and name in same_names):
             raise VoiceError(f"voice {same_names[0]!r} already exists; choose another name, or set overwrite")
 
-    def _enrolled(
-        self, name: str, recordings: Sequence[PathOrWaveform], channel: str | None = None
-    ) -> tuple[Voice, float]:
-        """The voice, and the seconds of speech that it was computed from."""
+    def _read_all(self, recordings: Sequence[PathOrWaveform], channel: str | None = None) -> list[Waveform]:
+        """Read the recordings of a voice, and those in folders."""
         waves: list[Waveform] = []
         for recording in recordings:
             for path in [recording] if isinstance(recording, Waveform) else expand_recordings([recording], []):
                 waves.append(self._read(path, channel))
                 total = sum(wave.seconds for wave in waves)
                 check_fits_memory(total, self.model.sample_rate_hz, "enroll fewer of them; a few minutes are enough")
+        return waves
+
+    def _voice_of(self, name: str, waves: Sequence[Waveform]) -> Voice:
+        """Compute a voice, and warn of what speaks against its recordings."""
         voice = Voice(name, self.model.enroll(waves))
         # An embedding of content cannot tell speakers apart in three seconds, nor can that of a few voices.
         embed = self._embedding if self.model.speakers_by_mels else None
         for reason in enrollment_doubts(waves, embed):
             warn_at_caller(f"voice {name!r}: {reason}", VoiceWarning)
-        return voice, speech_seconds(waves)
+        return voice
 
     def _embedding(self, wave: Waveform) -> Tensor:
         return next(iter(self.model.embed(wave).values()))

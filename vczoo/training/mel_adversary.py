@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from vczoo.audio.frames import Frames
 from vczoo.training.vocoder.discriminators import (
-    SLOPE,
     Verdict,
     discriminator_loss,
     feature_distance,
     generator_loss,
+    judge,
 )
 
 __all__ = ["MelDiscriminators"]
@@ -45,12 +44,7 @@ class MelPatches(nn.Module):
 
     def forward(self, mel: Tensor) -> Verdict:
         """Judge log-mels, (B, T, num_mels)."""
-        image, features = mel[:, None] / 4 + 1, []
-        for layer in self.layers:
-            image = F.leaky_relu(layer(image), SLOPE)
-            features.append(image)
-        scores = self.last(image)
-        return Verdict(scores.flatten(1), (*features, scores))
+        return judge(mel[:, None] / 4 + 1, self.layers, self.last)
 
 
 class MelDiscriminators(nn.Module):

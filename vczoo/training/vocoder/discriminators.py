@@ -28,6 +28,7 @@ __all__ = [
     "discriminator_loss",
     "feature_distance",
     "generator_loss",
+    "judge",
 ]
 
 PERIODS = (2, 3, 5, 7, 11)
@@ -73,7 +74,7 @@ class PeriodDiscriminator(nn.Module):
         """Judge waveforms, (B, S) with S at least 11."""
         missing = -samples.shape[1] % self.period
         rows = F.pad(samples[:, None], (0, missing), mode="reflect") if missing else samples[:, None]
-        return _judge(rows.view(len(samples), 1, -1, self.period), self.layers, self.last)
+        return judge(rows.view(len(samples), 1, -1, self.period), self.layers, self.last)
 
 
 class SpectrumDiscriminator(nn.Module):
@@ -100,7 +101,7 @@ class SpectrumDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> Verdict:
         """Judge waveforms, (B, S)."""
         spectrum = magnitudes(samples, self.resolution, self.window).transpose(1, 2)  # strides act on frequency
-        return _judge(spectrum[:, None], self.layers, self.last)
+        return judge(spectrum[:, None], self.layers, self.last)
 
 
 class PatchDiscriminator(nn.Module):
@@ -130,7 +131,7 @@ class PatchDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> Verdict:
         """Judge waveforms, (B, S)."""
         spectrum = magnitudes(samples, self.resolution, self.window).log().transpose(1, 2)
-        return _judge(spectrum[:, None] / 4 + 1, self.layers, self.last)
+        return judge(spectrum[:, None] / 4 + 1, self.layers, self.last)
 
 
 class Discriminators(nn.Module):
@@ -212,7 +213,8 @@ def feature_distance(real: Sequence[Verdict], generated: Sequence[Verdict]) -> T
     )
 
 
-def _judge(image: Tensor, layers: nn.ModuleList, last: nn.Module) -> Verdict:
+def judge(image: Tensor, layers: nn.ModuleList, last: nn.Module) -> Verdict:
+    """Run the layers of a discriminator on an image, (B, 1, H, W), with a leaky ReLU after each, and the last one."""
     features = []
     for layer in layers:
         image = F.leaky_relu(layer(image), SLOPE)
