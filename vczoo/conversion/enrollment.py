@@ -20,9 +20,8 @@ STEADY_DB = 1.0  # a tone deviates by 0 dB, noise by 0.4, a single spoken digit 
 WINDOW_SECONDS = 3.0
 MOST_WINDOWS = 64
 SOFT = 0.3  # windows softer than this share of the loudest hold too little speech
-ONE_SPEAKER = (
-    0.75  # of 24 s of one reader, halves have 0.77 to 0.95; of two readers, 0.12 to 0.66, or 0.89 if they are alike
-)
+# Cosine of the two halves of 24 s: 0.77 to 0.95 for one reader; for two, 0.12 to 0.66, or 0.89 if they are alike.
+ONE_SPEAKER = 0.75
 LEAST_SHARE = 0.1
 # Seconds of speech, and the similarity (Resemblyzer) of conversions by `base` to six readers enrolled from that much.
 # 30, 60 and 120 s give no more than 15.
@@ -112,7 +111,9 @@ def _halves(embeddings: Tensor) -> tuple[float, float]:
     for start in range(len(embeddings)):
         centers = embeddings[[start, int(farthest[start])]]
         second = (embeddings @ centers.T).argmax(dim=1).bool()
-        while second.any() and not second.all():
+        for _ in range(len(embeddings)):  # it settles after a few rounds, but rounding might make it swing
+            if second.all() or not second.any():
+                break
             centers = torch.stack([F.normalize(embeddings[half].mean(dim=0), dim=0) for half in (~second, second)])
             cosines = embeddings @ centers.T
             moved = cosines.argmax(dim=1).bool()

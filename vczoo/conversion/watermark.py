@@ -9,10 +9,8 @@ from __future__ import annotations
 import torch
 
 from vczoo.audio.waveform import Waveform
-from vczoo.errors import ContractError, VczooError
-from vczoo.io.problems import Problems
-from vczoo.models.part_options import check_part
-from vczoo.models.recipe import Part
+from vczoo.errors import ContractError
+from vczoo.models.part_options import make_part
 from vczoo.modules.interfaces.vocoder import Watermark
 
 __all__ = ["detect_watermark", "embed_watermark", "load_watermark"]
@@ -27,12 +25,7 @@ def load_watermark(name: str) -> Watermark:
     Raises:
         VczooError: Nothing is registered under the name, the watermark needs an option, or its weights are unavailable.
     """
-    problems, part = Problems(), None
-    if ready := check_part(problems, "watermark", "watermark", Part(use=name)):
-        with problems.at("watermark"):
-            part = ready.make({})
-    if problems:
-        raise VczooError("\n".join(problems.faults))
+    part = make_part("watermark", name)
     if not isinstance(part, Watermark):
         raise ContractError(
             f"watermark {name!r} built a {type(part).__name__}, expected a Watermark; report it to its author"

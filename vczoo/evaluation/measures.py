@@ -11,9 +11,7 @@ from vczoo.errors import ContractError, VczooError
 from vczoo.evaluation.metrics.asr import Recogniser, load_recogniser
 from vczoo.evaluation.metrics.naturalness import Dnsmos, Rater
 from vczoo.evaluation.metrics.speaker_embedding import SpeakerModel, load_speaker_model
-from vczoo.io.problems import Problems
-from vczoo.models.part_options import check_part
-from vczoo.models.recipe import Part
+from vczoo.models.part_options import make_part
 from vczoo.modules.interfaces.metric import FIGURE_NAME, Case, Metric
 
 __all__ = [
@@ -128,13 +126,7 @@ def load_metric(name: str) -> Metric:
     Raises:
         VczooError: No metric has this name (the message lists the nearest names), or it cannot be made.
     """
-    problems = Problems()
-    metric: Any = None
-    if ready := check_part(problems, "metric", "metric", Part(use=name)):
-        with problems.at("metric"):
-            metric = ready.make({})
-    if problems:
-        raise VczooError("\n".join(problems.faults))
+    metric = make_part("metric", name)
     if not isinstance(metric, Metric):
         raise ContractError(
             f"metric {name!r} made a {type(metric).__name__}, expected a vczoo.Metric; report this to the plugin's "

@@ -23,7 +23,7 @@ from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 
-__all__ = ["CONTEXT", "REQUIRED", "CheckedPart", "check_part", "option_defaults", "with_defaults"]
+__all__ = ["CONTEXT", "REQUIRED", "CheckedPart", "check_part", "make_part", "option_defaults", "with_defaults"]
 
 # What a factory receives from the model if its signature names it. All its other parameters are options.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
@@ -85,6 +85,25 @@ class CheckedPart:
                 f"{self.entry.kind} {self.entry.name!r} cannot be built with these options ({type(error).__name__}: "
                 f"{first_line(error)}); if the options are correct, report this to the author of the plugin"
             ) from error
+
+
+def make_part(kind: Kind, name: str) -> Any:
+    """Make a part that no recipe names, with its default options.
+
+    Args:
+        kind: Kind of the part.
+        name: Its registered name, or NAME.TAG to choose its weights, too.
+
+    Raises:
+        VczooError: Nothing of this kind has the name (the message lists the nearest names), or it cannot be made.
+    """
+    problems, instance = Problems(), None
+    if part := check_part(problems, kind, kind, Part(use=name)):
+        with problems.at(kind):
+            instance = part.make({})
+    if problems:
+        raise VczooError("\n".join(problems.faults))
+    return instance
 
 
 def check_part(
