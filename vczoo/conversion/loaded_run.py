@@ -17,7 +17,7 @@ from torch import Tensor
 from vczoo.audio.limits import check_fits_memory
 from vczoo.audio.recording import PathOrWaveform, Recording, as_recording, as_recordings
 from vczoo.audio.waveform import Waveform
-from vczoo.conversion.enrollment import enrollment_doubts, more_speech, speech_seconds
+from vczoo.conversion.enrollment import enrollment_doubts, more_speech, speech_length, speech_seconds
 from vczoo.conversion.recognition import check_classifies, check_transcribes, classify, transcribe
 from vczoo.data.listing import expand_recordings
 from vczoo.errors import AudioError, RunError, VoiceError, VoiceWarning
@@ -131,7 +131,7 @@ class LoadedRun:
             }
             self.run.voices = {**others, name: voice}
         seconds = speech_seconds(waves)
-        return more_speech(seconds) if self.model.speakers_by_mels else f"{seconds:.0f} s of speech"
+        return more_speech(seconds) if self.model.speakers_by_mels else speech_length(seconds)
 
     def identify(self, recording: Recording, *, sample_rate_hz: float | None = None) -> dict[str, float]:
         """Compare a recording's speaker with each voice.

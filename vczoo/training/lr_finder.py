@@ -154,7 +154,6 @@ def find_learning_rate(
         with ProgressBar() if progress else NullProgress() as watcher:
             rates, losses = _range_test(session, steps, watcher)
     search = RateSearch.of(rates, losses)
-    search = RateSearch.of(rates, losses)
     if out is not None:
         try:
             plot_rates(search, Path(out), session.recipe.name)
