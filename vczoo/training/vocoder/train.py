@@ -24,7 +24,8 @@ from vczoo.io.problems import Problems
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
-from vczoo.models.build import checked_recipe, make_tracker
+from vczoo.models.assembly import make_tracker
+from vczoo.models.build import checked_recipe
 from vczoo.models.part_options import check_part
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
