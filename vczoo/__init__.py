@@ -130,16 +130,9 @@ __version__ = "0.1.0"
 """The version of vczoo, by semantic versioning."""
 
 _HOMES = {
-    "io.tensors": (
-        "load_strictly",
-        "read_tensors",
-    ),
+    "io.tensors": ("load_strictly", "read_tensors"),
     "data.corpus_reader": ("read_corpus",),
-    "modules.interfaces.vocoder": (
-        "PitchVocoder",
-        "Vocoder",
-        "Watermark",
-    ),
+    "modules.interfaces.vocoder": ("PitchVocoder", "Vocoder", "Watermark"),
     "modules.interfaces.heads": (
         "FrameHead",
         "Head",
@@ -182,11 +175,7 @@ _HOMES = {
     "hub.pull": ("Pulled", "pull"),
     "hub.search": ("Speaker", "search"),
     "modules.backbones.mel_image": ("mel_image",),
-    "modules.interfaces.backbone": (
-        "Backbone",
-        "Freezing",
-        "Stage",
-    ),
+    "modules.interfaces.backbone": ("Backbone", "Freezing", "Stage"),
     "conversion.load": ("load",),
     "modules.nn.convnext_block": ("ConvNeXtBlock", "LayerNames"),
     "modules.nn.windows": ("Windows",),
@@ -222,13 +211,7 @@ _HOMES = {
     "training.vocoder.train": ("TrainedVocoder", "train_vocoder"),
     "conversion.watermark": ("detect_watermark", "load_watermark"),
     "audio.waveform": ("Waveform",),
-    "registry.weights": (
-        "announce_download",
-        "choose_weights",
-        "is_weights_file",
-        "offline",
-        "unavailable",
-    ),
+    "registry.weights": ("announce_download", "choose_weights", "is_weights_file", "offline", "unavailable"),
     "registry.zoo": ("list_models", "list_parts"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -14,7 +14,7 @@ from pathlib import Path
 from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.models.build import build, checked_recipe
 from vczoo.runs.run import Run
-from vczoo.runs.run_folder import save_run
+from vczoo.runs.run_writer import save_run
 
 FOLDER = Path(__file__).parent / "next_base"
 

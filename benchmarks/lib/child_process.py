@@ -1,4 +1,4 @@
-"""Child processes, measured: wall seconds, the figures they print, and their peak memory.
+"""Child processes, measured: wall and CPU seconds, the figures they print, and their peak memory.
 
 Every measured row is a process of its own, imports included, so that nothing that ran before helps or hinders it.
 Linux starts each process's peak memory from zero. Without /proc, the caller should import little, because its own
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]  # where `python -m benchmarks...` wo
 def measured(command: Sequence[str], threads: int | None = None) -> dict[str, Any]:
     """Run a command from the repository's root and return the JSON object in its last line of output.
 
-    `wall_seconds` is added to it.
+    `wall_seconds` is added to it, and `cpu_seconds`, which other work on the machine hardly changes.
 
     Args:
         command: The program and its arguments.
@@ -32,15 +32,16 @@ def measured(command: Sequence[str], threads: int | None = None) -> dict[str, An
         RuntimeError: The command failed; the message has the end of its standard error.
     """
     environment = child_environment(threads)
-    began = time.perf_counter()
+    began, before = time.perf_counter(), os.times()
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT
     )
     output, errors = child.communicate()
-    seconds = time.perf_counter() - began
+    seconds, after = time.perf_counter() - began, os.times()
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)[:200]} ended with {child.returncode}:\n{errors[-2000:]}")
-    return {**json.loads(output.splitlines()[-1]), "wall_seconds": seconds}
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {**json.loads(output.splitlines()[-1]), "wall_seconds": seconds, "cpu_seconds": cpu}
 
 
 def child_environment(threads: int | None = None) -> dict[str, str]:

@@ -5,6 +5,7 @@ Children are forked from a process that has imported everything, so that a kill 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +39,17 @@ SMALL = (
     "training.learning_rate=0.01",
 )
 FINISHED, REFUSED, RAW, INTERRUPTED = 0, 3, 4, 130  # exit statuses of children
+
+
+def read_options(
+    documentation: str | None, arguments: Sequence[str] | None = None, **numbers: int
+) -> argparse.Namespace:
+    """The options of an attack's command, which are whole numbers: `numbers` has their names and defaults."""
+    parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in numbers.items():
+        text = "seed of what is random in the attack" if name == "seed" else f"number of {name}"
+        parser.add_argument(f"--{name}", type=int, default=default, help=text)
+    return parser.parse_args(arguments)
 
 
 def write_corpus(folder: Path) -> Path:

@@ -7,12 +7,11 @@ Counted as failures: a wrong value, an error, and a cache beyond its bound by mo
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.robustness.attack import FINISHED, fork, report, seeded, wait, work_folder
+from benchmarks.robustness.attack import FINISHED, fork, read_options, report, seeded, wait, work_folder
 from benchmarks.robustness.kill_cache import LIMIT_BYTES, VALUES, check, expected
 from vczoo.training.feature_cache import Cache
 
@@ -38,10 +37,7 @@ def work(folder: Path, seed: int, operations: int) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the attack; the exit status is 1 if something failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--operations", type=int, default=82_000, help="number of reads and additions")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of tensors")
-    options = parser.parse_args(arguments)
+    options = read_options(__doc__, arguments, operations=82_000, seed=0)
     place, random = work_folder("cache-bound"), seeded(options.seed)
     folder, largest, failures = place / "shared", 0, 0
     share = -(-options.operations // WORKERS)

@@ -21,7 +21,7 @@ import torch
 import vczoo
 from vczoo.audio.waveform import Waveform
 
-__all__ = ["command", "ended", "fork", "members", "read_all", "report", "single_thread", "small_run", "speech", "wait"]
+__all__ = ["command", "ended", "fork", "members", "read_all", "report", "single_thread", "small_run", "speech"]
 
 RATE_HZ = 16000
 SMALL = (
@@ -125,11 +125,6 @@ def ended(group: int, patience_seconds: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def wait(process: int) -> int:
-    """Wait for a forked process, and return its exit status, negative after a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def read_all(pipe: int) -> str:

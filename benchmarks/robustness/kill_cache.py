@@ -9,7 +9,6 @@ and the unfinished files of the processes that run.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import zlib
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.robustness.attack import FINISHED, fork, kill_after, report, seeded, work_folder
+from benchmarks.robustness.attack import FINISHED, fork, kill_after, read_options, report, seeded, work_folder
 from vczoo.training.feature_cache import Cache
 
 LIMIT_BYTES = 4_000_000
@@ -59,10 +58,7 @@ def check(folder: Path) -> tuple[int, int]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the attack; the exit status is 1 if something failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=60, help="number of kills")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the times of the kills")
-    options = parser.parse_args(arguments)
+    options = read_options(__doc__, arguments, kills=60, seed=0)
     place, random = work_folder("cache"), seeded(options.seed)
     folder, counts = place / "shared", Counter[str]()
     largest = failures = 0

@@ -13,7 +13,6 @@ is not. Linux only.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -26,7 +25,8 @@ from pathlib import Path
 import soundfile
 
 import vczoo
-from benchmarks.robustness.forks import command, ended, members, report, single_thread, small_run, speech, wait
+from benchmarks.robustness.attack import read_options, wait
+from benchmarks.robustness.forks import command, ended, members, report, single_thread, small_run, speech
 
 RECORDINGS = 12
 PATIENCE_SECONDS = 60.0
@@ -61,10 +61,7 @@ def victim(process: int, *, worker: bool, chance: random.Random) -> int | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = read_options(__doc__, kills=20, seed=0)
     single_thread()
     chance = random.Random(options.seed)
     counts: dict[str, float] = dict.fromkeys(("kills", "outputs", *BAD), 0)

@@ -11,7 +11,6 @@ the counts as JSON; the exit status is 1 if one that must be 0 is not. POSIX onl
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -23,7 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import vczoo
-from benchmarks.robustness.forks import command, report, single_thread, small_run, wait
+from benchmarks.robustness.attack import read_options, wait
+from benchmarks.robustness.forks import command, report, single_thread, small_run
 from benchmarks.speed.hub_fixtures import speakers_on_a_hub
 from vczoo.errors import VczooError
 from vczoo.runs.run_files import MODEL, VOICES
@@ -56,10 +56,7 @@ def is_whole(folder: Path, run: Path) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = read_options(__doc__, kills=40, seed=0)
     single_thread()
     chance = random.Random(options.seed)
     counts = dict.fromkeys(("kills", "published", "pulled", "unfinished_downloads", *BAD), 0)

@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 
 import vczoo
-from benchmarks.robustness.forks import PLAIN, fork, read_all, report, single_thread, small_run, speech, wait
+from benchmarks.robustness.attack import wait
+from benchmarks.robustness.forks import PLAIN, fork, read_all, report, single_thread, small_run, speech
 from vczoo.runs.turn import changing
 
 WAVE = speech()

@@ -8,7 +8,6 @@ cannot be continued, and cells with other weights than without a kill. Linux onl
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -18,7 +17,17 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.lib.child_process import ROOT, child_environment
-from benchmarks.robustness.attack import SMALL, report, running_on, same, seeded, weights, work_folder, write_corpus
+from benchmarks.robustness.attack import (
+    SMALL,
+    read_options,
+    report,
+    running_on,
+    same,
+    seeded,
+    weights,
+    work_folder,
+    write_corpus,
+)
 
 GRID = "training.seed=1,2,3"
 PATIENCE_SECONDS = 60.0
@@ -35,10 +44,7 @@ def started(data: Path, out: Path) -> subprocess.Popen[bytes]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the attack; the exit status is 1 if something failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10, help="number of kills")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the times of the kills")
-    options = parser.parse_args(arguments)
+    options = read_options(__doc__, arguments, kills=10, seed=0)
     place, random, counts = work_folder("sweep"), seeded(options.seed), Counter[str]()
     data, failures = write_corpus(place / "data"), 0
     began = time.monotonic()

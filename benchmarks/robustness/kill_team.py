@@ -8,7 +8,6 @@ that cannot be read.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
@@ -19,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.lib.child_process import ROOT, child_environment
-from benchmarks.robustness.attack import SMALL, report, running_on, work_folder, write_corpus
+from benchmarks.robustness.attack import SMALL, read_options, report, running_on, work_folder, write_corpus
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.checkpoint_file import read_checkpoint
 
@@ -34,9 +33,7 @@ PATIENCE_SECONDS = 60.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the attack; the exit status is 1 if something failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=4, help="number of kills")
-    options = parser.parse_args(arguments)
+    options = read_options(__doc__, arguments, kills=4)
     place, counts = work_folder("team"), Counter[str]()
     data, failures, slowest = write_corpus(place / "data"), 0, 0.0
     for number in range(options.kills):

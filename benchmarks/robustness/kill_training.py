@@ -9,7 +9,6 @@ without a kill, a raw exception, and hidden files that are left in a finished ru
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import time
@@ -23,6 +22,7 @@ from benchmarks.robustness.attack import (
     SMALL,
     fork,
     kill_after,
+    read_options,
     report,
     same,
     seeded,
@@ -39,10 +39,7 @@ EPOCHS = "training.epochs=4"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the attack; the exit status is 1 if something failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50, help="number of kills")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the times of the kills")
-    options = parser.parse_args(arguments)
+    options = read_options(__doc__, arguments, kills=50, seed=0)
     place, random = work_folder("training"), seeded(options.seed)
     data, log = write_corpus(place / "data"), place / "log"
     trainer.CHECKPOINT_SECONDS = 0.0

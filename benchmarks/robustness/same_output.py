@@ -8,20 +8,18 @@ the exit status is 1 if both or none succeeded, or something was left.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
 from pathlib import Path
 
 import vczoo
-from benchmarks.robustness.forks import fork, report, single_thread, small_run, speech, wait
+from benchmarks.robustness.attack import read_options, wait
+from benchmarks.robustness.forks import fork, report, single_thread, small_run, speech
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=200)
-    options = parser.parse_args()
+    options = read_options(__doc__, pairs=200)
     single_thread()
     counts = {"pairs": 0, "both_succeeded": 0, "none_succeeded": 0, "left": 0}
     with tempfile.TemporaryDirectory() as temporary:

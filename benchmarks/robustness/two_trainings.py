@@ -5,7 +5,6 @@ python -m benchmarks.robustness.two_trainings --pairs 10
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from benchmarks.robustness.attack import (
     REFUSED,
     SMALL,
     fork,
+    read_options,
     report,
     seeded,
     wait,
@@ -26,10 +26,7 @@ from benchmarks.robustness.attack import (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the attack; the exit status is 1 if something failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=10, help="number of pairs of trainings")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the seeds of the trainings")
-    options = parser.parse_args(arguments)
+    options = read_options(__doc__, arguments, pairs=10, seed=0)
     place, random = work_folder("two-trainings"), seeded(options.seed)
     data = write_corpus(place / "data")
 

@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 import vczoo
-from benchmarks.robustness.forks import fork, report, single_thread, small_run, speech, wait
+from benchmarks.robustness.attack import wait
+from benchmarks.robustness.forks import fork, report, single_thread, small_run, speech
 from benchmarks.robustness.kill_save import save_for_ever
 from vczoo.cli.convert import enroll
 

@@ -40,20 +40,25 @@ class PlainVGG(nn.Module):
         self.features.requires_grad_(False)
         if train_last_stage:
             self.features[LAST_STAGE:].requires_grad_(True)
-        self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(POOLED),
-            nn.Flatten(),
-            nn.Linear(FEATURES, 1024),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(1024, 512),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(512, num_speakers),
-        )
+        self.classifier = usual_classifier(num_speakers)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(images))
+
+
+def usual_classifier(num_speakers: int) -> nn.Sequential:
+    """A new classifier for the trunk's map, flattened as VGG16's own."""
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(POOLED),
+        nn.Flatten(),
+        nn.Linear(FEATURES, 1024),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(1024, 512),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(512, num_speakers),
+    )
 
 
 class Moments(nn.Module):

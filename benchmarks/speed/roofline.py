@@ -29,10 +29,15 @@ def matrix_rate() -> float:
 
 
 def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, speakers: int) -> dict[str, int]:
-    """FLOPs per image: of the `frozen` stages, and of the trained ones and heads, `forward` only and a whole `step`."""
+    """FLOPs per image of vczoo's fine-tune and of a plain loop.
+
+    `frozen` is of the frozen stages, `forward` and `step` of the trained ones and heads, `plain_forward` and
+    `plain_step` of the trained ones and the plain loop's classifier.
+    """
     import torch
     from torch import nn
 
+    from benchmarks.speed.baselines import usual_classifier
     from vczoo.models.build import build, build_freezing, checked_recipe
     from vczoo.training.optimizer import trainable
 
@@ -52,9 +57,15 @@ def flops_an_image(recipe: Path, overrides: list[str], mels: int, columns: int, 
         content = backbone.collect(rest(before), lengths)
         return sum(head.loss(content, speaker).value for head in model.speaker_heads.values())
 
+    classifier = usual_classifier(speakers)
+
+    def plain() -> Any:
+        return classifier(rest(before)).sum()
+
     with torch.no_grad():
-        flops = {"frozen": counted(lambda: frozen(image)), "forward": counted(forward)}
-    return {**flops, "step": counted(lambda: forward().backward())}
+        flops = {"frozen": counted(lambda: frozen(image))}
+        flops |= {"forward": counted(forward), "plain_forward": counted(plain)}
+    return {**flops, "step": counted(lambda: forward().backward()), "plain_step": counted(lambda: plain().backward())}
 
 
 def counted(call: Callable[[], Any]) -> int:
@@ -71,6 +82,13 @@ def must_run(flops: Mapping[str, int], utterances: Mapping[str, int], epochs: in
     frozen = 0 if warm else flops["frozen"] * sum(utterances.values())
     training = epochs * (utterances["train"] * flops["step"] + utterances["validation"] * flops["forward"])
     return frozen + training + utterances["test"] * flops["forward"]
+
+
+def plain_loop(flops: Mapping[str, int], utterances: Mapping[str, int], epochs: int) -> int:
+    """FLOPs of a plain loop, which runs the frozen stages in every epoch."""
+    step, forward = flops["frozen"] + flops["plain_step"], flops["frozen"] + flops["plain_forward"]
+    training = epochs * (utterances["train"] * step + utterances["validation"] * forward)
+    return training + utterances["test"] * forward
 
 
 def own_times(profile: Any, count: int = 15) -> list[tuple[str, float]]:

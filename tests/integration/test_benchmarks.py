@@ -90,12 +90,16 @@ def test_the_flops_match_the_published_layers() -> None:
     # Pooled mean and deviation of 512 channels -> norm -> 8 -> 2, and two gradients of each product.
     assert frozen["forward"] == 2 * (1024 * 8 + 8 * 2)
     assert frozen["step"] == 3 * frozen["forward"]
+    # 512 channels of 7 x 7 -> 1024 -> 512 -> 2; the trunk's map has no gradient.
+    assert frozen["plain_forward"] == 2 * (512 * 49 * 1024 + 1024 * 512 + 512 * 2)
+    assert frozen["plain_step"] == 3 * frozen["plain_forward"] - 2 * 512 * 49 * 1024
     partial = roofline.flops_an_image(RECIPES / "vgg16-partial.yaml", overrides, 32, 32, 2)
     last = 3 * 2 * 512 * 512 * 9 * 2 * 2  # three convolutions over 2 x 2
     assert partial["frozen"] == frozen["frozen"] - last
     assert partial["forward"] == frozen["forward"] + last
     # Both gradients of each convolution, but none for the input of the first, which is frozen.
     assert partial["step"] == frozen["step"] + 3 * last - last // 3
+    assert partial["plain_step"] == 3 * partial["plain_forward"] - last // 3
 
 
 def test_the_plain_loop_reads_our_images_and_has_our_trunk(digits_folder, tmp_path) -> None:
@@ -220,7 +224,7 @@ def test_a_warm_row_is_warm_whichever_other_rows_run(monkeypatch, tmp_path) -> N
     def run(job, **changes):
         if changes["work"] == "ours":
             ran.append(changes["cache"])
-        return {"wall_seconds": 1.0, "peak_megabytes": 1.0, "test": 1.0, "validation": 1.0}
+        return {"wall_seconds": 1.0, "cpu_seconds": 1.0, "peak_megabytes": 1.0, "test": 1.0, "validation": 1.0}
 
     monkeypatch.setattr(finetune, "run", run)
     job, cache = {"kind": "frozen", "folder": str(tmp_path)}, str(tmp_path / "cache-frozen")
@@ -248,13 +252,15 @@ def test_a_child_process_returns_its_figures_or_raises_its_failure() -> None:
     assert figures["threads"] == "3"
     assert figures["more"] == pytest.approx(200, abs=30)
     assert figures["wall_seconds"] > 0
+    assert figures["cpu_seconds"] > 0
     with pytest.raises(RuntimeError, match="no such thing"):
         child_process.measured([sys.executable, "-c", "raise SystemExit('no such thing')"])
 
 
 def test_the_table_has_verdicts_and_bounds() -> None:
     assert [finetune.verdict(points) for points in (0.9, -0.9, 1.4, -1.4)] == ["equal", "equal", "better", "worse"]
-    limits = {"flops_an_image": {"frozen": 100, "forward": 1, "step": 3}, "flops_a_second": 10.0}
+    flops = {"frozen": 100, "forward": 1, "step": 3, "plain_forward": 20, "plain_step": 50}
+    limits = {"flops_an_image": flops, "flops_a_second": 10.0}
     rows = [
         {"kind": "frozen", "row": row, "wall_seconds": 20.0}
         for row in ("plain loop", "vczoo, cold cache", "vczoo, warm cache", "vczoo, no cache")
@@ -262,6 +268,8 @@ def test_the_table_has_verdicts_and_bounds() -> None:
     cold, warm = finetune.bounds(rows, limits, {"train": 2, "validation": 0, "test": 0}, epochs=5)
     assert (cold["bound_seconds"], warm["bound_seconds"]) == (23.0, 3.0)
     assert warm["ratio"] == pytest.approx(20 / 3)
+    assert (cold["ratio_of_flops"], warm["ratio_of_flops"]) == (5 * 2 * 150 / 230, 5 * 2 * 150 / 30)
+    assert roofline.plain_loop(flops, {"train": 2, "validation": 3, "test": 4}, epochs=5) == 5 * (300 + 360) + 480
 
 
 def test_startup_reports_which_targets_hold() -> None:

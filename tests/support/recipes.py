@@ -1,4 +1,4 @@
-"""A small recipe for tests that build parts."""
+"""Small recipes for tests that build parts, and for tests that learn from a teacher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vczoo.io.plain_yaml import merge
 from vczoo.models.recipe import Recipe
 from vczoo.models.resolve import nest
 
-__all__ = ["BASE", "recipe"]
+__all__ = ["BASE", "TAUGHT", "recipe"]
 
 BASE: dict[str, Any] = {
     "name": "plain",
@@ -21,6 +21,16 @@ BASE: dict[str, Any] = {
     },
     "vocoder": {"use": "griffin-lim"},
 }
+
+TAUGHT = """
+summary: A small backbone that learns from a random one
+backbone: {use: content-conv, width: 16, blocks: 1, channels: 12}
+freezing: {use: none}
+heads:
+  distil: {use: distil, channels: 6}
+teacher: {use: mel-conv, weights: random, width: 6, blocks: 1}
+training: {epochs: 4, batch_size: 8, crop_seconds: 0.6, learning_rate: 0.01, backbone_rate: 1.0}
+"""
 
 
 def recipe(**overrides: Any) -> Recipe:

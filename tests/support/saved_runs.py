@@ -25,7 +25,8 @@ from tests.support.annotated import annotated
 from vczoo.audio.frames import Frames
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint
-from vczoo.runs.run_folder import load_run, save_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_writer import save_run
 
 __all__ = ["FOLDER", "NAMES", "outputs", "state"]
 

@@ -49,7 +49,9 @@ class Frames:
         """Concatenate along the batch dimension, with zeros after the shorter items."""
         longest = max(item.longest for item in items)
         rows = [
-            torch.nn.functional.pad(item.values[:, :longest], (0, 0, 0, max(0, longest - item.values.shape[1])))
+            item.values
+            if item.values.shape[1] == longest
+            else torch.nn.functional.pad(item.values[:, :longest], (0, 0, 0, max(0, longest - item.values.shape[1])))
             for item in items
         ]
         return cls(torch.cat(rows), torch.cat([item.lengths for item in items])).cut(longest)

@@ -17,7 +17,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.errors import AudioError, AudioWarning, shortened
 from vczoo.io.deprecation import warn_at_caller
 
-__all__ = ["PathOrWaveform", "Recording", "as_recording", "as_recordings"]
+__all__ = ["PathOrWaveform", "Recording", "as_recording", "as_recordings", "read_recording"]
 
 ACCEPTED = (
     "a recording is the path of a sound file, a vczoo.Waveform, a tensor or array with sample_rate_hz=, a pair "
@@ -158,3 +158,23 @@ def _described(value: object) -> str:
         kind = "a tensor" if isinstance(value, Tensor) else "an array"
         return f"{kind} of {str(value.dtype).removeprefix('torch.')} and shape {tuple(value.shape)}"
     return shortened(repr(value), 80) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+
+
+def read_recording(
+    recording: PathOrWaveform, rate_hz: int, channel: str | None = None, *, speech: bool = True
+) -> Waveform:
+    """Read a file, or check a waveform, and resample it.
+
+    Args:
+        recording: A path, or a waveform (B, S).
+        rate_hz: Sample rate of the result in Hz.
+        channel: Channel of a file to use, as for `Waveform.read`.
+        speech: Whether a waveform must be long and loud enough for speech; a file must be in any case.
+
+    Raises:
+        AudioError: The file cannot be read, or the waveform cannot be used.
+    """
+    if not isinstance(recording, Waveform):
+        return Waveform.read(recording, rate_hz, channel)
+    recording.check(speech=speech)
+    return recording.resample(rate_hz)

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from vczoo.audio.limits import check_fits_memory
 from vczoo.audio.provenance_mark import Mark
-from vczoo.audio.reader import SoundReader
 from vczoo.audio.recording import PathOrWaveform, Recording, as_recording
 from vczoo.audio.waveform import Waveform
 from vczoo.audio.writer import SoundWriter
-from vczoo.conversion.chunked import Blocks, convert_in_chunks
+from vczoo.conversion.converted_blocks import blocks_of, converted_blocks
 from vczoo.conversion.loaded_run import LoadedRun
 from vczoo.conversion.run_by_name import read_any_run
 from vczoo.conversion.stream import Stream
@@ -41,7 +40,6 @@ __all__ = ["Converter"]
 
 SAMPLED_VOICES = 4  # a model card has samples of at most this many voices
 USE_FILE = "convert it to a file (`vczoo convert`, or `convert_file`), which takes little memory"
-WHOLE_SECONDS = 30.0  # longer recordings are converted in chunks
 
 
 class Converter(LoadedRun):
@@ -120,7 +118,7 @@ class Converter(LoadedRun):
         source = as_recording(source, sample_rate_hz, channel)
         converter, shares = self.with_references(voice)
         rate = self.model.sample_rate_hz
-        recording = converter._blocks(source, channel)
+        recording = blocks_of(source, rate, channel)
         check_fits_memory(recording.seconds, rate, USE_FILE)
         if not recording.seconds:  # its header states no length, and finding the pitch of hours takes long
             count = 0
@@ -128,7 +126,7 @@ class Converter(LoadedRun):
                 count += len(block)
                 check_fits_memory(count / rate, rate, USE_FILE)
         blocks: list[Tensor] = []
-        for block in converter._converted_blocks(source, shares, semitones, watermark, channel):
+        for block in converter._converted(source, shares, semitones, watermark, channel):
             blocks.append(block)
             check_fits_memory(sum(map(len, blocks)) / rate, rate, USE_FILE)
         wave = Waveform.of(torch.cat(blocks), rate)
@@ -177,7 +175,7 @@ class Converter(LoadedRun):
         provenance = self._mark(shares) if mark else None
         # The writer comes first, so that a bad output path is reported before the conversion starts.
         writer = SoundWriter(out, rate, overwrite=overwrite, mark=provenance)
-        blocks = converter._converted_blocks(source, shares, semitones, watermark, channel)
+        blocks = converter._converted(source, shares, semitones, watermark, channel)
         first = next(blocks)  # the whole recording has been read once and has no fault
         with writer as file:
             for block in chain([first], blocks):
@@ -327,29 +325,20 @@ class Converter(LoadedRun):
     def _voices(self, shares: Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]
 
-    def _converted_blocks(
+    def _converted(
         self,
         source: PathOrWaveform,
         shares: Mapping[str, float],
         semitones: float | None,
         watermark: str,
-        channel: str | None = None,
+        channel: str | None,
     ) -> Iterator[Tensor]:
-        """The conversion as blocks (S,) on the CPU; a short recording is a single block."""
-        model, voices, blocks = self.model, self._voices(shares), self._blocks(source, channel)
-        embedder = self._watermark(watermark) if watermark else None
-        if 0 < blocks.seconds <= WHOLE_SECONDS:  # some files state no length
-            wave = self._read(source, channel, speech=False)
-            if wave.seconds <= 2 * WHOLE_SECONDS:
-                converted = iter([model.convert(wave, voices, semitones=semitones).to("cpu").samples[0]])
-            else:  # its header states a wrong length
-                blocks = Blocks(wave, model.sample_rate_hz)
-                converted = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
-        else:
-            converted = convert_in_chunks(model, blocks, voices, semitones=semitones, device=self.device)
+        """The conversion as blocks (S,) on the CPU, watermarked if there is a watermark."""
+        embedder, rate = self._watermark(watermark) if watermark else None, self.model.sample_rate_hz
+        blocks = converted_blocks(self.model, source, self._voices(shares), semitones, channel, self.device)
         if embedder is None:
-            return converted
-        return (embed_watermark(embedder, Waveform.of(block, model.sample_rate_hz)).samples[0] for block in converted)
+            return blocks
+        return (embed_watermark(embedder, Waveform.of(block, rate)).samples[0] for block in blocks)
 
     def _watermark(self, name: str) -> Watermark:
         if name not in self._watermarks:
@@ -359,12 +348,3 @@ class Converter(LoadedRun):
     def _mark(self, shares: Mapping[str, float]) -> Mark:
         rounded = {name: float(f"{share:.4g}") for name, share in shares.items()}
         return Mark(self.recipe.name, rounded, self.run.revision)
-
-    def _blocks(self, recording: PathOrWaveform, channel: str | None = None) -> Blocks:
-        source = recording if isinstance(recording, Waveform) else SoundReader(recording, channel)
-        if isinstance(source, Waveform) and len(source) != 1:
-            raise AudioError(f"expected one recording to convert, got a batch of {len(source)}; use wave[i]")
-        if isinstance(source, Waveform):
-            # Unlike a file, a part of a signal may be silent or shorter than a frame.
-            source.check(speech=not source.samples.numel())
-        return Blocks(source, self.model.sample_rate_hz)

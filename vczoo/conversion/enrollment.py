@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vczoo.audio.waveform import Waveform
 from vczoo.io.install_advice import pip_install
 
-__all__ = ["enrollment_doubts", "more_speech", "speech_seconds"]
+__all__ = ["enrollment_doubts", "more_speech", "speech_length", "speech_seconds"]
 
 LEAST_SECONDS = 1.0  # without the silence at both ends
 FRAME_SECONDS = 0.02
@@ -70,6 +70,11 @@ def speech_seconds(waves: Sequence[Waveform]) -> float:
     return sum(part.seconds for wave in waves for part in wave.trim().parts())
 
 
+def speech_length(seconds: float) -> str:
+    """Return a number of seconds in words, with one decimal below ten."""
+    return f"{seconds:.{1 if seconds < 9.95 else 0}f} s of speech"
+
+
 def more_speech(seconds: float) -> str:
     """Return a sentence on what more speech would buy a voice that is enrolled from this many seconds.
 
@@ -78,12 +83,12 @@ def more_speech(seconds: float) -> str:
     enough, best = SIMILARITY[-1]
     if seconds >= enough:
         return (
-            f"{seconds:.0f} s of speech: more would hardly improve a voice that is only enrolled. A minute is enough "
+            f"{speech_length(seconds)}: more would hardly improve a voice that is only enrolled. A minute is enough "
             "to tune the model to it, which does"
         )
     gain = best - _similarity(seconds)
     return (
-        f"{seconds:.0f} s of speech: {enough:.0f} s or more would make conversions about {gain:.2f} more similar to "
+        f"{speech_length(seconds)}: {enough:.0f} s or more would make conversions about {gain:.2f} more similar to "
         "the speaker (cosine, 1 at most)"
     )
 

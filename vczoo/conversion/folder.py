@@ -17,7 +17,7 @@ from vczoo.errors import FolderError, VczooError
 from vczoo.io.files import sweep_partials, temporary_folder
 from vczoo.io.progress import FileBar
 from vczoo.registry.zoo import the_zoo
-from vczoo.runs.run_folder import save_run
+from vczoo.runs.run_writer import save_run
 
 __all__ = ["Converted", "convert_files", "convert_folder"]
 

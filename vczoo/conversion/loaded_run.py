@@ -16,9 +16,9 @@ from torch import Tensor
 
 from vczoo.audio.denoise import Denoiser
 from vczoo.audio.limits import check_fits_memory
-from vczoo.audio.recording import PathOrWaveform, Recording, as_recording, as_recordings
+from vczoo.audio.recording import PathOrWaveform, Recording, as_recording, as_recordings, read_recording
 from vczoo.audio.waveform import Waveform
-from vczoo.conversion.enrollment import enrollment_doubts, more_speech, speech_seconds
+from vczoo.conversion.enrollment import enrollment_doubts, more_speech, speech_length, speech_seconds
 from vczoo.conversion.recognition import check_classifies, check_transcribes, classify, transcribe
 from vczoo.data.listing import expand_recordings
 from vczoo.errors import AudioError, RunError, VoiceError, VoiceWarning
@@ -29,7 +29,7 @@ from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
 from vczoo.runs.run import Run, is_run, own_voices
-from vczoo.runs.run_folder import save_run
+from vczoo.runs.run_writer import save_run
 
 __all__ = ["LoadedRun"]
 
@@ -139,7 +139,7 @@ class LoadedRun:
             }
             self.run.voices = {**others, name: voice}
         seconds = speech_seconds(waves)
-        return more_speech(seconds) if self.model.speakers_by_mels else f"{seconds:.0f} s of speech"
+        return more_speech(seconds) if self.model.speakers_by_mels else speech_length(seconds)
 
     def identify(self, recording: Recording, *, sample_rate_hz: float | None = None) -> dict[str, float]:
         """Compare a recording's speaker with each voice.
@@ -284,9 +284,5 @@ class LoadedRun:
             raise AudioError(f"expected one recording, got a batch of {len(recording)}; use wave[i]")
         return self._read(recording)
 
-    def _read(self, recording: PathOrWaveform, channel: str | None = None, *, speech: bool = True) -> Waveform:
-        rate = self.model.sample_rate_hz
-        if isinstance(recording, Waveform):
-            recording.check(speech=speech)
-            return recording.resample(rate).to(self.device)
-        return Waveform.read(recording, rate, channel).to(self.device)
+    def _read(self, recording: PathOrWaveform, channel: str | None = None) -> Waveform:
+        return read_recording(recording, self.model.sample_rate_hz, channel).to(self.device)

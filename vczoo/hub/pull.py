@@ -23,8 +23,8 @@ from vczoo.io.text import harmless
 from vczoo.runs.config import Ancestor
 from vczoo.runs.lineage import published_ancestor
 from vczoo.runs.run import CONFIG, Run
-from vczoo.runs.run_files import METRICS, MODEL, VOICES
-from vczoo.runs.run_folder import LARGEST_METRICS, config_of, load_run, outline_of
+from vczoo.runs.run_files import LARGEST_METRICS, METRICS, MODEL, VOICES
+from vczoo.runs.run_folder import config_of, load_run, outline_of
 from vczoo.runs.voices_file import LARGEST_VOICES
 
 __all__ = ["Pulled", "load_from_hub", "pull"]

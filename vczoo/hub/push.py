@@ -33,8 +33,9 @@ from vczoo.registry.zoo import the_zoo
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import describe_base
 from vczoo.runs.run import CONFIG, Run, own_voices
-from vczoo.runs.run_files import METRICS, MODEL, VOICES
-from vczoo.runs.run_folder import LARGEST_METRICS, config_of, save_run
+from vczoo.runs.run_files import LARGEST_METRICS, METRICS, MODEL, VOICES
+from vczoo.runs.run_folder import config_of
+from vczoo.runs.run_writer import save_run
 from vczoo.runs.voices_file import voice_slots
 
 __all__ = ["PLOTS", "push"]

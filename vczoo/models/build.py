@@ -7,30 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from vczoo.audio.pitch import PitchTracker
-from vczoo.audio.specs import FrameSpec, MelSpec, check_contract
-from vczoo.errors import ContractError, RecipeError, VczooError, WeightsError
+from vczoo.errors import RecipeError
 from vczoo.io.problems import Problems
 from vczoo.io.tensors import digest
+from vczoo.models.assembly import assemble, make_network
 from vczoo.models.bundled import find_start
 from vczoo.models.meta_init import init_on_meta
-from vczoo.models.model import Model, stage_of
-from vczoo.models.part_options import CheckedPart, check_part
-from vczoo.models.recipe import HeadPart, Part, Recipe
+from vczoo.models.model import Model
+from vczoo.models.multi_task import stage_of
+from vczoo.models.part_options import CheckedPart, build_part, check_part
+from vczoo.models.recipe import Part, Recipe
 from vczoo.models.resolve import read_values
 from vczoo.models.selection_metric import criterion_faults
 from vczoo.models.teacher import check_teacher, teacher_faults
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
-from vczoo.modules.interfaces.head import Head, check_declaration
-from vczoo.modules.interfaces.heads import KINDS, SpeakerHead, VoiceHead
-from vczoo.modules.interfaces.vocoder import Vocoder
 from vczoo.registry.entry import Kind
 from vczoo.registry.requirements import need_faults
 from vczoo.registry.weights import is_weights_file
 
-__all__ = ["build", "build_freezing", "check", "checked_recipe", "make_tracker", "pretrained_places"]
+__all__ = ["build", "build_freezing", "check", "checked_recipe", "pretrained_places"]
 
 UNKNOWN = ("unknown",)  # labels of a label head before training
 
@@ -69,7 +65,7 @@ def check(recipe: Recipe) -> None:
     if recipe.start:
         _check_start(recipe, problems)
     with torch.random.fork_rng(devices=[]), init_on_meta():
-        model = _assemble(recipe, parts, {"num_speakers": 2, "labels": UNKNOWN}, problems, ("backbone", "vocoder"))
+        model = assemble(recipe, parts, {"num_speakers": 2, "labels": UNKNOWN}, problems, ("backbone", "vocoder"))
         if "freezing" in parts:
             with problems.at("freezing"):
                 freezing: Freezing = parts["freezing"].make({})
@@ -77,7 +73,7 @@ def check(recipe: Recipe) -> None:
                     _check_freezing(freezing, model.backbone)
         if "teacher" in parts:
             with problems.at("teacher"):
-                teacher: Backbone = _make(parts, "teacher", {}, ("teacher",))
+                teacher: Backbone = make_network(parts, "teacher", {}, ("teacher",))
                 if model:
                     check_teacher(model, teacher.spec)
     if model:
@@ -118,7 +114,7 @@ def build(
     parts = _check_parts(recipe, problems, random)
     problems.raise_if_any(recipe.name)
     data_context = {"num_speakers": num_speakers, "labels": tuple(labels) or UNKNOWN}
-    model = _assemble(recipe, parts, data_context, problems, random)
+    model = assemble(recipe, parts, data_context, problems, random)
     problems.raise_if_any(recipe.name)
     assert model is not None  # each reason for None is a fault
     pretrained = tuple(place for place in _pretrained(parts) if place not in random)
@@ -163,17 +159,14 @@ def build_freezing(recipe: Recipe, backbone: Backbone | None = None) -> Freezing
     Raises:
         RecipeError: The strategy has faults, or does not fit the backbone. The message lists all of them.
     """
-    problems = Problems()
-    part = check_part(problems, "freezing", "freezing", recipe.freezing)
-    freezing: Freezing | None = None
-    if part:
-        with problems.at("freezing"):
-            freezing = part.make({})
-            if backbone:
-                freezing.bind(backbone)
-    problems.raise_if_any(recipe.name)
-    assert freezing is not None  # each reason for None is a fault
-    return freezing
+
+    def build(part: CheckedPart) -> Freezing:
+        freezing: Freezing = part.make({})
+        if backbone:
+            freezing.bind(backbone)
+        return freezing
+
+    return build_part(recipe, "freezing", "freezing", recipe.freezing, build)
 
 
 def _check_freezing(freezing: Freezing, backbone: Backbone) -> None:
@@ -214,126 +207,3 @@ def _check_parts(
         if not any(name in reported for reported in problems.faults):  # a part's fault may already name the plugin
             problems.faults.append(fault)
     return {place: part for place, part in checked.items() if part}
-
-
-def _assemble(
-    recipe: Recipe,
-    parts: Mapping[str, CheckedPart],
-    data_context: Mapping[str, Any],
-    problems: Problems,
-    random: Collection[str],
-) -> Model | None:
-    """Build the checked parts one by one. The context of each is the data's, extended by the parts built before it.
-
-    Return None if a part cannot be built.
-    """
-    vocoder: Vocoder | None = None
-    backbone: Backbone | None = None
-    context = dict(data_context)
-    if "vocoder" in parts:
-        with problems.at("vocoder", passing=_failed_downloads("vocoder", random)):
-            vocoder = _make(parts, "vocoder", context, random)
-            context["acoustic"] = vocoder.accepts
-    if "backbone" in parts:
-        with problems.at("backbone", passing=_failed_downloads("backbone", random)):
-            backbone = _make(parts, "backbone", context, random)
-            context["frames"] = backbone.spec
-    if backbone and vocoder:
-        with problems.at("vocoder"):
-            _check_vocoder(recipe, backbone, vocoder)
-    tracker: PitchTracker | None = None
-    if "pitch" in parts:
-        with problems.at("pitch"):
-            tracker = make_tracker(parts["pitch"])
-    heads: dict[str, Head] = {}
-    incomplete = False  # whether an earlier head, perhaps the speaker head, could not be built
-    missing = [
-        name
-        for name, part in (("backbone", backbone), ("vocoder", vocoder), ("pitch", tracker))
-        if getattr(recipe, name) and part is None
-    ]
-    if not missing:  # heads depend on them, so their faults would only repeat those of a broken part
-        empty_module = nn.ModuleDict()
-        for name in recipe.heads:
-            if hasattr(empty_module, name):
-                problems.faults.append(
-                    f"heads.{name}: torch modules already have an attribute {name!r}; give the head another name"
-                )
-                continue
-            part = parts.get(f"heads.{name}")
-            if part is None or (incomplete and part.asks_for("embedding_width") and "embedding_width" not in context):
-                incomplete = True  # its fault is reported already, or follows from that of the speaker head
-                continue
-            head_context = context
-            if recipe.heads[name].reads == "acoustic":
-                head_context = context | {"frames": _as_frames(context.get("acoustic"))}
-            with problems.at(f"heads.{name}"):
-                heads[name] = head = _make_head(part, head_context, recipe.heads[name])
-                if isinstance(head, SpeakerHead):
-                    context.setdefault("embedding_width", head.embedding_width)
-            incomplete = incomplete or name not in heads
-    if len(heads) < len(recipe.heads) or backbone is None or missing:
-        return None
-    shares = {name: head.weight for name, head in recipe.heads.items()}
-    acoustic_heads = [name for name, head in recipe.heads.items() if head.reads == "acoustic"]
-    return Model(backbone, heads, shares, vocoder, acoustic_heads, tracker)
-
-
-def make_tracker(part: CheckedPart) -> PitchTracker:
-    """Make a pitch tracker.
-
-    Raises:
-        ContractError: It cannot be made, or is something else.
-    """
-    tracker = part.make({})
-    if not isinstance(tracker, PitchTracker):
-        raise ContractError(
-            f"pitch {part.entry.name!r} made a {type(tracker).__name__}, expected a vczoo.PitchTracker; report this to "
-            "the author of the plugin"
-        )
-    return tracker
-
-
-def _as_frames(acoustic: MelSpec | FrameSpec | None) -> FrameSpec | None:
-    """Frame format of a vocoder's mels; None if the vocoder does not read mels."""
-    if not isinstance(acoustic, MelSpec):
-        return None
-    return FrameSpec(acoustic.sample_rate_hz, acoustic.hop_length, acoustic.num_mels)
-
-
-def _make_head(checked: CheckedPart, context: Mapping[str, Any], part: HeadPart) -> Head:
-    """Build a head, and check that its kind allows its `reads` and `reverse`."""
-    if part.reads == "acoustic" and context["frames"] is None:
-        raise ContractError("reads: acoustic needs a vocoder that reads mels; remove reads, or choose such a vocoder")
-    if part.reads == "acoustic" and part.reverse:
-        raise ContractError(
-            "reverse is only for heads that read content, but this one reads mels; remove reverse or reads"
-        )
-    head: Head = checked.make(context)
-    check_declaration(head, KINDS)
-    if part.reverse and isinstance(head, VoiceHead):
-        raise ContractError(
-            "reverse (gradient reversal) is only for speaker, label, text and frame heads; "
-            f"{part.use} is a voice head. Remove reverse"
-        )
-    if part.reads == "acoustic" and not isinstance(head, SpeakerHead):
-        raise ContractError(f"reads: acoustic is only for speaker heads; {part.use} reads content. Remove reads")
-    return head
-
-
-def _make(parts: Mapping[str, CheckedPart], place: str, context: Mapping[str, Any], random: Collection[str]) -> Any:
-    """Build a backbone or vocoder, without its pretrained weights if its place is in `random`."""
-    part = parts[place]
-    if place in random and "weights" in part.options:
-        part = CheckedPart(part.entry, part.factory, part.options | {"weights": "random"})
-    return part.make(context)
-
-
-def _failed_downloads(place: str, random: Collection[str]) -> tuple[type[VczooError], ...]:
-    """The errors of a part that are not faults of the recipe."""
-    return () if place in random else (WeightsError,)
-
-
-def _check_vocoder(recipe: Recipe, backbone: Backbone, vocoder: Vocoder) -> None:
-    if isinstance(vocoder.accepts, FrameSpec):
-        check_contract(recipe.backbone.use, backbone.spec, str(recipe.vocoder and recipe.vocoder.use), vocoder.accepts)

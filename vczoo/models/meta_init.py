@@ -24,16 +24,26 @@ __all__ = ["init_on_meta", "meta_tensors"]
 
 MOST_PARTS = 20_000  # parameters and modules; the largest models of the zoo have about 2,000
 MOST_CONSTANTS = 2**26  # elements of all constants together; models of the zoo have at most 2**23
+
+
+def _empty_like(tensor: Tensor, **settings: Any) -> Tensor:
+    """What `torch.empty_like` returns; see `UNFILLED`."""
+    if settings.get("memory_format") or not tensor.is_contiguous():
+        return torch.empty_like(tensor, **settings)
+    return torch.empty(tensor.shape, **{**settings, "dtype": settings.get("dtype") or tensor.dtype})
+
+
 # Functions whose tensors are created on the meta device, and by which function there: the meta versions of the random
-# ones are written in Python, and import sympy and torch._dynamo, which takes longer than the import of torch.
+# ones, and of `empty_like`, are written in Python, and import sympy and torch._dynamo, which takes longer than the
+# import of torch.
 UNFILLED: dict[Any, Any] = {
     torch.empty: torch.empty,
-    torch.empty_like: torch.empty_like,
+    torch.empty_like: _empty_like,
     torch.normal: torch.normal,
     torch.rand: torch.empty,
-    torch.rand_like: torch.empty_like,
+    torch.rand_like: _empty_like,
     torch.randn: torch.empty,
-    torch.randn_like: torch.empty_like,
+    torch.randn_like: _empty_like,
     torch.Tensor.new_empty: torch.Tensor.new_empty,
 }
 # By name, because transformers replaces the functions of torch.nn.init with its own.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import parent_process
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
@@ -23,12 +23,23 @@ from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
 
-__all__ = ["CONTEXT", "REQUIRED", "CheckedPart", "check_part", "make_part", "option_defaults", "with_defaults"]
+__all__ = [
+    "CONTEXT",
+    "REQUIRED",
+    "CheckedPart",
+    "build_part",
+    "check_part",
+    "make_part",
+    "option_defaults",
+    "with_defaults",
+]
 
 # What a factory receives from the model if its signature names it. All its other parameters are options.
 CONTEXT = ("frames", "acoustic", "num_speakers", "labels", "embedding_width")
 
 REQUIRED = "(required)"  # in place of a default
+
+T = TypeVar("T")
 
 _warned: set[tuple[Kind, str]] = set()  # replaced names that this process has already warned of
 
@@ -104,6 +115,39 @@ def make_part(kind: Kind, name: str) -> Any:
     if problems:
         raise VczooError("\n".join(problems.faults))
     return instance
+
+
+def build_part(
+    recipe: Recipe,
+    place: str,
+    kind: Kind,
+    part: Part,
+    build: Callable[[CheckedPart], T],
+    *,
+    passing: type[VczooError] | tuple[type[VczooError], ...] = (),
+    weights_needed: bool = True,
+) -> T:
+    """Check one part of a recipe and build it.
+
+    Args:
+        recipe: The recipe.
+        place: Key of the part in the recipe.
+        kind: Kind of the part.
+        part: Name and options of the part.
+        build: Builds the checked part. Its errors are faults of the recipe.
+        passing: Types of errors that are raised instead.
+        weights_needed: As for `check_part`.
+
+    Raises:
+        RecipeError: The part has faults. The message lists all of them.
+    """
+    problems = Problems()
+    built: list[T] = []
+    if checked := check_part(problems, place, kind, part, weights_needed=weights_needed):
+        with problems.at(place, passing=passing):
+            built.append(build(checked))
+    problems.raise_if_any(recipe.name)
+    return built[0]
 
 
 def check_part(

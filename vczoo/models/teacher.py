@@ -6,7 +6,7 @@ from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError, WeightsError
 from vczoo.io.problems import Problems
 from vczoo.models.model import Model
-from vczoo.models.part_options import check_part
+from vczoo.models.part_options import CheckedPart, build_part
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.backbone import Backbone
 
@@ -30,13 +30,13 @@ def build_teacher(recipe: Recipe, model: Model) -> Backbone | None:
     problems.raise_if_any(recipe.name)
     if recipe.teacher is None:
         return None
-    teacher: Backbone | None = None
-    if part := check_part(problems, "teacher", "backbone", recipe.teacher):
-        with problems.at("teacher", passing=WeightsError):
-            teacher = part.make({})
-            check_teacher(model, teacher.spec)
-    problems.raise_if_any(recipe.name)
-    assert teacher is not None  # each reason for None is a fault
+
+    def build(part: CheckedPart) -> Backbone:
+        teacher: Backbone = part.make({})
+        check_teacher(model, teacher.spec)
+        return teacher
+
+    teacher = build_part(recipe, "teacher", "backbone", recipe.teacher, build, passing=WeightsError)
     return teacher.eval().requires_grad_(False)
 
 

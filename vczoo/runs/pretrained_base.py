@@ -10,7 +10,8 @@ from typing import Literal
 
 from vczoo.errors import WeightsError
 from vczoo.io.tensors import fingerprint_of
-from vczoo.models.model import Model, stage_of
+from vczoo.models.model import Model
+from vczoo.models.multi_task import stage_of
 from vczoo.runs.config import BasePart
 
 __all__ = ["PLACES", "Place", "check_base", "describe_base", "stages_taken"]

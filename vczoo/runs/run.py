@@ -23,9 +23,10 @@ from vczoo.modules.interfaces.heads import Voice
 from vczoo.runs.config import Ancestor, BasePart
 from vczoo.runs.pretrained_base import Place
 
-__all__ = ["CONFIG", "MANIFEST", "Run", "is_run", "own_voices"]
+__all__ = ["CONFIG", "MANIFEST", "REVISION_DIGITS", "Run", "is_run", "own_voices"]
 
 MANIFEST = "manifest.jsonl"
+REVISION_DIGITS = 12
 
 
 @dataclass

@@ -23,11 +23,13 @@ from vczoo.io.files import PRIVATE, sha256_of, sweep_partials, write_bytes
 from vczoo.models.bundled import CONFIG
 from vczoo.runs.config import File
 
-__all__ = ["METRICS", "MODEL", "VOICES", "path_of", "read_again", "replace_files"]
+__all__ = ["LARGEST_METRICS", "LARGEST_MODEL", "METRICS", "MODEL", "VOICES", "path_of", "read_again", "replace_files"]
 
 MODEL: File = "model.safetensors"
 VOICES: File = "voices.safetensors"
 METRICS: File = "metrics.json"
+LARGEST_METRICS = 16_000_000  # bytes
+LARGEST_MODEL = 2**35  # bytes; twice the size of the largest model in the zoo
 DIGITS = 16
 TRIES = 50
 PAUSE_SECONDS = 0.01

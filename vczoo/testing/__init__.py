@@ -54,26 +54,13 @@ __all__ = [
 ]
 
 MARK = "conformance"
-_HOMES = {
-    "suite": ("Result", "check_entry", "conformance"),
-    "parts": (
-        "check_backbone",
-        "check_freezing",
-        "check_head",
-        "check_metric",
-        "check_pitch_tracker",
-        "check_vocoder",
-        "check_watermark",
-    ),
-    "specimen": ("CONTEXT",),
-}
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {"CONTEXT": "specimen", "Result": "suite", "check_entry": "suite", "conformance": "suite"}  # or "parts"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
+    if name not in __all__:
         raise AttributeError(f"module 'vczoo.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"vczoo.testing.checks.{_MODULE_OF[name]}"), name)
+    return getattr(importlib.import_module(f"vczoo.testing.checks.{_MODULE_OF.get(name, 'parts')}"), name)
 
 
 def conformance_tests(

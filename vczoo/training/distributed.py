@@ -124,6 +124,16 @@ class DistributedContext:
         prepared: nn.Module = self.accelerator.prepare_model(module)
         return prepared
 
+    def prepare(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """Wrap an optimizer if several processes or a half precision need it.
+
+        Accelerate's wrapper looks twice in every step for a package that is not installed.
+        """
+        if self.processes == 1 and self.accelerator.scaler is None:
+            return optimizer
+        prepared: torch.optim.Optimizer = self.accelerator.prepare_optimizer(optimizer)
+        return prepared
+
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
         """Clip the joint norm of all gradients."""
         trained = [parameter for parameter in parameters if parameter.grad is not None]

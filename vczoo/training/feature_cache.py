@@ -118,15 +118,15 @@ class Section:
                 self._open(path)
 
     def __contains__(self, name: str) -> bool:
-        return self._find(name) is not None
+        return self.get(name) is not None
 
     def __getitem__(self, name: str) -> Tensor:
-        """A tensor. It is memory-mapped if it is on disk, so do not write to it.
+        """A tensor, as `get` returns it.
 
         Raises:
             KeyError: The section has no tensor of this name.
         """
-        if (tensor := self._find(name)) is None:
+        if (tensor := self.get(name)) is None:
             raise KeyError(name)
         return tensor
 
@@ -174,8 +174,11 @@ class Section:
         self._shards, self._shard_of, self._mapped = {}, {}, {}
         self.cache.in_use.discard(self.folder)
 
-    def _find(self, name: str) -> Tensor | None:
-        """A tensor that fits its checksum, or None."""
+    def get(self, name: str) -> Tensor | None:
+        """A tensor, or None if there is none that fits its checksum.
+
+        It is memory-mapped if it is on disk, so do not write to it.
+        """
         if name in self._new:
             return self._new[name]
         if name not in self._mapped:  # takes no memory (the file is mapped), and saves a slow lookup

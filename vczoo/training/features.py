@@ -44,6 +44,11 @@ class Features:
         cache: The cache to keep the features in; None keeps only mels and pitch, in memory.
         dtype: The type that activations are rounded to, whether they are cached or not.
         teacher: Features of the frozen backbone that distillation heads learn from; None without a teacher.
+
+    Attributes:
+        depth: The number of frozen stages.
+        wholly_frozen: Whether all stages are frozen, so that activations are content.
+        time: The time axis of the activations; None if they cannot be cut in time.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class Features:
         teacher: Features | None = None,
     ) -> None:
         self.model, self.describe, self.cache, self.dtype, self.teacher = model, dict(describe), cache, dtype, teacher
-        self.depth = -1
+        self.depth, self.wholly_frozen = -1, False
         self.time: TimeAxis | None = None
         self._activations: Section | None = None
         spec = model.acoustic_mel.spec if model.acoustic_mel else None
@@ -71,6 +76,7 @@ class Features:
         self._waves: dict[Utterance, Waveform] = {}
         self._reader = UtteranceReader(model.sample_rate_hz)
         self._digest: Callable[[Path], str] = memo(sha256_of)
+        self._names: dict[tuple[Utterance, Version], str] = {}
 
     @property
     def device(self) -> torch.device:
@@ -85,6 +91,7 @@ class Features:
             self._activations.close()
         self.depth, self.time = depth, find_time_axis(self.model.backbone, depth)
         stages = self.model.backbone.stages()
+        self.wholly_frozen = depth == len(stages)
         key = {
             "backbone": self.describe.get("backbone"),
             "depth": depth,
@@ -99,11 +106,6 @@ class Features:
         """Recompute the cache key, because the weights of the frozen stages may have changed."""
         depth, self.depth = self.depth, -1
         self.at(depth)
-
-    @property
-    def wholly_frozen(self) -> bool:
-        """Whether all stages are frozen, so that activations are content."""
-        return self.depth == len(self.model.backbone.stages())
 
     @property
     def full(self) -> bool:
@@ -150,11 +152,12 @@ class Features:
 
     def activations(self, pairs: Sequence[tuple[Utterance, Version]]) -> list[Activation]:
         """The input of stage `depth` for each pair of recording and version, on the CPU, in `dtype`."""
-        by_pair = {pair: cached for pair in set(pairs) if (cached := self._cached(*pair))}
-        uncached = [pair for pair in dict.fromkeys(pairs) if pair not in by_pair]
+        cached = [self._cached(*pair) for pair in pairs]
+        uncached = dict.fromkeys(pair for pair, item in zip(pairs, cached, strict=True) if item is None)
+        by_pair: dict[tuple[Utterance, Version], Activation] = {}
         for batch in runs(uncached, _seconds):
             by_pair |= zip(batch, self._make(batch), strict=True)
-        return [by_pair[pair] for pair in pairs]
+        return [item or by_pair[pair] for pair, item in zip(pairs, cached, strict=True)]
 
     def content(self, utterances: Sequence[Utterance]) -> list[Frames]:
         """The backbone's current output for whole recordings, (1, T, C) each, on the model's device."""
@@ -208,18 +211,23 @@ class Features:
         common = {"format": FORMAT, "rate": self.model.sample_rate_hz, "versions": self.describe.get("versions")}
         return self.cache.section({**common, **key}) if self.cache else None
 
-    def _name(self, utterance: Utterance, version: Version = PLAIN) -> str:
-        return f"{self._excerpt_name(utterance)}@{version.speed}v{version.variant}"
+    def _name(self, utterance: Utterance, version: Version) -> str:
+        name = self._names.get((utterance, version))
+        if name is None:
+            name = f"{self._excerpt_name(utterance)}@{version.speed}v{version.variant}"
+            self._names[utterance, version] = name
+        return name
 
     def _excerpt_name(self, utterance: Utterance) -> str:
         place = f"{utterance.channel}{utterance.first_second:.6f}+{utterance.seconds:.6f}"
         return f"{self._digest(utterance.path)}:{place}"
 
     def _cached(self, utterance: Utterance, version: Version) -> Activation | None:
-        name = self._name(utterance, version) if self._activations else ""
-        if self._activations is None or name not in self._activations or f"{name}#" not in self._activations:
+        if self._activations is None:
             return None
-        return Activation(self._activations[name], int(self._activations[f"{name}#"]))
+        name = self._name(utterance, version)
+        values, length = self._activations.get(name), self._activations.get(f"{name}#")
+        return None if values is None or length is None else Activation(values, int(length))
 
     @torch.inference_mode()
     def _make(self, batch: Sequence[tuple[Utterance, Version]]) -> list[Activation]:
@@ -261,8 +269,9 @@ class Features:
         make: Callable[[Waveform], Frames],
     ) -> Frames:
         name = self._excerpt_name(utterance) if section else ""
-        if section is not None and name in section:
-            return Frames.of(section[name])
+        cached = section.get(name) if section else None
+        if cached is not None:
+            return Frames.of(cached)
         frames = self._memory.get((what, utterance))
         if frames is None:
             with torch.inference_mode():

@@ -18,7 +18,8 @@ from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.selection_metric import best_epoch
 from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import Run
-from vczoo.runs.run_folder import load_run, save_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_writer import save_run
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.curves import Curves
 from vczoo.training.frozen_stages import run_frozen

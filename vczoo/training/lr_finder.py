@@ -154,7 +154,6 @@ def find_learning_rate(
         with ProgressBar() if progress else NullProgress() as watcher:
             rates, losses = _range_test(session, steps, watcher)
     search = RateSearch.of(rates, losses)
-    search = RateSearch.of(rates, losses)
     if out is not None:
         try:
             plot_rates(search, Path(out), session.recipe.name)
@@ -212,7 +211,7 @@ def _range_test(session: TrainingSession, steps: int, watcher: Callback) -> tupl
     run_frozen((batches,), frozen_depth(multipliers), watcher, team)
     watcher.begin(1, steps, 0)
     objectives = objectives_of(session.recipe).to(team.device)
-    optimizer = team.accelerator.prepare_optimizer(make_optimizer(model, settings, team.device, objectives))
+    optimizer = team.prepare(make_optimizer(model, settings, team.device, objectives))
     step = team.wrap(Step(model, team, objectives))
     model.train()
     if model.vocoder:
@@ -223,7 +222,7 @@ def _range_test(session: TrainingSession, steps: int, watcher: Callback) -> tupl
     for number, batch in enumerate(islice(_batches(batches, settings), steps)):
         rate = LOWEST * (HIGHEST / LOWEST) ** (number / (steps - 1))
         set_rates(optimizer, rate, settings.backbone_rate, multipliers)
-        loss = float(train_step(step, model, optimizer, batch.to(team.device), settings, team)["loss"])
+        loss = float(train_step(step, optimizer, batch.to(team.device), settings, team)["loss"])
         if not math.isfinite(loss):
             break
         rates.append(rate)

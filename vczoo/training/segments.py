@@ -175,8 +175,9 @@ class SegmentBatches:
         of_mates = [self._frames(item) for item in activations[len(chosen) :]]
         if by_mels:
             of_mates = [self.features.acoustic(mate.utterance) for mate in mates if mate]
-        teacher_frames = self.features.teacher_frames([clip.utterance for clip in chosen])
-        chosen = [replace(clip, teacher_frames=frames) for clip, frames in zip(chosen, teacher_frames, strict=True)]
+        if self.features.teacher:
+            teacher_frames = self.features.teacher_frames([clip.utterance for clip in chosen])
+            chosen = [replace(clip, teacher_frames=frames) for clip, frames in zip(chosen, teacher_frames, strict=True)]
         segments = [self._segment(*drawn) for drawn in zip(chosen, versions, of_segments, places, hidden, strict=True)]
         return self._batch(
             segments,
@@ -268,14 +269,16 @@ class SegmentBatches:
     def _batch(self, clips: Sequence[_Clip], references: Sequence[Frames | None]) -> Batch:
         waves = [clip.wave for clip in clips if clip.wave]
         activations = tuple(
-            Activation(clip.activation.values.float(), clip.activation.length) for clip in clips if clip.activation
+            Activation(clip.activation.values.float(), clip.activation.length)
+            for clip in clips
+            if clip.activation and not self.features.wholly_frozen
         )
         return Batch(
             torch.tensor([clip.speaker for clip in clips]),
             self.features.depth,
             has_unknown_speakers=any(clip.speaker < 0 for clip in clips),
             wave=Waveform.batch(waves) if waves else None,
-            activations=activations if activations and not self.features.wholly_frozen else None,
+            activations=activations or None,
             content=together(self._frames(clip.activation) for clip in clips),
             reference=together(references),
             pitch=together(clip.pitch for clip in clips),

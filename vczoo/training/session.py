@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ from vczoo.training.setup import (
     unmasked_note,
 )
 from vczoo.training.speakers import accuracy_by_age, training_speakers, with_old_speakers
-from vczoo.training.training_folder import check_out, check_shared, training_folder, write_output
+from vczoo.training.training_folder import check_out, check_shared, training_scope, write_output
 
 __all__ = ["TrainingSession"]
 
@@ -146,13 +146,11 @@ class TrainingSession:
         recipe = recipe_of_run(start.recipe, rehearse, overrides) if start else checked_recipe(place, overrides)
         settings = recipe.training
         team = DistributedContext(device, settings.precision, sharded=shard)
-        with ExitStack() as stack:
-            folder = Path(out) if out is not None else None
+        folder = Path(out) if out is not None else None
+        with training_scope(folder, lambda folder: check_out(folder, resume), settings.seed, team):
             finished: Run | None = None
-            if folder:
-                lock = training_folder(folder, lambda: check_out(folder, resume))
-                team.on_main_process(lambda: stack.enter_context(lock))
-                finished = load_run(folder) if is_run(folder) and not (folder / CHECKPOINT).is_file() else None
+            if folder and is_run(folder) and not (folder / CHECKPOINT).is_file():
+                finished = load_run(folder)
             complete = data if isinstance(data, Corpus) else read_corpus(data, speaker=speaker)
             corpus = complete if minutes is None else complete.within(minutes, settings.seed)
             old = start if rehearse else None
@@ -160,8 +158,6 @@ class TrainingSession:
                 corpus = with_old_speakers(Path(place), old, corpus)
             if folder:
                 check_validation(corpus, "decides when training stops")
-            stack.enter_context(torch.random.fork_rng())
-            torch.manual_seed(settings.seed)
             # Before the heads grow, because the fingerprint is that of the weights that training was given.
             weights = weights_fingerprint(start.model.state_dict()) if start and folder else ""
             session = cls._of(recipe, corpus, start, old, team, cache)
@@ -233,8 +229,8 @@ class TrainingSession:
             )
             self.measure_conversions, notes = validator_and_notes or (dict, ())
             self.notes += [f"about the figures that choose the best epoch: {note}" for note in notes]
-        self.features.at(0)
         if self.old:
+            self.features.at(0)
             self.accuracy_before = accuracy_by_age(self.features, self.corpus, self.speakers, self.old.speakers)
         if finished:
             self._take_over(finished, folder)

@@ -37,6 +37,7 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.team = model, team
         self.objectives = nn.ModuleList(objectives)
+        self.model_parameters = tuple(model.parameters())  # listed once: in a large model, that takes as long as a head
 
     def forward(self, batch: Batch) -> Loss:
         """Run the remaining stages, then the heads, then the objectives."""
@@ -111,7 +112,6 @@ def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def train_step(
     step: nn.Module,
-    model: Model,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     settings: Training,
@@ -125,8 +125,8 @@ def train_step(
     loss = step(batch)
     optimizer.zero_grad(set_to_none=True)
     team.accelerator.backward(loss.value * batch.share)
-    team.clip(model.parameters(), settings.clip_norm)
     unwrapped = cast(Step, getattr(step, "module", step))  # it may be wrapped for several processes
+    team.clip(unwrapped.model_parameters, settings.clip_norm)
     if own := [parameter for parameter in unwrapped.objectives.parameters() if parameter.grad is not None]:
         nn.utils.clip_grad_norm_(own, settings.clip_norm)
     optimizer.step()

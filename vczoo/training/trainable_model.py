@@ -79,7 +79,7 @@ class TrainableModel(Trainable):
         self.model = model
         self.modules = nn.ModuleDict({**self._weights, "objectives": self.objectives})
         optimizer = make_optimizer(model, settings, team.device, self.objectives)
-        self.optimizers = {"main": team.accelerator.prepare_optimizer(optimizer)} if trains else {}
+        self.optimizers = {"main": team.prepare(optimizer)} if trains else {}
         self._step: nn.Module | None = None
         self._trained = frozenset[str]()
         self._multipliers: tuple[float, ...] = ()
@@ -131,7 +131,7 @@ class TrainableModel(Trainable):
             cast(Objective, objective).progress = number / self.total_steps
         (optimizer,) = self.optimizers.values()
         set_rates(optimizer, self._rate(number), self.settings.backbone_rate, self._multipliers)
-        return train_step(self._step, self.model, optimizer, batch.to(self.team.device), self.settings, self.team)
+        return train_step(self._step, optimizer, batch.to(self.team.device), self.settings, self.team)
 
     def items(self, batch: Batch) -> int:
         """The number of segments in a batch."""

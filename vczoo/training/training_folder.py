@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import torch
 
 from vczoo.errors import RunError
 from vczoo.io.files import sweep_partials, write_fault, write_text
@@ -15,14 +17,38 @@ from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.tracking import LOGS
 
-__all__ = ["LOCK", "RECIPE", "check_contents", "check_out", "check_shared", "training_folder", "write_output"]
+__all__ = ["LOCK", "RECIPE", "check_contents", "check_out", "check_shared", "training_scope", "write_output"]
 
 LOCK, RECIPE = ".training.lock", "recipe.yaml"
 BEGINNINGS = {MANIFEST, RECIPE, LOGS}  # what trainings write before their first checkpoint
 
 
 @contextmanager
-def training_folder(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+def training_scope(
+    folder: Path | None, check: Callable[[Path], None], seed: int, team: DistributedContext
+) -> Iterator[None]:
+    """Begin a training: hold its folder, and seed torch's global random state, which is as before afterwards.
+
+    Args:
+        folder: As for `_held_folder`, which the main process calls; None if the training writes nothing.
+        check: As for `_held_folder`.
+        seed: The seed of the training.
+        team: The processes that train together.
+
+    Raises:
+        RunError: As for `_held_folder`.
+    """
+    with ExitStack() as stack:
+        if folder:
+            held_folder = _held_folder(folder, check)
+            team.on_main_process(lambda: stack.enter_context(held_folder))
+        stack.enter_context(torch.random.fork_rng())
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _held_folder(folder: Path, check: Callable[[Path], None]) -> Iterator[None]:
     """Hold the folder of a training, so that no other process trains in it.
 
     A training that ends before its first checkpoint leaves nothing behind, so that the same command can start again.
@@ -40,12 +66,12 @@ def training_folder(folder: Path, check: Callable[[], None]) -> Iterator[None]:
         raise RunError(f"{folder}: nothing can be written there ({fault}); choose another --out")
     begun = (folder / LOCK).exists()
     if not begun:
-        check()
+        check(folder)
     with held(folder / LOCK, what="another training runs here"):
         sweep_partials(folder)
         if begun:
             _remove_beginnings(folder)
-        check()
+        check(folder)
         try:
             yield
         except BaseException:

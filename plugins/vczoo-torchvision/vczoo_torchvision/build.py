@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from torchvision.models import get_model_weights
-
 from vczoo import ContractError, VisionBackbone, load_strictly, read_tensors, weights_option
 from vczoo_torchvision import weights_of
+from vczoo_torchvision.library import get_model_weights
 from vczoo_torchvision.network import cut, headless
 from vczoo_torchvision.weights import HEADS, read_trunk
 

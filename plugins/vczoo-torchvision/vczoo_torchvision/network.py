@@ -9,17 +9,19 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision.models import get_model
 
 from vczoo import Stage
+from vczoo_torchvision.library import get_model
 
 __all__ = ["cut", "headless"]
 
 
 def headless(model: str) -> nn.Module:
     """A network with random weights and no classifier (a VGG's has 124 million parameters that nothing here uses)."""
+    # A VGG draws its weights only if it is asked to. On the meta device, that would import torch._dynamo.
+    options = {"init_weights": False} if model.startswith("vgg") else {}
     with torch.device("meta"):
-        network: nn.Module = get_model(model, weights=None)
+        network: nn.Module = get_model(model, weights=None, **options)
     if hasattr(network, "features"):
         network.classifier = nn.Identity()
     else:

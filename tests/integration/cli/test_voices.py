@@ -105,7 +105,7 @@ def test_enroll_takes_folders_and_wildcards_and_says_what_it_keeps(  # type: ign
     code, out, err = run("enroll", "base", "me", tmp_path / "alice", "--out", tmp_path / "run")
     first, advice, second, _ = out.splitlines()
     assert (code, first) == (0, f"{tmp_path / 'run'}: voices me")
-    assert re.match(r"me: \d+ s of speech: 15 s or more would make conversions about 0\.0\d more similar", advice)
+    assert re.match(r"me: [\d.]+ s of speech: 15 s or more would make conversions about 0\.0\d more similar", advice)
     assert second == "not saved, because they come with base and are not yours to share: woman-1, woman-2, man-1, man-2"
     assert "passed over, because they are not audio:\n  " in err
     assert "notes.txt" in err

@@ -22,7 +22,7 @@ def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of 3 s where users get 30 s."""
     for name, seconds in SHORT.items():
         monkeypatch.setattr(piecewise, f"{name}_SECONDS", seconds)
-    monkeypatch.setattr("vczoo.conversion.converter.WHOLE_SECONDS", 3.0)
+    monkeypatch.setattr("vczoo.conversion.converted_blocks.WHOLE_SECONDS", 3.0)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,8 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from vczoo.errors import RunError
-from vczoo.runs.run_folder import load_run, save_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_writer import save_run
 run = load_run(Path(sys.argv[1]))
 next(iter(run.model.heads["voice"].parameters())).data += 1  # a file that is the same is not written again
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # every longer file meets a full disk

@@ -19,7 +19,8 @@ from vczoo.errors import ContractError, CorpusError, RecipeError, RunError, Vczo
 from vczoo.io.progress import NullProgress
 from vczoo.models.model import Model
 from vczoo.runs.run import is_run
-from vczoo.runs.run_folder import load_run, save_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_writer import save_run
 from vczoo.training import optimizer, trainable_model
 from vczoo.training import trainer as loop
 

@@ -129,9 +129,9 @@ def test_the_recipes_own_batches_freezing_and_rates_are_used(
         set_rates(optimizer, rate, backbone, multipliers)
         seen.append((rate, [group["lr"] for group in optimizer.param_groups]))
 
-    def note_size(step: Any, model: Any, optimizer: Any, batch: Any, *rest: Any) -> Any:
+    def note_size(step: Any, optimizer: Any, batch: Any, *rest: Any) -> Any:
         sizes.append(len(batch.speakers))
-        return train_step(step, model, optimizer, batch, *rest)
+        return train_step(step, optimizer, batch, *rest)
 
     monkeypatch.setattr(session, "build_initial_model", remembered)
     monkeypatch.setattr(rate_finder, "set_rates", note_rates)

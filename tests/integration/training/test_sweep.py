@@ -19,6 +19,7 @@ import pytest
 from safetensors import safe_open
 
 import vczoo
+from tests.support.recipes import TAUGHT
 from vczoo.errors import CorpusError, PluginError, RecipeError, RunError, VczooError
 from vczoo.io.install_advice import pip_install
 from vczoo.io.lock import held
@@ -521,17 +522,6 @@ def test_cells_are_tasks_of_ray(tmp_path: Path, voices_folder: Path, small: tupl
     assert [row.status for row in found.table.rows] == ["done", "failed"]
     assert "training diverged" in found.failed[0].reason
     assert 0 <= found.table.rows[0].figures["test_speaker_accuracy"] <= 1
-
-
-TAUGHT = """
-summary: A small backbone that learns from a random one
-backbone: {use: content-conv, width: 16, blocks: 1, channels: 12}
-freezing: {use: none}
-heads:
-  distil: {use: distil, channels: 6}
-teacher: {use: mel-conv, weights: random, width: 6, blocks: 1}
-training: {epochs: 1, batch_size: 8, crop_seconds: 0.6, backbone_rate: 1.0}
-"""
 
 
 def test_a_teacher_runs_ahead_and_not_again_in_the_cells(tmp_path: Path, voices_folder: Path) -> None:

@@ -19,6 +19,7 @@ from vczoo.io.progress import NullProgress
 from vczoo.models.build import build, checked_recipe
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.models.training_settings import VocoderTraining
+from vczoo.training.distributed import DistributedContext
 from vczoo.training.vocoder.segments import VocoderSegments
 from vczoo.training.vocoder.train import train_vocoder
 from vczoo.training.vocoder.trainable import TrainableVocoder
@@ -397,3 +398,10 @@ def test_the_recipe_of_the_zoo_trains_a_vocoder_that_the_zoos_mels_fit() -> None
     assert recipe.vocoder_training is not None
     assert recipe.vocoder_training.objective == "hinge"
     assert VocoderTraining().objective == "least-squares"
+
+
+def test_several_processes_are_refused(few_voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DistributedContext, "processes", 2)
+    with pytest.raises(VczooError, match="trains in one process, but 2 were started"):
+        train_vocoder("demo", few_voices, tmp_path / "out", FEW, device="cpu", progress=False)
+    assert not (tmp_path / "out").exists()

@@ -21,7 +21,8 @@ from vczoo.models.portability import foreign_faults
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.runs.config import read_config
 from vczoo.runs.run import Run
-from vczoo.runs.run_folder import load_run, save_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_writer import save_run
 from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
 from vczoo.training.sweeps.cells import cells_of
 from vczoo.training.sweeps.grid import read_grid

@@ -33,7 +33,7 @@ def test_semitones_that_are_no_number(
 ) -> None:
     file, told = voices_folder / "alice" / "1.wav", f"semitones must be a finite number .* got {semitones}"
     for seconds in (30.0, 0.1):  # whole, and in pieces
-        monkeypatch.setattr("vczoo.conversion.converter.WHOLE_SECONDS", seconds)
+        monkeypatch.setattr("vczoo.conversion.converted_blocks.WHOLE_SECONDS", seconds)
         with pytest.raises(ContractError, match=told):
             converter.convert(file, "bob", semitones=semitones)
         with pytest.raises(ContractError, match=told):

@@ -90,7 +90,7 @@ def test_a_result_too_large_for_memory_is_refused_and_written_to_a_file(
         converter.convert(source, "bob")
     with pytest.raises(AudioError, match=r"a\.wav: too long to be read as a whole"):
         converter.embed(source)
-    monkeypatch.setattr("vczoo.conversion.converter.WHOLE_SECONDS", 0.1)
+    monkeypatch.setattr("vczoo.conversion.converted_blocks.WHOLE_SECONDS", 0.1)
     assert converter.convert_file(source, tmp_path / "out.wav", "bob") == 1.0
 
 
@@ -119,7 +119,7 @@ def test_a_header_that_states_too_little_does_not_make_a_long_recording_whole(
     converter: vczoo.Converter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Waveform.of(SECOND.repeat(3), RATE_HZ).save(tmp_path / "a.wav")
-    monkeypatch.setattr("vczoo.conversion.converter.WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr("vczoo.conversion.converted_blocks.WHOLE_SECONDS", 0.5)
     expected = converter.convert(source, "bob", semitones=0.0)
     monkeypatch.setattr(SoundReader, "seconds", 0.4)
     monkeypatch.setattr(converter.model, "convert", lambda *_, **__: pytest.fail("it was converted as a whole"))

@@ -10,7 +10,7 @@ import torch
 
 import vczoo
 from vczoo.audio.waveform import Waveform
-from vczoo.conversion.enrollment import enrollment_doubts, more_speech, speech_seconds
+from vczoo.conversion.enrollment import enrollment_doubts, more_speech, speech_length, speech_seconds
 
 RATE_HZ = 16000
 
@@ -61,9 +61,11 @@ def test_the_warning_is_at_the_line_of_the_caller(made_run: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "says"),
     [
-        (0.5, "0 s of speech: 15 s or more would make conversions about 0.07 more similar"),
-        (4.0, "4 s of speech: 15 s or more would make conversions about 0.03 more similar"),
-        (2.9, "3 s of speech: 15 s or more would make conversions about 0.04 more similar"),
+        (0.5, "0.5 s of speech: 15 s or more would make conversions about 0.07 more similar"),
+        (4.0, "4.0 s of speech: 15 s or more would make conversions about 0.03 more similar"),
+        (2.9, "2.9 s of speech: 15 s or more would make conversions about 0.04 more similar"),
+        (9.94, "9.9 s of speech: 15 s or more would make conversions about 0.01 more similar"),
+        (9.96, "10 s of speech: 15 s or more would make conversions about 0.01 more similar"),
         (15.0, "15 s of speech: more would hardly improve"),
         (600.0, "600 s of speech: more would hardly improve"),
     ],
@@ -76,7 +78,7 @@ def test_enrolling_says_it_where_it_was_measured(made_run: Path, voices_folder: 
     files = sorted((voices_folder / "alice").iterdir())
     seconds = speech_seconds([Waveform.read(path) for path in files])
     assert vczoo.load("base").enroll("alice", files) == more_speech(seconds)
-    assert vczoo.load(made_run).enroll("dora", files) == f"{seconds:.0f} s of speech"
+    assert vczoo.load(made_run).enroll("dora", files) == speech_length(seconds)
 
 
 def embed_by_pitch(wave: Waveform) -> torch.Tensor:

@@ -105,8 +105,8 @@ def test_a_sound_recipe_passes_and_leaves_the_random_state_alone() -> None:
 
 def test_a_check_takes_no_memory_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a fine-tune it would be the second copy of the backbone."""
-    assemble, models = assembly._assemble, []
-    monkeypatch.setattr(assembly, "_assemble", lambda *arguments: models.append(assemble(*arguments)) or models[-1])
+    assemble, models = assembly.assemble, []
+    monkeypatch.setattr(assembly, "assemble", lambda *arguments: models.append(assemble(*arguments)) or models[-1])
     check(read_recipe("demo"))
     parameters = list(models[0].parameters())
     assert parameters

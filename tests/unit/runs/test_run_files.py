@@ -14,12 +14,13 @@ import torch
 import vczoo
 from vczoo.errors import RunError
 from vczoo.hub.verify import verify
-from vczoo.runs import run_files
+from vczoo.runs import run_files, run_writer
 from vczoo.runs import run_folder as module
 from vczoo.runs.config import read_config
 from vczoo.runs.run import CONFIG
 from vczoo.runs.run_files import MODEL, VOICES, path_of, read_again
-from vczoo.runs.run_folder import describe_run, load_run, save_run
+from vczoo.runs.run_folder import describe_run, load_run
+from vczoo.runs.run_writer import save_run
 
 NAMES = ["metrics.json", "model.safetensors", "vczoo.yaml", "voices.safetensors"]
 
@@ -200,7 +201,7 @@ def test_what_could_not_be_loaded_is_not_saved(run_folder: Path, monkeypatch: py
         save_run(run, run_folder)
 
     run = load_run(run_folder)
-    monkeypatch.setattr(module, "LARGEST_VOICES", 10)
+    monkeypatch.setattr(run_writer, "LARGEST_VOICES", 10)
     with pytest.raises(RunError, match=r"voices.safetensors would hold \d+ bytes of at most 10; leave voices out"):
         save_run(run, run_folder)
     monkeypatch.undo()
@@ -208,7 +209,7 @@ def test_what_could_not_be_loaded_is_not_saved(run_folder: Path, monkeypatch: py
     def refuse(text: str, where: str) -> None:
         raise RunError("more than 200000 values")
 
-    monkeypatch.setattr(module, "parse_config", refuse)  # as for 60,000 voices, which take long
+    monkeypatch.setattr(run_writer, "parse_config", refuse)  # as for 60,000 voices, which take long
     with pytest.raises(RunError, match="could not be loaded again: more than 200000 values"):
         save_run(run, run_folder)
     assert (run_folder / CONFIG).read_bytes() == before

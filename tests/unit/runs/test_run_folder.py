@@ -16,7 +16,8 @@ from vczoo.errors import RunError, VczooError
 from vczoo.io.tensors import fingerprint
 from vczoo.models.recipe import Recipe
 from vczoo.modules.heads.mel_decoder import MelDecoder
-from vczoo.runs.run_folder import load_run, save_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_writer import save_run
 
 
 def test_round_trip_is_bit_identical(tmp_path: Path, made_run: Path) -> None:

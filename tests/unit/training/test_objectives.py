@@ -95,7 +95,7 @@ def test_an_objective_trains_modules_of_its_own_which_are_in_checkpoints_only() 
     splits = [cast(SegmentBatches, [None]) for _ in range(2)]
     training = TrainableModel(made, Full(), settings, *splits, team, objectives=objectives)
     (optimizer,) = training.optimizers.values()
-    figures = train_step(Step(made, team, objectives), made, optimizer, batch(made), settings, team)
+    figures = train_step(Step(made, team, objectives), optimizer, batch(made), settings, team)
     assert {"loss", "speaker.loss", "critic.size"} <= set(figures)
     assert not torch.equal(objectives[0].linear.weight, before)
     assert "objectives.0.linear.weight" in training.modules.state_dict()

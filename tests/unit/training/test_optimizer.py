@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from vczoo.training.distributed import DistributedContext
 from vczoo.training.optimizer import _Adam, _AdamW
 
 
@@ -28,3 +29,8 @@ def test_steps_are_those_of_torch_and_a_state_can_be_taken_up(ours: type, theirs
     assert torch.equal(*weights)
     assert states[0]["param_groups"] == states[1]["param_groups"]
     assert all(torch.equal(states[0]["state"][0][name], value) for name, value in states[1]["state"][0].items())
+
+
+def test_one_process_in_single_precision_needs_no_wrapper() -> None:
+    optimizer = _Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    assert DistributedContext(torch.device("cpu"), "float32").prepare(optimizer) is optimizer

@@ -17,24 +17,25 @@ from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.excerpts import UtteranceReader
-from vczoo.errors import RecipeError, RunError, WeightsError
+from vczoo.errors import RecipeError, RunError, VczooError, WeightsError
 from vczoo.io.device import choose_device
 from vczoo.io.precision import single_precision
-from vczoo.io.problems import Problems
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
-from vczoo.models.build import checked_recipe, make_tracker
-from vczoo.models.part_options import check_part
+from vczoo.models.assembly import make_tracker
+from vczoo.models.build import checked_recipe
+from vczoo.models.part_options import CheckedPart, build_part
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.distributed import DistributedContext
 from vczoo.training.identity import vocoder_identity
 from vczoo.training.setup import check_validation
 from vczoo.training.trainer import Trainer
-from vczoo.training.training_folder import RECIPE, check_contents, training_folder, write_output
+from vczoo.training.training_folder import RECIPE, check_contents, training_scope, write_output
 from vczoo.training.vocoder.segments import VocoderSegments
 from vczoo.training.vocoder.trainable import TrainableVocoder, VocoderProgress
 
@@ -96,29 +97,29 @@ def train_vocoder(
         RecipeError, UnknownNameError, WeightsError: The recipe cannot be built, or its vocoder cannot be trained.
         RunError: `out` already exists, another process trains in it, there is nothing to resume, the disk cannot be
             written, or the recipe's start cannot be loaded.
-        VczooError: The loss is not finite.
+        VczooError: The loss is not finite, or several processes were started.
         KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from.
     """
-    folder = Path(out)
-    with training_folder(folder, lambda: _check_out(folder, resume)), torch.random.fork_rng():
-        device = choose_device(device)
-        recipe = checked_recipe(os.fspath(name), overrides)
-        settings = recipe.vocoder_training or VocoderTraining()
-        torch.manual_seed(settings.seed)
+    folder, team = Path(out), DistributedContext(choose_device(device), "float32")
+    if team.processes > 1:
+        raise VczooError(f"a vocoder trains in one process, but {team.processes} were started; start a single one")
+    recipe = checked_recipe(os.fspath(name), overrides)
+    settings = recipe.vocoder_training or VocoderTraining()
+    with training_scope(folder, lambda folder: _check_out(folder, resume), settings.seed, team):
         vocoder = _build(recipe)
         spec = _trainable(recipe, vocoder)
         corpus = read_corpus(data, speaker=speaker)
         check_validation(corpus, "shows how training progresses")
         identity = vocoder_identity(recipe, settings, corpus.fingerprint(), fingerprint(vocoder.state_dict()))
         trainable = TrainableVocoder(
-            vocoder, spec, settings, device, *_recordings(corpus, vocoder, spec, settings, _tracker(recipe))
+            vocoder, spec, settings, team.device, *_recordings(corpus, vocoder, spec, settings, _tracker(recipe))
         )
         write_output(folder / RECIPE, recipe.to_yaml())
         with ProgressBar() if progress else NullProgress() as watcher:
             watcher.say(corpus.report())
             callbacks = [VocoderProgress(settings.steps, watcher)]
-            trainer = Trainer(trainable, folder, callbacks, average=settings.average, state=TrainingState(identity))
-            state = trainer.fit()
+            state = TrainingState(identity)
+            Trainer(trainable, folder, callbacks, average=settings.average, state=state, team=team).fit()
         _write(recipe, vocoder, corpus, folder)
         return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
 
@@ -160,17 +161,23 @@ def _build(recipe: Recipe) -> Vocoder:
         raise RecipeError(
             recipe.name, ["vocoder: this recipe has none; add one, for example vocoder.use=vocos/small-16khz"]
         )
-    problems = Problems()
     start_tensors = vocoder_of_start(recipe)
-    ready = check_part(problems, "vocoder", "vocoder", recipe.vocoder, weights_needed=not start_tensors)
-    if ready and start_tensors and "weights" in ready.options:
-        ready = replace(ready, options=ready.options | {"weights": "random"})
-    vocoder: Vocoder | None = None
-    if ready:
-        with problems.at("vocoder", passing=WeightsError):
-            vocoder = ready.make({})
-    problems.raise_if_any(recipe.name)
-    assert vocoder is not None  # each reason for None is a fault
+
+    def build(part: CheckedPart) -> Vocoder:
+        if start_tensors and "weights" in part.options:
+            part = replace(part, options=part.options | {"weights": "random"})
+        vocoder: Vocoder = part.make({})
+        return vocoder
+
+    vocoder = build_part(
+        recipe,
+        "vocoder",
+        "vocoder",
+        recipe.vocoder,
+        build,
+        passing=WeightsError,
+        weights_needed=not start_tensors,
+    )
     if start_tensors:
         load_strictly(vocoder, start_tensors, where=f"the vocoder of the start {recipe.start}")
     return vocoder
@@ -178,16 +185,7 @@ def _build(recipe: Recipe) -> Vocoder:
 
 def _tracker(recipe: Recipe) -> PitchTracker | None:
     """Make the recipe's pitch tracker; None if it names none."""
-    if not recipe.pitch:
-        return None
-    problems = Problems()
-    ready = check_part(problems, "pitch", "pitch", recipe.pitch)
-    tracker: PitchTracker | None = None
-    if ready:
-        with problems.at("pitch"):
-            tracker = make_tracker(ready)
-    problems.raise_if_any(recipe.name)
-    return tracker
+    return build_part(recipe, "pitch", "pitch", recipe.pitch, make_tracker) if recipe.pitch else None
 
 
 def _trainable(recipe: Recipe, vocoder: Vocoder) -> MelSpec:

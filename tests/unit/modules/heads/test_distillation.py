@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import vczoo
+from tests.support.recipes import TAUGHT
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.cli.listing import recipe_rows
@@ -26,15 +27,6 @@ from vczoo.registry.requirements import needed
 from vczoo.runs.versions import distributions
 
 SPEC = FrameSpec(16000, 320, 5)
-RECIPE = """
-summary: A small backbone that learns from a random one
-backbone: {use: content-conv, width: 16, blocks: 1, channels: 12}
-freezing: {use: none}
-heads:
-  distil: {use: distil, channels: 6}
-teacher: {use: mel-conv, weights: random, width: 6, blocks: 1}
-training: {epochs: 4, batch_size: 8, crop_seconds: 0.6, learning_rate: 0.01, backbone_rate: 1.0}
-"""
 SPEAKER = 'heads.speaker={"use": "speaker-classifier", "hidden": [8]}'
 
 
@@ -45,7 +37,7 @@ def seeded() -> None:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    (tmp_path / "pupil.yaml").write_text(RECIPE)
+    (tmp_path / "pupil.yaml").write_text(TAUGHT)
     return tmp_path / "pupil.yaml"
 
 
@@ -53,7 +45,7 @@ def recipe(tmp_path: Path) -> Path:
 def taught_folder(tmp_path_factory: pytest.TempPathFactory, voices_folder: Path) -> Path:
     """A run that has learnt from the teacher, and `cache` beside it. Read only."""
     folder = tmp_path_factory.mktemp("teacher_frames")
-    (folder / "pupil.yaml").write_text(RECIPE)
+    (folder / "pupil.yaml").write_text(TAUGHT)
     vczoo.finetune(folder / "pupil.yaml", voices_folder, folder / "run", cache=folder / "cache", progress=False)
     return folder / "run"
 
