@@ -16,10 +16,12 @@ from vczoo.data.corpus import Corpus, Split
 from vczoo.errors import ContractError, CorpusError, RecipeError
 from vczoo.io.plain_yaml import merge
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.recipe import Recipe
 from vczoo.models.resolve import nest
 from vczoo.models.training_settings import Training
-from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.freezing import Freezing
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, distributions, library_versions
 from vczoo.training.activations import find_time_axis, frozen_depth
 from vczoo.training.augment import Version
@@ -142,7 +144,7 @@ def check_average(backbone: Backbone, freezing: Freezing, settings: Training) ->
 
     Args:
         backbone: The backbone.
-        freezing: The strategy that chooses which stages are frozen in each epoch.
+        freezing: The strategy of the backbone.
         settings: The settings of the training.
 
     Raises:
@@ -199,7 +201,7 @@ def check_shards(owned: nn.ModuleDict, model: Model, sharded: bool) -> None:
         )
 
 
-def unmasked_note(backbone: Backbone, freezing: Freezing, settings: Training) -> str:
+def unmasked_note(backbone: Backbone, freezing: ModelFreezing, settings: Training) -> str:
     """A note if SpecAugment has no effect in some epochs, because segments are cut from the samples; otherwise ""."""
     if not settings.spec_augment:
         return ""

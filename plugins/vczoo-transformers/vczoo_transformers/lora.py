@@ -78,8 +78,11 @@ class Lora(Freezing):
         The first matrices are drawn from torch's global random state.
 
         Raises:
-            ContractError: There is no linear layer to adapt, or none with a name in `targets`.
+            ContractError: There is no linear layer to adapt, or none with a name in `targets`; or the part is not a
+                backbone.
         """
+        if not isinstance(backbone, Backbone):
+            raise ContractError("transformers/lora is for a backbone; use the strategy lora, which is for every part")
         run = _linears_that_run(backbone)
         stages = backbone.stages()
         adapted: set[str] = set()

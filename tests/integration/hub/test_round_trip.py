@@ -180,7 +180,7 @@ def test_there_and_back(
 def what_trains(converter: Converter) -> set[str]:
     """The tensors of the backbone that the recipe's freezing strategy lets change."""
     recipe, stages = converter.recipe, converter.model.backbone.stages()
-    strategy = build_freezing(recipe, converter.model.backbone)
+    strategy = build_freezing(recipe, converter.model).backbone
     epochs = [strategy.multipliers(len(stages), epoch) for epoch in range(recipe.training.epochs)]
     free = [stage for stage, rates in zip(stages, zip(*epochs, strict=True), strict=True) if any(rates)]
     if recipe.freezing.use == "transformers/lora":  # the adapters are merged into the linear layers' weights
