@@ -250,6 +250,7 @@ class TrainingSession:
             identity_of(now, self.speakers, self.state.identity["recordings"], ""),
             folder,
         )
+        self.freezing.insert_lasting(self.model)
         load_strictly(self.model, finished.model.state_dict(), where=str(folder))
         self.features.renew()
 

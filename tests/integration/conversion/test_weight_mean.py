@@ -34,7 +34,8 @@ def runs(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list
 
 
 def tensors(run: str | vczoo.Converter) -> dict[str, torch.Tensor]:
-    return (vczoo.load(run) if isinstance(run, str) else run).model.tensors()
+    tensors = (vczoo.load(run) if isinstance(run, str) else run).model.tensors()
+    return {name: value for name, value in tensors.items() if value.is_floating_point()}
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
@@ -49,7 +50,7 @@ def test_between_a_start_and_its_fine_tune(alpha: float, runs: list[str], tmp_pa
 def test_a_soup(runs: list[str], tmp_path: Path) -> None:
     converter = vczoo.average(runs, tmp_path / "soup")
     all_tensors = [tensors(run) for run in runs]
-    for name, value in converter.model.tensors().items():
+    for name, value in tensors(converter).items():
         assert torch.allclose(value, sum(each[name] for each in all_tensors) / 3, atol=1e-6)
     assert converter.voices == ("alice", "bob", "carol")
     assert converter.metrics["average"] == {f"{n}: {Path(run).name}": 1 / 3 for n, run in enumerate(runs, 1)}

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 import vczoo
-from vczoo.errors import RunError, VoiceError
+from vczoo.errors import HubError, RecipeError, RunError, VoiceError
 from vczoo.runs.base_run import find_base
 from vczoo.runs.config import BaseRun
 from vczoo.runs.run_folder import load_run
@@ -156,6 +156,14 @@ def test_what_to_do_about_a_base(base: dict[str, str], foreign: bool, message: s
         find_base(BaseRun.model_validate({**base, "sha256": "0" * 64}), tmp_path, foreign=foreign)
 
 
+def test_a_small_run_over_a_folder_is_not_published_without_it(tuned: dict[str, Path]) -> None:
+    terms = {"license": "cc0-1.0", "consent": "synthetic", "dry_run": True}
+    with pytest.raises(HubError, match=r"its base is a folder of this machine\. Push the base first"):
+        vczoo.load(tuned["lora"]).push_to_hub("me/lora", **terms)
+    published = vczoo.load(tuned["lora"]).push_to_hub("me/lora", whole=True, **terms)
+    assert published.files["model.safetensors"] > 10 * (tuned["lora"] / "model.safetensors").stat().st_size
+
+
 def test_a_delta_with_foreign_tensors(tuned: dict[str, Path], tmp_path: Path) -> None:
     run = load_run(tuned["lora"])
     assert run.delta is not None
@@ -166,3 +174,14 @@ def test_a_delta_with_foreign_tensors(tuned: dict[str, Path], tmp_path: Path) ->
         vczoo.load(path)
     with pytest.raises(RunError, match=r"not expected heads\.voice\.odd"):
         vczoo.load(tuned["base"]).add_voice(path)
+
+
+def test_adapters_stay_in_a_run_that_is_trained_further(
+    tuned: dict[str, Path], voices_folder: Path, tmp_path: Path
+) -> None:
+    arguments = (str(tuned["adapters"]), tuned["adapters"].with_name("adapters-data"), tmp_path / "further")
+    with pytest.raises(RecipeError, match=r"freezing\.voice: the voice of this run has the modules of adapters"):
+        vczoo.finetune(*arguments, ["freezing={use: none}"], rehearse=False, progress=False, cache=False)
+    converter = vczoo.finetune(*arguments, ["training.epochs=1"], rehearse=False, progress=False, cache=False)
+    expected = said(converter, voices_folder, "adapters")
+    assert torch.equal(said(vczoo.load(tmp_path / "further"), voices_folder, "adapters"), expected)
