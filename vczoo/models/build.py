@@ -18,7 +18,7 @@ from vczoo.io.text import nearest
 from vczoo.models.bundled import find_start
 from vczoo.models.meta_init import init_on_meta
 from vczoo.models.model import Model, stage_of
-from vczoo.models.model_freezing import ModelFreezing, check_vocoder_freezing
+from vczoo.models.model_freezing import ModelFreezing, check_vocoder_is_frozen
 from vczoo.models.part_options import CheckedPart, check_part
 from vczoo.models.recipe import HeadPart, Part, Recipe
 from vczoo.models.resolve import read_values
@@ -169,6 +169,8 @@ def build_freezing(recipe: Recipe, model: Model | None = None) -> ModelFreezing:
     checked = {place: check_part(problems, place, "freezing", part) for place, part in _strategies(recipe, problems)}
     freezing = _make_freezing({place: part for place, part in checked.items() if part}, problems)
     if freezing and model and not problems:
+        with problems.at("freezing.vocoder"):
+            check_vocoder_is_frozen(freezing)
         with problems.at("freezing"):
             freezing.bind(model)
     problems.raise_if_any(recipe.name)
@@ -199,10 +201,7 @@ def _make_freezing(parts: Mapping[str, CheckedPart], problems: Problems) -> Mode
     backbone = strategies.pop("freezing", None)
     if backbone is None or len(strategies) < len(places) - 1:
         return None
-    if vocoder := strategies.pop("vocoder", None):
-        with problems.at("freezing.vocoder"):
-            check_vocoder_freezing(vocoder)
-    return ModelFreezing(backbone, strategies)
+    return ModelFreezing(backbone, strategies, strategies.pop("vocoder", None))
 
 
 def _check_start(recipe: Recipe, problems: Problems) -> None:

@@ -15,7 +15,7 @@ from vczoo.modules.freezing import Full, OneStage, apply_freezing
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.modules.interfaces.freezing import Freezing, StagedPart
 
-__all__ = ["ModelFreezing", "check_vocoder_freezing"]
+__all__ = ["ModelFreezing", "check_vocoder_is_frozen"]
 
 
 class ModelFreezing:
@@ -24,10 +24,13 @@ class ModelFreezing:
     Args:
         backbone: The strategy of the backbone.
         heads: The strategies of heads, by the name of the head. All other heads train whole.
+        vocoder: The strategy of the vocoder, which only the training of a vocoder uses; None to train it whole.
     """
 
-    def __init__(self, backbone: Freezing, heads: Mapping[str, Freezing] | None = None) -> None:
-        self.backbone, self.heads = backbone, dict(heads or {})
+    def __init__(
+        self, backbone: Freezing, heads: Mapping[str, Freezing] | None = None, vocoder: Freezing | None = None
+    ) -> None:
+        self.backbone, self.heads, self.vocoder = backbone, dict(heads or {}), vocoder
 
     def __repr__(self) -> str:
         names = [f"{name}: {type(strategy).__name__}" for name, strategy in self.strategies.items()]
@@ -121,13 +124,13 @@ class ModelFreezing:
             yield name, strategy, OneStage(name, heads[name])
 
 
-def check_vocoder_freezing(strategy: Freezing) -> None:
-    """Check the strategy of a vocoder, which fine-tuning never trains.
+def check_vocoder_is_frozen(freezing: ModelFreezing) -> None:
+    """Check that the vocoder's strategy, if there is one, is `full`, because fine-tuning never trains the vocoder.
 
     Raises:
-        ContractError: It is another one than `full`.
+        ContractError: It is another one.
     """
-    if not isinstance(strategy, Full):
+    if freezing.vocoder and not isinstance(freezing.vocoder, Full):
         raise ContractError(
             "fine-tuning leaves the vocoder as its base pins it, so only `full` is possible here; "
             "`vczoo train-vocoder` trains a vocoder"

@@ -67,11 +67,6 @@ def test_forms(freezing, backbone, parts) -> None:
             {"backbone": "full", "speaker": "full", "voice": "full"},
             "freezing: every part is frozen, so nothing would train; choose another strategy for one of them",
         ),
-        (
-            {"vocoder": "none"},
-            "freezing.vocoder: fine-tuning leaves the vocoder as its base pins it, so only `full` is possible here; "
-            "`vczoo train-vocoder` trains a vocoder",
-        ),
     ],
 )
 def test_faults(freezing, fault) -> None:
@@ -79,6 +74,20 @@ def test_faults(freezing, fault) -> None:
         check(Recipe.parse({**recipe().to_plain(), "freezing": freezing}))
     assert len(error.value.faults) == 1
     assert error.value.faults[0].startswith(fault)
+
+
+def test_fine_tuning_trains_no_vocoder() -> None:
+    for strategy in ("none", "lora"):
+        chosen = Recipe.parse({**recipe().to_plain(), "freezing": {"use": "full", "vocoder": strategy}})
+        check(chosen)  # since `vczoo train-vocoder` may use it
+        with pytest.raises(RecipeError) as error:
+            build_freezing(chosen, build(chosen, 2))
+        assert error.value.faults == (
+            "freezing.vocoder: fine-tuning leaves the vocoder as its base pins it, so only `full` is possible here; "
+            "`vczoo train-vocoder` trains a vocoder",
+        )
+    chosen = Recipe.parse({**recipe().to_plain(), "freezing": {"use": "full", "vocoder": "full"}})
+    assert build_freezing(chosen, build(chosen, 2)).heads == {}
 
 
 def test_only_what_is_named_moves() -> None:
