@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vczoo.conversion.stream import Stream as Stream
     from vczoo.conversion.watermark import detect_watermark as detect_watermark
     from vczoo.conversion.watermark import load_watermark as load_watermark
+    from vczoo.conversion.weight_mean import average as average
     from vczoo.data.corpus import Corpus as Corpus
     from vczoo.data.corpus_reader import read_corpus as read_corpus
     from vczoo.errors import AudioError as AudioError
@@ -74,8 +75,9 @@ if TYPE_CHECKING:
     from vczoo.modules.backbones.vision import VisionBackbone as VisionBackbone
     from vczoo.modules.freezing import apply_freezing as apply_freezing
     from vczoo.modules.interfaces.backbone import Backbone as Backbone
-    from vczoo.modules.interfaces.backbone import Freezing as Freezing
-    from vczoo.modules.interfaces.backbone import Stage as Stage
+    from vczoo.modules.interfaces.freezing import Freezing as Freezing
+    from vczoo.modules.interfaces.freezing import Stage as Stage
+    from vczoo.modules.interfaces.freezing import StagedPart as StagedPart
     from vczoo.modules.interfaces.heads import FrameHead as FrameHead
     from vczoo.modules.interfaces.heads import Head as Head
     from vczoo.modules.interfaces.heads import HeadBatch as HeadBatch
@@ -148,6 +150,7 @@ _HOMES = {
     ),
     "hub.verify": ("Check", "verify"),
     "conversion.converter": ("Converter",),
+    "conversion.weight_mean": ("average",),
     "data.corpus": ("Corpus",),
     "io.deprecation": ("VczooDeprecationWarning",),
     "registry.entry": ("Entry", "Weights"),
@@ -175,7 +178,8 @@ _HOMES = {
     "hub.pull": ("Pulled", "pull"),
     "hub.search": ("Speaker", "search"),
     "modules.backbones.mel_image": ("mel_image",),
-    "modules.interfaces.backbone": ("Backbone", "Freezing", "Stage"),
+    "modules.interfaces.backbone": ("Backbone",),
+    "modules.interfaces.freezing": ("Freezing", "Stage", "StagedPart"),
     "conversion.load": ("load",),
     "modules.nn.convnext_block": ("ConvNeXtBlock", "LayerNames"),
     "modules.nn.windows": ("Windows",),

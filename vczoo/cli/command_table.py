@@ -57,6 +57,9 @@ COMMAND_TABLE: dict[str, dict[str, Described]] = {
             "Train and compare many settings",
             "vczoo sweep demo --grid training.epochs=1,2 --data voices/ --out runs/sweep",
         ),
+        "average": Described(
+            "Average the weights of runs", "vczoo average base runs/mine --alpha 0.5 --out runs/between"
+        ),
         "find-rate": Described("Suggest a learning rate", "vczoo find-rate demo --data voices/"),
         "train-vocoder": Described(
             "Train only the vocoder of a recipe", "vczoo train-vocoder vocos-16khz --data voices/ --out runs/vocoder"

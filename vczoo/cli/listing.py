@@ -31,7 +31,7 @@ GROUPS = (
 STEPS_OF_BASE = ("base-content", "base-pretrain", "base-joint")
 KINDS: dict[str, str] = {
     "backbone": "networks that turn a recording into content frames",
-    "freezing": "strategies that decide which stages of the backbone train",
+    "freezing": "strategies that decide what of the backbone or of another part trains",
     "head": "networks on top of the backbone: speakers, voices, text, labels",
     "vocoder": "networks that turn acoustic frames into a waveform",
     "pitch": "pitch trackers, which find the fundamental frequency of a voice",
@@ -207,12 +207,23 @@ def _parts_of(values: dict[str, Any]) -> str:
     heads = values.get("heads")
     uses = [
         _use(values.get("backbone")),
-        _use(values.get("freezing")),
+        _freezing_of(values.get("freezing")),
         " + ".join(_use(head) for head in heads.values()) if isinstance(heads, dict) else "",
         _use(values.get("vocoder")),
         f"taught by {teacher}" if (teacher := _use(values.get("teacher"))) else "",
     ]
     return ", ".join(use for use in uses if use)
+
+
+def _freezing_of(freezing: Any) -> str:
+    """The strategy of the backbone, or all strategies by part: "backbone full, voice lora"."""
+    values = freezing if isinstance(freezing, dict) else {}
+    parts = {name: part for name, part in values.items() if name != "use" and isinstance(part, str | dict)}
+    if not parts:
+        return _use(freezing)
+    if "backbone" not in parts:
+        parts = {"backbone": str(values.get("use", "full")), **parts}
+    return ", ".join(f"{name} {part if isinstance(part, str) else _use(part)}" for name, part in parts.items())
 
 
 def _use(part: Any) -> str:

@@ -88,6 +88,7 @@ class CardFacts:
         languages: Languages of the training speech, as ISO 639 codes or names.
         base_models: Hub ids of the pretrained models.
         lineage: The runs that this one was made from, the nearest first.
+        base_run: The run that loading this one needs; empty if none.
         attribution: The credit that the run itself asks for, one line each.
         datasets: Hub ids of the training datasets.
         versions: Versions of vczoo and its plugins, by distribution.
@@ -119,6 +120,7 @@ class CardFacts:
     languages: tuple[str, ...] = ()
     base_models: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
+    base_run: str = ""
     attribution: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -75,7 +75,7 @@ def load_from_hub(text: str) -> Run:
 
 
 def pull(text: str, out: Path | None = None) -> Pulled:
-    """Download a run, unless it is already in the cache.
+    """Download a run, unless it is already in the cache, and the run on the Hub that it is stored over, if any.
 
     A download whose connection breaks goes on where it was. After a process that was ended, the file that it was at
     starts again, and huggingface_hub leaves the beginning of it in its cache.
@@ -96,6 +96,11 @@ def pull(text: str, out: Path | None = None) -> Pulled:
         raise RunError(f"{out} already exists; choose another folder")
     commit = resolve(name)
     pulled = _cached(name, commit) or _download(name, commit)
+    base = config_of(pulled.folder, foreign=True).base_run
+    if base and base.kind == "hub":
+        base_name = HubName.parse(f"{base.name}@{base.revision}")
+        if not _cached(base_name, base.revision):
+            _download(base_name, base.revision)
     if out is not None:
         _copy(pulled, out)
     return pulled

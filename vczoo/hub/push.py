@@ -90,8 +90,8 @@ def push(
     Raises:
         LicenceError: The license or the consent statement is invalid, the consent statement contradicts the one that
             is recorded for the run, or the license is not compatible with what the run is made of.
-        HubError: The name is invalid, the run has nothing to share or cannot be built on other machines, or publishing
-            fails.
+        HubError: The name is invalid, the run has nothing to share or cannot be built on other machines, its base is
+            only on this machine, or publishing fails.
         RunError: The disk cannot be written, or the run's evaluation cannot be read.
     """
     run = replace(run, voices=own_voices(run))
@@ -105,6 +105,11 @@ def push(
         )
     if not run.voices and not (run.metrics and set(run.model.tasks.values()) - {"speaker", "voice", "frames"}):
         raise HubError(f"{run.recipe.name} has no voice yet: fine-tune it or enroll a voice, then push again")
+    if run.delta and run.delta.base.kind == "local" and not whole:
+        raise HubError(
+            f"{run.recipe.name} holds only what tuning changed, and its base is a folder of this machine. Push the "
+            "base first and tune it by its name on the Hub, or use --whole (whole=True) to publish every tensor"
+        )
     statement = parse_consent(consent)
     check_recorded(statement, run.consent, run.lineage, target)
     licence = hub_licence(licence)
@@ -198,6 +203,7 @@ def _facts(
         minutes=() if config.voices else tuple(minutes.values()),
         languages=tuple(languages),
         lineage=tuple(config.lineage),
+        base_run=str(config.base_run or ""),
         attribution=tuple(config.attribution),
         base_models=tuple(source for source in sources if is_hub_name(source)),
         datasets=(consent.hub_id,) if consent.hub_id else (),
@@ -219,6 +225,7 @@ def _parts(run: Run, config: RunConfig) -> Iterator[PartFacts]:
     places: list[tuple[Kind, str, Part | None]] = [
         ("backbone", "backbone", recipe.backbone),
         ("freezing", "freezing", recipe.freezing),
+        *(("freezing", f"freezing of {name}", part) for name, part in recipe.freezing.parts.items()),
         *(("head", f"head {name}", head) for name, head in recipe.heads.items()),
         ("vocoder", "vocoder", recipe.vocoder),
         ("pitch", "pitch tracker", recipe.pitch),

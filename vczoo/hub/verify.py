@@ -9,12 +9,13 @@ from typing import Literal
 
 from huggingface_hub import RepoFile
 
-from vczoo.errors import VczooError, WeightsError
+from vczoo.errors import RunError, VczooError, WeightsError
 from vczoo.hub.client import digest_faults, list_files
 from vczoo.hub.name import check_path, is_hub_name
 from vczoo.hub.pull import pull
 from vczoo.io.files import sha256_of
 from vczoo.models.bundled import embedded_names, embedded_runs
+from vczoo.runs.base_run import find_base
 from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import check_base, stages_taken
 from vczoo.runs.run import CONFIG
@@ -86,13 +87,13 @@ def _check_folder(path: Path, *, foreign: bool) -> Iterator[Check]:
     for name in (MODEL, VOICES, METRICS):
         yield _check_file(name, path_of(path, name, config.files), config.files.get(name, ""))
     for place, part in config.base.items():
-        if not part.stages:
+        if not part.stages and not config.base_run:
             yield Check(
                 f"{place}: the run stores every tensor itself",
                 "ok",
                 f"trained from {part.source or 'an unknown source'}",
             )
-    base = _check_base(config)
+    base = _check_base_run(config, path, foreign) if config.base_run else _check_base(config)
     yield base
     if base.state == "not checked":
         yield Check("every tensor is accounted for", "not checked", "this needs the pretrained base")
@@ -116,6 +117,16 @@ def _check_file(name: str, path: Path, expected: str) -> Check:
     if actual != expected:
         return Check(what, "failed", f"SHA-256 {actual}, expected {expected or f'a checksum, but {CONFIG} has none'}")
     return Check(what, "ok", f"SHA-256 {actual}")
+
+
+def _check_base_run(config: RunConfig, path: Path, foreign: bool) -> Check:
+    what = "the base run is the one that the run was tuned from"
+    assert config.base_run is not None
+    try:
+        find_base(config.base_run, path, foreign=foreign)
+    except RunError as error:
+        return Check(what, "failed", str(error))
+    return Check(what, "ok", str(config.base_run))
 
 
 def _check_base(config: RunConfig) -> Check:

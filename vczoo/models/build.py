@@ -11,17 +11,20 @@ import torch
 from vczoo.errors import RecipeError
 from vczoo.io.problems import Problems
 from vczoo.io.tensors import digest
+from vczoo.io.text import nearest
 from vczoo.models.assembly import assemble, make_network
 from vczoo.models.bundled import find_start
 from vczoo.models.meta_init import init_on_meta
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing, check_vocoder_is_frozen
 from vczoo.models.multi_task import stage_of
-from vczoo.models.part_options import CheckedPart, build_part, check_part
+from vczoo.models.part_options import CheckedPart, check_part
 from vczoo.models.recipe import Part, Recipe
 from vczoo.models.resolve import read_values
 from vczoo.models.selection_metric import criterion_faults
 from vczoo.models.teacher import check_teacher, teacher_faults
-from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.freezing import Freezing
 from vczoo.registry.entry import Kind
 from vczoo.registry.requirements import need_faults
 from vczoo.registry.weights import is_weights_file
@@ -66,11 +69,10 @@ def check(recipe: Recipe) -> None:
         _check_start(recipe, problems)
     with torch.random.fork_rng(devices=[]), init_on_meta():
         model = assemble(recipe, parts, {"num_speakers": 2, "labels": UNKNOWN}, problems, ("backbone", "vocoder"))
-        if "freezing" in parts:
+        if freezing := _make_freezing(parts, problems):
             with problems.at("freezing"):
-                freezing: Freezing = parts["freezing"].make({})
                 if model:
-                    _check_freezing(freezing, model.backbone)
+                    freezing.bind(model)
         if "teacher" in parts:
             with problems.at("teacher"):
                 teacher: Backbone = make_network(parts, "teacher", {}, ("teacher",))
@@ -149,29 +151,53 @@ def _pretrained(parts: Mapping[str, CheckedPart]) -> list[str]:
     return places
 
 
-def build_freezing(recipe: Recipe, backbone: Backbone | None = None) -> Freezing:
-    """Build a recipe's freezing strategy.
+def build_freezing(recipe: Recipe, model: Model | None = None) -> ModelFreezing:
+    """Build a recipe's freezing strategies.
 
     Args:
         recipe: The recipe.
-        backbone: The backbone that the strategy is for; None if it only needs the number of stages.
+        model: The model that the strategies are for; None if they are not applied.
 
     Raises:
-        RecipeError: The strategy has faults, or does not fit the backbone. The message lists all of them.
+        RecipeError: A strategy has faults, or does not fit its part. The message lists all of them.
     """
+    problems = Problems()
+    checked = {place: check_part(problems, place, "freezing", part) for place, part in _strategies(recipe, problems)}
+    freezing = _make_freezing({place: part for place, part in checked.items() if part}, problems)
+    if freezing and model and not problems:
+        with problems.at("freezing.vocoder"):
+            check_vocoder_is_frozen(freezing)
+        with problems.at("freezing"):
+            freezing.bind(model)
+    problems.raise_if_any(recipe.name)
+    assert freezing is not None  # each reason for None is a fault
+    return freezing
 
-    def build(part: CheckedPart) -> Freezing:
-        freezing: Freezing = part.make({})
-        if backbone:
-            freezing.bind(backbone)
-        return freezing
 
-    return build_part(recipe, "freezing", "freezing", recipe.freezing, build)
+def _strategies(recipe: Recipe, problems: Problems) -> list[tuple[str, Part]]:
+    """The freezing strategies of a recipe by their key in it, without those of parts that it does not have."""
+    places = [*recipe.heads, *(["vocoder"] if recipe.vocoder else [])]
+    for name in recipe.freezing.parts:
+        if name not in places:
+            problems.faults.append(
+                f"freezing.{name}: the recipe has no such part{nearest(name, places)} Its parts: backbone, "
+                f"{', '.join(places)}"
+            )
+    named = [(f"freezing.{name}", part) for name, part in recipe.freezing.parts.items() if name in places]
+    return [("freezing", recipe.freezing), *named]
 
 
-def _check_freezing(freezing: Freezing, backbone: Backbone) -> None:
-    freezing.bind(backbone)
-    freezing.multipliers(len(backbone.stages()), 0)
+def _make_freezing(parts: Mapping[str, CheckedPart], problems: Problems) -> ModelFreezing | None:
+    """Build the strategies among checked parts; return None if one of them has faults."""
+    strategies: dict[str, Freezing] = {}
+    places = [place for place in parts if place.partition(".")[0] == "freezing"]
+    for place in places:
+        with problems.at(place):
+            strategies[place.rpartition(".")[2]] = parts[place].make({})
+    backbone = strategies.pop("freezing", None)
+    if backbone is None or len(strategies) < len(places) - 1:
+        return None
+    return ModelFreezing(backbone, strategies, strategies.pop("vocoder", None))
 
 
 def _check_start(recipe: Recipe, problems: Problems) -> None:
@@ -190,7 +216,7 @@ def _check_parts(
     """Check the name and options of each part, and return the valid parts by their key in the recipe."""
     places: list[tuple[str, Kind, Part]] = [
         ("backbone", "backbone", recipe.backbone),
-        ("freezing", "freezing", recipe.freezing),
+        *((place, "freezing", part) for place, part in _strategies(recipe, problems)),
         *((f"heads.{name}", "head", part) for name, part in recipe.heads.items()),
     ]
     if recipe.vocoder:

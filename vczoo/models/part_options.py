@@ -231,7 +231,9 @@ def with_defaults(recipe: Recipe) -> dict[str, Any]:
         ("vocoder", "vocoder"),
         ("pitch", "pitch"),
     )
-    parts += [(kind, plain[place]) for place, kind in places if place in plain]
+    parts += [(kind, plain[place]) for place, kind in places if "use" in plain.get(place, {})]
+    if recipe.freezing.parts:
+        parts += [("freezing", part) for part in plain["freezing"].values()]
     for kind, part in parts:
         try:
             entry, tag = the_zoo().find(kind, part["use"])

@@ -70,6 +70,7 @@ def _options(recipe: Recipe) -> Iterator[tuple[str, Any]]:
     """Yield the key and value of every option of a recipe's parts."""
     places = ("backbone", "freezing", "vocoder", "pitch", "teacher")
     parts: list[tuple[str, Part | None]] = [(place, getattr(recipe, place)) for place in places]
+    parts += [(f"freezing.{name}", part) for name, part in recipe.freezing.parts.items()]
     for place, part in [*parts, *((f"heads.{name}", head) for name, head in recipe.heads.items())]:
         yield from ((f"{place}.{name}", value) for name, value in (part.options if part else {}).items())
 

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from vczoo.errors import RecipeError, VczooError
 from vczoo.io.plain_yaml import dump_plain
@@ -20,7 +29,7 @@ from vczoo.models.resolve import read_values
 from vczoo.models.training_settings import LARGEST_WEIGHT, Settings, Training, VocoderTraining
 from vczoo.registry.requirements import parse_need
 
-__all__ = ["HeadPart", "Part", "Recipe", "read_recipe"]
+__all__ = ["FreezingPart", "HeadPart", "Part", "Recipe", "read_recipe"]
 
 MOST_HEADS = 64
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -40,6 +49,51 @@ class Part(BaseModel):
     def options(self) -> dict[str, Any]:
         """Options for the factory: every key that is not a field of this class."""
         return dict(self.__pydantic_extra__ or {})
+
+
+class FreezingPart(Part):
+    """The freezing strategy of the backbone, and those of other parts.
+
+    A recipe writes it as one strategy, `{use: partial}`, after which all heads train whole; or by part,
+    `{backbone: {use: full}, voice: {use: lora}}`. A strategy without options may be its name alone, `voice: film-only`.
+    Without `backbone`, the backbone is frozen.
+
+    Attributes:
+        parts: Strategies of other parts, by the name of a head, or `vocoder`.
+    """
+
+    parts: dict[str, Part] = {}
+
+    @classmethod
+    def split(cls, values: Any, heads: Collection[str]) -> Any:
+        """Turn what a recipe says into the fields of this class. Malformed values stay as they are.
+
+        Args:
+            values: The value of `freezing`.
+            heads: Names of the recipe's heads. Beside `use`, text is a strategy only for these, `backbone` and
+                `vocoder`; elsewhere it is an option.
+        """
+        if not isinstance(values, Mapping):
+            return values
+        places = {*heads, "backbone", "vocoder"}
+        named = {
+            name: {"use": value} if isinstance(value, str) else value
+            for name, value in values.items()
+            if isinstance(value, Mapping)
+            or (isinstance(value, str) and name != "use" and (name in places or "use" not in values))
+        }
+        if not named:
+            return values
+        whole = {name: value for name, value in values.items() if name not in named}
+        backbone = named.pop("backbone", whole if "use" in whole else {"use": "full"})
+        return {**backbone, "parts": named} if isinstance(backbone, Mapping) else values
+
+    @model_serializer(mode="wrap")
+    def _by_part(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write one strategy as always, and several by part."""
+        values: dict[str, Any] = standard(self)
+        parts = values.pop("parts", {})
+        return {"backbone": values, **parts} if parts else values
 
 
 class HeadPart(Part):
@@ -71,7 +125,7 @@ class Recipe(Settings):
         start: Run to initialize the model from, instead of its parts' own weights (a warm start): the name of a bundled
             run, or the path of a run folder. Empty in the recipe of a saved run, which holds the tensors itself.
         backbone: Part that turns a waveform into content frames.
-        freezing: Strategy that decides which backbone stages train.
+        freezing: Strategy that decides which backbone stages train, and strategies of other parts.
         heads: Heads by name.
         vocoder: Part that turns acoustic frames into a waveform; None for a recipe that only recognizes.
         pitch: Pitch tracker; None means `dio`.
@@ -89,7 +143,7 @@ class Recipe(Settings):
     needs: Annotated[tuple[str, ...], Field(max_length=64)] | None = None
     start: str = ""
     backbone: Part
-    freezing: Part
+    freezing: FreezingPart
     heads: Annotated[dict[str, HeadPart], Field(min_length=1, max_length=MOST_HEADS)]
     vocoder: Part | None = None
     pitch: Part | None = None
@@ -101,6 +155,14 @@ class Recipe(Settings):
     def __repr__(self) -> str:
         parts = [self.backbone.use, *(head.use for head in self.heads.values())]
         return f"<Recipe {self.name}: {', '.join([*parts, self.vocoder.use] if self.vocoder else parts)}>"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_freezing(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "freezing" not in values:
+            return values
+        heads = values["heads"] if isinstance(values.get("heads"), Mapping) else ()
+        return {**values, "freezing": FreezingPart.split(values["freezing"], heads)}
 
     @field_validator("heads")
     @classmethod
@@ -195,7 +257,7 @@ def _remove(values: Any, path: tuple[int | str, ...]) -> None:
 
 def _sentence(fault: Any) -> str:
     """One pydantic fault as a sentence: the key, what is wrong, the value, and near matches for an unknown key."""
-    key = ".".join(str(step) for step in fault["loc"])
+    key = ".".join(str(step) for step in fault["loc"]).replace("freezing.parts.", "freezing.")
     if fault["type"] == "extra_forbidden":
         section = key.partition(".")[0] if "." in key else ""
         fields = _SECTIONS.get(section, Recipe).model_fields

@@ -1,7 +1,7 @@
-"""Freezing strategies for the backbone, and the function that applies one.
+"""Freezing strategies for the parts of a model, and the function that applies one.
 
-A strategy decides in each epoch which parameters of the backbone train, and at which learning rate. Frozen modules stay
-in eval mode.
+A strategy decides in each epoch which parameters of a part train, and at which learning rate. Frozen modules stay in
+eval mode. A backbone has stages; any other part, such as a head, is one stage.
 """
 
 from __future__ import annotations
@@ -13,9 +13,40 @@ from torch import nn
 
 from vczoo.errors import ContractError
 from vczoo.io.text import nearest
-from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.modules.interfaces.freezing import Freezing, HoldsFrozen, Stage, StagedPart
 
-__all__ = ["Discriminative", "Full", "Gradual", "None_", "Norms", "Partial", "Selected", "apply_freezing"]
+__all__ = [
+    "Discriminative",
+    "Full",
+    "Gradual",
+    "None_",
+    "Norms",
+    "OneStage",
+    "Partial",
+    "ProbeThenTune",
+    "Selected",
+    "apply_freezing",
+]
+
+
+class OneStage:
+    """A part of a model other than the backbone, as a freezing strategy sees it.
+
+    Args:
+        name: Name of the part, such as `voice`; the names of its parameters begin with it.
+        module: The head or vocoder.
+    """
+
+    def __init__(self, name: str, module: HoldsFrozen) -> None:
+        self.name, self.module = name, module
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the whole part as one stage."""
+        return (Stage(self.name, self.module),)
+
+    def hold(self, frozen: Sequence[nn.Module]) -> None:
+        """Keep these modules in eval mode, now and after every later call of `train()`."""
+        self.module.hold(frozen)
 
 
 class None_(Freezing):  # noqa: N801  (`None` is taken)
@@ -27,7 +58,7 @@ class None_(Freezing):  # noqa: N801  (`None` is taken)
 
 
 class Full(Freezing):
-    """Full freezing: the whole backbone is frozen, and only the heads train."""
+    """Full freezing: the whole part is frozen."""
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
         """Return 0 for every stage."""
@@ -57,8 +88,7 @@ class Partial(Freezing):
         """
         if self.trainable_stages > num_stages:
             raise ContractError(
-                f"trainable_stages is {self.trainable_stages}, but the backbone has {num_stages} stages; "
-                f"choose 0 to {num_stages}"
+                f"trainable_stages is {self.trainable_stages}, but {_counted(num_stages)}; choose 0 to {num_stages}"
             )
         return (0.0,) * (num_stages - self.trainable_stages) + (1.0,) * self.trainable_stages
 
@@ -83,6 +113,30 @@ class Gradual(Freezing):
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
         """Return 1 for the last `epoch // every_epochs` stages and 0 for the others."""
         return Partial(min(epoch // self.every_epochs, num_stages)).multipliers(num_stages, epoch)
+
+
+class ProbeThenTune(Freezing):
+    """Linear probing, then fine-tuning: the part is frozen for some epochs, while the heads train, and then trains too.
+
+    Heads that fit already do not distort pretrained features with the gradients of their random beginning.
+
+    Source: LP-FT, arXiv:2202.10054.
+
+    Args:
+        probe_epochs: Number of epochs in which the part is frozen.
+
+    Raises:
+        ContractError: probe_epochs is below 1, or above 100,000.
+    """
+
+    def __init__(self, probe_epochs: int = 4) -> None:
+        if not 1 <= probe_epochs <= 100_000:
+            raise ContractError(f"probe_epochs must be 1 to 100000, got {probe_epochs}")
+        self.probe_epochs = probe_epochs
+
+    def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
+        """Return 0 for every stage in the first epochs, then 1."""
+        return (float(epoch >= self.probe_epochs),) * num_stages
 
 
 class Discriminative(Freezing):
@@ -112,6 +166,21 @@ class Norms(None_):
 
     Source: "Training BatchNorm and Only BatchNorm", arXiv:2003.00152.
     """
+
+    small = True
+
+    def bind(self, part: StagedPart) -> None:
+        """Check that the part has normalization layers.
+
+        Raises:
+            ContractError: It has none with parameters, so nothing would train.
+        """
+        modules = [module for stage in part.stages() for module in stage.module.modules()]
+        if not any(self.trains(module) and any(True for _ in module.parameters()) for module in modules):
+            raise ContractError(
+                "norms trains normalization layers, but this part has none with parameters, so nothing would train; "
+                "choose another strategy, such as partial or bitfit"
+            )
 
     def trains(self, module: nn.Module) -> bool:
         """Return whether `module` is a normalization layer."""
@@ -156,13 +225,13 @@ class Selected(Freezing):
         self.parameters = None if parameters is None else tuple(parameters)
         self._bound: tuple[float, ...] | None = None
 
-    def bind(self, backbone: Backbone) -> None:
+    def bind(self, part: StagedPart) -> None:
         """Find the stages that train.
 
         Raises:
             ContractError: The backbone has no such stage, or no parameter of these stages matches a pattern.
         """
-        stages = backbone.stages()
+        stages = part.stages()
         chosen = self._indices([stage.name for stage in stages])
         names = {
             index: [f"{stages[index].name}.{name}" for name, _ in stages[index].module.named_parameters()]
@@ -220,11 +289,11 @@ class Selected(Freezing):
         return sorted(chosen)
 
 
-def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[float, ...]:
-    """Set which parameters of a backbone train in an epoch, and keep its frozen modules in eval mode.
+def apply_freezing(part: StagedPart, strategy: Freezing, epoch: int) -> tuple[float, ...]:
+    """Set which parameters of a part train in an epoch, and keep its frozen modules in eval mode.
 
     Args:
-        backbone: The backbone, which is changed in place.
+        part: The backbone, or another part as `OneStage`. It is changed in place.
         strategy: The freezing strategy.
         epoch: Number of the epoch, counted from 0.
 
@@ -234,7 +303,7 @@ def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[
     Raises:
         ContractError: The strategy returns a negative multiplier, or not exactly one per stage.
     """
-    stages = backbone.stages()
+    stages = part.stages()
     multipliers = strategy.multipliers(len(stages), epoch)
     if len(multipliers) != len(stages) or any(not value >= 0 for value in multipliers):
         raise ContractError(
@@ -261,5 +330,9 @@ def apply_freezing(backbone: Backbone, strategy: Freezing, epoch: int) -> tuple[
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             applied[-1] = 0.0
             frozen.append(stage.module)
-    backbone.hold(frozen)
+    part.hold(frozen)
     return tuple(applied)
+
+
+def _counted(num_stages: int) -> str:
+    return "the part is one stage" if num_stages == 1 else f"the backbone has {num_stages} stages"

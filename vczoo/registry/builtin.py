@@ -17,6 +17,7 @@ _APACHE = "Apache-2.0"
 def vczoo_entries() -> list[Entry]:
     """The core's own parts, pitch tracker and metrics."""
     freezing, speaker = "vczoo.modules.freezing:", "vczoo.modules.heads.speaker:"
+    efficient = "vczoo.modules.parameter_efficient:"
     entries = [
         Entry(
             "mel-conv",
@@ -43,7 +44,7 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:2212.04356",
         ),
         Entry("none", "freezing", f"{freezing}None_", "nothing is frozen", _APACHE),
-        Entry("full", "freezing", f"{freezing}Full", "the whole backbone is frozen", _APACHE),
+        Entry("full", "freezing", f"{freezing}Full", "the whole part is frozen", _APACHE),
         Entry("partial", "freezing", f"{freezing}Partial", "the last trainable_stages stages train", _APACHE),
         Entry(
             "gradual",
@@ -77,6 +78,72 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
             paper="arXiv:2210.11466",
             check_with={"stages": [-1], "parameters": ["*.weight"]},
+        ),
+        Entry(
+            "probe-then-tune",
+            "freezing",
+            f"{freezing}ProbeThenTune",
+            "nothing of the part trains for probe_epochs epochs, then everything",
+            _APACHE,
+            paper="arXiv:2202.10054",
+        ),
+        Entry(
+            "bitfit",
+            "freezing",
+            f"{efficient}BitFit",
+            "only biases train",
+            _APACHE,
+            paper="arXiv:2106.10199",
+        ),
+        Entry(
+            "film-only",
+            "freezing",
+            f"{efficient}FilmOnly",
+            "only the biases of FiLM layers and conditional norms train",
+            _APACHE,
+            paper="arXiv:2103.00993",
+        ),
+        Entry(
+            "lora",
+            "freezing",
+            f"{efficient}LoRA",
+            "low-rank changes of linear layers and convolutions train, and are merged",
+            _APACHE,
+            paper="arXiv:2106.09685",
+            check_with={"rank": 2},
+        ),
+        Entry(
+            "dora",
+            "freezing",
+            f"{efficient}DoRA",
+            "as lora, and a magnitude per output",
+            _APACHE,
+            paper="arXiv:2402.09353",
+            check_with={"rank": 2},
+        ),
+        Entry(
+            "ia3",
+            "freezing",
+            f"{efficient}IA3",
+            "one factor per input channel of linear layers and convolutions trains",
+            _APACHE,
+            paper="arXiv:2205.05638",
+        ),
+        Entry(
+            "adapters",
+            "freezing",
+            f"{efficient}Adapters",
+            "bottleneck adapters after each block train, and stay in the model",
+            _APACHE,
+            paper="arXiv:1902.00751",
+        ),
+        Entry(
+            "l2-sp",
+            "freezing",
+            f"{efficient}L2SP",
+            "everything trains, pulled to the weights at the start",
+            _APACHE,
+            paper="arXiv:1802.01483",
         ),
         Entry(
             "speaker-classifier",

@@ -107,6 +107,8 @@ def _uses(values: Mapping[str, Any]) -> Iterator[tuple[Kind, str]]:
     parts: list[tuple[str, Any]] = [(kind, values.get(kind)) for kind in ("backbone", "freezing", "vocoder", "pitch")]
     parts.append(("backbone", values.get("teacher")))
     parts += [("head", head) for head in heads.values()] if isinstance(heads, Mapping) else []
+    freezing = values.get("freezing")
+    parts += [("freezing", part) for part in freezing.values()] if isinstance(freezing, Mapping) else []
     for kind, part in parts:
         if isinstance(part, Mapping) and isinstance(part.get("use"), str):
             yield cast(Kind, kind), part["use"]

@@ -6,12 +6,13 @@ It describes a run without its tensors. This module does not import torch.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vczoo.errors import RunError, shortened
 from vczoo.io.files import open_file
@@ -23,6 +24,7 @@ __all__ = [
     "FORMAT",
     "Ancestor",
     "BasePart",
+    "BaseRun",
     "Data",
     "File",
     "RunConfig",
@@ -37,6 +39,7 @@ LONGEST_LABEL = 200  # characters
 MOST_LABELS = 10_000
 MOST_CREDITS = 100
 MOST_ANCESTORS = 1000
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 
 def _name(name: str) -> str:
@@ -115,6 +118,31 @@ class Ancestor(_Plain):
     attribution: Credits = Field(default_factory=list)
 
 
+class BaseRun(_Plain):
+    """The run whose tensors another run leaves out, because it stores only what tuning changed.
+
+    Attributes:
+        kind: `bundled` with vczoo, published on the `hub`, or `local`, a folder.
+        name: Name of a bundled run, `owner/name` on the Hub, or the path of a folder, relative to that of the run.
+        revision: Version of vczoo that a bundled run is part of, or full commit on the Hub; empty for a folder.
+        sha256: SHA-256 of its model.safetensors.
+    """
+
+    kind: Literal["bundled", "hub", "local"]
+    name: Text
+    revision: Text = ""
+    sha256: Digest
+
+    @model_validator(mode="after")
+    def _pinned(self) -> BaseRun:
+        if self.kind == "hub" and not _COMMIT.fullmatch(self.revision):
+            raise ValueError("a base run on the Hub is named at a full commit of 40 digits")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision[:12]}" if self.kind == "hub" else self.name
+
+
 class Data(_Plain):
     """Summary of the training data.
 
@@ -136,6 +164,7 @@ class RunConfig(_Plain):
         plugins: Distributions that the recipe's parts come from, with their versions.
         recipe: The resolved recipe; `parsed_recipe` checks it.
         base: Sources of the pretrained parts, `backbone` and `vocoder`.
+        base_run: The run whose tensors this one leaves out. The key is left out of a run that needs none.
         speakers: Speakers of the training data, in the order of the logits.
         voices: Names of the target voices.
         labels: Labels of the label heads, in the order of the logits. The key is left out of runs that have none.
@@ -155,6 +184,7 @@ class RunConfig(_Plain):
     plugins: dict[Text, Text]
     recipe: dict[str, Any]
     base: dict[Literal["backbone", "vocoder"], BasePart]
+    base_run: BaseRun | None = None
     speakers: Names
     voices: Names
     labels: Labels = Field(default_factory=list)
@@ -169,8 +199,8 @@ class RunConfig(_Plain):
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML that `parse_config` can read."""
-        # Empty lists are left out so that versions of vczoo that do not know these keys can read the run.
-        unused = {name for name in ("labels", "attribution", "lineage") if not getattr(self, name)}
+        # Empty keys are left out so that versions of vczoo that do not know these keys can read the run.
+        unused = {name for name in ("labels", "attribution", "lineage", "base_run") if not getattr(self, name)}
         return dump_plain(self.model_dump(exclude=unused))
 
     @cached_property

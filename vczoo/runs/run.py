@@ -1,7 +1,7 @@
 """`Run`: a trained model with its voices and metrics, and the names of the files in a run folder.
 
 vczoo.yaml           `vczoo.runs.config.RunConfig`: recipe, base, speakers, versions, checksums
-model.safetensors    every tensor that is not bit by bit equal to the pretrained base's
+model.safetensors    every tensor that is not bit by bit equal to the pretrained base's or to the base run's
 voices.safetensors   <voice>/<head>.<tensor>; here and in model.safetensors, float32 may be stored as float16
 metrics.json         metrics of the fine-tune
 metrics.jsonl        the same metrics, one line per epoch
@@ -12,21 +12,38 @@ manifest.jsonl       recordings of the training data, with their splits; never p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from vczoo.models.bundled import CONFIG
 from vczoo.models.model import Model
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.heads import Voice
-from vczoo.runs.config import Ancestor, BasePart
+from vczoo.runs.config import Ancestor, BasePart, BaseRun
 from vczoo.runs.pretrained_base import Place
 
-__all__ = ["CONFIG", "MANIFEST", "REVISION_DIGITS", "Run", "is_run", "own_voices"]
+__all__ = ["CONFIG", "MANIFEST", "REVISION_DIGITS", "Delta", "Run", "is_run", "own_voices"]
 
 MANIFEST = "manifest.jsonl"
 REVISION_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What tuning changed beside a base run.
+
+    Attributes:
+        base: The base run. A `local` one has an absolute path here.
+        tensors: The tensors that differ from the base's, by their names in `Model.tensors` before changes of weights
+            were merged into them.
+    """
+
+    base: BaseRun
+    tensors: Mapping[str, Tensor] = field(repr=False)
 
 
 @dataclass
@@ -49,6 +66,7 @@ class Run:
         labels: Labels of the label heads, in the order of the logits.
         attribution: The credit that the license and the training data ask for, one line each.
         lineage: The runs that this one was made from, the nearest first.
+        delta: What tuning changed beside a base run, which is then all that is saved; None if the whole model is saved.
     """
 
     recipe: Recipe
@@ -65,6 +83,7 @@ class Run:
     labels: tuple[str, ...] = ()
     attribution: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
+    delta: Delta | None = None
 
     def __repr__(self) -> str:
         place = f", {self.folder}" if self.folder else ""

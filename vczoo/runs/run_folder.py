@@ -17,15 +17,16 @@ from vczoo.io.plain_yaml import dump_plain
 from vczoo.io.tensor_file import layout_faults, layout_of, read_layout, some_names
 from vczoo.io.tensors import put_tensors, read_tensors
 from vczoo.io.text import bulleted
-from vczoo.models.build import build, pretrained_places
+from vczoo.models.build import UNKNOWN, build, build_freezing, pretrained_places
 from vczoo.models.bundled import CONFIG
 from vczoo.models.meta_init import init_on_meta, meta_tensors
 from vczoo.models.model import Model
 from vczoo.models.multi_task import stage_of
 from vczoo.models.portability import foreign_faults
+from vczoo.runs.base_run import ORIGINAL, find_base, same_parts
 from vczoo.runs.config import File, RunConfig, read_config, read_config_and_digest
 from vczoo.runs.pretrained_base import PLACES, check_base, stages_taken
-from vczoo.runs.run import REVISION_DIGITS, Run, is_run
+from vczoo.runs.run import REVISION_DIGITS, Delta, Run, is_run
 from vczoo.runs.run_files import LARGEST_METRICS, LARGEST_MODEL, METRICS, MODEL, VOICES, path_of, read_again
 from vczoo.runs.versions import check_distributions
 from vczoo.runs.voices_file import read_voices
@@ -52,22 +53,25 @@ def load_run(path: Path, *, foreign: bool = False) -> Run:
         PluginError: The recipe needs a plugin that is not installed or does not load.
         RecipeError: The recipe cannot be built here.
     """
-    models: dict[str, Model] = {}  # so that a second try has to read only what enrolling changes
+    models: dict[str, tuple[Model, Delta | None]] = {}  # so that a second try has to read only what enrolling changes
     return read_again(path, lambda: _load(path, foreign, models))
 
 
-def _load(path: Path, foreign: bool, models: dict[str, Model]) -> Run:
+def _load(path: Path, foreign: bool, models: dict[str, tuple[Model, Delta | None]]) -> Run:
     config, sha256 = _config_and_digest(path, foreign)
-    key = config.model_dump_json(include={"recipe", "base", "speakers", "labels", "tensors"}) + str(
+    key = config.model_dump_json(include={"recipe", "base", "base_run", "speakers", "labels", "tensors"}) + str(
         config.files.get(MODEL)
     )
     try:
         if key not in models:
-            model = _model_of(config, path)
+            model, delta = (
+                _tuned_model_of(config, path, foreign) if config.base_run else (_model_of(config, path), None)
+            )
             _check_files(config, path, [MODEL])
-            models[key] = model
+            models[key] = model, delta
+        model, delta = models[key]
         metrics = _read_metrics(path_of(path, METRICS, config.files))
-        voices = read_voices(path_of(path, VOICES, config.files), config.voices, models[key])
+        voices = read_voices(path_of(path, VOICES, config.files), config.voices, model)
         _check_files(config, path, [VOICES, METRICS])
     except WeightsError as error:
         raise RunError(f"{path}: this run cannot be loaded: {error}") from error
@@ -75,7 +79,7 @@ def _load(path: Path, foreign: bool, models: dict[str, Model]) -> Run:
         raise RunError(f"{path}: a file of this run is damaged ({error}); copy or pull it again") from error
     return Run(
         config.parsed_recipe,
-        models[key],
+        model,
         tuple(config.speakers),
         voices,
         metrics,
@@ -88,6 +92,7 @@ def _load(path: Path, foreign: bool, models: dict[str, Model]) -> Run:
         tuple(config.labels),
         tuple(config.attribution),
         tuple(config.lineage),
+        delta,
     )
 
 
@@ -198,10 +203,41 @@ def _model_of(config: RunConfig, path: Path) -> Model:
     return model.eval()
 
 
+def _tuned_model_of(config: RunConfig, path: Path, foreign: bool) -> tuple[Model, Delta]:
+    """Load the base run of a small tuned run, and change its model as the tuning did."""
+    assert config.base_run is not None
+    folder = find_base(config.base_run, path, foreign=foreign)
+    base, recipe, file = load_run(folder), config.parsed_recipe, path_of(path, MODEL, config.files)
+    if not same_parts(recipe, base.recipe):
+        raise WeightsError(f"its parts differ from those of its base, {config.base_run}")
+    model, freezing = base.model, build_freezing(recipe)
+    known = {name: tensor.shape for name, tensor in model.tensors().items()}
+    with torch.random.fork_rng(devices=[]):
+        for head in model.speaker_heads.values():
+            head.restart(max(1, len(config.speakers)))
+        for label_head in model.label_heads.values():
+            label_head.relabel(tuple(config.labels) or UNKNOWN)
+        freezing.prepare(model)
+    slots, layout = layout_of(model.tensors()), read_layout(file)
+    optional = [name for name, slot in slots.items() if known.get(name.replace(ORIGINAL, ".weight")) == slot.shape]
+    if faults := layout_faults(layout, slots, optional, halved=True):
+        raise WeightsError(f"{file} does not fit: " + "; ".join(faults) + ". Is it from another model?")
+    if len(layout) != config.tensors:
+        raise WeightsError(f"{file} holds {len(layout)} tensors, but {CONFIG} says {config.tensors}")
+    tensors = {name: value.to(slots[name].dtype) for name, value in read_tensors(file, layout).items()}
+    fill_model(model, tensors)
+    freezing.finish(model)
+    reference = config.base_run
+    if reference.kind == "local":
+        reference = reference.model_copy(update={"name": str(folder.resolve())})
+    return model.eval(), Delta(reference, tensors)
+
+
 def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
     with torch.random.fork_rng(devices=[]), init_on_meta() if outline else nullcontext():
         speakers = max(1, len(config.speakers))
         model = build(config.parsed_recipe, speakers, config.labels, random=random, stages=stages)
+        build_freezing(config.parsed_recipe).insert_lasting(model)
     if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
         raise WeightsError(f"its tensors take {size >> 30} GiB; vczoo loads at most {LARGEST_MODEL >> 30} GiB")
     return model

@@ -17,6 +17,7 @@ from vczoo.io.tensor_file import LARGEST_HEADER, halved, layout_of, some_names, 
 from vczoo.io.tensors import digest, finite
 from vczoo.models.bundled import CONFIG
 from vczoo.models.portability import pinned
+from vczoo.runs.base_run import relative_to
 from vczoo.runs.config import Data, File, RunConfig, fault_lines, parse_config
 from vczoo.runs.pretrained_base import describe_base
 from vczoo.runs.run import REVISION_DIGITS, Run, is_run, own_voices
@@ -51,9 +52,12 @@ def save_run(run: Run, path: Path, *, overwrite: bool = True, whole: bool = Fals
             `load_run` accepts; or `half` is set and a tensor has values beyond the range of float16.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.model.tensors().items()}
+    delta = None if whole else run.delta
     base = {} if whole else run.model.base
     in_base = {name for name, tensor in tensors.items() if name in base and digest(tensor) == base[name]}
     stored = {name: tensor for name, tensor in tensors.items() if name not in in_base}
+    if delta:
+        in_base, stored = set(), {name: value.detach().cpu().contiguous() for name, value in delta.tensors.items()}
     voices = own_voices(run)
     enrolled = voice_tensors(voices)
     _check_finite(stored, enrolled)
@@ -64,6 +68,7 @@ def save_run(run: Run, path: Path, *, overwrite: bool = True, whole: bool = Fals
             plugins=distributions(run.recipe),
             recipe=pinned(run.recipe, run.model, whole=whole).to_plain(),
             base=describe_base(run.model, run.base, in_base),
+            base_run=relative_to(path, delta) if delta else None,
             speakers=list(run.speakers),
             voices=list(voices),
             labels=list(run.labels),

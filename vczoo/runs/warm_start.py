@@ -15,6 +15,7 @@ from vczoo.models.bundled import CONFIG, find_start
 from vczoo.models.model import Model
 from vczoo.models.recipe import Part, Recipe
 from vczoo.registry.weights import is_weights_file
+from vczoo.runs.base_run import same_parts
 from vczoo.runs.lineage import lineage_from
 from vczoo.runs.pretrained_base import Place
 from vczoo.runs.run import Run
@@ -67,7 +68,7 @@ def build_initial_model(recipe: Recipe, num_speakers: int, labels: Sequence[str]
     based = tuple(f"{place}." for place in inherited if getattr(resolved, place) == getattr(start.recipe, place))
     model.base |= {name: digest for name, digest in start.model.base.items() if name.startswith(based)}
     base = {place: part for place, part in start.base.items() if place in inherited}
-    same = _same_parts(resolved, start.recipe)
+    same = same_parts(resolved, start.recipe)
     voices = {name: replace(voice, lent=True) for name, voice in start.voices.items()} if same else {}
     lineage = lineage_from(start, places)
     return Run(resolved, model, (), voices, licence=start.licence, base=base, labels=model_labels, lineage=lineage)
@@ -106,11 +107,6 @@ def _inherits_vocoder(recipe: Recipe, start: Run) -> bool:
     if own is None or theirs is None or own.use != theirs.use or start.model.vocoder is None:
         return False
     return bool(start.model.vocoder.state_dict()) and not is_weights_file(str(own.options.get("weights", "")))
-
-
-def _same_parts(recipe: Recipe, other: Recipe) -> bool:
-    """Whether backbone, heads and vocoder are the same, so that a voice of one model is valid in the other."""
-    return (recipe.backbone, recipe.heads, recipe.vocoder) == (other.backbone, other.heads, other.vocoder)
 
 
 def _fitting_tensors(recipe: Recipe, model: Model, start: Run, places: Sequence[str]) -> dict[str, Tensor]:

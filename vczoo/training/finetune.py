@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vczoo.conversion.converter import Converter
 from vczoo.data.dataset_rows import Dataset
 from vczoo.evaluation.measures import Measures
 from vczoo.io.precision import single_precision
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
+from vczoo.models.bundled import find_start
 from vczoo.models.selection_metric import best_epoch
+from vczoo.runs.base_run import changed_tensors, reference_to, same_parts
 from vczoo.runs.lineage import lineage_from
-from vczoo.runs.run import Run
+from vczoo.runs.run import Delta, Run
 from vczoo.runs.run_folder import load_run
 from vczoo.runs.run_writer import save_run
 from vczoo.training.checkpoint import CHECKPOINT
@@ -125,7 +128,7 @@ def finetune(
             for note in session.notes:
                 watcher.say(note)
             trainable = _train(session, watcher, log)
-        run = session.team.on_main_process(lambda: _finish(session, trainable.parameters))
+        run = session.team.on_main_process(lambda: _finish(session, trainable))
     return Converter(run or load_run(Path(out)), session.team.device)
 
 
@@ -141,7 +144,7 @@ def _train(session: TrainingSession, watcher: ProgressBar | NullProgress, log: S
         splits["validation"],
         team,
         session.measure_conversions,
-        objectives_of(session.recipe),
+        objectives_of(session.recipe, session.freezing),
     )
     callbacks: list[Callback] = [Selection(settings.criterion, settings.keep, settings.patience), watcher]
     if team.is_main_process:
@@ -154,7 +157,7 @@ def _train(session: TrainingSession, watcher: ProgressBar | NullProgress, log: S
     return trainable
 
 
-def _finish(session: TrainingSession, parameters: int) -> Run:
+def _finish(session: TrainingSession, trainable: TrainableModel) -> Run:
     """Measure the trained model, enroll its speakers, and write the run."""
     model, corpus, features, speakers = session.model, session.corpus, session.features, session.speakers
     start, old, initial, folder = session.start, session.old, session.initial, session.folder
@@ -169,7 +172,7 @@ def _finish(session: TrainingSession, parameters: int) -> Run:
         "best_epoch": best_epoch(state.history, criterion, "best") if state.history else -1,
         "kept_epoch": state.best_epoch,
         "seconds": round(state.seconds, 2),
-        "trainable_parameters": parameters,
+        "trainable_parameters": trainable.parameters,
         "training_minutes": {name: round(seconds / 60, 2) for name, seconds in corpus.training_seconds().items()},
         "validation": validation,
         "test": evaluate(model, session.splits["test"]),
@@ -197,7 +200,24 @@ def _finish(session: TrainingSession, parameters: int) -> Run:
         consent=old.consent if old else "",
         lineage=lineage_from(start) if start else initial.lineage,
     )
+    run.delta = _delta_of(run, session, trainable.unmerged)
     save_run(run, folder)
     with suppress(OSError):  # the run is complete
         (folder / CHECKPOINT).unlink()
     return run
+
+
+def _delta_of(run: Run, session: TrainingSession, unmerged: Mapping[str, Tensor]) -> Delta | None:
+    """What changed beside the run that training began with; None if the run has to hold the whole model."""
+    folder = session.start.folder if session.start else None
+    if not session.start and session.recipe.start:
+        folder = find_start(session.recipe.start)
+    if not unmerged or folder is None:
+        return None
+    base = load_run(folder)
+    if session.start:
+        base.lineage, base.revision = session.start.lineage, session.start.revision
+    reference = reference_to(base)
+    if reference is None or base.delta or not same_parts(run.recipe, base.recipe):
+        return None
+    return Delta(reference, changed_tensors(unmerged, base.model))

@@ -51,6 +51,7 @@ def vocoder_identity(recipe: Recipe, settings: VocoderTraining, recordings: str,
         "recordings": recordings,
         "initial weights": weights,
         **({"pitch": recipe.to_plain()["pitch"]} if recipe.pitch else {}),
+        **({"freezing": recipe.freezing.parts["vocoder"].model_dump()} if "vocoder" in recipe.freezing.parts else {}),
     }
     plain: Identity = json.loads(json.dumps(identity))
     return plain

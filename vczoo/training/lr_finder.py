@@ -23,7 +23,6 @@ from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_tit
 from vczoo.io.precision import single_precision
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.training_settings import Training
-from vczoo.modules.freezing import apply_freezing
 from vczoo.training.activations import frozen_depth
 from vczoo.training.batch import Batch
 from vczoo.training.frozen_stages import run_frozen
@@ -147,7 +146,7 @@ def find_learning_rate(
     with TrainingSession.open(
         name, data, overrides, rehearse=False, cache=cache, device=device, speaker=speaker
     ) as session:
-        session.freezing.prepare(session.model.backbone)
+        session.freezing.prepare(session.model)
         parts = trainable(session.model, session.freezing, session.settings.epochs)
         if not any(True for _ in parts.parameters()):
             raise RecipeError(session.recipe.name, ["nothing in it trains, so it has no learning rate to find"])
@@ -207,10 +206,10 @@ def _check_plot(path: Path) -> None:
 def _range_test(session: TrainingSession, steps: int, watcher: Callback) -> tuple[list[float], list[float]]:
     """Train as in the first epoch while the rate rises, until the loss diverges. Return the rates and the losses."""
     model, settings, team, batches = session.model, session.settings, session.team, session.splits["train"]
-    multipliers = apply_freezing(model.backbone, session.freezing, 0)
+    multipliers = session.freezing.apply(model, 0)
     run_frozen((batches,), frozen_depth(multipliers), watcher, team)
     watcher.begin(1, steps, 0)
-    objectives = objectives_of(session.recipe).to(team.device)
+    objectives = objectives_of(session.recipe, session.freezing).to(team.device)
     optimizer = team.prepare(make_optimizer(model, settings, team.device, objectives))
     step = team.wrap(Step(model, team, objectives))
     model.train()

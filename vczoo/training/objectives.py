@@ -11,6 +11,7 @@ from dataclasses import replace
 from torch import nn
 
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
@@ -20,7 +21,7 @@ from vczoo.training.conversion_consistency import ConversionConsistency
 from vczoo.training.mel_adversary import MelDiscriminators
 from vczoo.training.objective import Objective
 
-__all__ = ["Consistency", "MelAdversary", "Objective", "Reversal", "objectives_of"]
+__all__ = ["Consistency", "MelAdversary", "Objective", "Reversal", "StrategyPenalty", "objectives_of"]
 
 
 class Reversal(Objective):
@@ -92,8 +93,32 @@ class MelAdversary(Objective):
         return Loss(value, {name: figure.detach() for name, figure in figures.items()})
 
 
-def objectives_of(recipe: Recipe) -> nn.ModuleList:
-    """Make the objectives that a recipe's `heads.<name>.reverse` and `training` ask for."""
+class StrategyPenalty(Objective):
+    """The terms of the loss that freezing strategies add, such as the pull of L2-SP to the weights at the start.
+
+    Args:
+        freezing: The strategies.
+    """
+
+    name = "freezing"
+
+    def __init__(self, freezing: ModelFreezing) -> None:
+        super().__init__()
+        self.freezing = freezing
+
+    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss | None:
+        """Return the sum of the strategies' terms."""
+        penalty = self.freezing.penalty(model)
+        return None if penalty is None else Loss(penalty, {"penalty": penalty.detach()})
+
+
+def objectives_of(recipe: Recipe, freezing: ModelFreezing | None = None) -> nn.ModuleList:
+    """Make the objectives that a recipe's `heads.<name>.reverse`, `training` and freezing strategies ask for.
+
+    Args:
+        recipe: The recipe.
+        freezing: Its freezing strategies, which may add terms; None for none.
+    """
     settings = recipe.training
     strengths = {name: head.reverse for name, head in recipe.heads.items() if head.reverse}
     objectives: list[Objective] = [Reversal(strengths)] if strengths else []
@@ -103,4 +128,6 @@ def objectives_of(recipe: Recipe) -> nn.ModuleList:
         objectives.append(ConversionConsistency(settings.converted_content_weight, settings.converted_speaker_weight))
     if settings.adversarial_weight:
         objectives.append(MelAdversary(settings.adversarial_weight, settings.feature_weight, settings.adversarial_from))
+    if freezing and freezing.penalizes:
+        objectives.append(StrategyPenalty(freezing))
     return nn.ModuleList(objectives)

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.training_settings import Training
-from vczoo.modules.freezing import apply_freezing
-from vczoo.modules.interfaces.backbone import Freezing
 
 __all__ = ["count_trained", "make_optimizer", "rate_share", "set_rates", "trainable"]
 
@@ -38,7 +37,7 @@ class _AdamW(_Eager, torch.optim.AdamW):
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
-def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
+def trainable(model: Model, freezing: ModelFreezing, epochs: int) -> nn.ModuleDict:
     """All modules that training can change, by name: the stages that the strategy ever unfreezes, and the heads."""
     stages = model.backbone.stages()
     distinct = {freezing.multipliers(len(stages), epoch) for epoch in range(epochs)}
@@ -47,17 +46,16 @@ def trainable(model: Model, freezing: Freezing, epochs: int) -> nn.ModuleDict:
     return nn.ModuleDict({"backbone": nn.ModuleDict(thawed), "heads": model.heads})
 
 
-def count_trained(model: Model, freezing: Freezing, epochs: int) -> int:
+def count_trained(model: Model, freezing: ModelFreezing, epochs: int) -> int:
     """The number of parameters that train in at least one epoch.
 
-    Side effect: this changes the freezing state; call `apply_freezing` afterwards.
+    Side effect: this changes the freezing state; call `freezing.apply` afterwards.
     """
-    count = len(model.backbone.stages())
-    epoch_of = {freezing.multipliers(count, epoch): epoch for epoch in range(epochs)}
-    trained = {id(parameter): parameter.numel() for parameter in model.heads.parameters() if parameter.requires_grad}
-    for epoch in epoch_of.values():
-        apply_freezing(model.backbone, freezing, epoch)
-        trained |= {id(value): value.numel() for value in model.backbone.parameters() if value.requires_grad}
+    trained: dict[int, int] = {}
+    for epoch in freezing.distinct_epochs(len(model.backbone.stages()), epochs):
+        freezing.apply(model, epoch)
+        for part in (model.backbone, model.heads):
+            trained |= {id(value): value.numel() for value in part.parameters() if value.requires_grad}
     return sum(trained.values())
 
 

@@ -25,12 +25,12 @@ from vczoo.io.tensors import load_strictly
 from vczoo.io.text import truncated_list
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.portability import pinned
 from vczoo.models.recipe import Recipe
 from vczoo.models.selection_metric import check_criterion, needs_conversions
 from vczoo.models.teacher import build_teacher
 from vczoo.models.training_settings import Training
-from vczoo.modules.interfaces.backbone import Freezing
 from vczoo.runs.run import MANIFEST, Run, is_run
 from vczoo.runs.run_folder import load_run
 from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
@@ -75,7 +75,7 @@ class TrainingSession:
         old: The run whose speakers are kept; None if there is no run, or if it forgets them.
         initial: The model before training, with its license and its lineage.
         model: The model to train, on the device of `team`.
-        freezing: The strategy that chooses which stages train.
+        freezing: The strategies that choose what trains.
         features: The outputs of the frozen stages and of a teacher, with their cache.
         splits: The batches of each split.
         team: The processes that train together.
@@ -94,7 +94,7 @@ class TrainingSession:
     old: Run | None
     initial: Run
     model: Model
-    freezing: Freezing
+    freezing: ModelFreezing
     features: Features
     splits: dict[Split, SegmentBatches]
     team: DistributedContext
@@ -189,14 +189,14 @@ class TrainingSession:
             _fit_heads(model, old, speakers, labels)
         model.to(team.device)
         check_annotations(model, corpus, settings.crop_seconds)
-        freezing = build_freezing(recipe, model.backbone)
+        freezing = build_freezing(recipe, model)
         teacher = build_teacher(recipe, model)
         features = features_of(recipe, model, cache, teacher.to(team.device) if teacher else None)
         splits = segments_by_split(features, corpus, speakers, settings)
         modules = trainable(model, freezing, settings.epochs)
         check_versions(modules, settings)
         check_consistency(modules, settings)
-        check_average(model.backbone, freezing, settings)
+        check_average(model.backbone, freezing.backbone, settings)
         check_shards(modules, model, team.sharded)
         return cls(recipe, corpus, speakers, labels, start, old, initial, model, freezing, features, splits, team)
 
@@ -246,6 +246,7 @@ class TrainingSession:
             identity_of(now, self.speakers, self.state.identity["recordings"], ""),
             folder,
         )
+        self.freezing.insert_lasting(self.model)
         load_strictly(self.model, finished.model.state_dict(), where=str(folder))
         self.features.renew()
 

@@ -16,10 +16,13 @@ from vczoo.data.corpus import Corpus, Split
 from vczoo.errors import ContractError, CorpusError, RecipeError
 from vczoo.io.plain_yaml import merge
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.recipe import Recipe
 from vczoo.models.resolve import nest
 from vczoo.models.training_settings import Training
-from vczoo.modules.interfaces.backbone import Backbone, Freezing
+from vczoo.modules.interfaces.backbone import Backbone
+from vczoo.modules.interfaces.freezing import Freezing
+from vczoo.registry.zoo import the_zoo
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, distributions, library_versions
 from vczoo.training.activations import find_time_axis, frozen_depth
 from vczoo.training.augment import Version
@@ -49,7 +52,8 @@ def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Map
         overrides: Changes to `training` and `freezing`.
 
     Raises:
-        RecipeError: An override changes something other than `training` and `freezing`.
+        RecipeError: An override changes something other than `training` and `freezing`, or a strategy whose modules
+            stay in the run.
     """
     if not rehearse and recipe.tuning:
         recipe = recipe.model_copy(update={"training": recipe.tuning})
@@ -58,7 +62,28 @@ def recipe_of_run(recipe: Recipe, rehearse: bool, overrides: Iterable[str] | Map
         raise RecipeError(
             recipe.name, [f"{key}: a run's parts cannot be changed, only its training and freezing" for key in wrong]
         )
-    return Recipe.parse(merge(recipe.to_plain(), nested))
+    changed = Recipe.parse(merge(recipe.to_plain(), nested))
+    _check_lasting(recipe, changed)
+    return changed
+
+
+def _check_lasting(recipe: Recipe, changed: Recipe) -> None:
+    """Check that the strategies of a run whose modules stay in its model are the same in the recipe for more training.
+
+    Raises:
+        RecipeError: One of them was changed, and the run could not be loaded again.
+    """
+    before = {"backbone": recipe.freezing, **recipe.freezing.parts}
+    after = {"backbone": changed.freezing, **changed.freezing.parts}
+    faults = [
+        f"freezing.{name}: the {name} of this run has the modules of {part.use}, which stay in it; keep this "
+        "strategy and its options, or begin with the run that it was tuned from"
+        for name, part in before.items()
+        if getattr(the_zoo().find("freezing", part.use)[0].load(), "stays", False)  # a factory may be a function
+        and (name not in after or (after[name].use, after[name].options) != (part.use, part.options))
+    ]
+    if faults:
+        raise RecipeError(recipe.name, faults)
 
 
 def check_validation(corpus: Corpus, purpose: str) -> None:
@@ -142,7 +167,7 @@ def check_average(backbone: Backbone, freezing: Freezing, settings: Training) ->
 
     Args:
         backbone: The backbone.
-        freezing: The strategy that chooses which stages are frozen in each epoch.
+        freezing: The strategy of the backbone.
         settings: The settings of the training.
 
     Raises:
@@ -199,7 +224,7 @@ def check_shards(owned: nn.ModuleDict, model: Model, sharded: bool) -> None:
         )
 
 
-def unmasked_note(backbone: Backbone, freezing: Freezing, settings: Training) -> str:
+def unmasked_note(backbone: Backbone, freezing: ModelFreezing, settings: Training) -> str:
     """A note if SpecAugment has no effect in some epochs, because segments are cut from the samples; otherwise ""."""
     if not settings.spec_augment:
         return ""

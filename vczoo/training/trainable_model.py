@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from vczoo.errors import VczooError
 from vczoo.io.progress import Callback
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.training_settings import Training
-from vczoo.modules.freezing import apply_freezing
-from vczoo.modules.interfaces.backbone import Freezing
 from vczoo.training.activations import frozen_depth
 from vczoo.training.batch import Batch
 from vczoo.training.checkpoint import TrainingState
@@ -37,7 +36,7 @@ class TrainableModel(Trainable):
 
     Args:
         model: The model to train, on the context's device.
-        freezing: The strategy that chooses which stages are frozen in each epoch.
+        freezing: The strategies that choose what is frozen in each epoch.
         settings: The recipe's training settings.
         train: Batches of the training split.
         validation: Batches of the validation split.
@@ -48,12 +47,14 @@ class TrainableModel(Trainable):
 
     Attributes:
         parameters: The number of parameters that train in at least one epoch.
+        unmerged: The tensors of the trained model before changes of weights were merged into them, by their names in
+            `Model.tensors`; empty before training ends, and unless what trained is small beside the model.
     """
 
     def __init__(
         self,
         model: Model,
-        freezing: Freezing,
+        freezing: ModelFreezing,
         settings: Training,
         train: SegmentBatches,
         validation: SegmentBatches,
@@ -65,7 +66,7 @@ class TrainableModel(Trainable):
         self.objectives = (objectives or nn.ModuleList()).to(team.device)
         self.train, self.validation, self.measure_conversions = train, validation, measure_conversions
         self.seed = settings.seed
-        freezing.prepare(model.backbone)
+        freezing.prepare(model)
         self._result = self._weights = trainable(model, freezing, settings.epochs)
         trains = any(True for _ in self._weights.parameters())
         self.steps_per_epoch = -(-len(train) // settings.batch_size)
@@ -80,6 +81,7 @@ class TrainableModel(Trainable):
         self.modules = nn.ModuleDict({**self._weights, "objectives": self.objectives})
         optimizer = make_optimizer(model, settings, team.device, self.objectives)
         self.optimizers = {"main": team.prepare(optimizer)} if trains else {}
+        self.unmerged: dict[str, Tensor] = {}
         self._step: nn.Module | None = None
         self._trained = frozenset[str]()
         self._multipliers: tuple[float, ...] = ()
@@ -101,7 +103,7 @@ class TrainableModel(Trainable):
             KeyboardInterrupt: Training was interrupted meanwhile.
         """
         model = self.model
-        self._multipliers = apply_freezing(model.backbone, self.freezing, epoch)
+        self._multipliers = self.freezing.apply(model, epoch)
         splits = (self.train, self.validation)
         run_frozen(splits, frozen_depth(self._multipliers), callback, self.team, interrupted)
         trained = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
@@ -163,14 +165,16 @@ class TrainableModel(Trainable):
         """Let the strategy finish, and set the features to the stages that were frozen in the last epoch."""
         features, model = self.train.features, self.train.features.model
         if not self.epochs:
-            depth = frozen_depth(apply_freezing(model.backbone, self.freezing, 0))
+            depth = frozen_depth(self.freezing.apply(model, 0))
             run_frozen((self.train, self.validation), depth, callback, self.team)
             return
         if self._step is None:  # resumed after the last epoch
             last = max(0, state.epoch - 1)
-            features.at(frozen_depth(apply_freezing(model.backbone, self.freezing, last)))
+            features.at(frozen_depth(self.freezing.apply(model, last)))
         model.eval()
-        self.freezing.finish(model.backbone)
+        if self.freezing.is_small(model):
+            self.unmerged = {name: tensor.detach().cpu().clone() for name, tensor in model.tensors().items()}
+        self.freezing.finish(model)
         features.renew()  # the strategy may have frozen stages that it had trained
 
     def diverged(self, what: str) -> VczooError:

@@ -14,7 +14,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from vczoo import Backbone, ContractError, Freezing, Waveform
+from vczoo import Backbone, ContractError, Freezing, StagedPart, Waveform
 
 __all__ = ["Lora"]
 
@@ -72,14 +72,18 @@ class Lora(Freezing):
         """Whether the module is a part of an adapter."""
         return bool(getattr(module, "is_adapter", False))
 
-    def prepare(self, backbone: Backbone) -> None:
+    def prepare(self, part: StagedPart) -> None:
         """Add the adapters. The output of the backbone does not change, because their second matrices start at 0.
 
         The first matrices are drawn from torch's global random state.
 
         Raises:
-            ContractError: There is no linear layer to adapt, or none with a name in `targets`.
+            ContractError: There is no linear layer to adapt, or none with a name in `targets`; or the part is not a
+                backbone.
         """
+        if not isinstance(part, Backbone):
+            raise ContractError("transformers/lora is for a backbone; use the strategy lora, which is for every part")
+        backbone: Backbone = part
         run = _linears_that_run(backbone)
         stages = backbone.stages()
         adapted: set[str] = set()
@@ -108,16 +112,18 @@ class Lora(Freezing):
                 "LoRA adapts linear layers, but the stages to train run none; use partial or another strategy"
             )
         for _, _, layer in _adapted(backbone):
-            for part in (layer.lora_A, layer.lora_B, layer.lora_dropout):
-                for module in part.modules():
+            for piece in (layer.lora_A, layer.lora_B, layer.lora_dropout):
+                for module in piece.modules():
                     module.is_adapter = True  # type: ignore[assignment]
 
-    def finish(self, backbone: Backbone) -> None:
+    def finish(self, part: StagedPart) -> None:
         """Merge the adapters into the weights and remove them.
 
         Raises:
             ContractError: An adapter holds NaN or infinity.
         """
+        assert isinstance(part, Backbone)  # as `prepare` checked
+        backbone: Backbone = part
         for parent, name, layer in list(_adapted(backbone)):
             try:
                 layer.merge(safe_merge=True)

@@ -47,6 +47,12 @@ CASES: dict[str, Case] = {
     "demo": lambda bases: Base(("backbone.width=16", *SPEAKER, *DECODER, *EPOCH, *GRIFFIN)),
     "base": lambda bases: Base(()),
     "base-partialfreeze": lambda bases: Base(EPOCH),
+    **dict.fromkeys(
+        ("base-film", "base-bitfit", "base-lora", "base-dora", "base-ia3", "base-adapters"), lambda bases: Base(EPOCH)
+    ),
+    "base-l2sp": lambda bases: Base(EPOCH),
+    "base-probe": lambda bases: Base((*EPOCH, "freezing.probe_epochs=1")),
+    "base-surgical": lambda bases: Base(EPOCH),
     "base-pretrain": lambda bases: Base((*SMALL, "training.content_speeds=[1.0]")),
     "base-joint": lambda bases: Base(SMALL),
     "demo-knn": lambda bases: Base(("backbone.width=16", *GRIFFIN)),
@@ -169,6 +175,12 @@ def test_there_and_back(
     pulled.save(tmp_path / "again")
     assert contents(tmp_path / "again") == {name: pushed[name] for name in FILES}
     stored = set(load_file(folder / "model.safetensors"))
+    if converter.run.delta:
+        assert pulled.run.delta is not None
+        assert pulled.run.delta.base.name == "base"
+        assert stored == set(converter.run.delta.tensors)
+        assert len(pushed["model.safetensors"]) < 150_000
+        return
     pretrained = set(converter.model.base)
     left, kept = pretrained - stored, pretrained & stored
     assert set(pulled.model.tensors()) - left == stored
@@ -180,7 +192,7 @@ def test_there_and_back(
 def what_trains(converter: Converter) -> set[str]:
     """The tensors of the backbone that the recipe's freezing strategy lets change."""
     recipe, stages = converter.recipe, converter.model.backbone.stages()
-    strategy = build_freezing(recipe, converter.model.backbone)
+    strategy = build_freezing(recipe, converter.model).backbone
     epochs = [strategy.multipliers(len(stages), epoch) for epoch in range(recipe.training.epochs)]
     free = [stage for stage, rates in zip(stages, zip(*epochs, strict=True), strict=True) if any(rates)]
     if recipe.freezing.use == "transformers/lora":  # the adapters are merged into the linear layers' weights

@@ -405,3 +405,32 @@ def test_several_processes_are_refused(few_voices: Path, tmp_path: Path, monkeyp
     with pytest.raises(VczooError, match="trains in one process, but 2 were started"):
         train_vocoder("demo", few_voices, tmp_path / "out", FEW, device="cpu", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("strategy", ["bitfit", "{use: lora, rank: 1}"])
+def test_a_strategy_says_what_of_the_vocoder_trains(strategy: str, tmp_path: Path, few_voices: Path) -> None:
+    overrides = [*FEW, *SPECTRAL, f"freezing.vocoder={strategy}"]
+    torch.manual_seed(0)
+    trained = train_vocoder("demo", few_voices, tmp_path / "tuned", overrides, progress=False, device="cpu")
+    after = load_file(trained.file)
+    whole = train_vocoder("demo", few_voices, tmp_path / "whole", [*FEW, *SPECTRAL], progress=False, device="cpu")
+    assert after.keys() == load_file(whole.file).keys()
+    overrides[-1] = "vocoder_training.learning_rate=1e-30"  # the weights at the start
+    start = load_file(train_vocoder("demo", few_voices, tmp_path / "start", overrides, progress=False).file)
+    moved = {name for name in after if not torch.allclose(after[name], start[name], rtol=0, atol=1e-7)}
+    assert moved
+    assert all(name.endswith("bias" if strategy == "bitfit" else "weight") for name in moved)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("full", "nothing of the vocoder would train; choose another strategy, or leave it out"),
+        ("adapters", "a vocoder is trained without adapters and without terms of the loss"),
+        ("l2-sp", "a vocoder is trained without adapters and without terms of the loss"),
+        ("film-only", "film-only trains the biases of layers called film"),
+    ],
+)
+def test_strategies_that_do_not_fit(strategy: str, message: str, tmp_path: Path, few_voices: Path) -> None:
+    with pytest.raises(RecipeError, match=f"freezing.vocoder: {message}"):
+        train_vocoder("demo", few_voices, tmp_path / "out", [*FEW, f"freezing.vocoder={strategy}"], progress=False)

@@ -67,9 +67,10 @@ def test_an_average_is_refused_if_a_stage_is_frozen_again() -> None:
         def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
             return tuple(float(index % 2 == epoch % 2) for index in range(num_stages))
 
-    backbone = vczoo.load("demo").model.backbone
+    model = vczoo.load("demo").model
+    backbone = model.backbone
     check_average(backbone, Alternating(), Training(epochs=4))
     check_average(backbone, Gradual(), Training(epochs=4, average=0.9))
-    check_average(backbone, build_freezing(checked_recipe("demo"), backbone), Training(epochs=4, average=0.9))
+    check_average(backbone, build_freezing(checked_recipe("demo"), model).backbone, Training(epochs=4, average=0.9))
     with pytest.raises(ContractError, match=r"Alternating freezes .* again in epoch 1; leave training\.average at 0"):
         check_average(backbone, Alternating(), Training(epochs=4, average=0.9))

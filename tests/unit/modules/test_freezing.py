@@ -8,7 +8,17 @@ from torch import nn
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.freezing import Discriminative, Full, Gradual, None_, Norms, Partial, Selected, apply_freezing
+from vczoo.modules.freezing import (
+    Discriminative,
+    Full,
+    Gradual,
+    None_,
+    Norms,
+    Partial,
+    ProbeThenTune,
+    Selected,
+    apply_freezing,
+)
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
 from vczoo.registry.zoo import the_zoo
 from vczoo.testing import check_freezing
@@ -36,6 +46,8 @@ FAMILIES = ("mel-conv", "torchvision/vgg11_bn", "torchvision/resnet18", "timm/tf
         (Discriminative(), 3, 0, (1 / 2.6**2, 1 / 2.6, 1)),
         (Discriminative(2.0), 4, 5, (0.125, 0.25, 0.5, 1)),
         (Discriminative(1.0), 2, 0, (1, 1)),
+        (ProbeThenTune(2), 2, 1, (0, 0)),
+        (ProbeThenTune(2), 2, 2, (1, 1)),
         (Selected([1, -1]), 4, 9, (0, 1, 0, 1)),
         (Selected(parameters=["*.bias"]), 2, 0, (1, 1)),
     ],
@@ -48,6 +60,7 @@ def test_multipliers(strategy, num_stages, epoch, expected) -> None:
     ("make", "part"),
     [
         (lambda: Partial(-1), "trainable_stages must be 0 or more, got -1"),
+        (lambda: ProbeThenTune(0), "probe_epochs must be 1 to 100000, got 0"),
         (lambda: Gradual(0), "every_epochs must be 1 to 100000, got 0"),
         (lambda: Gradual(10**21), "every_epochs must be 1 to 100000, got 1000000000000000000000"),
         (lambda: Discriminative(1e308), "decay must be 1 to 1000, got 1e+308"),

@@ -62,9 +62,23 @@ def test_the_core_registers_itself_as_a_plugin() -> None:
     empty = zoo()
     assert [(plugin.name, plugin.distribution, plugin.fault) for plugin in empty.plugins] == [("vczoo", "vczoo", "")]
     assert empty.plugins[0].version == metadata.version("vczoo")
-    assert {"none", "full", "partial", "gradual", "discriminative", "norms", "selected"} == {
-        entry.name for entry, _ in empty.entries("freezing")
-    }
+    assert {
+        "none",
+        "full",
+        "partial",
+        "gradual",
+        "discriminative",
+        "norms",
+        "selected",
+        "probe-then-tune",
+        "bitfit",
+        "film-only",
+        "lora",
+        "dora",
+        "ia3",
+        "adapters",
+        "l2-sp",
+    } == {entry.name for entry, _ in empty.entries("freezing")}
     assert "demo" in [recipe.name for recipe in empty.recipes()]
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from vczoo.audio.frames import Frames
 from vczoo.models.model import Model
+from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.recipe import read_recipe
 from vczoo.models.training_settings import Training
 from vczoo.modules.backbones.mel_conv import MelConv
@@ -93,7 +94,7 @@ def test_an_objective_trains_modules_of_its_own_which_are_in_checkpoints_only() 
     before = objectives[0].linear.weight.clone()
     team = DistributedContext(torch.device("cpu"), "float32")
     splits = [cast(SegmentBatches, [None]) for _ in range(2)]
-    training = TrainableModel(made, Full(), settings, *splits, team, objectives=objectives)
+    training = TrainableModel(made, ModelFreezing(Full()), settings, *splits, team, objectives=objectives)
     (optimizer,) = training.optimizers.values()
     figures = train_step(Step(made, team, objectives), optimizer, batch(made), settings, team)
     assert {"loss", "speaker.loss", "critic.size"} <= set(figures)

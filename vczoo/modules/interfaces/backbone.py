@@ -1,33 +1,25 @@
-"""Interfaces of backbones and of freezing strategies."""
+"""Interface of backbones."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 from vczoo.io.precision import check_single_precision
+from vczoo.modules.interfaces.freezing import Freezing, HoldsFrozen, Stage
 from vczoo.registry.origin import Origin
 
 __all__ = ["Backbone", "Freezing", "Stage"]
 
 
-class Stage(NamedTuple):
-    """One stage of a backbone: a name, and a module that maps an activation to the next one."""
-
-    name: str
-    module: nn.Module
-
-
-class Backbone(nn.Module, ABC):
+class Backbone(HoldsFrozen, ABC):
     """Network that turns waveforms into frames, stage by stage.
 
     For recordings of one padded length, `forward` is `collect(run(prepare(wave)))`. Every parameter and every
@@ -41,10 +33,6 @@ class Backbone(nn.Module, ABC):
 
     spec: FrameSpec
     origin: Origin | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._frozen: tuple[nn.Module, ...] = ()
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
@@ -137,56 +125,3 @@ class Backbone(nn.Module, ABC):
             ContractError: This backbone cannot do that, or not with this format.
         """
         raise ContractError(f"{type(self).__name__} cannot compute frames from mels; use content-whisper for that")
-
-    def hold(self, frozen: Sequence[nn.Module]) -> None:
-        """Keep these modules in eval mode, now and after every later call of `train()`."""
-        self._frozen = tuple(frozen)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the training mode, but keep frozen modules in eval mode: their BatchNorm statistics would drift."""
-        super().train(mode)
-        for module in self._frozen:
-            module.eval()
-        return self
-
-
-class Freezing(ABC):
-    """Freezing strategy: decides in each epoch which stages of a backbone train, and at which learning rate."""
-
-    def bind(self, backbone: Backbone) -> None:  # noqa: B027  (a hook that few strategies need)
-        """Read from the backbone what the strategy depends on, such as the names of its stages. Do not change it.
-
-        Called before all other methods, also when a recipe is checked. Does nothing by default. Raise `ContractError`
-        if the strategy does not fit the backbone.
-        """
-
-    def prepare(self, backbone: Backbone) -> None:  # noqa: B027
-        """Change the backbone before training, for example by adding adapters. Does nothing by default."""
-
-    def finish(self, backbone: Backbone) -> None:  # noqa: B027
-        """Undo what `prepare` did and merge its effect into the weights, so that a run has ordinary stages.
-
-        Does nothing by default.
-        """
-
-    @abstractmethod
-    def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
-        """Return one learning-rate multiplier per stage, from input to output; 0 freezes the stage.
-
-        Args:
-            num_stages: Number of stages of the backbone.
-            epoch: Number of the epoch, counted from 0.
-        """
-
-    def trains(self, module: nn.Module) -> bool:
-        """Return whether a module of a stage that is not frozen trains. All of them do by default."""
-        return True
-
-    def trains_parameter(self, name: str) -> bool:
-        """Return whether a parameter of a module that trains does. All of them do by default.
-
-        Args:
-            name: Name of the parameter, after that of its stage: `layer4.0.bn1.bias`.
-        """
-        return True

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.errors import ContractError
 from vczoo.io.text import nearest
+from vczoo.modules.interfaces.freezing import HoldsFrozen
 
 __all__ = ["Column", "Head", "HeadBatch", "Loss", "Prediction", "check_declaration"]
 
@@ -102,7 +103,7 @@ class HeadBatch:
         return all(value is not None and (isinstance(value, Tensor) or bool(value)) for value in values)
 
 
-class Head(nn.Module, ABC):
+class Head(HoldsFrozen, ABC):
     """Part that learns a task from the backbone's frames. A plugin may bring a task of its own.
 
     A recipe's loss is the sum of its heads' losses, each multiplied by its `weight`. The parameters of a head are saved

@@ -9,12 +9,13 @@ from torch import nn
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
+from vczoo.modules.interfaces.freezing import HoldsFrozen
 from vczoo.registry.origin import Origin
 
 __all__ = ["PitchVocoder", "Vocoder", "Watermark"]
 
 
-class Vocoder(nn.Module, ABC):
+class Vocoder(HoldsFrozen, ABC):
     """Network that turns acoustic frames into waveforms.
 
     Attributes:

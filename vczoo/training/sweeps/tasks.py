@@ -18,7 +18,6 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import RunError, VczooError
 from vczoo.io.lock import held
 from vczoo.io.progress import NullProgress
-from vczoo.modules.freezing import apply_freezing
 from vczoo.runs.run import is_run
 from vczoo.runs.run_folder import load_run
 from vczoo.training.activations import frozen_depth
@@ -175,10 +174,9 @@ def _run_frozen_stages(session: TrainingSession) -> int:
     """Cache the outputs of a session's frozen stages and of its teacher; return how many recordings ran, per depth."""
     model, freezing, features = session.model, session.freezing, session.features
     model.eval()
-    freezing.prepare(model.backbone)
-    num_stages = len(model.backbone.stages())
-    distinct = {freezing.multipliers(num_stages, epoch): epoch for epoch in range(session.settings.epochs)}
-    depths = {frozen_depth(apply_freezing(model.backbone, freezing, epoch)) for epoch in distinct.values()}
+    freezing.prepare(model)
+    distinct = freezing.distinct_epochs(len(model.backbone.stages()), session.settings.epochs)
+    depths = {frozen_depth(freezing.apply(model, epoch)) for epoch in distinct}
     splits = session.splits.values()
     count = sum(run_frozen(splits, depth, NullProgress(), session.team) for depth in sorted(depths))
     if features.signals:  # a backbone whose activations are not cached has not computed these on the way

@@ -17,17 +17,20 @@ from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.excerpts import UtteranceReader
-from vczoo.errors import RecipeError, RunError, VczooError, WeightsError
+from vczoo.errors import ContractError, RecipeError, RunError, VczooError, WeightsError
 from vczoo.io.device import choose_device
 from vczoo.io.precision import single_precision
+from vczoo.io.problems import Problems
 from vczoo.io.progress import NullProgress, ProgressBar
 from vczoo.io.tensor_file import write_tensors
 from vczoo.io.tensors import fingerprint, load_strictly
 from vczoo.models.assembly import make_tracker
-from vczoo.models.build import checked_recipe
+from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.part_options import CheckedPart, build_part
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
+from vczoo.modules.freezing import OneStage, apply_freezing
+from vczoo.modules.interfaces.freezing import Freezing
 from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
 from vczoo.training.checkpoint import CHECKPOINT, TrainingState
@@ -94,7 +97,8 @@ def train_vocoder(
 
     Raises:
         CorpusError: The recordings cannot be used for training.
-        RecipeError, UnknownNameError, WeightsError: The recipe cannot be built, or its vocoder cannot be trained.
+        RecipeError, UnknownNameError, WeightsError: The recipe cannot be built, or its vocoder cannot be trained, for
+            example because of `freezing.vocoder`.
         RunError: `out` already exists, another process trains in it, there is nothing to resume, the disk cannot be
             written, or the recipe's start cannot be loaded.
         VczooError: The loss is not finite, or several processes were started.
@@ -111,6 +115,8 @@ def train_vocoder(
         corpus = read_corpus(data, speaker=speaker)
         check_validation(corpus, "shows how training progresses")
         identity = vocoder_identity(recipe, settings, corpus.fingerprint(), fingerprint(vocoder.state_dict()))
+        part = OneStage("vocoder", vocoder)
+        freezing = _freezing(recipe, part)
         trainable = TrainableVocoder(
             vocoder, spec, settings, team.device, *_recordings(corpus, vocoder, spec, settings, _tracker(recipe))
         )
@@ -119,9 +125,35 @@ def train_vocoder(
             watcher.say(corpus.report())
             callbacks = [VocoderProgress(settings.steps, watcher)]
             state = TrainingState(identity)
-            Trainer(trainable, folder, callbacks, average=settings.average, state=state, team=team).fit()
+            state = Trainer(trainable, folder, callbacks, average=settings.average, state=state, team=team).fit()
+        if freezing:
+            freezing.finish(part)
         _write(recipe, vocoder, corpus, folder)
         return TrainedVocoder(folder / TENSORS, vocoder, state.history, state.seconds)
+
+
+def _freezing(recipe: Recipe, part: OneStage) -> Freezing | None:
+    """Apply the recipe's strategy for the vocoder, and return it; None if all of the vocoder trains.
+
+    Raises:
+        RecipeError: The strategy leaves nothing to train, or is one that this training does not support.
+    """
+    freezing = build_freezing(recipe).vocoder
+    if freezing is None:
+        return None
+    problems = Problems()
+    with problems.at("freezing.vocoder"):
+        if freezing.stays or type(freezing).penalty is not Freezing.penalty:
+            raise ContractError(
+                "a vocoder is trained without adapters and without terms of the loss for its start; use another "
+                "strategy, such as lora, bitfit or selected"
+            )
+        freezing.bind(part)
+        freezing.prepare(part)
+        if apply_freezing(part, freezing, 0) == (0.0,):
+            raise ContractError("nothing of the vocoder would train; choose another strategy, or leave it out")
+    problems.raise_if_any(recipe.name)
+    return freezing
 
 
 def _recordings(
