@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vczoo.errors import ContractError
 from vczoo.models.model import Model
@@ -110,6 +110,16 @@ class ModelFreezing:
         """
         multipliers = [apply_freezing(part, strategy, epoch) for _, strategy, part in self._parts(model)]
         return multipliers[0]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Let strategies that adapt decide what trains from now on."""
+        for strategy in self.strategies.values():
+            strategy.start_epoch(epoch)
+
+    def states(self) -> nn.ModuleDict:
+        """Return what checkpoints keep of strategies that adapt, by the name of the part."""
+        states = {name: strategy.state for name, strategy in self.strategies.items()}
+        return nn.ModuleDict({name: state for name, state in states.items() if state is not None})
 
     def penalty(self, model: Model) -> Tensor | None:
         """Return the sum of the strategies' terms of the training loss; None if there are none."""

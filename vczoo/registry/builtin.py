@@ -88,6 +88,14 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:2202.10054",
         ),
         Entry(
+            "autofreeze",
+            "freezing",
+            "vczoo.modules.auto_freezing:AutoFreeze",
+            "everything trains at first, and stages freeze as they settle",
+            _APACHE,
+            paper="arXiv:2102.01386",
+        ),
+        Entry(
             "bitfit",
             "freezing",
             f"{efficient}BitFit",

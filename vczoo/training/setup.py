@@ -175,6 +175,11 @@ def check_average(backbone: Backbone, freezing: Freezing, settings: Training) ->
     """
     if not settings.average:
         return
+    if freezing.adapts:
+        raise ContractError(
+            "training.average is for a strategy that never freezes a stage that has trained, but "
+            f"{type(freezing).__name__} does; leave training.average at 0"
+        )
     count = len(backbone.stages())
     trained: set[int] = set()
     for epoch in range(settings.epochs):

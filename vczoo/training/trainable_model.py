@@ -78,7 +78,9 @@ class TrainableModel(Trainable):
             parts = [*self._weights["backbone"].children(), *model.heads.values(), *self.objectives]
             shard(parts, team.device, team.processes)
         self.model = model
-        self.modules = nn.ModuleDict({**self._weights, "objectives": self.objectives})
+        states = freezing.states().to(team.device)
+        kept = {"freezing": states} if len(states) else {}  # so that other checkpoints stay as they were
+        self.modules = nn.ModuleDict({**self._weights, "objectives": self.objectives, **kept})
         optimizer = make_optimizer(model, settings, team.device, self.objectives)
         self.optimizers = {"main": team.prepare(optimizer)} if trains else {}
         self.unmerged: dict[str, Tensor] = {}
@@ -103,6 +105,7 @@ class TrainableModel(Trainable):
             KeyboardInterrupt: Training was interrupted meanwhile.
         """
         model = self.model
+        self.freezing.start_epoch(epoch)
         self._multipliers = self.freezing.apply(model, epoch)
         splits = (self.train, self.validation)
         run_frozen(splits, frozen_depth(self._multipliers), callback, self.team, interrupted)

@@ -52,6 +52,7 @@ CASES: dict[str, Case] = {
     ),
     "base-l2sp": lambda bases: Base(EPOCH),
     "base-probe": lambda bases: Base((*EPOCH, "freezing.probe_epochs=1")),
+    "base-autofreeze": lambda bases: Base(EPOCH),
     "base-surgical": lambda bases: Base(EPOCH),
     "base-pretrain": lambda bases: Base((*SMALL, "training.content_speeds=[1.0]")),
     "base-joint": lambda bases: Base(SMALL),

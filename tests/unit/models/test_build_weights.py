@@ -53,7 +53,7 @@ def test_weights_from_a_file_are_loaded_and_fingerprinted(tmp_path) -> None:
 
 
 def test_freezing_is_built_apart() -> None:
-    strategy = build_freezing(recipe())
+    strategy = build_freezing(recipe()).backbone
     assert isinstance(strategy, Partial)
     assert strategy.trainable_stages == 1
     with pytest.raises(RecipeError, match="trainable_stages"):

@@ -71,6 +71,7 @@ def test_the_core_registers_itself_as_a_plugin() -> None:
         "norms",
         "selected",
         "probe-then-tune",
+        "autofreeze",
         "bitfit",
         "film-only",
         "lora",

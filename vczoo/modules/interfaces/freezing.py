@@ -62,10 +62,17 @@ class Freezing(ABC):
             that it was tuned from.
         stays: Whether modules that `prepare` inserts stay in the model after `finish`, because they cannot be merged
             into its weights.
+        adapts: Whether what trains depends on how the training goes, so that stages may freeze that have trained.
     """
 
     small: ClassVar[bool] = False
     stays: ClassVar[bool] = False
+    adapts: ClassVar[bool] = False
+
+    @property
+    def state(self) -> nn.Module | None:
+        """What a checkpoint keeps of a strategy that adapts, as buffers; None, the default, for nothing."""
+        return None
 
     def bind(self, part: StagedPart) -> None:  # noqa: B027  (a hook that few strategies need)
         """Read from the part what the strategy depends on, such as the names of its stages. Do not change it.
@@ -81,6 +88,12 @@ class Freezing(ABC):
         """Undo what `prepare` did and merge its effect into the weights, so that a run has ordinary stages.
 
         Does nothing by default.
+        """
+
+    def start_epoch(self, epoch: int) -> None:  # noqa: B027
+        """Decide what trains from now on, in a strategy that adapts. Called before each epoch that trains.
+
+        A resumed epoch calls it again. Does nothing by default.
         """
 
     @abstractmethod
