@@ -19,7 +19,7 @@ from pathlib import Path
 import vczoo
 from benchmarks.robustness.forks import fork, report, single_thread, small_run, speech, wait
 from benchmarks.robustness.kill_save import save_for_ever
-from vczoo.cli.convert import enroll
+from vczoo.cli.voices import enroll
 
 
 def main() -> int:

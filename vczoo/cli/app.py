@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vczoo.cli import convert, hub, plugin_kit, plugins, recognize, sweep, train, voices
+from vczoo.cli import convert, evaluate, hub, plugin_kit, plugins, provenance, recognize, sweep, train, voices
 from vczoo.cli.command_table import COMMAND_TABLE, Described
 from vczoo.cli.help import Command, Group, epilog_of
 from vczoo.cli.launch import end_with_launcher, launched, leave
@@ -178,7 +178,7 @@ def demo(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"list": list_, "show": show, "copy": copy, "check": check, "demo": demo}
-for group in (train, sweep, convert, voices, recognize, hub):
+for group in (train, sweep, convert, voices, recognize, evaluate, provenance, hub):
     COMMANDS |= group.COMMANDS
 DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}
 for command_name, command in COMMANDS.items():

@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from vczoo.cli.terminal import Device, as_run, print_line
+from vczoo.cli.terminal import Device, RunName, load_run, print_line
 
 __all__ = ["COMMANDS"]
 
 SHOWN = 5  # labels per recording; --json prints all
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, in any format.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 
@@ -25,9 +24,7 @@ def transcribe(run: RunName, files: Files, json: AsJson = False, device: Device 
 
     Exit status: 1 if a recording cannot be read; the others are still transcribed.
     """
-    from vczoo.conversion.load import load
-
-    converter = load(as_run(run), device=device)
+    converter = load_run(run, device)
     converter.check_transcribes()
     _each(files, converter.transcribe, lambda text: text, "text", json)
 
@@ -37,9 +34,7 @@ def classify(run: RunName, files: Files, json: AsJson = False, device: Device = 
 
     Exit status: 1 if a recording cannot be read; the others are still classified.
     """
-    from vczoo.conversion.load import load
-
-    converter = load(as_run(run), device=device)
+    converter = load_run(run, device)
     converter.check_classifies()
     _each(files, converter.classify, _likeliest, "labels", json)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -23,15 +23,21 @@ from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
 from vczoo.io.text import harmless
 
+if TYPE_CHECKING:
+    from vczoo.conversion.converter import Converter
+
 __all__ = [
+    "Channel",
     "Device",
     "Overrides",
+    "RunName",
     "Speaker",
     "as_run",
     "exit_on_signals",
     "flushed",
     "interruptible",
     "is_terminal",
+    "load_run",
     "open_closed_streams",
     "print_line",
     "print_table",
@@ -49,6 +55,13 @@ Speaker = Annotated[
     str | None,
     typer.Option("--voice", help="Whose voice single recordings in --data are.", show_default="none"),
 ]
+
+Channel = Annotated[
+    str | None,
+    typer.Option(help="Channel of a stereo recording: left, right or mix. Default: their average, if it has sound."),
+]
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
 
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps. Default: a GPU if there is one.")]
 
@@ -113,6 +126,13 @@ def _in_callback(frame: FrameType | None) -> bool:
 def as_run(name: str) -> str | Path:
     """Return a path if the name is an existing run folder, so that it needs no ./ on the command line."""
     return Path(name) if is_folder_with(Path(name), "vczoo.yaml") else name
+
+
+def load_run(name: str, device: str | None) -> Converter:
+    """Load a run as the person names it."""
+    from vczoo.conversion.load import load
+
+    return load(as_run(name), device=device)
 
 
 def print_table(rows: list[dict[str, str]]) -> None:

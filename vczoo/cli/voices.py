@@ -1,14 +1,17 @@
-"""The command that lists voices, and checks of the chosen voice. Imports no torch."""
+"""Commands that list, add and compare voices, and checks of the chosen voice. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vczoo.cli.terminal import as_run, print_line, print_table
-from vczoo.errors import VoiceError
+from vczoo.cli.terminal import Channel, Device, RunName, as_run, interruptible, load_run, print_line, print_table
+from vczoo.errors import VczooError, VoiceError
+from vczoo.io.files import is_folder_with
 
 if TYPE_CHECKING:
     from vczoo.conversion.converter import Converter
@@ -36,6 +39,69 @@ def voices(
     for row, voice in zip(rows, listed, strict=True) if trained else ():
         row["trained on"] = "" if voice.seconds is None else f"{voice.seconds:.0f} s"
     print_table(rows)
+
+
+def enroll(
+    run: RunName,
+    name: Annotated[str, typer.Argument(metavar="VOICE", help="Name of the new voice.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="RECORDING", help="Recordings of the new voice, or folders of them.")
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the voice if it already exists.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the run with the added voice. Default: change RUN itself.")
+    ] = None,
+    channel: Channel = None,
+    device: Device = None,
+) -> None:
+    """Add a voice to a run from recordings of it, without training."""
+    if out is None and not is_folder_with(Path(run), "vczoo.yaml"):
+        raise VczooError(
+            f"{run} is not a local run folder, so it cannot be changed; use --out to save the run to a new folder"
+        )
+    from vczoo.data.listing import expand_recordings
+    from vczoo.io.names import name_fault
+    from vczoo.io.text import truncated_list
+    from vczoo.runs.run import own_voices
+    from vczoo.runs.turn import changing
+
+    if fault := name_fault(name):
+        raise VczooError(f"{fault}; choose another name for the voice")
+    passed_over: list[str] = []
+    paths = expand_recordings(recordings, passed_over)
+    # From loading to saving, nobody else may add a voice, which saving would undo.
+    turn = nullcontext() if out else changing(Path(run), lambda message: print_line(message, to_stderr=True))
+    with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"), turn:
+        converter = load_run(run, device)
+        advice = converter.enroll(name, paths, overwrite=overwrite, channel=channel)
+        converter.save(out or run, overwrite=out is None)
+    if passed_over:
+        lines = ["passed over, because they are not audio:", *truncated_list(passed_over)]
+        print_line("\n  ".join(lines), to_stderr=True)
+    kept = own_voices(converter.run)
+    print_line(f"{out or run}: voices {', '.join(kept)}")
+    print_line(f"{name}: {advice}")
+    if bundled := [voice for voice in converter.voices if voice not in kept]:
+        print_line(
+            f"not saved, because they come with {run} and are not yours to share: {', '.join(bundled)}\n"
+            f"(`vczoo convert {run}` converts to them)"
+        )
+
+
+def identify(
+    run: RunName,
+    recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording of the speaker to identify.")],
+    device: Device = None,
+) -> None:
+    """Compare a recording with each voice, by the cosine of their speaker embeddings. Lists the nearest voice first."""
+    scores = load_run(run, device).identify(recording)
+    print_table([{"voice": name, "cosine": f"{score:.3f}"} for name, score in scores.items()])
+    if len(scores) == 1:
+        print_line(
+            "(There is one voice, so the nearest says nothing about who speaks. Compare the cosine with that of "
+            "recordings of this speaker, and of others; it is at most 1.)",
+            to_stderr=True,
+        )
 
 
 def check_voice(run: str, voice: str) -> None:
@@ -89,4 +155,4 @@ def _has_parameters(converter: Converter) -> bool:
     return any(True for head in converter.model.voice_heads.values() for _ in head.parameters())
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"voices": voices}
+COMMANDS: dict[str, Callable[..., None]] = {"voices": voices, "enroll": enroll, "identify": identify}
