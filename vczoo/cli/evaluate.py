@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from vczoo.cli.terminal import Device, as_run, interruptible, print_line, print_table
+from vczoo.cli.json_output import Json, print_json
+from vczoo.cli.terminal import Device, as_run, interruptible, print_line, print_note, print_table
 from vczoo.errors import VczooError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def evaluate(
         bool, typer.Option("--overwrite", help="Replace an earlier evaluation in that folder.")
     ] = False,
     device: Device = None,
+    json: Json = False,
 ) -> None:
     """Convert a list of trials, and measure the conversions, the unconverted sources and real speech.
 
@@ -60,6 +62,9 @@ def evaluate(
         from vczoo.training.head_evaluation import evaluate_heads
 
         figures = evaluate_heads(as_run(run), data, split=cast("Split", split), device=device)
+        if json:
+            print_json(figures)
+            return
         print_table([{"figure": name, "value": f"{value:.4g}"} for name, value in figures.items()])
         return
     if trials is None or data is not None:
@@ -80,8 +85,11 @@ def evaluate(
             keep=keep,
             overwrite=overwrite,
             device=device,
-            say=lambda line: print_line(line, to_stderr=True),
+            say=print_note,
         )
+    if json:
+        print_json(report.to_plain() | {"folder": report.folder})
+        return
     print_table(report.rows("measure"))
     for line in report.footnotes():
         print_line(line)

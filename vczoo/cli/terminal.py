@@ -21,6 +21,7 @@ from vczoo.cli.launch import leads
 from vczoo.errors import AudioWarning, VoiceWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
+from vczoo.io.log import is_quiet
 from vczoo.io.text import harmless
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "load_run",
     "open_closed_streams",
     "print_line",
+    "print_note",
     "print_table",
     "print_warnings",
     "terminal_width",
@@ -182,6 +184,12 @@ def print_line(text: str, *, to_stderr: bool = False) -> None:
     """Print text, followed by exactly one line break."""
     stream = sys.stderr if to_stderr else sys.stdout
     stream.write(harmless(text.rstrip("\n"), "\n\t") + "\n")
+
+
+def print_note(text: str) -> None:
+    """Print a remark or a line of progress on standard error, unless --quiet was chosen."""
+    if not is_quiet():
+        print_line(text, to_stderr=True)
 
 
 def print_warnings() -> None:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vczoo.cli.terminal import Channel, Device, RunName, as_run, interruptible, load_run, print_line, print_table
+from vczoo.cli.json_output import Json, print_json
+from vczoo.cli.terminal import (
+    Channel,
+    Device,
+    RunName,
+    as_run,
+    interruptible,
+    load_run,
+    print_line,
+    print_note,
+    print_table,
+)
 from vczoo.errors import VczooError, VoiceError
 from vczoo.io.files import is_folder_with
 
@@ -23,16 +35,17 @@ def voices(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="A run folder, a recipe, or owner/name[@revision] on the Hub.")
     ],
+    json: Json = False,
 ) -> None:
     """List the voices that a run can convert to. Loads no model."""
     from vczoo.conversion.voice_listing import list_voices
 
     listed = list_voices(as_run(run))
+    if json:
+        print_json([asdict(voice) for voice in listed])
+        return
     if not listed:
-        print_line(
-            f"{run} has no voice yet; `vczoo train` and `vczoo enroll` add voices",
-            to_stderr=True,
-        )
+        print_note(f"{run} has no voice yet; `vczoo train` and `vczoo enroll` add voices")
         return
     trained = any(voice.seconds for voice in listed)
     rows = [{"voice": voice.name, "origin": voice.origin} for voice in listed]
@@ -70,14 +83,14 @@ def enroll(
     passed_over: list[str] = []
     paths = expand_recordings(recordings, passed_over)
     # From loading to saving, nobody else may add a voice, which saving would undo.
-    turn = nullcontext() if out else changing(Path(run), lambda message: print_line(message, to_stderr=True))
+    turn = nullcontext() if out else changing(Path(run), print_note)
     with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"), turn:
         converter = load_run(run, device)
         advice = converter.enroll(name, paths, overwrite=overwrite, channel=channel)
         converter.save(out or run, overwrite=out is None)
     if passed_over:
         lines = ["passed over, because they are not audio:", *truncated_list(passed_over)]
-        print_line("\n  ".join(lines), to_stderr=True)
+        print_note("\n  ".join(lines))
     kept = own_voices(converter.run)
     print_line(f"{out or run}: voices {', '.join(kept)}")
     print_line(f"{name}: {advice}")
@@ -92,15 +105,18 @@ def identify(
     run: RunName,
     recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording of the speaker to identify.")],
     device: Device = None,
+    json: Json = False,
 ) -> None:
     """Compare a recording with each voice, by the cosine of their speaker embeddings. Lists the nearest voice first."""
     scores = load_run(run, device).identify(recording)
+    if json:
+        print_json([{"name": name, "cosine": score} for name, score in scores.items()])
+        return
     print_table([{"voice": name, "cosine": f"{score:.3f}"} for name, score in scores.items()])
     if len(scores) == 1:
-        print_line(
+        print_note(
             "(There is one voice, so the nearest says nothing about who speaks. Compare the cosine with that of "
-            "recordings of this speaker, and of others; it is at most 1.)",
-            to_stderr=True,
+            "recordings of this speaker, and of others; it is at most 1.)"
         )
 
 

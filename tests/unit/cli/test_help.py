@@ -30,11 +30,11 @@ def test_every_command_is_in_a_section_with_a_whole_summary(command: Command) ->
     assert code == 0
     assert [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")] == [
         "Options:",
+        "Use a voice:",
         "Make a voice:",
-        "Use it:",
-        "Share it:",
-        "Research:",
-        "Plugins:",
+        "Measure:",
+        "Share:",
+        "Extend:",
     ]
     for commands in COMMAND_TABLE.values():
         for name, (summary, _) in commands.items():
