@@ -21,7 +21,7 @@ from vczoo.audio.provenance_mark import Mark
 from vczoo.audio.reader import SoundReader
 from vczoo.audio.recording import PathOrWaveform, Recording, as_recording
 from vczoo.audio.waveform import Waveform
-from vczoo.audio.writer import SoundWriter
+from vczoo.audio.writer import Depth, SoundWriter
 from vczoo.conversion.chunked import Blocks, convert_in_chunks
 from vczoo.conversion.loaded_run import LoadedRun
 from vczoo.conversion.run_by_name import read_any_run
@@ -146,6 +146,7 @@ class Converter(LoadedRun):
         mark: bool = True,
         watermark: str = "",
         channel: str | None = None,
+        depth: Depth = "16",
         watch: Callable[[float], None] | None = None,
     ) -> float:
         """Convert a recording straight into a file. Memory use does not grow with the length of the recording.
@@ -160,6 +161,7 @@ class Converter(LoadedRun):
             mark: Whether the file's metadata say that it is synthetic, and which recipe and voice made it.
             watermark: As for `convert`.
             channel: As for `convert`.
+            depth: Bits of a sample: "16", "24" (WAV and FLAC) or "float" (32 bits; WAV).
             watch: Progress callback, called from time to time with the number of seconds written so far.
 
         Returns:
@@ -176,7 +178,7 @@ class Converter(LoadedRun):
         converter, shares = self.with_references(voice)
         provenance = self._mark(shares) if mark else None
         # The writer comes first, so that a bad output path is reported before the conversion starts.
-        writer = SoundWriter(out, rate, overwrite=overwrite, mark=provenance)
+        writer = SoundWriter(out, rate, overwrite=overwrite, mark=provenance, depth=depth)
         blocks = converter._converted_blocks(source, shares, semitones, watermark, channel)
         first = next(blocks)  # the whole recording has been read once and has no fault
         with writer as file:
