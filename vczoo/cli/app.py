@@ -15,7 +15,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vczoo.cli import convert, evaluate, hub, plugin_kit, plugins, provenance, recipes, recognize, sweep, train, voices
+from vczoo.cli import (
+    convert,
+    evaluate,
+    hub,
+    plugin_kit,
+    plugins,
+    prepare,
+    provenance,
+    recipes,
+    recognize,
+    sweep,
+    train,
+    voices,
+)
 from vczoo.cli.command_table import COMMAND_TABLE, Described
 from vczoo.cli.help import Command, Group, epilog_of
 from vczoo.cli.json_output import Json, json_requested, print_json, print_json_error
@@ -95,7 +108,7 @@ def demo(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"demo": demo}
-for group in (recipes, train, sweep, convert, voices, recognize, evaluate, provenance, hub):
+for group in (recipes, prepare, train, sweep, convert, voices, recognize, evaluate, provenance, hub):
     COMMANDS |= group.COMMANDS
 DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}
 for command_name, command in COMMANDS.items():

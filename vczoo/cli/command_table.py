@@ -30,6 +30,7 @@ COMMAND_TABLE: dict[str, dict[str, Described]] = {
     },
     "Make a voice": {
         "demo": Described("Try everything on a recording of yours, offline", "vczoo demo me.wav"),
+        "prepare": Described("Cut long recordings into clean sentences", "vczoo prepare recordings/ voices/"),
         "enroll": Described(
             "Add a voice to a run from recordings, without training", "vczoo enroll base me me.wav --out runs/me"
         ),
