@@ -17,6 +17,7 @@ import typer
 
 from vczoo.cli import (
     convert,
+    doctor,
     evaluate,
     hub,
     plugin_kit,
@@ -108,7 +109,7 @@ def demo(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"demo": demo}
-for group in (recipes, prepare, train, sweep, convert, voices, recognize, evaluate, provenance, hub):
+for group in (recipes, prepare, train, sweep, convert, voices, recognize, evaluate, provenance, doctor, hub):
     COMMANDS |= group.COMMANDS
 DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}
 for command_name, command in COMMANDS.items():

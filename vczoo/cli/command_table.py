@@ -64,6 +64,7 @@ COMMAND_TABLE: dict[str, dict[str, Described]] = {
         "train-vocoder": Described(
             "Train only the vocoder of a recipe", "vczoo train-vocoder vocos-16khz --data voices/ --out runs/vocoder"
         ),
+        "doctor": Described("Show versions, devices, caches and what is missing", "vczoo doctor"),
         "plugins": Described("List, install and uninstall plugins", "vczoo plugins install timm"),
         "plugin": Described("Create and check a plugin of your own", "vczoo plugin new my-net --kind backbone"),
     },

@@ -138,12 +138,17 @@ def load_run(name: str, device: str | None) -> Converter:
 
 
 def print_table(rows: list[dict[str, str]]) -> None:
-    """Print a table.
+    """Print a table. On a terminal that is too narrow for its words, print a block of lines for each row instead.
 
     Args:
         rows: At least one row. The keys of the first row are the column names.
     """
     console = Console(markup=False, emoji=False)  # names may come from others, and must not be read as markup
+    if console.is_terminal and _least_width(rows) > console.width:
+        for row in rows:
+            first, *rest = (f"{name}: {harmless(value)}" for name, value in row.items() if value)
+            print_line("\n  ".join([first, *rest]))
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         table.add_column(name, overflow="fold", no_wrap=not console.is_terminal)
@@ -154,6 +159,12 @@ def print_table(rows: list[dict[str, str]]) -> None:
         width = max(80, sum(longest) + 2 * len(longest) + 80)
         console = Console(width=width, markup=False, emoji=False)
     console.print(table, highlight=False)
+
+
+def _least_width(rows: list[dict[str, str]]) -> int:
+    """Columns that a table takes if no word is broken."""
+    words = [[word for text in (name, *(row[name] for row in rows)) for word in text.split()] for name in rows[0]]
+    return sum(max(map(len, column), default=0) for column in words) + 2 * (len(words) - 1)
 
 
 def is_terminal() -> bool:

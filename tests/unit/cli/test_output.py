@@ -210,3 +210,18 @@ def test_no_color_is_obeyed_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv("NO_COLOR", "1")
     terminal.print_table([{"voice": "alice", "cosine": "0.9"}])
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", capsys.readouterr().out)
+
+
+def test_a_narrow_terminal_breaks_no_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = [{"plugin": "transformers", "distribution": "vczoo-transformers", "state": "loaded", "reason": ""}]
+    terminal.print_table(rows)
+    assert capsys.readouterr().out == ("plugin: transformers\n  distribution: vczoo-transformers\n  state: loaded\n")
+    monkeypatch.setenv("COLUMNS", "60")
+    terminal.print_table(rows)
+    assert [line.split() for line in re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()] == [
+        ["plugin", "distribution", "state", "reason"],
+        ["transformers", "vczoo-transformers", "loaded"],
+    ]
