@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vczoo.errors import RecipeError, VczooError
+from vczoo.io.html_table import html_table
 from vczoo.io.plain_yaml import dump_plain
 from vczoo.io.text import nearest
 from vczoo.models.resolve import read_values
@@ -101,6 +102,27 @@ class Recipe(Settings):
     def __repr__(self) -> str:
         parts = [self.backbone.use, *(head.use for head in self.heads.values())]
         return f"<Recipe {self.name}: {', '.join([*parts, self.vocoder.use] if self.vocoder else parts)}>"
+
+    def _repr_html_(self) -> str:
+        """The parts for notebooks: one row per part, with its options."""
+        parts = {
+            "backbone": self.backbone,
+            "freezing": self.freezing,
+            **{f"head {name}": head for name, head in self.heads.items()},
+            "vocoder": self.vocoder,
+            "pitch": self.pitch,
+            "teacher": self.teacher,
+        }
+        rows = [
+            {
+                "part": name,
+                "use": part.use,
+                "options": ", ".join(f"{key}: {value}" for key, value in part.options.items()),
+            }
+            for name, part in parts.items()
+            if part is not None
+        ]
+        return html_table(rows, [f"{self.name}: {self.summary}"])
 
     @field_validator("heads")
     @classmethod

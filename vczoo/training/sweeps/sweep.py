@@ -17,6 +17,7 @@ import torch
 from vczoo.errors import PluginError, RunError
 from vczoo.io.device import choose_device
 from vczoo.io.files import sweep_partials, write_text
+from vczoo.io.html_table import html_table
 from vczoo.io.lock import held
 from vczoo.runs.run import MANIFEST, is_run
 from vczoo.training.sweeps.measures import figures_of
@@ -61,6 +62,11 @@ class Sweep:
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         return f"<Sweep of {len(self.table.rows)} cells{failed}, {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks: one row per cell, then the means over seeds."""
+        tables = [rows for rows in (texts(self.table), texts_of_means(self.table)) if rows]
+        return "".join(map(html_table, tables)) + html_table((), self.notes)
 
     @property
     def failed(self) -> tuple[Row, ...]:
