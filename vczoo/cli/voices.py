@@ -65,6 +65,9 @@ def enroll(
         Path | None, typer.Option(help="New folder for the run with the added voice. Default: change RUN itself.")
     ] = None,
     channel: Channel = None,
+    denoise: Annotated[
+        bool, typer.Option("--denoise", help="Remove noise from the recordings first. Needs the extra denoise.")
+    ] = False,
     device: Device = None,
 ) -> None:
     """Add a voice to a run from recordings of it, without training."""
@@ -86,7 +89,7 @@ def enroll(
     turn = nullcontext() if out else changing(Path(run), print_note)
     with interruptible(f"{'nothing was written' if out else f'{run} is unchanged'}"), turn:
         converter = load_run(run, device)
-        advice = converter.enroll(name, paths, overwrite=overwrite, channel=channel)
+        advice = converter.enroll(name, paths, overwrite=overwrite, channel=channel, denoise=denoise)
         converter.save(out or run, overwrite=out is None)
     if passed_over:
         lines = ["passed over, because they are not audio:", *truncated_list(passed_over)]

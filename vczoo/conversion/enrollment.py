@@ -11,12 +11,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vczoo.audio.waveform import Waveform
+from vczoo.io.install_advice import pip_install
 
 __all__ = ["enrollment_doubts", "more_speech", "speech_seconds"]
 
 LEAST_SECONDS = 1.0  # without the silence at both ends
 FRAME_SECONDS = 0.02
 STEADY_DB = 1.0  # a tone deviates by 0 dB, noise by 0.4, a single spoken digit by 2.3 or more, a sentence by 10
+# From the soft frames to the loud ones: 18 to 50 dB for readers of LibriSpeech and VCTK, at most 13 in noise of 5 dB.
+NOISY_DB = 15.0
+PAUSE_SECONDS = 8.0  # nobody speaks longer without a pause, in which the background can be heard
+SOFT_SHARE, LOUD_SHARE = 0.1, 0.95
 WINDOW_SECONDS = 3.0
 MOST_WINDOWS = 64
 SOFT = 0.3  # windows softer than this share of the loudest hold too little speech
@@ -45,6 +50,11 @@ def enrollment_doubts(waves: Sequence[Waveform], embed: Embed | None = None) -> 
         doubts.append(f"{seconds:.1f} s of sound is too short to describe a voice; use half a minute of speech")
     if parts and all(_deviation_db(part) < STEADY_DB for part in parts):
         doubts.append("the level never changes, as in a tone or in noise; is this a recording of speech?")
+    elif seconds >= PAUSE_SECONDS and _range_db(parts) < NOISY_DB:
+        doubts.append(
+            "the background is hardly softer than the speech, and noise becomes part of a voice. Use recordings from a "
+            f"quiet room, or remove the noise: `vczoo enroll --denoise` ({pip_install(extra='denoise')})"
+        )
     if embed and len(windows := _windows(parts)) > 1:
         cosine, share = _halves(embed(Waveform.batch(windows)))
         if cosine < ONE_SPEAKER and share >= LEAST_SHARE:
@@ -128,8 +138,19 @@ def _halves(embeddings: Tensor) -> tuple[float, float]:
 
 def _deviation_db(wave: Waveform) -> float:
     """Standard deviation of the level over frames of 20 ms, in dB; that of a single item."""
+    levels_db = _levels_db(wave)
+    return float(levels_db.std(correction=0)) if len(levels_db) else 0.0
+
+
+def _range_db(waves: Sequence[Waveform]) -> float:
+    """Level of the loud frames of 20 ms above that of the soft ones, in dB, in recordings of one item each."""
+    levels_db = torch.cat([_levels_db(wave) for wave in waves])
+    return float(levels_db.quantile(LOUD_SHARE) - levels_db.quantile(SOFT_SHARE)) if len(levels_db) else 0.0
+
+
+def _levels_db(wave: Waveform) -> Tensor:
+    """Level of each frame of 20 ms, in dB."""
     frame = round(FRAME_SECONDS * wave.sample_rate_hz)
     samples = wave.samples[0, : wave.samples.shape[1] // frame * frame]
     samples = samples - samples.mean()  # an offset would hide the level of the sound
-    levels_db = 10 * torch.log10(samples.reshape(-1, frame).square().mean(dim=1) + 1e-10)
-    return float(levels_db.std(correction=0)) if len(levels_db) else 0.0
+    return 10 * torch.log10(samples.reshape(-1, frame).square().mean(dim=1) + 1e-10)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vczoo.audio.denoise import Denoiser
 from vczoo.audio.limits import check_fits_memory
 from vczoo.audio.recording import PathOrWaveform, Recording, as_recording, as_recordings
 from vczoo.audio.waveform import Waveform
@@ -88,6 +89,7 @@ class LoadedRun:
         sample_rate_hz: float | None = None,
         overwrite: bool = False,
         channel: str | None = None,
+        denoise: bool = False,
     ) -> str:
         """Add a voice from recordings of it, without training. `save` writes it with the run.
 
@@ -99,6 +101,8 @@ class LoadedRun:
             sample_rate_hz: Sample rate in Hz of recordings that are tensors or arrays.
             overwrite: Whether to replace a voice of this name.
             channel: Channel of the recordings to use: "left", "right" or "mix", as for `Waveform.read`.
+            denoise: Whether to remove noise from the recordings first, which would become part of the voice. Needs the
+                extra `denoise`.
 
         Returns:
             A sentence on what more speech would buy, for models whose speaker head reads mels, as that of `base`; the
@@ -110,9 +114,11 @@ class LoadedRun:
             AudioError: A recording cannot be read, is silent, shorter than 20 ms or has NaN or infinity, or is nothing
                 that `convert` takes; all of them together take more than 1 GB; a folder holds none, or nothing matches
                 a wildcard. The voice is not added then.
+            PluginError: `denoise` is true, and the extra is not installed.
 
         Warns:
-            VoiceWarning: The recordings are too short to describe a voice, hold no speech, or sound like two speakers.
+            VoiceWarning: The recordings are too short to describe a voice, hold no speech, are noisy, or sound like two
+                speakers.
         """
         if not self.model.speaker_heads and not self.model.voice_heads:
             raise VoiceError("this recipe has neither a speaker head nor a voice head, so no voice can be enrolled")
@@ -120,7 +126,9 @@ class LoadedRun:
             raise VoiceError(f"{fault}; choose another name for the voice")
         name = composed(name)
         self._check_free(name, overwrite)  # now, because enrolling may take long
+        clean = Denoiser() if denoise else None
         waves = self._read_all(as_recordings(recordings, sample_rate_hz, channel), channel)
+        waves = [clean(wave) for wave in waves] if clean else waves
         voice = self._voice_of(name, waves)
         with self._enrolling:
             self._check_free(name, overwrite)  # another thread may have enrolled it meanwhile

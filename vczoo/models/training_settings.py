@@ -57,6 +57,12 @@ class Training(Settings):
             Only for a backbone that trains, and useful if it perturbs its input or uses dropout: it makes the content
             independent of the random draw, which would otherwise hide the speaker in training only. A step takes about
             half as long again.
+        converted_content_weight: Weight of the mean absolute difference between the content of a recording and that of
+            its conversion to another speaker of the batch, which keeps words in conversions. Needs the heads
+            `mel-decoder` and a speaker head with `reads: acoustic`, and a backbone that reads mels, such as
+            `content-whisper`. A step takes about half as long again.
+        converted_speaker_weight: Weight of 1 minus the cosine between the speaker embedding of such a conversion and
+            that of the other speaker.
         adversarial_weight: Weight of an adversarial loss of a voice head that decodes mels, such as `mel-decoder`: the
             mean absolute error alone blurs. 0 for none.
         feature_weight: Weight of its feature matching loss.
@@ -87,6 +93,8 @@ class Training(Settings):
     )
     variants: int = Field(default=1, ge=1, le=64)
     consistency: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
+    converted_content_weight: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
+    converted_speaker_weight: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
     adversarial_weight: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
     feature_weight: float = Field(default=0.5, ge=0, le=LARGEST_WEIGHT)
     adversarial_from: float = Field(default=0.5, ge=0, le=1)

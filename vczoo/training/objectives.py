@@ -16,54 +16,11 @@ from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
 from vczoo.modules.nn.gradient_reversal import GradientReversal
 from vczoo.training.batch import Batch, content_of
+from vczoo.training.conversion_consistency import ConversionConsistency
 from vczoo.training.mel_adversary import MelDiscriminators
+from vczoo.training.objective import Objective
 
 __all__ = ["Consistency", "MelAdversary", "Objective", "Reversal", "objectives_of"]
-
-
-class Objective(nn.Module):
-    """A term of the training loss besides those of the heads. A subclass overrides `head_batch`, `forward` or both.
-
-    `Step` calls `head_batch` of all objectives before each head's loss, and `forward` after all heads. Validation calls
-    neither.
-
-    An objective may own modules, such as the discriminators of an adversarial loss. Assign them as attributes: their
-    parameters then train at the learning rate of the heads, in the same backward pass and optimizer step, with a
-    gradient norm that is clipped apart from the model's. They are in checkpoints, under `objectives`, and never in a
-    run. Two rules follow from the single backward pass:
-
-    - To train own modules against the model, add both losses to the value. Compute that of the own modules from
-      detached outputs of the model. Compute that of the model while the own parameters have `requires_grad` off, so
-      that its gradient passes through them and reaches only the model.
-    - An objective must not keep a reference to the model in an attribute, since it would become one of its modules.
-
-    Attributes:
-        name: Prefix of the figures, as in `consistency.l1`.
-        progress: Share of the training's steps that are done, which is set before each step.
-    """
-
-    name: str = ""
-    progress: float = 0.0
-
-    def head_batch(self, name: str, batch: HeadBatch) -> HeadBatch:
-        """Return what a head reads in place of a batch; by default the batch itself.
-
-        Args:
-            name: Name of the head.
-            batch: The batch as the head would read it.
-        """
-        return batch
-
-    def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss | None:
-        """Return the weighted term that is added to the loss, with its figures; None for no term in this batch.
-
-        Args:
-            model: The model that trains.
-            batch: The segments as they were loaded, from which `content_of` computes content again.
-            heads_batch: The same segments as the heads read them: content, pitch, targets and speaker embeddings.
-            losses: The loss of each head, by name, with the frames that a voice head predicted.
-        """
-        return None
 
 
 class Reversal(Objective):
@@ -136,12 +93,14 @@ class MelAdversary(Objective):
 
 
 def objectives_of(recipe: Recipe) -> nn.ModuleList:
-    """Make the objectives of a recipe: `heads.<name>.reverse`, `training.consistency` and `adversarial_weight`."""
+    """Make the objectives that a recipe's `heads.<name>.reverse` and `training` ask for."""
+    settings = recipe.training
     strengths = {name: head.reverse for name, head in recipe.heads.items() if head.reverse}
     objectives: list[Objective] = [Reversal(strengths)] if strengths else []
-    if recipe.training.consistency:
-        objectives.append(Consistency(recipe.training.consistency))
-    if recipe.training.adversarial_weight:
-        settings = recipe.training
+    if settings.consistency:
+        objectives.append(Consistency(settings.consistency))
+    if settings.converted_content_weight or settings.converted_speaker_weight:
+        objectives.append(ConversionConsistency(settings.converted_content_weight, settings.converted_speaker_weight))
+    if settings.adversarial_weight:
         objectives.append(MelAdversary(settings.adversarial_weight, settings.feature_weight, settings.adversarial_from))
     return nn.ModuleList(objectives)

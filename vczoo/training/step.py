@@ -16,7 +16,7 @@ from vczoo.models.training_settings import Training
 from vczoo.modules.interfaces.head import HeadBatch, Loss, Prediction
 from vczoo.training.batch import Batch, content_of
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.objectives import Objective
+from vczoo.training.objective import Objective
 from vczoo.training.segments import SegmentBatches
 
 __all__ = ["Step", "ahead", "diverged", "evaluate", "train_step"]

@@ -20,7 +20,7 @@ from vczoo.training.batch import Batch
 from vczoo.training.checkpoint import TrainingState
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.frozen_stages import run_frozen
-from vczoo.training.objectives import Objective
+from vczoo.training.objective import Objective
 from vczoo.training.optimizer import count_trained, make_optimizer, rate_share, set_rates, trainable
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.sharding import shard, whole

@@ -32,6 +32,18 @@ def test_a_tone_and_noise_are_no_speech() -> None:
         assert "the level never changes" in doubt
 
 
+def test_noise_that_would_become_part_of_the_voice_is_said(voices_folder: Path) -> None:
+    waves = [Waveform.read(path) for path in sorted((voices_folder / "alice").iterdir())]
+    generator = torch.Generator().manual_seed(0)
+    noisy = []
+    for wave in 2 * waves:
+        noise = torch.randn(wave.samples.shape, generator=generator) * wave.samples.square().mean().sqrt()
+        noisy.append(Waveform.of(wave.samples + 10 ** (-5 / 20) * noise, RATE_HZ))
+    (doubt,) = enrollment_doubts(noisy)
+    assert doubt.startswith("the background is hardly softer than the speech")
+    assert "--denoise" in doubt
+
+
 def test_the_silence_around_a_word_does_not_count(voices_folder: Path) -> None:
     word = Waveform.read(voices_folder / "alice" / "0.wav").samples[0, :4800]
     quiet = torch.cat([torch.zeros(RATE_HZ), word, torch.zeros(RATE_HZ)])

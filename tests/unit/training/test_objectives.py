@@ -20,7 +20,8 @@ from vczoo.modules.heads.speaker import SpeakerClassifier
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.training.batch import Batch
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.objectives import Consistency, MelAdversary, Objective, Reversal, objectives_of
+from vczoo.training.objective import Objective
+from vczoo.training.objectives import Consistency, MelAdversary, Reversal, objectives_of
 from vczoo.training.segments import SegmentBatches
 from vczoo.training.step import Step, train_step
 from vczoo.training.trainable_model import TrainableModel

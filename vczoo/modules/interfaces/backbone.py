@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vczoo.audio.frames import Frames
-from vczoo.audio.specs import FrameSpec
+from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
 from vczoo.io.precision import check_single_precision
@@ -123,6 +123,20 @@ class Backbone(nn.Module, ABC):
         frames = Frames.batch(parts)
         restore = torch.argsort(torch.tensor(order, device=wave.samples.device))
         return Frames(frames.values[restore], frames.lengths[restore])
+
+    def content_of_mel(self, mel: Frames, spec: MelSpec) -> Frames:
+        """Return about the frames of the recordings that log-mels are of: (B, T, num_mels) -> (B, T', spec.channels).
+
+        Gradients pass from the frames to the mels, so that a loss can ask what is said in a decoded mel.
+
+        Args:
+            mel: Log-mels.
+            spec: Their format.
+
+        Raises:
+            ContractError: This backbone cannot do that, or not with this format.
+        """
+        raise ContractError(f"{type(self).__name__} cannot compute frames from mels; use content-whisper for that")
 
     def hold(self, frozen: Sequence[nn.Module]) -> None:
         """Keep these modules in eval mode, now and after every later call of `train()`."""
