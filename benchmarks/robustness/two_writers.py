@@ -20,7 +20,7 @@ import vczoo
 from benchmarks.robustness.attack import wait
 from benchmarks.robustness.forks import fork, report, single_thread, small_run, speech
 from benchmarks.robustness.kill_save import save_for_ever
-from vczoo.cli.convert import enroll
+from vczoo.cli.voices import enroll
 
 
 def main() -> int:

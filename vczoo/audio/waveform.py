@@ -12,7 +12,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -164,6 +166,15 @@ class Waveform:
         if len(self) > PLAYED_ITEMS:
             lines.append(f"<div>and {len(self) - PLAYED_ITEMS} more recordings</div>")
         return "\n".join(lines)
+
+    def numpy(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The samples as a NumPy array on the CPU: (S,) for one recording, otherwise (B, S)."""
+        samples = self.samples.detach().cpu().float().numpy()
+        return samples[0] if len(self) == 1 else samples
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        samples = np.asarray(self.numpy(), dtype)
+        return samples.copy() if copy else samples
 
     def __len__(self) -> int:
         return self.samples.shape[0]

@@ -7,7 +7,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import soundfile
@@ -18,15 +18,19 @@ from vczoo.audio.provenance_mark import Mark
 from vczoo.errors import AudioError
 from vczoo.io.files import file_above, write_beside
 
-__all__ = ["WRITE_SUFFIXES", "SoundWriter", "wav_content"]
+__all__ = ["WRITE_SUFFIXES", "Depth", "SoundWriter", "wav_content"]
 
 LARGEST_WAV = 2**32 - 4096  # bytes of sound, since a WAV stores lengths in 32 bits
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 WRITE_SUFFIXES = tuple(_FORMATS)
 
+Depth = Literal["16", "24", "float"]  # bits of a sample, or 32-bit floats
+_SUBTYPES = {("WAV", "24"): "PCM_24", ("WAV", "float"): "FLOAT", ("FLAC", "24"): "PCM_24"}
+_BYTES = {"16": 2, "24": 3, "float": 4}  # of a sample
+
 
 class SoundWriter:
-    """Context manager that writes a 16-bit mono sound file, block by block.
+    """Context manager that writes a mono sound file, block by block.
 
     The complete file appears when the context ends. If it ends with an error, no file is left.
 
@@ -36,14 +40,21 @@ class SoundWriter:
         overwrite: Whether to replace an existing file.
         mark: Provenance mark to write into the file's metadata (RIFF INFO of WAV, Vorbis comment of FLAC and OGG, ID3
             of MP3), or None.
+        depth: Bits of a sample: "16", "24" (WAV and FLAC) or "float" (WAV).
 
     Raises:
-        AudioError: The suffix is not a known format, the path exists and `overwrite` is false, one of its parent
-            folders is a file, or the disk cannot be written.
+        AudioError: The suffix is not a known format or has no such samples, the path exists and `overwrite` is false,
+            one of its parent folders is a file, or the disk cannot be written.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], sample_rate_hz: int, *, overwrite: bool = False, mark: Mark | None = None
+        self,
+        path: str | os.PathLike[str],
+        sample_rate_hz: int,
+        *,
+        overwrite: bool = False,
+        mark: Mark | None = None,
+        depth: Depth = "16",
     ) -> None:
         self.path, self.sample_rate_hz, self.overwrite, self.mark = Path(path), sample_rate_hz, overwrite, mark
         self.written = 0
@@ -52,6 +63,13 @@ class SoundWriter:
             suffix = self.path.suffix or "a file without suffix"
             raise AudioError(f"{self.path}: cannot write {suffix}; use one of {', '.join(WRITE_SUFFIXES)}")
         self.format = file_format
+        self.subtype = _SUBTYPES.get((file_format, depth))  # None: 16 bits, or what the format compresses to
+        self.sample_bytes = _BYTES.get(depth, 0)
+        if depth != "16" and self.subtype is None:
+            raise AudioError(
+                f"{self.path}: samples of depth {depth!r} cannot be written; the depth is 16, 24 (.wav and .flac) or "
+                "float (.wav)"
+            )
         if self.path.exists() and not overwrite:
             raise self._write_error(FileExistsError())
         if above := file_above(self.path):
@@ -65,7 +83,7 @@ class SoundWriter:
             beside = self._open.enter_context(write_beside(self.path, overwrite=self.overwrite))
             self._sink = _Sink(beside)
             self._open.callback(self._sink.close)
-            self._file = soundfile.SoundFile(self._sink, "w", self.sample_rate_hz, 1, format=self.format)
+            self._file = soundfile.SoundFile(self._sink, "w", self.sample_rate_hz, 1, self.subtype, format=self.format)
             self._open.callback(self._file.close)
             # Before the samples, because FLAC, OGG and MP3 accept no metadata after them.
             _write_mark(self._file, self.mark)
@@ -87,7 +105,7 @@ class SoundWriter:
                 f"{self.path}: {count} of {samples.size} samples to write are NaN or infinite; check what computed them"
             )
         self.written += samples.size
-        if self.format == "WAV" and 2 * self.written > LARGEST_WAV:
+        if self.format == "WAV" and self.sample_bytes * self.written > LARGEST_WAV:
             raise AudioError(f"{self.path}: a WAV file holds at most 4 GiB; write .flac, .ogg or .mp3")
         samples = np.clip(samples, -1.0, 1.0)
         try:

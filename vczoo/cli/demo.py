@@ -60,7 +60,9 @@ def new_folder(path: Path) -> Path:
     return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
-def run_demo(out: Path, recordings: Sequence[Path] = (), voice: str | None = None) -> DemoResult:
+def run_demo(
+    out: Path, recordings: Sequence[Path] = (), voice: str | None = None, *, device: str | None = None
+) -> DemoResult:
     """Convert a sentence to the voice of some recordings, before and after fine-tuning, and a recording to others.
 
     Similarity is the cosine between the speaker embedding of a file and that of the voice. The embedding is
@@ -72,6 +74,7 @@ def run_demo(out: Path, recordings: Sequence[Path] = (), voice: str | None = Non
         recordings: Recordings of one consenting person, or folders of them. Without any, a synthetic voice is used,
             which takes the extra `demo`.
         voice: Name of the voice; by default "you", or that of the synthetic voice.
+        device: Torch device to compute on; None means a GPU if there is one.
 
     Raises:
         VczooError: `out` exists, the name of the voice is not valid, or there is no recording and the extra `demo` is
@@ -99,7 +102,7 @@ def run_demo(out: Path, recordings: Sequence[Path] = (), voice: str | None = Non
     pieces = [cut_part(wave, *cut) for _, wave, cut in places]
     seconds = sum(piece.seconds for piece in pieces)
 
-    model = load(MODEL)
+    model = load(MODEL, device=device)
     model.enroll(name, pieces)
     similarity, embedding_name = _similarity_measure(model, name, pieces)
     rows = [_row(f"speech of {name}", f"{seconds:.0f} s"), _row("similarity is by", embedding_name)]
@@ -119,7 +122,7 @@ def run_demo(out: Path, recordings: Sequence[Path] = (), voice: str | None = Non
     else:
         start = time.perf_counter()
         manifest = _manifest([(path, *cut) for path, _, cut in places], name, out / "voice.jsonl")
-        tuned = finetune(TUNED, manifest, out / "run")
+        tuned = finetune(TUNED, manifest, out / "run", device=device)
         rows.append(_row(f"fine-tuning on {name}", f"{time.perf_counter() - start:.1f} s"))
         if sentence:
             files.append(out / f"sentence-as-{file_stem(name)}-tuned.wav")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vczoo.cli.command_table import COMMAND_TABLE
+from vczoo.cli.terminal import print_line
+from vczoo.cli.verbosity import verbosity_options
 from vczoo.errors import VczooError
 
 __all__ = ["Command", "Group", "PluginGroup", "epilog_of", "help_record"]
@@ -20,10 +23,20 @@ PLUGIN_COMMANDS = {
     "new": "vczoo plugin new NAME --kind KIND",
     "check": "vczoo plugin check PATH",
 }
+VERBOSITY = verbosity_options()
 TYPES = {"str": "TEXT", "text": "TEXT", "int": "NUMBER", "float": "NUMBER", "path": "PATH"}
 
 
-class Command(TyperCommand):
+class _Verbose:
+    """Mixin for commands and groups that adds --quiet, --verbose and --debug before --help."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the arguments and options."""
+        *own, help_option = super().get_params(ctx)  # type: ignore[misc]
+        return [*own, *VERBOSITY, help_option]
+
+
+class Command(_Verbose, TyperCommand):
     """Command whose help names arguments without braces and types, and which knows settings from options."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -40,6 +53,14 @@ class Command(TyperCommand):
                 with formatter.section(title):
                     formatter.write_dl(records)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Ctrl-C is reported in a word, unless the command says more itself."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print_line("interrupted", to_stderr=True)
+            raise typer.Exit(130) from None
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; `--epochs 2` gets the setting to write instead.
 
@@ -55,7 +76,7 @@ class Command(TyperCommand):
             raise
 
 
-class Group(TyperGroup):
+class Group(_Verbose, TyperGroup):
     """Group whose help lists the commands by what they are for."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -73,7 +94,7 @@ class Group(TyperGroup):
                     )
 
 
-class PluginGroup(TyperGroup):
+class PluginGroup(_Verbose, TyperGroup):
     """Group that knows the commands of the other group for plugins."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vczoo.cli.terminal import as_run, print_line, print_table
+from vczoo.cli.json_output import Json, print_json
+from vczoo.cli.terminal import Device, as_run, load_run, print_line, print_table
 from vczoo.errors import VczooError
 from vczoo.io.markdown import one_line
 from vczoo.io.text import truncated_list
@@ -57,11 +58,11 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Prepare, check and show everything, but upload nothing.")
     ] = False,
+    device: Device = None,
+    json: Json = False,
 ) -> None:
     """Publish a run on the Hugging Face Hub, in one commit. Recordings are never uploaded."""
-    from vczoo.conversion.load import load
-
-    published = load(as_run(run)).push_to_hub(
+    published = load_run(run, device).push_to_hub(
         name,
         license=licence,
         consent=consent,
@@ -75,6 +76,9 @@ def push(
         message=message,
         dry_run=dry_run,
     )
+    if json:
+        print_json(asdict(published) | {"uploaded": not dry_run})
+        return
     rows = [{"file": path, "bytes": f"{size:,}"} for path, size in published.files.items()]
     print_table([*rows, {"file": "total", "bytes": f"{sum(published.files.values()):,}"}])
     for path in published.removed:
@@ -103,26 +107,31 @@ def search(
     language: Annotated[str, typer.Option(help="Language code, such as ko.")] = "",
     author: Annotated[str, typer.Option(help="Owner of the repository.")] = "",
     limit: Annotated[int, typer.Option(help="Maximum number of results.")] = 30,
+    json: Json = False,
 ) -> None:
     """Find published runs on the Hub, the most downloaded first."""
     from vczoo.hub.search import search as search_hub
 
     runs = search_hub(" ".join(words or ()), base=base, language=language, author=author, limit=limit)
+    if json:
+        print_json([asdict(run) for run in runs])
+        return
     if not runs:
         raise VczooError("no published run matches; try fewer words, or leave out an option")
     print_table([run.row() for run in runs])
 
 
-def info(
-    name: Name, as_json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False
-) -> None:
+def info(name: Name, json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False) -> None:
     """Describe a published run, without downloading its weights."""
     if isinstance(as_run(name), Path):
         raise VczooError(f"{name} is a run in a folder here; use `vczoo show {name}`")
     from vczoo.hub.search import describe_speaker
 
     facts = describe_speaker(name)
-    print_line(json.dumps(facts, indent=2) if as_json else "\n".join(_summary(facts)))
+    if json:
+        print_json(facts)
+    else:
+        print_line("\n".join(_summary(facts)))
 
 
 def _summary(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -152,12 +161,17 @@ def verify(
     target: Annotated[
         str, typer.Argument(metavar="RUN|OWNER/NAME", help="A run folder, or a published run on the Hub.")
     ],
+    json: Json = False,
 ) -> None:
     """Check the checksums of a run, its pretrained base and its tensors. Exit status: 1 if a check fails."""
     from vczoo.hub.verify import verify as verify_run
 
     checks = verify_run(as_run(target))
-    print_table([{"check": check.what, "state": check.state, "detail": check.detail} for check in checks])
+    rows = [{"check": check.what, "state": check.state, "detail": check.detail} for check in checks]
+    if json:
+        print_json(rows)
+    else:
+        print_table(rows)
     if any(check.state == "failed" for check in checks):
         raise typer.Exit(1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vczoo.cli.help import Command, PluginGroup, epilog_of
+from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.terminal import print_line, print_table
 from vczoo.errors import VczooError
 from vczoo.testing.plugin_kit.check import Checked, PluginReport, check_plugin
@@ -44,14 +44,14 @@ def check(
     everything: Annotated[
         bool, typer.Option("--all", help="Check all entries, even if there are more than 40.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Run the conformance checks on every entry of a plugin. Exit status: 1 if a check fails."""
     report = check_plugin(find_plugin(where), entry, everything=everything)
-    if as_json:
-        print_line(json.dumps(asdict(report), indent=1))
-    else:
-        _print(report)
+    if json:
+        print_json(asdict(report))
+        raise typer.Exit(int(bool(report.all_faults)))
+    _print(report)
     if faults := report.all_faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         lines = "\n".join(f"  - {fault}" for fault in faults)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from vczoo.cli.help import Command, PluginGroup, epilog_of
+from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.terminal import print_line, print_table
+from vczoo.errors import VczooError
 
 __all__ = ["app"]
 
@@ -20,7 +21,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def plugins(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for programs.")] = False,
+    json: Json = False,
 ) -> None:
     """List the plugins, with their origin and state. The subcommands install and uninstall them."""
     if context.invoked_subcommand:
@@ -32,12 +33,17 @@ def plugins(
 
     zoo = Zoo()  # not `the_zoo()`, which may raise under `VCZOO_STRICT`: this command shows the faults
     facts = plugin_facts(zoo)
-    if as_json:
-        print_line(json.dumps(facts, indent=2))
+    if json:
+        print_json(facts)
     else:
         print_table([plugin_row(plugin) for plugin in facts])
     if is_strict():
-        require_whole(zoo.plugins)
+        try:
+            require_whole(zoo.plugins)
+        except VczooError as error:
+            if json:  # the faults are printed already
+                raise typer.Exit(1) from error
+            raise
 
 
 @app.command(cls=Command, epilog=epilog_of("vczoo plugins install timm"))

@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-import json as as_json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vczoo.cli.terminal import Device, as_run, print_line
+from vczoo.cli.json_output import print_json
+from vczoo.cli.terminal import Device, RunName, load_run, print_line
 
 __all__ = ["COMMANDS"]
 
 SHOWN = 5  # labels per recording; --json prints all
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, in any format.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
 
 
-def transcribe(run: RunName, files: Files, json: AsJson = False, device: Device = None) -> None:
+def transcribe(run: RunName, files: Files, json: JsonLines = False, device: Device = None) -> None:
     """Transcribe recordings with a run that has a text head.
 
     Exit status: 1 if a recording cannot be read; the others are still transcribed.
     """
-    from vczoo.conversion.load import load
-
-    converter = load(as_run(run), device=device)
+    converter = load_run(run, device)
     converter.check_transcribes()
     _each(files, converter.transcribe, lambda text: text, "text", json)
 
 
-def classify(run: RunName, files: Files, json: AsJson = False, device: Device = None) -> None:
+def classify(run: RunName, files: Files, json: JsonLines = False, device: Device = None) -> None:
     """Classify recordings (emotion, language, …) with a run that has a label head.
 
     Exit status: 1 if a recording cannot be read; the others are still classified.
     """
-    from vczoo.conversion.load import load
-
-    converter = load(as_run(run), device=device)
+    converter = load_run(run, device)
     converter.check_classifies()
     _each(files, converter.classify, _likeliest, "labels", json)
 
@@ -57,10 +52,16 @@ def _each(
         try:
             result = predict(file)
         except AudioError as error:
-            print_line(f"error: {error}", to_stderr=True)
+            if json:
+                print_json({"file": file, "error": str(error)}, indent=None)
+            else:
+                print_line(f"error: {error}", to_stderr=True)
             status = 1
             continue
-        print_line(as_json.dumps({"file": str(file), key: result}) if json else f"{file}: {describe(result)}")
+        if json:
+            print_json({"file": file, key: result}, indent=None)
+        else:
+            print_line(f"{file}: {describe(result)}")
     if status:
         raise typer.Exit(status)
 

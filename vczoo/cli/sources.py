@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
-from vczoo.audio.writer import WRITE_SUFFIXES
+from vczoo.audio.writer import WRITE_SUFFIXES, Depth
 from vczoo.conversion.outputs import pair_files, pair_folder, refuse_outputs
 from vczoo.data.listing import match_wildcard
 from vczoo.errors import AudioError, VczooError
+from vczoo.io.files import temporary_name
 from vczoo.io.names import file_stem
+from vczoo.io.text import nearest
 
 __all__ = ["expand_sources", "plan_outputs"]
 
@@ -39,26 +41,31 @@ def expand_sources(words: Sequence[str]) -> list[Path]:
 
 
 def plan_outputs(
-    sources: Sequence[Path], out: str, voice: str, suffix: str, *, overwrite: bool
+    sources: Sequence[Path], out: str, voice: str, suffix: str, *, overwrite: bool, depth: Depth = "16"
 ) -> list[tuple[Path, Path]]:
     """Pair each recording with the file to write, and check both.
 
     Args:
         sources: Recordings, or a single folder of them.
-        out: Text of --out: a file; a folder, with a slash at its end unless it exists; or "" for the working directory.
+        out: Text of --out: a file; a folder, with a slash at its end unless it exists; a pattern such as
+            "made/{name}-{voice}.flac"; or "" for the working directory.
         voice: Text of --voice, which is part of the output's name if `out` is empty.
         suffix: Suffix of the files in a folder, or "keep".
         overwrite: Whether to replace existing files.
+        depth: Bits of a sample, as for `Converter.convert_file`.
 
     Raises:
         AudioError: A source is missing or is not audio, or an output cannot be written. All of them are listed.
-        VczooError: `suffix` is not a known format, several sources are to become one file, or a folder is one of them.
+        VczooError: `suffix` is not a known format, a pattern has an unknown field, several sources are to become one
+            file, or a folder is one of them.
     """
     folders = [source for source in sources if source.is_dir()]
     if folders and len(sources) > 1:
         raise VczooError(f"{folders[0]} is a folder; convert it by itself, or name its files: {folders[0]}/*.wav")
     tail = f"-as-{_label(voice)}" if voice else "-converted"
-    if folders:
+    if "{" in out:
+        pairs = _fill_pattern(sources, out, voice, suffix)
+    elif folders:
         pairs = pair_folder(folders[0], Path(out or f"{folders[0].resolve().name}{tail}"), suffix)
     else:
         _refuse_sources(sources)
@@ -67,7 +74,40 @@ def plan_outputs(
             pairs = [(source, target.with_stem(target.stem + tail)) for source, target in pairs]
     if len(pairs) == 1 and pairs[0][1].exists() and not overwrite:
         raise AudioError(f"{pairs[0][1]} already exists; choose another --out, or pass --overwrite")
-    refuse_outputs(pairs, overwrite)
+    refuse_outputs(pairs, overwrite, depth)
+    return pairs
+
+
+def _fill_pattern(sources: Sequence[Path], pattern: str, voice: str, suffix: str) -> list[tuple[Path, Path]]:
+    """Pair each recording with the file that a pattern names for it."""
+    prefix = pattern.partition("{")[0]
+    if sources[0].is_dir():  # what the pattern wrote into the folder before is not converted again
+        written = Path(prefix) if prefix.endswith(("/", os.sep)) else sources[0] / temporary_name("out")
+        recordings = [recording for recording, _ in pair_folder(sources[0], written, suffix)]
+    else:
+        _refuse_sources(sources)
+        recordings = list(sources)
+    pairs = []
+    for recording in recordings:
+        values = {
+            "name": recording.stem,
+            "voice": _label(voice) if voice else "converted",
+            "folder": recording.resolve().parent.name,
+        }
+
+        def value(match: re.Match[str], values: dict[str, str] = values) -> str:
+            if match[1] not in values:
+                hint = nearest(match[1], values)
+                raise VczooError(
+                    f"--out {pattern}: {{{match[1]}}} is unknown{hint} Known: {{name}}, {{voice}}, {{folder}}"
+                )
+            return values[match[1]]
+
+        target = Path(re.sub(r"\{(\w*)\}", value, pattern))
+        if target.suffix.lower() not in WRITE_SUFFIXES:
+            (_, named), *_ = pair_files([recording], target.parent, suffix)
+            target = target.with_name(target.name + named.suffix)
+        pairs.append((recording, target))
     return pairs
 
 

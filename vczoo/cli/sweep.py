@@ -6,13 +6,13 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vczoo.cli.terminal import Speaker, print_line, print_table
+from vczoo.cli.json_output import Json, print_json
+from vczoo.cli.terminal import Speaker, print_line, print_note, print_table
 from vczoo.errors import VczooError
 
 __all__ = ["COMMANDS"]
@@ -56,6 +56,7 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show the cells, but train nothing.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Train a recipe for every combination of some settings, and compare the results in a table and plots.
 
@@ -72,6 +73,9 @@ def sweep(
     measures = [name.strip() for text in measure for name in text.split(",")] if measure else None
     if dry_run:
         plan, state = plan_sweep(recipe, data, out, axes, overrides, measures=measures, speaker=voice), read_state(out)
+        if json:
+            print_json({"notes": plan.lines(state), "cells": plan.rows(state)})
+            return
         print_line("\n".join(plan.lines(state)))
         print_table(plan.rows(state))
         return
@@ -87,12 +91,15 @@ def sweep(
             ray=ray,
             cache=False if no_cache else cache or True,
             device=device,
-            say=partial(print_line, to_stderr=True),
+            say=print_note,
             speaker=voice,
         )
     except KeyboardInterrupt:
         print_line(f"interrupted; run the same command again to continue from {out}", to_stderr=True)
         raise typer.Exit(130) from None
+    if json:
+        print_json({"folder": out, "cells": result.rows(), "means": result.means(), "notes": result.notes})
+        raise typer.Exit(int(bool(result.failed)))
     for rows in (texts(result.table), texts_of_means(result.table)):
         if rows:
             _print_fitting(rows)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -21,19 +21,27 @@ from vczoo.cli.launch import leads
 from vczoo.errors import AudioWarning, VoiceWarning
 from vczoo.io.deprecation import VczooDeprecationWarning
 from vczoo.io.files import is_folder_with
+from vczoo.io.log import is_quiet
 from vczoo.io.text import harmless
 
+if TYPE_CHECKING:
+    from vczoo.conversion.converter import Converter
+
 __all__ = [
+    "Channel",
     "Device",
     "Overrides",
+    "RunName",
     "Speaker",
     "as_run",
     "exit_on_signals",
     "flushed",
     "interruptible",
     "is_terminal",
+    "load_run",
     "open_closed_streams",
     "print_line",
+    "print_note",
     "print_table",
     "print_warnings",
     "terminal_width",
@@ -49,6 +57,13 @@ Speaker = Annotated[
     str | None,
     typer.Option("--voice", help="Whose voice single recordings in --data are.", show_default="none"),
 ]
+
+Channel = Annotated[
+    str | None,
+    typer.Option(help="Channel of a stereo recording: left, right or mix. Default: their average, if it has sound."),
+]
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or owner/name[@revision] on the Hub.")]
 
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps. Default: a GPU if there is one.")]
 
@@ -115,13 +130,25 @@ def as_run(name: str) -> str | Path:
     return Path(name) if is_folder_with(Path(name), "vczoo.yaml") else name
 
 
+def load_run(name: str, device: str | None) -> Converter:
+    """Load a run as the person names it."""
+    from vczoo.conversion.load import load
+
+    return load(as_run(name), device=device)
+
+
 def print_table(rows: list[dict[str, str]]) -> None:
-    """Print a table.
+    """Print a table. On a terminal that is too narrow for its words, print a block of lines for each row instead.
 
     Args:
         rows: At least one row. The keys of the first row are the column names.
     """
     console = Console(markup=False, emoji=False)  # names may come from others, and must not be read as markup
+    if console.is_terminal and _least_width(rows) > console.width:
+        for row in rows:
+            first, *rest = (f"{name}: {harmless(value)}" for name, value in row.items() if value)
+            print_line("\n  ".join([first, *rest]))
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         table.add_column(name, overflow="fold", no_wrap=not console.is_terminal)
@@ -132,6 +159,12 @@ def print_table(rows: list[dict[str, str]]) -> None:
         width = max(80, sum(longest) + 2 * len(longest) + 80)
         console = Console(width=width, markup=False, emoji=False)
     console.print(table, highlight=False)
+
+
+def _least_width(rows: list[dict[str, str]]) -> int:
+    """Columns that a table takes if no word is broken."""
+    words = [[word for text in (name, *(row[name] for row in rows)) for word in text.split()] for name in rows[0]]
+    return sum(max(map(len, column), default=0) for column in words) + 2 * (len(words) - 1)
 
 
 def is_terminal() -> bool:
@@ -162,6 +195,12 @@ def print_line(text: str, *, to_stderr: bool = False) -> None:
     """Print text, followed by exactly one line break."""
     stream = sys.stderr if to_stderr else sys.stdout
     stream.write(harmless(text.rstrip("\n"), "\n\t") + "\n")
+
+
+def print_note(text: str) -> None:
+    """Print a remark or a line of progress on standard error, unless --quiet was chosen."""
+    if not is_quiet():
+        print_line(text, to_stderr=True)
 
 
 def print_warnings() -> None:

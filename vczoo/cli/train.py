@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.launch import launch, launched, leads
 from vczoo.cli.terminal import Overrides, Speaker, as_run, print_line, print_table
 
@@ -107,11 +108,15 @@ def find_rate(
     steps: Annotated[int, typer.Option(min=40, help="Maximum number of training steps.")] = 100,
     out: Annotated[Path | None, typer.Option(help="A .png file for a plot of the loss over the learning rate.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
+    json: Json = False,
 ) -> None:
     """Suggest a learning rate: train for a few steps while it rises, and see where the loss falls. Keeps nothing."""
     from vczoo.training.lr_finder import find_learning_rate
 
     search = find_learning_rate(as_run(name), data, overrides or (), steps=steps, out=out, device=device, speaker=voice)
+    if json:
+        print_json({"steepest": search.steepest, "tenth": search.tenth, "override": search.override})
+        return
     print_table(search.rows())
     print_line(f"use the lower of the two: {search.override}")
     if out is not None:

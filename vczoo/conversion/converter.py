@@ -20,7 +20,7 @@ from vczoo.audio.limits import check_fits_memory
 from vczoo.audio.provenance_mark import Mark
 from vczoo.audio.recording import PathOrWaveform, Recording, as_recording
 from vczoo.audio.waveform import Waveform
-from vczoo.audio.writer import SoundWriter
+from vczoo.audio.writer import Depth, SoundWriter
 from vczoo.conversion.converted_blocks import blocks_of, converted_blocks
 from vczoo.conversion.loaded_run import LoadedRun
 from vczoo.conversion.name import read_name
@@ -149,6 +149,7 @@ class Converter(LoadedRun):
         mark: bool = True,
         watermark: str = "",
         channel: str | None = None,
+        depth: Depth = "16",
         watch: Callable[[float], None] | None = None,
     ) -> float:
         """Convert a recording straight into a file. Memory use does not grow with the length of the recording.
@@ -163,6 +164,7 @@ class Converter(LoadedRun):
             mark: Whether the file's metadata say that it is synthetic, and which recipe and voice made it.
             watermark: As for `convert`.
             channel: As for `convert`.
+            depth: Bits of a sample: "16", "24" (WAV and FLAC) or "float" (32 bits; WAV).
             watch: Progress callback, called from time to time with the number of seconds written so far.
 
         Returns:
@@ -179,7 +181,7 @@ class Converter(LoadedRun):
         converter, shares = self.with_references(voice)
         provenance = self._mark(shares) if mark else None
         # The writer comes first, so that a bad output path is reported before the conversion starts.
-        writer = SoundWriter(out, rate, overwrite=overwrite, mark=provenance)
+        writer = SoundWriter(out, rate, overwrite=overwrite, mark=provenance, depth=depth)
         blocks = converter._converted(source, shares, semitones, watermark, channel)
         first = next(blocks)  # the whole recording has been read once and has no fault
         with writer as file:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vczoo.audio.pitch import log_ratio
+from vczoo.audio.writer import Depth
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.outputs import pair_folder, refuse_outputs
 from vczoo.conversion.voice_mix import VoiceChoice
@@ -50,6 +51,7 @@ def convert_folder(
     mark: bool = True,
     watermark: str = "",
     channel: str | None = None,
+    depth: Depth = "16",
     progress: bool = True,
 ) -> tuple[Converted, ...]:
     """Convert every recording in a folder and its subfolders. A faulty recording does not stop the others.
@@ -67,6 +69,7 @@ def convert_folder(
         mark: Whether each file's metadata say that it is synthetic, as for `Converter.convert_file`.
         watermark: As for `Converter.convert`.
         channel: As for `Converter.convert`.
+        depth: As for `Converter.convert_file`.
         progress: Whether to show a progress bar on a terminal.
 
     Returns:
@@ -91,6 +94,7 @@ def convert_folder(
         mark=mark,
         watermark=watermark,
         channel=channel,
+        depth=depth,
         progress=progress,
         folder=str(folder),
     )
@@ -107,6 +111,7 @@ def convert_files(
     mark: bool = True,
     watermark: str = "",
     channel: str | None = None,
+    depth: Depth = "16",
     progress: bool = True,
     folder: str = "",
 ) -> tuple[Converted, ...]:
@@ -122,6 +127,7 @@ def convert_files(
         mark: As for `convert_folder`.
         watermark: As for `convert_folder`.
         channel: As for `convert_folder`.
+        depth: As for `convert_folder`.
         progress: As for `convert_folder`.
         folder: Folder of the recordings, for the message of a `FolderError`; empty if they are in several.
 
@@ -137,11 +143,13 @@ def convert_files(
         log_ratio(semitones)
     if watermark:
         the_zoo().find("watermark", watermark)
-    refuse_outputs(pairs, overwrite)
+    refuse_outputs(pairs, overwrite, depth)
     for out in {target.parent for _, target in pairs}:
         sweep_partials(out)
     converter, shares = converter.with_references(voice)
-    work = [Job(source, target, shares, semitones, overwrite, mark, watermark, channel) for source, target in pairs]
+    work = [
+        Job(source, target, shares, semitones, overwrite, mark, watermark, channel, depth) for source, target in pairs
+    ]
     converted: list[Converted] = []
     faults: dict[Path, str] = {}
     with FileBar(len(work)) if progress else nullcontext() as bar:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vczoo.audio.reader import AUDIO_SUFFIXES
-from vczoo.audio.writer import WRITE_SUFFIXES, SoundWriter
+from vczoo.audio.writer import WRITE_SUFFIXES, Depth, SoundWriter
 from vczoo.data.folder_walk import recordings_below
 from vczoo.errors import AudioError, AudioWarning, VczooError
 from vczoo.io.files import file_above
@@ -75,23 +75,24 @@ def _with_suffix(path: Path, suffix: str) -> Path:
     return path.with_suffix(suffix)
 
 
-def refuse_outputs(pairs: Sequence[tuple[Path, Path]], overwrite: bool) -> None:
+def refuse_outputs(pairs: Sequence[tuple[Path, Path]], overwrite: bool, depth: Depth = "16") -> None:
     """Raise AudioError, before any work, if the outputs cannot all be written.
 
     Args:
         pairs: Each recording, with the file to write.
         overwrite: Whether to replace existing files.
+        depth: Bits of a sample, as for `Converter.convert_file`.
 
     Raises:
-        AudioError: An output exists, a file is in the place of its folder, its suffix is not a known format, or two
-            recordings would become one file.
+        AudioError: An output exists, a file is in the place of its folder, its suffix is not a known format or
+            has no such samples, or two recordings would become one file.
     """
     if above := sorted({file for _, target in pairs if (file := file_above(target))}):
         paths = "\n  ".join(truncated_list(list(map(str, above))))
         raise AudioError(f"a file is in the place of an output folder; move it, or choose another folder:\n  {paths}")
     _refuse_taken(pairs, overwrite)
     for _, target in pairs:
-        SoundWriter(target, 1, overwrite=True)
+        SoundWriter(target, 1, overwrite=True, depth=depth)
 
 
 def _refuse_taken(pairs: Iterable[tuple[Path, Path]], overwrite: bool) -> None:

@@ -17,6 +17,7 @@ from typing import Self, cast
 
 import torch
 
+from vczoo.audio.writer import Depth
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.load import load
 from vczoo.errors import VczooError
@@ -39,6 +40,7 @@ class Job:
         mark: Whether to write the provenance mark, which says that `out` is synthetic.
         watermark: Name of the watermark to embed, or "" for none.
         channel: Channel of the recording to use, as for `Converter.convert`.
+        depth: Bits of a sample, as for `Converter.convert_file`.
     """
 
     source: Path
@@ -49,6 +51,7 @@ class Job:
     mark: bool = True
     watermark: str = ""
     channel: str | None = None
+    depth: Depth = "16"
 
     def run(self, converter: Converter) -> float | str:
         """Convert the recording; return the duration of the converted file in seconds, or an error message."""
@@ -62,6 +65,7 @@ class Job:
                 mark=self.mark,
                 watermark=self.watermark,
                 channel=self.channel,
+                depth=self.depth,
             )
         except VczooError as error:
             return str(error)

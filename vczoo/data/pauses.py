@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vczoo.audio.waveform import Waveform
 
-__all__ = ["cut_at_pauses"]
+__all__ = ["FRAME_SECONDS", "cut_at_pauses", "frame_levels"]
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 3.0, 9.0  # of a piece; around six seconds, the length of a read sentence
 FRAME_SECONDS = 0.02
@@ -26,7 +26,7 @@ def cut_at_pauses(wave: Waveform) -> list[tuple[float, float]]:
     Returns:
         Start and end of each piece in seconds, in order, rounded to milliseconds.
     """
-    loudness = _loudness(wave)
+    loudness = frame_levels(wave)
     seconds = len(loudness) * FRAME_SECONDS
     smooth = torch.nn.functional.avg_pool1d(
         loudness[None], PAUSE_FRAMES, stride=1, padding=PAUSE_FRAMES // 2, count_include_pad=False
@@ -47,7 +47,7 @@ def cut_at_pauses(wave: Waveform) -> list[tuple[float, float]]:
     ]
 
 
-def _loudness(wave: Waveform) -> Tensor:
+def frame_levels(wave: Waveform) -> Tensor:
     """RMS of each frame, (T,). An incomplete frame at the end belongs to the last one."""
     samples = wave.samples[0]
     frame = max(1, round(FRAME_SECONDS * wave.sample_rate_hz))

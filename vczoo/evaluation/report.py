@@ -12,6 +12,7 @@ from typing import Any, Literal
 from vczoo.errors import RunError
 from vczoo.evaluation.metrics.bootstrap import Figure
 from vczoo.io.files import write_text
+from vczoo.io.html_table import html_table
 from vczoo.io.text import truncated_list
 
 __all__ = ["METRICS", "Report", "Role", "Scores"]
@@ -84,6 +85,10 @@ class Report:
     def __repr__(self) -> str:
         systems = truncated_list([scores.system for scores in self.scores], SHOWN_SYSTEMS)
         return f"<Report of {len(self.scores)} systems: {', '.join(systems)}>"
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks: one row per measure."""
+        return html_table(self.rows("measure"), self.footnotes())
 
     def rows(self, by: Literal["system", "measure"] = "system") -> list[dict[str, str]]:
         """Return the table as rows of text: each figure with half its interval; figures that do not apply are empty.

@@ -10,6 +10,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vczoo.io.log import is_quiet
 from vczoo.io.text import harmless
 
 __all__ = ["Callback", "CallbackList", "FileBar", "NullProgress", "ProgressBar", "distinct_figures"]
@@ -152,7 +153,7 @@ class ProgressBar(Callback):
             TextColumn("{task.fields[unit]}"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=is_quiet() or not console.is_terminal,
             transient=True,
         )
         self.task = self.progress.add_task("fine-tuning", total=None, unit="steps")
@@ -166,7 +167,9 @@ class ProgressBar(Callback):
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        """Print text above the bar."""
+        """Print text above the bar, unless the logger is quiet."""
+        if is_quiet():
+            return
         self.progress.console.print(harmless(text, "\n\t"), highlight=False, soft_wrap=True, markup=False)
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
@@ -216,7 +219,7 @@ class FileBar:
             TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=is_quiet() or not console.is_terminal,
             transient=True,
         )
         self.task = self.progress.add_task("", total=total, unit=unit)

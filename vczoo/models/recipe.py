@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from vczoo.errors import RecipeError, VczooError
+from vczoo.io.html_table import html_table
 from vczoo.io.plain_yaml import dump_plain
 from vczoo.io.text import nearest
 from vczoo.models.resolve import read_values
@@ -163,6 +164,27 @@ class Recipe(Settings):
             return values
         heads = values["heads"] if isinstance(values.get("heads"), Mapping) else ()
         return {**values, "freezing": FreezingPart.split(values["freezing"], heads)}
+
+    def _repr_html_(self) -> str:
+        """The parts for notebooks: one row per part, with its options."""
+        parts = {
+            "backbone": self.backbone,
+            "freezing": self.freezing,
+            **{f"head {name}": head for name, head in self.heads.items()},
+            "vocoder": self.vocoder,
+            "pitch": self.pitch,
+            "teacher": self.teacher,
+        }
+        rows = [
+            {
+                "part": name,
+                "use": part.use,
+                "options": ", ".join(f"{key}: {value}" for key, value in part.options.items()),
+            }
+            for name, part in parts.items()
+            if part is not None
+        ]
+        return html_table(rows, [f"{self.name}: {self.summary}"])
 
     @field_validator("heads")
     @classmethod

@@ -308,7 +308,7 @@ def test_a_plain_recipe_says_nothing_of_a_start(models: Path, small: tuple[str, 
 def test_runs_inside_the_package_travel_with_it(tmp_path: Path, trained_folder: Path) -> None:
     pytest.importorskip("hatchling")
     project = tmp_path / "project"
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
         project.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, project / name)
     shutil.copytree(ROOT / "recipes", project / "recipes")

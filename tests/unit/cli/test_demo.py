@@ -22,7 +22,7 @@ def test_the_last_line_is_what_to_type_next(command: Command, tmp_path: Path, mo
     (tmp_path / "vczoo-demo").mkdir()
     made = demo.DemoResult([{"what": "similarity", "value": "0.8"}], ["(a scale)"], [Path("a.wav")], "vczoo convert x")
     folders = []
-    monkeypatch.setattr(demo, "run_demo", lambda out, recordings, voice: folders.append(out) or made)
+    monkeypatch.setattr(demo, "run_demo", lambda out, recordings, voice, device: folders.append(out) or made)
     code, out, _ = command("demo", "me.wav")
     assert code == 0
     assert out.splitlines()[-3:] == ["(a scale)", "a.wav", "next: vczoo convert x"]

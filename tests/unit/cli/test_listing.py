@@ -56,7 +56,7 @@ def test_a_terminal_gets_lines_and_a_pipe_gets_rows(command: Command, monkeypatc
         "vgg16-partialfreeze",
     ]
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("vczoo.cli.app.is_terminal", lambda: True)
+    monkeypatch.setattr("vczoo.cli.recipes.is_terminal", lambda: True)
     _, shown, _ = command("list", "vgg16")
     assert shown.splitlines()[0] == GROUPS[1]
     assert max(map(len, shown.splitlines())) <= 80

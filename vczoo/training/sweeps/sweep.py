@@ -15,6 +15,7 @@ import torch
 
 from vczoo.io.device import choose_device
 from vczoo.io.files import sweep_partials
+from vczoo.io.html_table import html_table
 from vczoo.io.lock import held
 from vczoo.training.sweeps.plan import plan_sweep
 from vczoo.training.sweeps.processes import Pool, Processes
@@ -22,6 +23,7 @@ from vczoo.training.sweeps.ray_pool import RayTasks, import_ray
 from vczoo.training.sweeps.running_sweep import RunningSweep
 from vczoo.training.sweeps.schedule import work_off
 from vczoo.training.sweeps.state import read_state
+from vczoo.training.sweeps.summary import texts, texts_of_means
 from vczoo.training.sweeps.table import Row, Table
 from vczoo.training.training_folder import LOCK
 
@@ -50,6 +52,11 @@ class Sweep:
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         return f"<Sweep of {len(self.table.rows)} cells{failed}, {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks: one row per cell, then the means over seeds."""
+        tables = [rows for rows in (texts(self.table), texts_of_means(self.table)) if rows]
+        return "".join(map(html_table, tables)) + html_table((), self.notes)
 
     @property
     def failed(self) -> tuple[Row, ...]:
