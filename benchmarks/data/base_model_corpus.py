@@ -7,7 +7,8 @@ LIBRISPEECH is a folder `<speaker>/*.flac` of many readers with one recording ea
 CLEAN5 is a folder `<speaker>/*.ogg` of some of these readers with many recordings each. With --readers,
 those in `KEPT_OUT` are left out of both, so that the model can be measured on them. The prompts are five voices at
 16 kHz in G.722 (CC BY-SA 3.0, the Russian ones CC BY 3.0), one folder per voice, in /usr/share/asterisk/sounds or
---prompts. They are joined into recordings of ten seconds, and every 16th of these is for validation.
+--prompts. They are joined into recordings of ten seconds, and every 16th of these is for validation. vocoder.csv lists
+all but the Opus files of CLEAN5: a vocoder must not learn from what the compression left.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import subprocess
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,7 +30,7 @@ JOINED_SECONDS, PAUSE_SECONDS = 10.0, 0.1
 
 
 def main() -> None:
-    """Decode and join the prompts, and list all recordings in corpus.csv."""
+    """Decode and join the prompts, and list all recordings in corpus.csv, and those for the vocoder in vocoder.csv."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--librispeech", type=Path, required=True, help="a folder SPEAKER/*.flac")
     parser.add_argument("--readers", type=Path, help="a folder SPEAKER/*.ogg")
@@ -47,11 +49,17 @@ def main() -> None:
         for number, file in enumerate(join(voice, arguments.out / voice.name)):
             split = "validation" if number % HELD_OUT == HELD_OUT - 1 else "train"
             rows.append((str(file.resolve()), voice.name, split))
-    with (arguments.out / "corpus.csv").open("w", newline="", encoding="utf-8") as out:
+    write(arguments.out / "corpus.csv", rows)
+    write(arguments.out / "vocoder.csv", [row for row in rows if not row[0].endswith(".ogg")])
+    print(f"{len(rows)} recordings of {len(speakers) + len(voices)} speakers: {arguments.out / 'corpus.csv'}")
+
+
+def write(file: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Write a manifest."""
+    with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(("path", "speaker", "split"))
         writer.writerows(rows)
-    print(f"{len(rows)} recordings of {len(speakers) + len(voices)} speakers: {arguments.out / 'corpus.csv'}")
 
 
 def listed(folder: Path, pattern: str) -> list[tuple[str, str, str]]:

@@ -21,17 +21,41 @@ from vczoo.io.tensors import load_strictly, read_tensors
 from vczoo.runs.run import Run
 
 EACH = 2  # voices per sex
+RATED_SECONDS = 9.1  # one window of DNSMOS, which is 9.01 s long
 LICENSE = "cc-by-sa-4.0"  # the license of the prompts in its training data; see docs/base.md
 ATTRIBUTION = (  # vczoo.yaml and every run tuned from the model carry these lines
-    "LibriSpeech train-clean-100, one utterance each of 251 speakers, by Vassil Panayotov, Guoguo Chen, Daniel Povey "
-    "and Sanjeev Khudanpur (https://www.openslr.org/12), CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)",
+    "LibriSpeech by Vassil Panayotov, Guoguo Chen, Daniel Povey and Sanjeev Khudanpur: one utterance each of 245 "
+    "readers of train-clean-100 (https://www.openslr.org/12), and 1,198 utterances of 22 of them from train-clean-5 "
+    "(https://www.openslr.org/31), CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)",
     "Asterisk's core sounds in English and Spanish by Allison Smith, in French by June Wallack, CC BY-SA 3.0 "
     "(https://creativecommons.org/licenses/by-sa/3.0/)",
     "Asterisk's core sounds in Italian by Carlo Flora, in Russian by Maxim Topal, CC BY 3.0 "
     "(https://creativecommons.org/licenses/by/3.0/)",
-    "Whisper tiny.en by OpenAI (https://github.com/openai/whisper), MIT: the teacher of the content; none of its "
-    "weights are in the model",
+    "Whisper tiny.en by OpenAI (https://github.com/openai/whisper), MIT License, Copyright (c) 2022 OpenAI: the "
+    "convolutions and the first two layers of its encoder are in the model, unchanged but for half precision",
 )
+WHISPER_LICENSE = """MIT License
+
+Copyright (c) 2022 OpenAI
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+"""
 CARD = """---
 license: {license}
 library_name: vczoo
@@ -49,7 +73,8 @@ Use it only for voices that you have the right to use. Its output is synthetic s
 
 ## License and attribution
 
-The weights are under {license}; the text is in the file LICENSE. They were trained on, or with the help of:
+The weights are under {license}; the text is in the file LICENSE. The layers of Whisper in them are also under the MIT
+License, in LICENSE-whisper.txt. They were trained on, or started from:
 
 {attribution}
 """
@@ -86,6 +111,7 @@ def main() -> None:
     packed.save(arguments.out, overwrite=True, whole=True, half=True)
     lines = "\n".join(f"- {line}" for line in ATTRIBUTION)
     write_text(arguments.out / "README.md", CARD.format(license=LICENSE, attribution=lines))
+    write_text(arguments.out / "LICENSE-whisper.txt", WHISPER_LICENSE)
     size = sum(file.stat().st_size for file in arguments.out.glob("*.safetensors")) / 1e6
     print(f"{arguments.out}: {size:.2f} MB, voices {', '.join(packed.voices)}")
 
@@ -101,7 +127,11 @@ def chosen(folder: Path, training_speakers: set[str]) -> dict[str, list[Path]]:
     for speaker in sorted(training_speakers & set(sexes)):
         recordings = sorted((folder / speaker).glob("*.flac"))
         if recordings:
-            rated[speaker] = (rater.rate(vczoo.Waveform.read(recordings[0])).overall, recordings)
+            wave = vczoo.Waveform.read(recordings[0])
+            excerpt = vczoo.Waveform.of(
+                wave.samples[:1, : round(RATED_SECONDS * wave.sample_rate_hz)], wave.sample_rate_hz
+            )
+            rated[speaker] = (rater.rate(excerpt).overall, recordings)
     best = sorted(rated, key=lambda speaker: -rated[speaker][0])
     names = {"F": "woman", "M": "man"}
     return {

@@ -77,7 +77,7 @@ def sentences(bench: Bench) -> list[Recording]:
 
 def features_of(model: Any, teacher: Any = None) -> dict[str, Features]:
     """The inputs of the classifiers, by name: functions from a recording to its frames, (1, T, C)."""
-    mel = getattr(model.backbone, "mel", None) or vczoo.LogMel(vczoo.MelSpec())
+    mel = vczoo.LogMel(vczoo.MelSpec())
     log_mels = cache(lambda path: mel(vczoo.Waveform.read(path, mel.spec.sample_rate_hz)))
     features: dict[str, Features] = {
         "log-mels": log_mels,
@@ -92,7 +92,7 @@ def features_of(model: Any, teacher: Any = None) -> dict[str, Features]:
 def teacher_of(use: str, weights: str, layer: int) -> Any:
     """The teacher of the content, or another backbone, from its name, its weights and the layer to read."""
     overrides = [f"teacher.use={use}", f"teacher.weights={weights}", f"teacher.layer={layer}"]
-    recipe = checked_recipe("base-content", overrides)
+    recipe = checked_recipe("content-distil", overrides)
     return build_teacher(recipe, build(recipe, num_speakers=2))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.data import base_model_corpus, base_model_start, fsdd
+from benchmarks.data import base_model_corpus, fsdd
 from benchmarks.lib import child_process
 from benchmarks.quality import base_model, base_model_content, base_model_conversion, probes, systems, tasks
 from benchmarks.robustness import base_model as robustness
@@ -471,23 +471,6 @@ def test_prompts_that_are_linked_twice_count_as_one_voice(tmp_path) -> None:
     (tmp_path / "en_US_f_Allison" / "digits" / "1.g722").write_bytes(b"")
     (tmp_path / "en").symlink_to(tmp_path / "en_US_f_Allison")
     assert base_model_corpus.voices_of(tmp_path) == [tmp_path / "en_US_f_Allison"]
-
-
-def test_the_tensors_of_the_next_base_model_make_a_run_that_converts(shared: Path, tmp_path: Path) -> None:
-    import torch
-
-    import vczoo
-    from vczoo.io.tensors import read_tensors
-
-    whisper = shared / "models" / "whisper-tiny.en" / "model.safetensors"
-    base_model_start.main(["--whisper", str(whisper), "--out", str(tmp_path / "run")])
-    converter = vczoo.load(tmp_path / "run")
-    trained = read_tensors(base_model_start.FOLDER / "content-and-heads.safetensors")
-    own = converter.model.tensors()
-    assert all(torch.equal(own[name], tensor.float()) for name, tensor in trained.items())
-    source, target = (sorted((shared / "data" / "vctk-mini" / name).glob("*.flac"))[0] for name in ("p225", "p226"))
-    converter.enroll("target", target)
-    assert float(converter.convert(source, "target").samples.abs().max()) > 0.05
 
 
 def test_griffin_lim_replaces_a_vocoder_with_the_same_mel(voices_folder) -> None:

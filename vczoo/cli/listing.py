@@ -28,7 +28,7 @@ GROUPS = (
     "Recognition of speakers, speech or labels",
     "Steps of making base, which you do not need",
 )
-STEPS_OF_BASE = ("base-content", "base-pretrain", "base-joint")
+STEPS_OF_BASE = ("base-pretrain", "base-joint")
 KINDS: dict[str, str] = {
     "backbone": "networks that turn a recording into content frames",
     "freezing": "strategies that decide what of the backbone or of another part trains",

@@ -31,7 +31,7 @@ def test_a_voice_tuned_from_the_bundled_model_says_so_through_push_pull_and_push
     card = card_of(hub, "me/first")
     assert "It began with the weights of <code>base</code>, the model bundled with vczoo" in card
     assert "LibriSpeech" in card.partition("## License")[2]
-    assert "| backbone | <code>content-conv</code> | weights of <code>base</code>" in card
+    assert "| backbone | <code>content-whisper</code> | weights of <code>base</code>" in card
 
     vczoo.load("me/first").push_to_hub("me/second", **TERMS)
     card = card_of(hub, "me/second")

@@ -261,19 +261,19 @@ def test_what_is_shared_names_its_teacher(run_folder: Path) -> None:
 
 
 def test_a_recipe_from_elsewhere_names_no_file_as_teacher() -> None:
-    recipe = read_recipe("base-content", ["teacher.weights=/etc/w.safetensors"])
+    recipe = read_recipe("content-distil", ["teacher.weights=/etc/w.safetensors"])
     assert any(
         fault.startswith("teacher.weights: '/etc/w.safetensors' may be a path") for fault in foreign_faults(recipe)
     )
-    assert foreign_faults(read_recipe("base-content")) == []
+    assert foreign_faults(read_recipe("content-distil")) == []
 
 
 def test_the_recipe_is_listed_with_its_teacher_and_needs_the_teachers_plugin_in_training_alone() -> None:
     pytest.importorskip("vczoo_transformers")
-    (row,) = recipe_rows("base-content")
+    (row,) = recipe_rows("content-distil")
     assert row["made of"].endswith(", taught by transformers/whisper-tiny.en")
-    values = read_recipe("base-content").to_plain()
+    values = read_recipe("content-distil").to_plain()
     assert set(needed(values)) == {"vczoo-transformers"}
-    assert distributions(read_recipe("base-content")) == {}
-    assert shares_asr(read_recipe("base-content"), "whisper")
-    assert not shares_asr(read_recipe("base-content", ["teacher.use=mel-conv"]), "whisper")
+    assert distributions(read_recipe("content-distil")) == {}
+    assert shares_asr(read_recipe("content-distil"), "whisper")
+    assert not shares_asr(read_recipe("content-distil", ["teacher.use=mel-conv"]), "whisper")
