@@ -26,9 +26,9 @@ GROUPS = (
     "Ready to use: the model is inside the package",
     "Voice conversion: fine-tune first; recipes with kNN need only a voice",
     "Recognition of speakers, speech or labels",
-    "Steps of making base, which you do not need",
+    "Steps of making a model such as base",
 )
-STEPS_OF_BASE = ("base-pretrain", "base-joint")
+STEPS = ("content-distil", "base-pretrain", "base-joint")
 KINDS: dict[str, str] = {
     "backbone": "networks that turn a recording into content frames",
     "freezing": "strategies that decide what of the backbone or of another part trains",
@@ -43,7 +43,7 @@ KINDS: dict[str, str] = {
 def recipe_rows(pattern: str = "*") -> list[dict[str, str]]:
     """One row per recipe: name, parts, license, distribution, missing plugins, group, download and summary.
 
-    The recipes that are ready to use come first, and vczoo's own steps of making `base` last.
+    The recipes that are ready to use come first, and steps of making a model last.
 
     Args:
         pattern: Shell pattern of recipe names.
@@ -192,7 +192,7 @@ def plugin_row(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _group(name: str, values: Mapping[str, Any]) -> str:
-    if name in STEPS_OF_BASE:
+    if name in STEPS:
         return GROUPS[3]
     if values.get("start"):
         return GROUPS[0]

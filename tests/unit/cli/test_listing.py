@@ -29,7 +29,7 @@ def test_ready_recipes_come_first_and_steps_of_base_last() -> None:
     names = [row["recipe"] for row in recipe_rows()]
     assert names[0] == "base"
     assert {"base-partialfreeze", "base-lora"} <= set(names[: names.index("demo")])
-    assert set(names[-2:]) == {"base-joint", "base-pretrain"}
+    assert set(names[-3:]) == {"base-joint", "base-pretrain", "content-distil"}
     lines = recipe_lines(recipe_rows(), 80)
     assert [lines.index(group) for group in GROUPS] == sorted(lines.index(group) for group in GROUPS)
 
