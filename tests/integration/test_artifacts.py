@@ -74,7 +74,7 @@ def test_both_hold_the_license(project: str, artifacts: Artifacts) -> None:
     assert b"Apache License" in texts[0]
     assert re.search(rb"Copyright 20\d\d \w", texts[0])
     expression = artifacts.metadata["License-Expression"]
-    assert expression == ("Apache-2.0 AND CC-BY-SA-4.0" if project == "vczoo" else "Apache-2.0")
+    assert expression == ("Apache-2.0 AND CC-BY-SA-4.0 AND MIT" if project == "vczoo" else "Apache-2.0")
 
 
 def test_the_metadata_say_who_and_where(project: str, artifacts: Artifacts) -> None:

@@ -400,7 +400,9 @@ def test_a_network_over_frames_does_not_read_their_padding() -> None:
 
 # A model like `base`, small enough to convert in no time.
 TINY = (
-    "backbone.width=8",
+    "backbone.width=64",
+    "backbone.layers=1",
+    "backbone.block_width=8",
     "backbone.blocks=1",
     "backbone.channels=4",
     "heads.voice.width=8",
@@ -408,7 +410,6 @@ TINY = (
     "heads.voice.bottleneck=4",
     "vocoder.width=8",
     "vocoder.blocks=1",
-    "vocoder.iterations=2",
 )
 
 
