@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from vczoo.io.data_frame import data_frame
 from vczoo.io.device import choose_device
 from vczoo.io.files import sweep_partials
 from vczoo.io.html_table import html_table
@@ -73,6 +74,14 @@ class Sweep:
         It is empty unless the sweep has several seeds.
         """
         return self.table.means()
+
+    def to_pandas(self) -> Any:
+        """The table as a `pandas.DataFrame`, one row per cell, with the columns of `table.csv`.
+
+        Raises:
+            PluginError: pandas is not installed.
+        """
+        return data_frame(self.rows())
 
 
 def sweep(
