@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -39,6 +39,13 @@ def sweep(
     ] = None,
     voice: Speaker = None,
     out: Annotated[Path | None, typer.Option(help="The folder to create, or to resume.")] = None,
+    sampler: Annotated[
+        str, typer.Option(help="Which cells: grid (all), random, or optuna, which learns from earlier cells.")
+    ] = "grid",
+    cells: Annotated[
+        int | None, typer.Option(help="Number of cells that random and optuna train.", show_default=False)
+    ] = None,
+    sampler_seed: Annotated[int, typer.Option(help="Seed of random and optuna.")] = 0,
     measure: Annotated[
         list[str] | None, typer.Option(help="Metrics to show: accuracy, similarity, …", show_default="all")
     ] = None,
@@ -63,6 +70,7 @@ def sweep(
     Run the same command again to train cells that are missing, failed or interrupted. Another grid adds cells.
     """
     from vczoo.training.sweeps.plan import plan_sweep
+    from vczoo.training.sweeps.sampling import Sampler, Sampling
     from vczoo.training.sweeps.state import read_state
     from vczoo.training.sweeps.summary import texts, texts_of_means
     from vczoo.training.sweeps.sweep import sweep as run_sweep
@@ -70,9 +78,20 @@ def sweep(
     recipe, axes, overrides = _split_words(words or (), grid or ())
     if not data or not out:
         raise VczooError("sweep needs --data (recordings) and --out (a folder to create)")
+    chosen_by = cast(Sampler, sampler)  # plan_sweep checks it
     measures = [name.strip() for text in measure for name in text.split(",")] if measure else None
     if dry_run:
-        plan, state = plan_sweep(recipe, data, out, axes, overrides, measures=measures, speaker=voice), read_state(out)
+        plan = plan_sweep(
+            recipe,
+            data,
+            out,
+            axes,
+            overrides,
+            measures=measures,
+            speaker=voice,
+            sampling=Sampling(chosen_by, cells, sampler_seed),
+        )
+        state = read_state(out)
         if json:
             print_json({"notes": plan.lines(state), "cells": plan.rows(state)})
             return
@@ -86,6 +105,9 @@ def sweep(
             out,
             axes,
             overrides,
+            sampler=chosen_by,
+            cells=cells,
+            sampler_seed=sampler_seed,
             measures=measures,
             jobs=jobs,
             ray=ray,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from vczoo.errors import RunError
 from vczoo.evaluation.metrics.bootstrap import Figure
+from vczoo.io.data_frame import data_frame
 from vczoo.io.files import write_text
 from vczoo.io.html_table import html_table
 from vczoo.io.text import truncated_list
@@ -123,6 +124,23 @@ class Report:
             "notes": list(self.notes),
             "systems": [_plain_scores(scores) for scores in self.scores],
         }
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with one row per system.
+
+        The columns are `system`, `role`, each figure with its interval (`wer`, `wer_low`, `wer_high`) and
+        `finetune_seconds`. Figures that do not apply are missing values.
+
+        Raises:
+            PluginError: pandas is not installed.
+        """
+        rows: list[dict[str, Any]] = []
+        for scores in self.scores:
+            row: dict[str, Any] = {"system": scores.system, "role": scores.role}
+            for name, figure in scores.figures.items():
+                row |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+            rows.append(row | {"finetune_seconds": scores.finetune_seconds})
+        return data_frame(rows)
 
     def write(self, folder: Path, *, overwrite: bool = True) -> Path:
         """Write metrics.json into a folder and return its path.

@@ -47,14 +47,18 @@ class Cell:
 
 
 def cells_of(
-    source: str | Path | None, overrides: Iterable[str] | Mapping[str, Any], axes: Sequence[Axis]
+    source: str | Path | None,
+    overrides: Iterable[str] | Mapping[str, Any],
+    axes: Sequence[Axis],
+    chosen: Sequence[Settings] | None = None,
 ) -> list[Cell]:
-    """Every cell of a grid, in the order of the grid.
+    """Every cell of a grid, in the order of the grid, or the chosen ones.
 
     Args:
         source: A recipe or its file; None if an axis names the recipes.
         overrides: Changes to every cell's recipe.
         axes: The axes of the grid.
+        chosen: The combinations to make cells of; None for all.
 
     Raises:
         RecipeError: A cell's recipe is invalid. The message has each fault of any cell once.
@@ -65,7 +69,7 @@ def cells_of(
     cells: list[Cell] = []
     faulty: dict[str, list[str]] = {}
     checked: dict[str, tuple[str, ...]] = {}
-    grid = settings_of(axes)
+    grid = settings_of(axes) if chosen is None else chosen
     for settings in grid:
         name = cell_name(settings)
         varied = {axis: value for axis, value in settings.items() if axis not in {MINUTES, RECIPE, SEED}}

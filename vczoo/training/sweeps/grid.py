@@ -56,10 +56,14 @@ def is_axis(word: str) -> bool:
     return bool(equals) and (name in {MINUTES, RECIPE, SEED} or len(_values(name, text)) > 1)
 
 
-def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
+def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]], most: float = MOST_CELLS) -> tuple[Axis, ...]:
     """Parse a grid such as `["freezing.trainable_stages=0,1", "minutes=1,3"]`, or a mapping of names to lists.
 
     Commas separate values. A value in brackets or quotes may contain commas.
+
+    Args:
+        grid: The grid.
+        most: The most cells that it may have.
 
     Raises:
         VczooError: The grid is invalid. The message lists every fault.
@@ -91,8 +95,8 @@ def read_grid(grid: Iterable[str] | Mapping[str, Sequence[Any]]) -> tuple[Axis, 
     cells = math.prod(len(axis.values) for axis in axes.values())
     if not axes and not faults:
         faults.append("nothing is varied; give --grid NAME=V1,V2")
-    if cells > MOST_CELLS:
-        faults.append(f"the grid makes {cells} cells; the limit is {MOST_CELLS}")
+    if cells > most:
+        faults.append(f"the grid makes {cells} cells; the limit is {most}")
     if faults:
         raise VczooError(bulleted(f"the grid has {counted(len(faults), 'fault')}", faults))
     return tuple(axes.values())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,13 +18,15 @@ from vczoo.errors import CorpusError, RunError, VczooError
 from vczoo.io.files import write_fault
 from vczoo.io.install_advice import pip_install
 from vczoo.io.plain_yaml import dump_plain, parse_plain
-from vczoo.io.text import truncated_list
+from vczoo.io.text import counted, truncated_list
 from vczoo.models.resolve import nest, read_values
 from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import Cell, cells_of
 from vczoo.training.sweeps.grid import Axis, read_grid, shown
 from vczoo.training.sweeps.measures import SIMILARITY, check_measures, is_wanted
+from vczoo.training.sweeps.sampling import Sampling, check_sampling, drawn_settings
 from vczoo.training.sweeps.state import CELLS, State, read_state
+from vczoo.training.sweeps.summary import incomparable
 from vczoo.training.sweeps.table import merged_axes
 
 __all__ = ["Plan", "plan_sweep"]
@@ -37,12 +40,13 @@ class Plan:
 
     Attributes:
         axes: The axes of the grid.
-        cells: Every combination, in the order of the grid.
+        cells: The cells to train; with the sampler `optuna`, those that it may choose from.
         corpus: The recordings.
         shared: Everything that all cells have in common, as in `State.shared`.
         measures: The requested figures; None for all.
         notes: Remarks that a reader of the table needs.
         folder: The sweep's folder.
+        sampling: How the cells to train are chosen.
     """
 
     axes: tuple[Axis, ...]
@@ -52,6 +56,7 @@ class Plan:
     measures: tuple[str, ...] | None
     notes: tuple[str, ...]
     folder: Path
+    sampling: Sampling = field(default_factory=Sampling)
 
     @property
     def needs_conversions(self) -> bool:
@@ -73,31 +78,40 @@ class Plan:
     def about(self, threads: int) -> dict[str, Any]:
         """Everything that the figures depend on besides the recipe and the recordings."""
         versions = {name: metadata.version(name) for name in ("vczoo", "torch", "soxr")}
-        return {"python": platform.python_version(), "versions": versions, "threads": threads}
+        plain = {"python": platform.python_version(), "versions": versions, "threads": threads}
+        return plain | ({"sampling": sampling} if (sampling := self.sampling.to_plain()) else {})
 
     def lines(self, state: State) -> list[str]:
         """A readable summary: the number of cells, what they share, and how many are trained already."""
         over = " x ".join(f"{axis.name} {', '.join(map(shown, axis.values))}" for axis in self.axes)
-        count = len(self.cells)
         data = self.shared["data"]
         done = sum(not self.is_open(state, cell.name) for cell in self.cells)
         backbones = {dump_plain(cell.recipe.backbone.model_dump()) for cell in self.cells}
         which = f"{len(backbones)} backbone{'s' * (len(backbones) != 1)}"
         return [
-            f"{count} cell{'s' * (count != 1)}: {over}",
+            f"{self._counted()}: {over}",
             f"shared: {data['recordings']} recordings of {data['speakers']} speakers, the same validation and test; "
             f"{which}, whose frozen stages run once per recording",
             *([f"{done} of them trained already"] if done else []),
             *self.notes,
         ]
 
+    def _counted(self) -> str:
+        """The number of cells, and how they are chosen."""
+        sampling, cells = self.sampling, counted(len(self.cells), "cell")
+        size = math.prod(len(axis.values) for axis in self.axes)
+        if sampling.sampler == "random":
+            return f"{cells}, drawn from the {size} of the grid"
+        return f"{sampling.count} of {cells}, chosen by Optuna" if sampling.sampler == "optuna" else cells
+
     def rows(self, state: State) -> list[dict[str, str]]:
         """A readable table of the cells with their status."""
+        untried = "may be chosen" if self.sampling.sampler == "optuna" else "to be trained"
         return [
             {
                 **{axis.name: shown(cell.settings[axis.name]) for axis in self.axes},
                 "folder": f"{CELLS}/{cell.name}",
-                "state": state.cells.get(cell.name, {}).get("status", "to be trained"),
+                "state": state.cells.get(cell.name, {}).get("status", untried),
             }
             for cell in self.cells
         ]
@@ -113,6 +127,7 @@ def plan_sweep(
     measures: Sequence[str] | None = None,
     jobs: int | None = None,
     speaker: str | None = None,
+    sampling: Sampling | None = None,
 ) -> Plan:
     """Check a sweep and plan it, without writing anything. The arguments are those of `sweep`.
 
@@ -125,10 +140,15 @@ def plan_sweep(
         raise RunError(f"{out}: no sweep can be written there ({fault}); choose another --out")
     if isinstance(measures, str) or (measures is not None and not measures):
         raise VczooError(f"measures must be a list of names, such as accuracy and similarity; got {measures!r}")
-    axes = read_grid(grid)
+    sampling = sampling or Sampling()
+    axes = read_grid(grid, *([math.inf] if sampling.sampler == "random" else []))
+    check_sampling(sampling, axes)
+    drawn = drawn_settings(axes, sampling.count or 0, sampling.seed) if sampling.sampler == "random" else None
     source = None if name is None else _absolute(os.fspath(name))
     shared = nest(overrides)
-    cells = cells_of(source, shared, axes)
+    cells = cells_of(source, shared, axes, drawn)
+    if sampling.sampler == "optuna" and (reason := _incomparable(cells, axes)):
+        raise VczooError(f"--sampler optuna compares cells by validation, but {reason}")
     if measures is not None:
         check_measures(measures, [cell.recipe for cell in cells])
     corpus = read_corpus(data, speaker=speaker)
@@ -153,7 +173,11 @@ def plan_sweep(
     if state.shared:
         state.refuse_others(common, {cell.name: cell.digest for cell in cells}, out)
     names = None if measures is None else tuple(measures)
-    return Plan(axes, tuple(cells), corpus, common, names, tuple(_notes(corpus, cells, names)), out)
+    return Plan(axes, tuple(cells), corpus, common, names, tuple(_notes(corpus, cells, names)), out, sampling)
+
+
+def _incomparable(cells: Sequence[Cell], axes: Sequence[Axis]) -> str:
+    return incomparable({cell.recipe.training.criterion for cell in cells}, axes)
 
 
 def _check_minutes(corpus: Corpus, cells: Sequence[Cell]) -> None:

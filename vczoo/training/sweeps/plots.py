@@ -27,7 +27,7 @@ _LABELS = {"accuracy": "accuracy, share right", SIMILARITY: "similarity, cosine 
 _REFERENCES = {"unconverted": "unconverted", "real": "real speech of the target"}
 
 
-def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float]) -> list[Path]:
+def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], *, sampled: bool = False) -> list[Path]:
     """Draw each measure over each axis that has several values, as PNG and as SVG.
 
     For several seeds, a plot has their mean, with bars from the lowest to the highest. Numbers get a numeric scale,
@@ -37,6 +37,8 @@ def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float]) -> l
         table: The table of the sweep.
         folder: The folder for the plots.
         yardsticks: The similarity of unconverted and of real speech.
+        sampled: Whether the cells are a sample of the grid. A plot then has the mean of all cells with a value, because
+            few cells differ in one setting only.
 
     Returns:
         The paths of the plots; an empty list if no axis has several values.
@@ -49,16 +51,16 @@ def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float]) -> l
     for measure in table.measures:
         for axis in axes:
             if len(axis.values) > 1 or (axis is axes[0] and len(axes) == 1):
-                figure = _draw(table, measure, axis, yardsticks if measure == CONVERSIONS else {})
+                figure = _draw(table, measure, axis, yardsticks if measure == CONVERSIONS else {}, sampled)
                 if figure:
                     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{measure}-by-{axis.name}")
                     paths += [save(figure, folder / f"{name}{kind}") for kind in KINDS]
     return paths
 
 
-def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float]) -> Any:
+def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float], sampled: bool = False) -> Any:
     """One figure; None if no cell has the measure."""
-    lines = _lines(table, measure, axis)
+    lines = _lines(table, measure, axis, sampled)
     if not lines:
         return None
     figure, axes = one_axes(6.0, 3.6)
@@ -91,11 +93,12 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
         axes.set_ylim(max(-0.02, low - missing), min(1.02, high + missing))
     axes.set_ylabel(_LABELS.get(measure.rpartition("_")[2], measure))
     counts = {len(values) for line in lines.values() for values in line.values()}
-    spread = f"; mean of {max(counts)} seeds, bars: lowest to highest" if several else ""
+    cells = "all cells" if sampled else f"{max(counts)} seeds"
+    spread = f"; mean of {cells}, bars: lowest to highest" if several else ""
     of = "conversions of the test split" if measure == CONVERSIONS else f"{split_of(measure)} split"
     set_title(axes, f"{measure} by {_title(axis)}\n{of}{spread}")
     others = [other for other in table.axes if other.name not in {axis.name, SEED} and len(other.values) > 1]
-    if others:
+    if others and not sampled:
         _legend(axes, list(axes.containers), "upper", ", ".join(_short(other) for other in others))
     dashes = [
         axes.axhline(value, color=GREY, linewidth=1.0, linestyle=style, zorder=1, label=_REFERENCES.get(name, name))
@@ -106,7 +109,7 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
     return figure
 
 
-def _lines(table: Table, measure: str, axis: Axis) -> dict[str, dict[int, list[float]]]:
+def _lines(table: Table, measure: str, axis: Axis, sampled: bool) -> dict[str, dict[int, list[float]]]:
     """For each combination of the other axes' values, the figures (one per seed) by position on the axis."""
     others = [other for other in table.axes if other.name not in {axis.name, SEED}]
     marks = list(map(json.dumps, axis.values))
@@ -115,7 +118,7 @@ def _lines(table: Table, measure: str, axis: Axis) -> dict[str, dict[int, list[f
         value = row.figures.get(measure)
         if value is None or not math.isfinite(value) or any(a.name not in row.settings for a in (axis, *others)):
             continue
-        label = ", ".join(shown(row.settings[other.name]) for other in others if len(other.values) > 1)
+        label = ", ".join(shown(row.settings[o.name]) for o in others if len(o.values) > 1 and not sampled)
         line = lines.setdefault(label, {})
         line.setdefault(marks.index(json.dumps(row.settings[axis.name])), []).append(value)
     order = sorted(range(len(marks)), key=lambda index: axis.values[index]) if axis.numeric else range(len(marks))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 from vczoo.errors import PluginError, RunError
 from vczoo.io.files import sweep_partials, write_text
 from vczoo.runs.run import MANIFEST, is_run
+from vczoo.training.sweeps.cells import Cell
 from vczoo.training.sweeps.measures import figures_of
 from vczoo.training.sweeps.plan import Plan
 from vczoo.training.sweeps.plots import draw_table
+from vczoo.training.sweeps.sampling import suggested_settings
 from vczoo.training.sweeps.schedule import filling
 from vczoo.training.sweeps.scoring import write_trials
 from vczoo.training.sweeps.state import CELLS, LOGS, State
 from vczoo.training.sweeps.summary import best_line, texts, texts_of_means
-from vczoo.training.sweeps.table import Table, to_csv, to_markdown
+from vczoo.training.sweeps.table import Table, ranked, to_csv, to_markdown
 from vczoo.training.sweeps.tasks import CellGroup, Outcome, Task
 
 __all__ = ["RunningSweep"]
@@ -68,29 +71,57 @@ class RunningSweep:
                 self.lists = str(self.folder)
         except OSError as error:
             raise RunError(f"{self.folder} cannot be written ({error}); choose another --out") from error
-        for name, cell in self.cells.items():
+        if plan.sampling.sampler != "optuna":
+            self._enter(plan.cells)
+        self.count = sum(plan.is_open(state, name) for name in self.cells if name in state.cells)
+        self.count += max(0, (plan.sampling.count or 0) - len(self._chosen()))
+
+    def rounds(self, jobs: int) -> Iterator[list[Cell]]:
+        """The cells to train: all at once, or with Optuna `jobs` at a time, after those that were not finished.
+
+        A round waits for all of its cells, so that what Optuna suggests does not depend on which of them ends first.
+        """
+        sampling = self.plan.sampling
+        if unfinished := [cell for cell in self._chosen() if self.plan.is_open(self.state, cell.name)]:
+            yield unfinished
+        by_settings = {json.dumps(cell.settings): cell for cell in self.plan.cells}
+        while sampling.sampler == "optuna" and (left := (sampling.count or 0) - len(self._chosen())) > 0:
+            tried = ranked(self._chosen(), self.state)
+            suggestions = suggested_settings(self.plan.axes, tried, min(jobs, left), sampling.seed)
+            cells = [by_settings[json.dumps(settings)] for settings in suggestions]
+            self._enter(cells)
+            yield cells
+
+    def _chosen(self) -> list[Cell]:
+        """The cells that are in the table already. With Optuna, in the order in which they were chosen."""
+        if self.plan.sampling.sampler != "optuna":
+            return list(self.plan.cells)
+        return [self.cells[name] for name in self.state.cells if name in self.cells]
+
+    def _enter(self, cells: Iterable[Cell]) -> None:
+        """Add cells to the table, unless they are there."""
+        for cell in cells:
             criterion = cell.recipe.training.criterion
             entry = {"settings": cell.settings, "digest": cell.digest, "criterion": criterion, "status": "waiting"}
-            state.cells[name] = {**entry, **state.cells.get(name, {})}
-        state.write(self.folder)
+            self.state.cells[cell.name] = {**entry, **self.state.cells.get(cell.name, {})}
+        self.state.write(self.folder)
 
-    def tasks(self, *, ahead: bool) -> list[Task]:
-        """One task per cell that is missing, failed or was interrupted.
+    def tasks(self, cells: Sequence[Cell], *, ahead: bool) -> list[Task]:
+        """One task per cell.
 
         With `ahead`, tasks that run the frozen stages common to several cells come first.
         """
-        pending = [cell for cell in self.plan.cells if self.plan.is_open(self.state, cell.name)]
         fills: list[Task] = []
         wait: dict[str, str] = {}
         if ahead and self.common["cache"]:
-            untrained = [cell for cell in pending if not is_run(self.folder / CELLS / cell.name)]
+            untrained = [cell for cell in cells if not is_run(self.folder / CELLS / cell.name)]
             for number, (groups, names) in enumerate(filling(untrained), 1):
                 # These run one after another: cells with different backbones may still share mels and pitch.
                 after = (fills[-1].name,) if fills else ()
                 fills.append(Task("fill", f"frozen-stages-{number}", tuple(groups), after=after, **self.common))
                 wait |= dict.fromkeys(names, fills[-1].name)
         tasks = list(fills)
-        for cell in pending:
+        for cell in cells:
             entry = self.state.cells[cell.name]
             tasks.append(
                 Task(
@@ -103,12 +134,11 @@ class RunningSweep:
                     **self.common,
                 )
             )
-        self.count = len(pending)
         return tasks
 
     def measuring_tasks(self, jobs: int) -> list[Task]:
         """Tasks that measure the conversions of trained cells. Each loads the measuring models once, for many cells."""
-        names = [cell.name for cell in self.plan.cells if self._is_unmeasured(self.state.cells[cell.name])]
+        names = [cell.name for cell in self._chosen() if self._is_unmeasured(self.state.cells[cell.name])]
         if not names or not self.lists:
             return []
         size = min(CELLS_PER_MEASURING_TASK, -(-len(names) // jobs))
@@ -172,7 +202,8 @@ class RunningSweep:
             write_text(self.folder / f"{TABLE}.md", "\n".join([*tables, bullets] if bullets else tables))
             if self.state.means:
                 write_text(self.folder / f"{MEANS}.csv", to_csv(self.state.means))
-            plots = draw_table(table, self.folder / PLOTS, self.state.yardsticks)
+            sampled = self.plan.sampling.sampler != "grid"
+            plots = draw_table(table, self.folder / PLOTS, self.state.yardsticks, sampled=sampled)
         except PluginError as error:
             notes.append(f"the plots were not drawn: {error}")
         except OSError as error:

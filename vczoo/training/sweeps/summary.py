@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from vczoo.training.sweeps.grid import shown
+from vczoo.training.sweeps.grid import Axis, shown
 from vczoo.training.sweeps.table import Row, Table
 
-__all__ = ["best_line", "texts", "texts_of_means"]
+__all__ = ["best_line", "incomparable", "texts", "texts_of_means"]
 
 _HEADS = ("recipe", "heads", "vocoder", "teacher")  # axes of which the validation losses are of different kinds
 
@@ -44,20 +44,32 @@ def best_line(table: Table) -> str:
     if len(groups) < 2:
         return ""
     criteria = sorted({row.criterion for _, rows in groups for row in rows})
-    if len(criteria) > 1:
-        return f"no best cell is named: the cells have different criteria ({', '.join(criteria)})"
-    varied = [axis.name for axis in table.axes if axis.name.partition(".")[0] in _HEADS and len(axis.values) > 1]
-    if criteria == ["loss"] and varied:
-        return (
-            f"no best cell is named: validation losses cannot be compared over {', '.join(varied)}; compare another "
-            "measure, or set training.criterion"
-        )
+    if reason := incomparable(criteria, table.axes):
+        return f"no best cell is named: {reason}"
     settings, rows = min(groups, key=lambda group: [fmean(values) for values in zip(*_scores(group[1]), strict=True)])
     name = ", ".join(f"{axis}={shown(value)}" for axis, value in settings.items()) or rows[0].name
     seeds = f", mean of {len(rows)} seeds" if len(rows) > 1 else ""
     figures = {measure: [row.figures[measure] for row in rows if measure in row.figures] for measure in table.measures}
     text = ", ".join(f"{measure} {_text(fmean(values))}" for measure, values in figures.items() if values)
     return f"best by validation {criteria[0]}{seeds}: {name}" + (f" ({text})" if text else "")
+
+
+def incomparable(criteria: Collection[str], axes: Sequence[Axis]) -> str:
+    """Why the validation scores of cells cannot be compared; empty if they can.
+
+    Args:
+        criteria: The criteria of the cells' recipes.
+        axes: The axes of the grid.
+    """
+    if len(set(criteria)) > 1:
+        return f"the cells have different criteria ({', '.join(sorted(set(criteria)))})"
+    varied = [axis.name for axis in axes if axis.name.partition(".")[0] in _HEADS and len(axis.values) > 1]
+    if set(criteria) == {"loss"} and varied:
+        return (
+            f"validation losses cannot be compared over {', '.join(varied)}; compare another measure, or set "
+            "training.criterion"
+        )
+    return ""
 
 
 def _rounded(table: Table, record: Mapping[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from vczoo.io.data_frame import data_frame
 from vczoo.io.device import choose_device
 from vczoo.io.files import sweep_partials
 from vczoo.io.html_table import html_table
@@ -21,6 +22,7 @@ from vczoo.training.sweeps.plan import plan_sweep
 from vczoo.training.sweeps.processes import Pool, Processes
 from vczoo.training.sweeps.ray_pool import RayTasks, import_ray
 from vczoo.training.sweeps.running_sweep import RunningSweep
+from vczoo.training.sweeps.sampling import Sampler, Sampling
 from vczoo.training.sweeps.schedule import work_off
 from vczoo.training.sweeps.state import read_state
 from vczoo.training.sweeps.summary import texts, texts_of_means
@@ -74,6 +76,14 @@ class Sweep:
         """
         return self.table.means()
 
+    def to_pandas(self) -> Any:
+        """The table as a `pandas.DataFrame`, one row per cell, with the columns of `table.csv`.
+
+        Raises:
+            PluginError: pandas is not installed.
+        """
+        return data_frame(self.rows())
+
 
 def sweep(
     name: Location | None,
@@ -82,6 +92,9 @@ def sweep(
     grid: Iterable[str] | Mapping[str, Sequence[Any]],
     overrides: Iterable[str] | Mapping[str, Any] = (),
     *,
+    sampler: Sampler = "grid",
+    cells: int | None = None,
+    sampler_seed: int = 0,
     measures: Sequence[str] | None = None,
     jobs: int | None = None,
     ray: bool = False,
@@ -105,6 +118,10 @@ def sweep(
             per speaker; a smaller amount is always part of a larger one), `seed` (of training and of the choice of
             minutes) and `recipe`.
         overrides: Changes to every cell's recipe, as `["training.epochs=3"]` or as a mapping.
+        sampler: `grid` trains every combination, `random` as many as `cells` of them. `optuna` chooses `cells`
+            combinations one after another, by the validation of those before, with Optuna's TPE sampler.
+        cells: The number of combinations that `random` and `optuna` train.
+        sampler_seed: The seed of `random` and `optuna`.
         measures: The figures for the table and plots, by full name or by the last part of it (`accuracy`). None means
             all figures measured on held-out speech, and `similarity`: the cosine similarity of held-out conversions to
             their target.
@@ -119,12 +136,12 @@ def sweep(
 
     Raises:
         RecipeError: A cell's recipe is invalid. The message lists every fault of every cell.
-        VczooError: The grid is invalid (the message lists every fault), `jobs` is below 1, or the device does not work
-            here.
+        VczooError: The grid is invalid (the message lists every fault), `jobs` is below 1, the sampler is unknown or
+            does not fit `cells` or the grid, or the device does not work here.
         CorpusError: The recordings cannot be used for training.
         RunError: `out` contains other files, a different sweep, or a sweep or training that is running now; or the disk
             cannot be written.
-        PluginError: `ray` is true, but Ray is not installed.
+        PluginError: `ray` is true, but Ray is not installed; or `sampler` is `optuna`, but Optuna is not.
         KeyboardInterrupt: The sweep was interrupted, after the running cells wrote checkpoints. On Ray, cells resume
             from their last regular checkpoint.
     """
@@ -133,22 +150,25 @@ def sweep(
     choose_device(device)  # first, and not in every cell
     folder = Path(os.path.abspath(out))
     with held(folder / LOCK, what="another sweep or training runs here, or its processes are still ending") as lock:
-        plan = plan_sweep(name, data, folder, grid, overrides, measures=measures, jobs=jobs, speaker=speaker)
+        sampling = Sampling(sampler, cells, sampler_seed)
+        plan = plan_sweep(
+            name, data, folder, grid, overrides, measures=measures, jobs=jobs, speaker=speaker, sampling=sampling
+        )
         sweep_partials(folder)
         work = RunningSweep(plan, read_state(folder), folder, say)
         threads = max(1, torch.get_num_threads() // (jobs or 1)) if jobs or not ray else 1
         work.prepare(cache, device, threads)
-        todo = work.tasks(ahead=(jobs or 1) > 1 or ray)
         say("\n".join(plan.lines(work.state)))
         pool: Pool
         if ray:
             on_gpu = device != "cpu" and torch.cuda.is_available()
-            pool = RayTasks(threads, jobs or max(1, len(todo)), on_gpu=on_gpu)
+            pool = RayTasks(threads, jobs or max(1, work.count), on_gpu=on_gpu)
         else:
             gpus = _gpus() if device in {None, "cuda"} else ()
             pool = Processes(folder, jobs or 1, [lock], gpus)
         with pool:
-            work_off(todo, pool, work.begins, work.ended)
+            for batch in work.rounds(jobs or 1):
+                work_off(work.tasks(batch, ahead=(jobs or 1) > 1 or ray), pool, work.begins, work.ended)
             work_off(work.measuring_tasks(jobs or 1), pool, work.begins, work.ended)
         table, plots, notes = work.finish()
     return Sweep(folder, table, tuple(plots), tuple(notes))

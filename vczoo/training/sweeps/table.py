@@ -14,11 +14,12 @@ from typing import Any
 from vczoo.io.markdown import one_line
 from vczoo.io.markdown import table as markdown_table
 from vczoo.models.selection_metric import score
+from vczoo.training.sweeps.cells import Cell
 from vczoo.training.sweeps.grid import SEED, Axis, Settings, shown
 from vczoo.training.sweeps.measures import figures_of, split_of
 from vczoo.training.sweeps.state import State
 
-__all__ = ["Row", "Table", "merged_axes", "to_csv", "to_markdown"]
+__all__ = ["Row", "Table", "merged_axes", "ranked", "to_csv", "to_markdown"]
 
 FACTS = ("seconds", "epochs", "trainable_parameters", "minutes_used")
 _ORDER = {"accuracy": 0, "similarity": 1, "loss": 3}  # other figures come between them and the losses
@@ -150,6 +151,13 @@ def merged_axes(before: Mapping[str, Sequence[Any]], axes: Sequence[Axis]) -> di
         if new and Axis(name, tuple(merged_values)).numeric:
             merged_values.sort()
     return merged
+
+
+def ranked(cells: Sequence[Cell], state: State) -> list[tuple[Settings, int | None]]:
+    """The settings of cells, each with its rank by validation (0 is the best); None if it has no score."""
+    rows = [_row(cell.name, state.cells[cell.name], None) for cell in cells]
+    best_first = sorted({row.score for row in rows if row.score})
+    return [(row.settings, best_first.index(row.score) if row.score else None) for row in rows]
 
 
 def _row(name: str, cell: Mapping[str, Any], measures: Sequence[str] | None) -> Row:
