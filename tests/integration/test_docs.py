@@ -144,7 +144,8 @@ def test_setup_examples_name_what_is_there() -> None:
 
 
 def test_the_table_of_recipes_is_complete() -> None:
-    table = (ROOT / "README.md").read_text().partition("## Recipes")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "which-recipe.md").read_text(encoding="utf-8")
+    table = page.partition("\n## All recipes")[2].partition("\n## ")[0]
     named = set(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
     listed = {name for cell in named for name in re.findall(r"`([\w-]+)`", cell)}
     assert listed == {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
