@@ -92,10 +92,9 @@ def move(run: Any) -> None:
     import torch
 
     from vczoo.models.build import build_freezing
-    from vczoo.modules.freezing import apply_freezing
 
     backbone = run.model.backbone
-    apply_freezing(backbone, build_freezing(run.recipe), run.recipe.training.epochs - 1)
+    build_freezing(run.recipe, run.model).apply(run.model, run.recipe.training.epochs - 1)
     with torch.no_grad():
         for module in backbone.modules():
             free = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]

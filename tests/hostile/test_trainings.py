@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import vczoo
-from vczoo.cli import app
+from vczoo.cli import recipes
 from vczoo.errors import RunError, VczooError
 from vczoo.io import files
 from vczoo.training.training_folder import LOCK
@@ -171,7 +171,7 @@ def test_other_commands_say_what_cannot_be_written(tmp_path: Path, voices_folder
         with pytest.raises(RunError, match=r"sweep\.json cannot be written"):
             vczoo.sweep("demo", voices_folder, tmp_path / "sweep", ["training.seed=1,2"], small)
         with pytest.raises(VczooError, match=r"mine\.yaml cannot be written"):
-            app.copy("demo", tmp_path / "mine.yaml")
+            recipes.copy("demo", tmp_path / "mine.yaml")
         with pytest.raises(
             RunError, match=r"rates\.png cannot be written .*; the search found training\.learning_rate="
         ):

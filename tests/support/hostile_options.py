@@ -58,6 +58,9 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
         forbidden.append(f"{event} {arguments!r:.100}")
 
 
+NEEDED: dict[str, dict[str, Any]] = {"selected": {"stages": [-1]}}  # options without which a part cannot be built
+
+
 def recipe_with(kind: str, part: dict[str, Any]) -> dict[str, Any]:
     """A small recipe in which a part stands where its kind does."""
     backbone = {"use": "mel-conv", "width": 16, "blocks": 1}
@@ -99,7 +102,8 @@ def load(folder: Path, entry: Entry, distribution: str, option: str, value: Any,
     """Load a run of it; where only its tensors are missing and they are few, once more with zeros."""
     plugins = {} if distribution == "vczoo" else {distribution: "0.1.0"}
     weights = {"weights": "random"} if "weights" in inspect.signature(entry.load()).parameters else {}
-    recipe = recipe_with(entry.kind, {"use": entry.name, **weights} | ({option: value} if option else {}))
+    part = {"use": entry.name, **weights, **NEEDED.get(entry.name, {})}
+    recipe = recipe_with(entry.kind, part | ({option: value} if option else {}))
     for path in folder.iterdir():
         path.unlink()
     (folder / "vczoo.yaml").write_text(config_with(recipe, plugins, 0))

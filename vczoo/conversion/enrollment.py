@@ -25,8 +25,8 @@ SOFT_SHARE, LOUD_SHARE = 0.1, 0.95
 WINDOW_SECONDS = 3.0
 MOST_WINDOWS = 64
 SOFT = 0.3  # windows softer than this share of the loudest hold too little speech
-# Cosine of the two halves of 24 s: 0.77 to 0.95 for one reader; for two, 0.12 to 0.66, or 0.89 if they are alike.
-ONE_SPEAKER = 0.75
+# Cosine of the two halves of 24 s: 0.89 to 0.96 for one reader; for two, 0.21 to 0.81, or 0.92 if they are alike.
+ONE_SPEAKER = 0.85
 LEAST_SHARE = 0.1
 # Seconds of speech, and the similarity (Resemblyzer) of conversions by `base` to six readers enrolled from that much.
 # 30, 60 and 120 s give no more than 15.

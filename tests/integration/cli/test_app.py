@@ -41,12 +41,21 @@ def test_list_shows_what_a_recipe_is_made_of_its_licence_and_where_it_is_from(ru
 def test_list_parts_names_kinds(run) -> None:  # type: ignore[no-untyped-def]
     _, out, _ = run("list", "--parts", "freezing")
     assert {line.split()[0] for line in out.splitlines()[1:]} == {
+        "adapters",
+        "autofreeze",
+        "bitfit",
         "discriminative",
+        "dora",
+        "film-only",
         "full",
         "gradual",
+        "ia3",
+        "l2-sp",
+        "lora",
         "none",
         "norms",
         "partial",
+        "probe-then-tune",
         "selected",
         "transformers/lora",
     }

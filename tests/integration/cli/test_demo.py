@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,11 @@ from vczoo.errors import AudioError, PluginError, VczooError
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     real = demo.finetune
     overrides = ["training.epochs=2"]
-    monkeypatch.setattr(demo, "finetune", lambda recipe, data, out: real(recipe, data, out, overrides, progress=False))
+
+    def tune(recipe: str, data: Path, out: Path, **options: Any) -> Any:
+        return real(recipe, data, out, overrides, progress=False, **options)
+
+    monkeypatch.setattr(demo, "finetune", tune)
 
 
 def test_the_demo_enrols_a_voice_and_tunes_the_model_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

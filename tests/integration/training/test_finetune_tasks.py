@@ -305,10 +305,9 @@ def test_the_commands(taught_folder: Path, lesson: Path, run_folder: Path, tmp_p
         [f"{path}: {converter.transcribe(path)}" for path in (first, second)],
     )
     status, lines = run("transcribe", taught_folder, "--json", first, tmp_path / "none.wav")
-    assert (status, [json.loads(line) for line in lines]) == (
-        1,
-        [{"file": str(first), "text": converter.transcribe(first)}],
-    )
+    answer, failure = (json.loads(line) for line in lines)
+    assert (status, answer) == (1, {"file": str(first), "text": converter.transcribe(first)})
+    assert (failure["file"], "none.wav" in failure["error"]) == (str(tmp_path / "none.wav"), True)
     status, lines = run("classify", taught_folder, first)
     assert (status, lines[0].startswith(f"{first}: low {converter.classify(first)['low']:.3f}")) == (0, True)
     (line,) = run("classify", taught_folder, "--json", first)[1]

@@ -50,7 +50,7 @@ def test_the_library_is_imported_inside_functions_alone() -> None:
 def test_nothing_else_of_the_core_names_the_library() -> None:
     folder = Path(vczoo.__file__).parent
     naming = {path.name for path in folder.rglob("*.py") if "espeakng_loader" in path.read_text(encoding="utf-8")}
-    assert naming == {"espeak.py"}
+    assert naming == {"espeak.py", "doctor.py"}  # doctor only looks whether it is installed
 
 
 @pytest.mark.parametrize("field", [{"pitch": 100}, {"words_per_minute": 20}, {"pitch_range": -1}])

@@ -222,7 +222,7 @@ def _interpolated(values: Tensor, voiced: Tensor) -> Tensor:
     after = torch.searchsorted(places, times).clamp(max=len(places) - 1)
     before = (after - 1).clamp(min=0)
     first, last = places[before], places[after]
-    share = ((times - first) / (last - first).clamp(min=1)).clamp(0, 1)
+    share = ((times - first) / (last - first).clamp(min=1)).clamp(0, 1).to(values)
     return torch.lerp(values[first], values[last], share)
 
 

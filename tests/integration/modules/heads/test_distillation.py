@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vczoo
-from tests.unit.modules.heads.test_distillation import RECIPE
+from tests.support.recipes import TAUGHT
 from vczoo.io.progress import NullProgress
 from vczoo.training import features as features_module
 from vczoo.training.activations import run_prefix
@@ -22,7 +22,7 @@ def seeded() -> None:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    (tmp_path / "pupil.yaml").write_text(RECIPE)
+    (tmp_path / "pupil.yaml").write_text(TAUGHT)
     return tmp_path / "pupil.yaml"
 
 
@@ -30,7 +30,7 @@ def recipe(tmp_path: Path) -> Path:
 def taught_folder(tmp_path_factory: pytest.TempPathFactory, voices_folder: Path) -> Path:
     """A run that has learnt from the teacher, and `cache` beside it. Read only."""
     folder = tmp_path_factory.mktemp("teacher_frames")
-    (folder / "pupil.yaml").write_text(RECIPE)
+    (folder / "pupil.yaml").write_text(TAUGHT)
     vczoo.finetune(folder / "pupil.yaml", voices_folder, folder / "run", cache=folder / "cache", progress=False)
     return folder / "run"
 
