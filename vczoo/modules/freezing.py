@@ -93,6 +93,12 @@ class Partial(Freezing):
         return (0.0,) * (num_stages - self.trainable_stages) + (1.0,) * self.trainable_stages
 
 
+def _checked_epochs(name: str, epochs: int) -> int:
+    if not 1 <= epochs <= 100_000:
+        raise ContractError(f"{name} must be 1 to 100000, got {epochs}")
+    return epochs
+
+
 class Gradual(Freezing):
     """Gradual unfreezing: only the heads train at first, then the stages join one by one, the last stage first.
 
@@ -106,9 +112,7 @@ class Gradual(Freezing):
     """
 
     def __init__(self, every_epochs: int = 1) -> None:
-        if not 1 <= every_epochs <= 100_000:
-            raise ContractError(f"every_epochs must be 1 to 100000, got {every_epochs}")
-        self.every_epochs = every_epochs
+        self.every_epochs = _checked_epochs("every_epochs", every_epochs)
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
         """Return 1 for the last `epoch // every_epochs` stages and 0 for the others."""
@@ -130,9 +134,7 @@ class ProbeThenTune(Freezing):
     """
 
     def __init__(self, probe_epochs: int = 4) -> None:
-        if not 1 <= probe_epochs <= 100_000:
-            raise ContractError(f"probe_epochs must be 1 to 100000, got {probe_epochs}")
-        self.probe_epochs = probe_epochs
+        self.probe_epochs = _checked_epochs("probe_epochs", probe_epochs)
 
     def multipliers(self, num_stages: int, epoch: int) -> tuple[float, ...]:
         """Return 0 for every stage in the first epochs, then 1."""
