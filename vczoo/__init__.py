@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from vczoo.models.recipe import Recipe as Recipe
     from vczoo.modules.backbones.mel_image import mel_image as mel_image
     from vczoo.modules.backbones.vision import VisionBackbone as VisionBackbone
-    from vczoo.modules.freezing import apply_freezing as apply_freezing
+    from vczoo.modules.freezing.apply import apply_freezing as apply_freezing
     from vczoo.modules.interfaces.backbone import Backbone as Backbone
     from vczoo.modules.interfaces.freezing import Freezing as Freezing
     from vczoo.modules.interfaces.freezing import Stage as Stage
@@ -204,7 +204,7 @@ _HOMES = {
     "conversion.stream": ("Stream",),
     "training.sweeps.sweep": ("Sweep", "sweep"),
     "training.finetune": ("finetune",),
-    "modules.freezing": ("apply_freezing",),
+    "modules.freezing.apply": ("apply_freezing",),
     "training.cached_frames": ("CachedFrames", "CachedItem"),
     "training.selection": ("Selection",),
     "training.trainable": ("Trainable",),

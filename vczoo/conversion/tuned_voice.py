@@ -22,9 +22,9 @@ from vczoo.models.build import build_freezing
 from vczoo.models.model import Model
 from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.recipe import Recipe
+from vczoo.modules.freezing.weight_changes import WeightChanges
 from vczoo.modules.interfaces.heads import Voice
 from vczoo.modules.nn.inserted import Inserted
-from vczoo.modules.parameter_efficient import Inserting
 from vczoo.runs.base_run import ORIGINAL, find_base, same_parts
 from vczoo.runs.config import File, RunConfig, read_config
 from vczoo.runs.run import CONFIG
@@ -143,7 +143,7 @@ def _ordinary(tuned: TunedVoice, base: Mapping[str, Tensor]) -> dict[str, Tensor
     for layer, group in groups.items():
         weight = group.pop("original", base.get(f"{layer}.weight"))
         strategy = _strategy_of(layer, freezing)
-        if weight is None or not isinstance(strategy, Inserting):
+        if weight is None or not isinstance(strategy, WeightChanges):
             raise WeightsError(f"not expected {layer}{CHANGE}…")
         with torch.no_grad():
             merged[f"{layer}.weight"] = _filled(strategy.change_of(weight), layer, group)(weight)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vczoo.errors import ContractError
 from vczoo.models.model import Model
-from vczoo.modules.freezing import Full, OneStage, apply_freezing
+from vczoo.modules.freezing.apply import OneStage, apply_freezing
+from vczoo.modules.freezing.stages import Full
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.modules.interfaces.freezing import Freezing, StagedPart
 

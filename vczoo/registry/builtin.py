@@ -16,8 +16,7 @@ _APACHE = "Apache-2.0"
 @hookimpl
 def vczoo_entries() -> list[Entry]:
     """The core's own parts, pitch tracker and metrics."""
-    freezing, speaker = "vczoo.modules.freezing:", "vczoo.modules.heads.speaker:"
-    efficient = "vczoo.modules.parameter_efficient:"
+    freezing, speaker = "vczoo.modules.freezing.", "vczoo.modules.heads.speaker:"
     entries = [
         Entry(
             "mel-conv",
@@ -43,13 +42,13 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
             paper="arXiv:2212.04356",
         ),
-        Entry("none", "freezing", f"{freezing}None_", "nothing is frozen", _APACHE),
-        Entry("full", "freezing", f"{freezing}Full", "the whole part is frozen", _APACHE),
-        Entry("partial", "freezing", f"{freezing}Partial", "the last trainable_stages stages train", _APACHE),
+        Entry("none", "freezing", f"{freezing}stages:None_", "nothing is frozen", _APACHE),
+        Entry("full", "freezing", f"{freezing}stages:Full", "the whole part is frozen", _APACHE),
+        Entry("partial", "freezing", f"{freezing}stages:Partial", "the last trainable_stages stages train", _APACHE),
         Entry(
             "gradual",
             "freezing",
-            f"{freezing}Gradual",
+            f"{freezing}stages:Gradual",
             "one more stage trains every every_epochs epochs",
             _APACHE,
             paper="arXiv:1801.06146",
@@ -57,7 +56,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "discriminative",
             "freezing",
-            f"{freezing}Discriminative",
+            f"{freezing}stages:Discriminative",
             "every stage trains, each decay times slower than the next",
             _APACHE,
             paper="arXiv:1801.06146",
@@ -65,7 +64,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "norms",
             "freezing",
-            f"{freezing}Norms",
+            f"{freezing}selection:Norms",
             "only normalization layers train",
             _APACHE,
             paper="arXiv:2003.00152",
@@ -73,7 +72,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "selected",
             "freezing",
-            f"{freezing}Selected",
+            f"{freezing}selection:Selected",
             "only the given stages train, or parameters that match patterns",
             _APACHE,
             paper="arXiv:2210.11466",
@@ -82,7 +81,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "probe-then-tune",
             "freezing",
-            f"{freezing}ProbeThenTune",
+            f"{freezing}stages:ProbeThenTune",
             "nothing of the part trains for probe_epochs epochs, then everything",
             _APACHE,
             paper="arXiv:2202.10054",
@@ -90,7 +89,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "autofreeze",
             "freezing",
-            "vczoo.modules.auto_freezing:AutoFreeze",
+            f"{freezing}auto_freeze:AutoFreeze",
             "everything trains at first, and stages freeze as they settle",
             _APACHE,
             paper="arXiv:2102.01386",
@@ -98,7 +97,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "bitfit",
             "freezing",
-            f"{efficient}BitFit",
+            f"{freezing}selection:BitFit",
             "only biases train",
             _APACHE,
             paper="arXiv:2106.10199",
@@ -106,7 +105,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "film-only",
             "freezing",
-            f"{efficient}FilmOnly",
+            f"{freezing}selection:FilmOnly",
             "only the biases of FiLM layers and conditional norms train",
             _APACHE,
             paper="arXiv:2103.00993",
@@ -114,7 +113,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "lora",
             "freezing",
-            f"{efficient}LoRA",
+            f"{freezing}weight_changes:LoRA",
             "low-rank changes of linear layers and convolutions train, and are merged",
             _APACHE,
             paper="arXiv:2106.09685",
@@ -123,7 +122,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "dora",
             "freezing",
-            f"{efficient}DoRA",
+            f"{freezing}weight_changes:DoRA",
             "as lora, and a magnitude per output",
             _APACHE,
             paper="arXiv:2402.09353",
@@ -132,7 +131,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "ia3",
             "freezing",
-            f"{efficient}IA3",
+            f"{freezing}weight_changes:IA3",
             "one factor per input channel of linear layers and convolutions trains",
             _APACHE,
             paper="arXiv:2205.05638",
@@ -140,7 +139,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "adapters",
             "freezing",
-            f"{efficient}Adapters",
+            f"{freezing}adapters:Adapters",
             "bottleneck adapters after each block train, and stay in the model",
             _APACHE,
             paper="arXiv:1902.00751",
@@ -148,7 +147,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "l2-sp",
             "freezing",
-            f"{efficient}L2SP",
+            f"{freezing}l2_sp:L2SP",
             "everything trains, pulled to the weights at the start",
             _APACHE,
             paper="arXiv:1802.01483",

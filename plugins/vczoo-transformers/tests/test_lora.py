@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import vczoo
 from vczoo import Frames, FrameSpec, Stage, Waveform
-from vczoo.modules.freezing import apply_freezing
+from vczoo.modules.freezing.apply import apply_freezing
 from vczoo_transformers.build import build_auto
 from vczoo_transformers.lora import Lora
 

@@ -13,7 +13,7 @@ import vczoo
 from vczoo.errors import ContractError
 from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.training_settings import Training
-from vczoo.modules.freezing import Gradual
+from vczoo.modules.freezing.stages import Gradual
 from vczoo.modules.interfaces.backbone import Freezing
 from vczoo.training.objective import Objective
 from vczoo.training.session import TrainingSession

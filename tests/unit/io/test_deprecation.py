@@ -19,7 +19,13 @@ from vczoo.registry.entry import Entry
 from vczoo.registry.zoo import Zoo
 
 OLD = Entry(
-    "odd/old", "freezing", "vczoo.modules.freezing:Partial", "as it was", "MIT", source="odd", replaced_by="partial"
+    "odd/old",
+    "freezing",
+    "vczoo.modules.freezing.stages:Partial",
+    "as it was",
+    "MIT",
+    source="odd",
+    replaced_by="partial",
 )
 
 

@@ -12,7 +12,7 @@ from tests.support.recipes import recipe
 from vczoo.errors import RecipeError, WeightsError
 from vczoo.models.build import build, build_freezing, check, checked_recipe
 from vczoo.models.recipe import read_recipe
-from vczoo.modules.freezing import Partial
+from vczoo.modules.freezing.stages import Partial
 from vczoo.registry.zoo import the_zoo
 
 

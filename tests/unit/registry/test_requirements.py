@@ -107,7 +107,7 @@ def test_the_list_says_whose_a_recipe_is_and_what_else_it_needs(site: Path) -> N
     assert (row["from"], row["needs"]) == ("vczoo-foo", "vczoo-bar (not installed)")
     source = (
         "import vczoo\n\n@vczoo.hookimpl\ndef vczoo_entries():\n"
-        '    return [vczoo.Entry("bar/thaw", "freezing", "vczoo.modules.freezing:Full", "an example", "MIT")]\n'
+        '    return [vczoo.Entry("bar/thaw", "freezing", "vczoo.modules.freezing.stages:Full", "an example", "MIT")]\n'
     )
     write(site, "bar", {"vczoo_bar/__init__.py": source})
     the_zoo.cache_clear()

@@ -16,7 +16,7 @@ from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.recipe import read_recipe
 from vczoo.models.training_settings import Training
 from vczoo.modules.backbones.mel_conv import MelConv
-from vczoo.modules.freezing import Full
+from vczoo.modules.freezing.stages import Full
 from vczoo.modules.heads.speaker import SpeakerClassifier
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.training.batch import Batch

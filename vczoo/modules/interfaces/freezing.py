@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
-__all__ = ["Freezing", "HoldsFrozen", "Stage", "StagedPart"]
+__all__ = ["Freezing", "HoldsFrozen", "Stage", "StagedPart", "named_parameters"]
 
 
 class Stage(NamedTuple):
@@ -30,6 +30,12 @@ class StagedPart(Protocol):
 
     def hold(self, frozen: Sequence[nn.Module]) -> None:
         """Keep these modules in eval mode, now and after every later call of `train()`."""
+
+
+def named_parameters(part: StagedPart) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the parameters of a part by name. A name begins with that of the parameter's stage: `layer4.0.bn1.bias`."""
+    for stage in part.stages():
+        yield from stage.module.named_parameters(prefix=stage.name)
 
 
 class HoldsFrozen(nn.Module):

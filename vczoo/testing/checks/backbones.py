@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
-from vczoo.modules.freezing import Full, Partial, apply_freezing
+from vczoo.modules.freezing.apply import apply_freezing
+from vczoo.modules.freezing.stages import Full, Partial
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.testing.checks.expectations import (
     expect,

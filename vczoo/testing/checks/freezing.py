@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
-from vczoo.modules.freezing import apply_freezing
+from vczoo.modules.freezing.apply import apply_freezing
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.modules.interfaces.freezing import Stage
 from vczoo.testing.checks.expectations import expect, expect_bits, expect_kind, noise

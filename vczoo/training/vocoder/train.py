@@ -29,7 +29,7 @@ from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.part_options import CheckedPart, build_part
 from vczoo.models.recipe import Recipe
 from vczoo.models.training_settings import VocoderTraining
-from vczoo.modules.freezing import OneStage, apply_freezing
+from vczoo.modules.freezing.apply import OneStage, apply_freezing
 from vczoo.modules.interfaces.freezing import Freezing
 from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.runs.warm_start import vocoder_of_start

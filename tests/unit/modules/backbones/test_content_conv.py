@@ -12,7 +12,8 @@ from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
 from vczoo.modules.backbones.content_conv import ContentConv
-from vczoo.modules.freezing import Full, Partial, apply_freezing
+from vczoo.modules.freezing.apply import apply_freezing
+from vczoo.modules.freezing.stages import Full, Partial
 
 SMALL = {"width": 12, "blocks": 2, "channels": 5}
 

@@ -12,7 +12,8 @@ from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
 from vczoo.modules.backbones.content_whisper import ContentWhisper
-from vczoo.modules.freezing import Selected, apply_freezing
+from vczoo.modules.freezing.apply import apply_freezing
+from vczoo.modules.freezing.selection import Selected
 
 SMALL = {"width": 64, "layers": 2, "blocks": 1, "block_width": 8, "channels": 5}
 

@@ -12,7 +12,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec, MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.freezing import None_
+from vczoo.modules.freezing.stages import None_
 from vczoo.modules.heads.classifier import Classifier as LabelClassifier
 from vczoo.modules.heads.ctc import CTC
 from vczoo.modules.heads.distillation import Distil

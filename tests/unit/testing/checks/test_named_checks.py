@@ -21,7 +21,7 @@ from tests.unit.testing.checks import test_pitch_and_metrics as figures
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.modules.backbones.mel_conv import MelConv
-from vczoo.modules.freezing import None_, Partial
+from vczoo.modules.freezing.stages import None_, Partial
 from vczoo.modules.heads.knn import KNN
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.modules.interfaces.vocoder import Watermark
@@ -311,7 +311,7 @@ def test_every_named_check_has_a_broken_part() -> None:
 )
 def test_an_entry_without_licence_or_source(more: dict[str, Any], said: str) -> None:
     values = {"licence": "MIT", "source": "here"} | more
-    entry = Entry("fake/none", "freezing", "vczoo.modules.freezing:None_", "s", **values)
+    entry = Entry("fake/none", "freezing", "vczoo.modules.freezing.stages:None_", "s", **values)
     results = {result.name: result for result in conformance(entry)}
     assert results["about"].outcome == "failed"
     assert said in results["about"].detail

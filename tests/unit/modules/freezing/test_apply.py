@@ -8,17 +8,9 @@ from torch import nn
 
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError
-from vczoo.modules.freezing import (
-    Discriminative,
-    Full,
-    Gradual,
-    None_,
-    Norms,
-    Partial,
-    ProbeThenTune,
-    Selected,
-    apply_freezing,
-)
+from vczoo.modules.freezing.apply import apply_freezing
+from vczoo.modules.freezing.selection import Norms, Selected
+from vczoo.modules.freezing.stages import Discriminative, Full, Gradual, None_, Partial, ProbeThenTune
 from vczoo.modules.interfaces.backbone import Backbone, Freezing
 from vczoo.registry.zoo import the_zoo
 from vczoo.testing import check_freezing

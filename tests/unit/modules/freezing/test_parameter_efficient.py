@@ -12,11 +12,14 @@ from tests.support.recipes import recipe
 from vczoo.audio.frames import Frames
 from vczoo.errors import ContractError
 from vczoo.models.build import build
-from vczoo.modules.freezing import Norms, OneStage, apply_freezing
+from vczoo.modules.freezing.adapters import Adapters
+from vczoo.modules.freezing.apply import OneStage, apply_freezing
+from vczoo.modules.freezing.l2_sp import L2SP
+from vczoo.modules.freezing.selection import BitFit, FilmOnly, Norms
+from vczoo.modules.freezing.weight_changes import IA3, DoRA, LoRA
 from vczoo.modules.interfaces.freezing import Freezing, HoldsFrozen
 from vczoo.modules.interfaces.heads import Source
 from vczoo.modules.nn.inserted import InputScale, LowRank, LowRankDirection, remove_bottlenecks
-from vczoo.modules.parameter_efficient import IA3, L2SP, Adapters, BitFit, DoRA, FilmOnly, LoRA
 from vczoo.testing import check_freezing
 from vczoo.testing.checks.expectations import noise
 

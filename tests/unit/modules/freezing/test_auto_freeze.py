@@ -10,8 +10,8 @@ from torch import nn
 
 from vczoo.errors import ContractError
 from vczoo.models.training_settings import Training
-from vczoo.modules.auto_freezing import AutoFreeze
-from vczoo.modules.freezing import OneStage
+from vczoo.modules.freezing.apply import OneStage
+from vczoo.modules.freezing.auto_freeze import AutoFreeze
 from vczoo.modules.interfaces.freezing import HoldsFrozen, Stage
 from vczoo.testing import check_freezing
 from vczoo.training.setup import check_average

@@ -1,0 +1,1 @@
+"""Freezing strategies of the core package, and the function that applies one."""
