@@ -1,6 +1,6 @@
 """`Converter`: a loaded run that converts recordings and streams to its voices, and publishes them.
 
-`loaded_run` enrolls the voices, recognizes speech and speakers, and saves.
+`voiced_run` enrolls voices and compares speakers; `loaded_run` recognizes speech and saves.
 """
 
 from __future__ import annotations
@@ -22,17 +22,14 @@ from vczoo.audio.recording import PathOrWaveform, Recording, as_recording
 from vczoo.audio.waveform import Waveform
 from vczoo.audio.writer import Depth, SoundWriter
 from vczoo.conversion.converted_blocks import blocks_of, converted_blocks
-from vczoo.conversion.loaded_run import LoadedRun
-from vczoo.conversion.name import read_name
 from vczoo.conversion.run_by_name import read_any_run
 from vczoo.conversion.stream import Stream
-from vczoo.conversion.tuned_voice import TunedVoice, read_tuned_voices, tuned_model
-from vczoo.conversion.voice_mix import VoiceChoice, read_references
+from vczoo.conversion.voice_mix import VoiceChoice
+from vczoo.conversion.voiced_run import VoicedRun
 from vczoo.conversion.watermark import embed_watermark, load_watermark
-from vczoo.errors import AudioError, VoiceError
+from vczoo.errors import AudioError
 from vczoo.io.device import choose_device
 from vczoo.io.files import is_same_file, temporary_folder
-from vczoo.models.model import Model
 from vczoo.modules.interfaces.vocoder import Watermark
 from vczoo.runs.run import Run, own_voices
 
@@ -45,7 +42,7 @@ SAMPLED_VOICES = 4  # a model card has samples of at most this many voices
 USE_FILE = "convert it to a file (`vczoo convert`, or `convert_file`), which takes little memory"
 
 
-class Converter(LoadedRun):
+class Converter(VoicedRun):
     """A model with named voices. Several threads may use one converter at once.
 
     Args:
@@ -56,8 +53,6 @@ class Converter(LoadedRun):
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         super().__init__(run, device)
         self._watermarks: dict[str, Watermark] = {}
-        self._tuned: dict[str, TunedVoice] = {}
-        self._last_tuned: tuple[list[tuple[int, float]], Model] | None = None
 
     @classmethod
     def from_pretrained(
@@ -306,81 +301,6 @@ class Converter(LoadedRun):
                 message=message,
                 dry_run=dry_run,
             )
-
-    def add_voice(self, run: str | os.PathLike[str]) -> tuple[str, ...]:
-        """Add the voices of a small tuned run, which this converter is the base of.
-
-        Only what tuning changed is kept, so many such voices share the memory of one base. `convert` and `stream`
-        then accept them as all others. A mix of them also mixes what tuning changed. They are not saved with this
-        converter.
-
-        Args:
-            run: The folder of the run (`./runs/alice`), or its name on the Hub, `owner/name`.
-
-        Returns:
-            The names of the voices.
-
-        Raises:
-            VoiceError: The run holds a whole model or has no voice, this converter is not its base, or a voice of that
-                name exists.
-            RunError, HubError, PluginError, RecipeError: The run cannot be read, or its base is not here.
-            UnknownNameError: There is no such run.
-        """
-        kind, place = read_name(run)
-        if kind == "recipe":
-            raise VoiceError(f"{place} is a recipe; name a run's folder, as ./runs/alice, or a run on the Hub")
-        folder = Path(place)
-        if kind == "hub":
-            from vczoo.hub.pull import pull  # imported here, since it imports the Hub's client
-
-            folder = pull(place).folder
-        added = read_tuned_voices(folder, self.model, self.recipe, foreign=kind == "hub")
-        with self._enrolling:
-            for tuned in added:
-                self._check_free(tuned.voice.name, overwrite=False)
-                if tuned.voice.name in self._tuned:
-                    raise VoiceError(f"voice {tuned.voice.name!r} already exists; it was added from another run")
-            self._tuned |= {tuned.voice.name: tuned for tuned in added}
-            self.run.voices = {**self.run.voices, **{tuned.voice.name: tuned.voice for tuned in added}}
-        return tuple(tuned.voice.name for tuned in added)
-
-    def with_references(self, voice: VoiceChoice) -> tuple[Converter, dict[str, float]]:
-        """Enroll the recordings that a choice of voice names, in a copy of this converter that shares its model.
-
-        Args:
-            voice: As for `convert`.
-
-        Returns:
-            This converter if the choice names no recording, otherwise the copy; and the share of each of its voices.
-
-        Raises:
-            VoiceError, AudioError: As for `convert`.
-        """
-        self.model.check_converts()
-        shares, references = read_references(voice, self.voices)
-        converter = self
-        if references:
-            converter = Converter(replace(self.run, voices=dict(self.run.voices)), self.device)
-            converter._watermarks, converter._tuned = self._watermarks, self._tuned
-            for name, path in references.items():
-                converter.run.voices[name] = converter._voice_of(name, converter._read_all([path]))
-        return converter._with_tuned(shares), shares
-
-    def _with_tuned(self, shares: Mapping[str, float]) -> Converter:
-        """This converter with the changes of tuned voices in its model, or itself if none of the voices is tuned."""
-        voices = self.run.voices
-        tuned = {name: self._tuned.get(name) for name in shares}
-        # One that was enrolled under the same name later is not tuned.
-        mix = [(one if one and voices[name] is one.voice else None, shares[name]) for name, one in tuned.items()]
-        if not any(one for one, _ in mix):
-            return self
-        key, last = [(id(one), share) for one, share in mix], self._last_tuned
-        if last is None or last[0] != key:
-            self._last_tuned = last = key, tuned_model(self.model, mix)
-        recipe = mix[0][0].recipe if len(mix) == 1 and mix[0][0] else self.recipe
-        converter = Converter(replace(self.run, model=last[1], recipe=recipe, delta=None), self.device)
-        converter._watermarks = self._watermarks
-        return converter
 
     def _voices(self, shares: Mapping[str, float]) -> list[tuple[Mapping[str, Tensor], float]]:
         return [(self.run.voices[name].tensors, share) for name, share in shares.items()]

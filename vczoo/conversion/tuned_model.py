@@ -1,4 +1,4 @@
-"""Tuned voices over one loaded base: what tuning changed of each, and models that share all other tensors.
+"""Models of tuned voices over one loaded base, with which they share all tensors that tuning did not change.
 
 A model with the changes of a voice is a copy of the base's modules that refers to the same tensors, except for those
 that changed. So threads that convert to different voices do not disturb each other.
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vczoo.errors import RunError, VoiceError, WeightsError
-from vczoo.io.files import sha256_of
+from vczoo.errors import VoiceError, WeightsError
 from vczoo.io.tensor_file import some_names
-from vczoo.io.tensors import read_tensors
 from vczoo.models.build import build_freezing
 from vczoo.models.model import Model
 from vczoo.models.model_freezing import ModelFreezing
@@ -25,14 +22,9 @@ from vczoo.models.recipe import Recipe
 from vczoo.modules.freezing.weight_changes import WeightChanges
 from vczoo.modules.interfaces.heads import Voice
 from vczoo.modules.nn.inserted import Inserted
-from vczoo.runs.base_run import ORIGINAL, find_base, same_parts
-from vczoo.runs.config import File, RunConfig, read_config
-from vczoo.runs.run import CONFIG
-from vczoo.runs.run_files import MODEL, VOICES, path_of
-from vczoo.runs.run_folder import config_of
-from vczoo.runs.voices_file import read_voices
+from vczoo.runs.base_run import ORIGINAL
 
-__all__ = ["TunedVoice", "read_tuned_voices", "tuned_model"]
+__all__ = ["TunedVoice", "tuned_model"]
 
 CHANGE = ORIGINAL.removesuffix("original")  # in the names of the tensors of a change of a weight
 
@@ -50,43 +42,6 @@ class TunedVoice:
     voice: Voice
     recipe: Recipe
     tensors: Mapping[str, Tensor]
-
-
-def read_tuned_voices(path: Path, model: Model, recipe: Recipe, *, foreign: bool = False) -> list[TunedVoice]:
-    """Read the voices of a small tuned run for a model of its base, and check that it is the same base.
-
-    Args:
-        path: The folder of the run.
-        model: The model of the base.
-        recipe: The recipe of the base.
-        foreign: Whether somebody else made the run.
-
-    Raises:
-        VoiceError: The run holds a whole model or has no voice, or the model is not that of its base.
-        RunError, PluginError, RecipeError: The run or its base cannot be read.
-    """
-    config = config_of(path, foreign=foreign)
-    if config.base_run is None:
-        raise VoiceError(f"{path}: this run holds a whole model, so its voices belong to no other; load it by itself")
-    if not config.voices:
-        raise VoiceError(f"{path}: this run has no voice; train it with a voice head")
-    base = find_base(config.base_run, path, foreign=foreign)
-    if not same_parts(config.parsed_recipe, recipe):
-        raise VoiceError(f"{path}: this run was tuned from {config.base_run}, which has other parts; load that first")
-    try:
-        _check_is_base(model, base, path, config)
-        file = _checked(path, config, MODEL)
-        tensors = {
-            name: value.float() if value.dtype == torch.float16 else value
-            for name, value in read_tensors(file).items()
-            if not _of_speaker_head(name, model)
-        }
-        voices = read_voices(_checked(path, config, VOICES), config.voices, model)
-        tuned = [TunedVoice(replace(voice, lent=True), config.parsed_recipe, tensors) for voice in voices.values()]
-        tuned_model(model, [(tuned[0], 1.0)])  # so that tensors that do not fit are reported now
-    except WeightsError as error:
-        raise RunError(f"{path}: this run cannot be loaded: {error}") from error
-    return tuned
 
 
 def tuned_model(model: Model, mix: Sequence[tuple[TunedVoice | None, float]]) -> Model:
@@ -127,7 +82,7 @@ def tuned_model(model: Model, mix: Sequence[tuple[TunedVoice | None, float]]) ->
         if value.shape != slots[name].shape:
             raise WeightsError(f"{name} has shape {tuple(value.shape)}, expected {tuple(slots[name].shape)}")
         _replace(parts, name, value.to(slots[name]))
-    return view.eval()
+    return view.to(next(iter(base.values())).device).eval()
 
 
 def _ordinary(tuned: TunedVoice, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -203,27 +158,3 @@ def _replace(module: nn.Module, name: str, value: Tensor) -> None:
         owner._buffers[leaf] = value
     else:
         owner._parameters[leaf] = nn.Parameter(value.detach(), requires_grad=False)
-
-
-def _of_speaker_head(name: str, model: Model) -> bool:
-    return any(name.startswith(f"heads.{head}.") for head in model.speaker_heads)
-
-
-def _check_is_base(model: Model, base: Path, path: Path, config: RunConfig) -> None:
-    """Check that a model has the tensors of a base run, except those of speaker heads, which new speakers replace."""
-    files = read_config(base / CONFIG).files
-    actual = model.tensors()
-    for name, tensor in read_tensors(path_of(base, MODEL, files)).items():
-        if _of_speaker_head(name, model):
-            continue
-        own = actual.get(name)
-        if own is None or own.shape != tensor.shape or not torch.equal(own.cpu(), tensor.to(own.dtype)):
-            raise VoiceError(f"{path}: this run was tuned from {config.base_run}; load that first, then add the voice")
-
-
-def _checked(path: Path, config: RunConfig, name: File) -> Path:
-    """The path of a file of a run that matches its checksum."""
-    file = path_of(path, name, config.files)
-    if sha256_of(file) != config.files.get(name):
-        raise WeightsError(f"{name} does not match its checksum in {CONFIG}; copy or pull the run again")
-    return file
