@@ -192,5 +192,5 @@ class MelDecoder(VoiceHead):
 
 
 def _deviation(values: Tensor) -> Tensor:
-    """The deviation of each band, (T, num_mels) -> (num_mels,); at least 0.001, so that equal frames have a gradient."""
+    """The deviation of each band, at least 0.001, so that equal frames have a gradient: (T, bands) -> (bands,)."""
     return values.var(dim=0, correction=0).clamp(min=1e-6).sqrt()
