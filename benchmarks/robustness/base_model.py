@@ -20,7 +20,7 @@ import torch
 
 import vczoo
 from benchmarks.quality.systems import Bench
-from benchmarks.robustness.degradations import DAMAGES, recorded, spoken, strings
+from benchmarks.robustness.degradations import BLENDS, DAMAGES, Blend, recorded, spoken, strings
 from vczoo.evaluation.measurement_cache import RATE_HZ, MeasurementCache
 from vczoo.evaluation.metrics.verification import centroid
 from vczoo.evaluation.metrics.word_errors import count_errors
@@ -107,6 +107,8 @@ def kinds(bench: Bench, folder: Path, digits: Path | None, language: Path | None
             like = degraded if damage.other_voice else bench.references.matching[trial.voice]
             cases.append(Case(source, trial.source, trial.voice, degraded, like, trial.source))
         yield Kind(name, cases, damage.speech, damage.speech, damage.in_memory)
+    for number, (name, blend) in enumerate(BLENDS.items()):
+        yield of_two(name, blend, bench, trials, folder / f"blend-{number}")
     each = ENROLLED + 1
     if digits:
         yield of_others("telephone, recorded", strings(digits, folder / "digits", len(trials), each), trials)
@@ -117,6 +119,19 @@ def kinds(bench: Bench, folder: Path, digits: Path | None, language: Path | None
         yield of_others(name, make(language or folder / "language", len(trials), each), trials, words=False)
     except vczoo.VczooError as error:
         print(f"no row of another language: {error}")
+
+
+def of_two(name: str, blend: Blend, bench: Bench, trials: Sequence[vczoo.Trial], folder: Path) -> Kind:
+    """Recordings of each target, changed together with those of the next one."""
+    cases = []
+    for trial, other in zip(trials, [*trials[1:], trials[0]], strict=True):
+        real, theirs = bench.references.matching[trial.voice], bench.references.matching[other.voice]
+        enroll = blend.write(real, theirs, folder / f"{trial.voice}.wav") if blend.enrolled else real[0]
+        source = trial.source
+        if blend.converted:
+            source = blend.write([trial.source], [other.source], folder / f"{trial.source.stem}.wav")
+        cases.append(Case(source, trial.source, trial.voice, [enroll], real, trial.source))
+    return Kind(name, cases)
 
 
 def of_others(name: str, groups: Sequence[Sequence[Path]], trials: Sequence[vczoo.Trial], words: bool = True) -> Kind:

@@ -143,6 +143,22 @@ def shortened(samples: Samples) -> Samples:
     return samples[begin : begin + count]
 
 
+def music(samples: Samples) -> Samples:
+    """Chords of four tones with overtones, in place of it."""
+    times = np.arange(samples.size) / RATE_HZ
+    chord = np.array([220.0, 277.2, 329.6, 440.0])[:, None] * 2 ** (np.floor(times / 0.5) % 5 / 12)
+    phases = 2 * np.pi * np.cumsum(chord, axis=1) / RATE_HZ
+    tones = sum(np.sin(overtone * phases) / overtone for overtone in (1, 2, 3)).sum(axis=0)
+    return leveled(tones * np.exp(-3 * (times % 0.5)), samples)
+
+
+def click(samples: Samples) -> Samples:
+    """A click of one sample in silence, in place of it."""
+    silent = np.zeros_like(samples)
+    silent[samples.size // 2] = 0.9
+    return silent
+
+
 def resampled(samples: Samples, rate_hz: int) -> Samples:
     import torch
 
@@ -161,9 +177,54 @@ DAMAGES: Mapping[str, Damage] = {
     "clipped, 20 dB over": Damage(lambda samples: samples / np.abs(samples).max() * 10 ** (CLIPPED_DB / 20)),
     "a child's voice": Damage(child, other_voice=True),
     "whispered": Damage(whisper, other_voice=True),
+    "music": Damage(music, speech=False),
+    "silence with a click": Damage(click, speech=False),
     "0.05 s": Damage(shortened, speech=False),
     "silence, a file": Damage(np.zeros_like, speech=False),
     "silence, in memory": Damage(np.zeros_like, speech=False, in_memory=True),
+}
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A change of recordings of one person that may need those of another.
+
+    Attributes:
+        make: The function from both people's samples to the changed ones.
+        converted, enrolled: Whether what is converted, and what is enrolled, is changed.
+    """
+
+    make: Callable[[Samples, Samples], Samples]
+    converted: bool
+    enrolled: bool
+
+    def write(self, own: Sequence[Path], other: Sequence[Path], out: Path) -> Path:
+        """Join each person's recordings, change them, and write the result to a file."""
+        out.parent.mkdir(parents=True, exist_ok=True)
+        joined = [
+            np.concatenate([vczoo.Waveform.read(path, RATE_HZ).samples[0].double().numpy() for path in paths])
+            for paths in (own, other)
+        ]
+        soundfile.write(out, self.make(*joined).clip(-1, 1), RATE_HZ, subtype="PCM_16")
+        return out
+
+
+def at_once(own: Samples, other: Samples) -> Samples:
+    """Both at the same time, equally loud, as long as the first."""
+    return leveled(own + leveled(np.resize(other, own.size), own), own)
+
+
+def in_turn(own: Samples, other: Samples) -> Samples:
+    """Half a minute of each, or less."""
+    half = min(own.size, other.size, 30 * RATE_HZ)
+    return np.concatenate([own[:half], leveled(other[:half], own[:half])])
+
+
+BLENDS: Mapping[str, Blend] = {
+    "two people at once": Blend(at_once, converted=True, enrolled=True),
+    "two people in turn": Blend(in_turn, converted=False, enrolled=True),
+    "2 s to enroll": Blend(lambda own, _: own[: 2 * RATE_HZ], converted=False, enrolled=True),
+    "ten minutes to enroll": Blend(lambda own, _: np.resize(own, 600 * RATE_HZ), converted=False, enrolled=True),
 }
 
 

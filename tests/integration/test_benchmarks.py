@@ -13,7 +13,15 @@ import soundfile
 
 from benchmarks.data import base_model_corpus, fsdd
 from benchmarks.lib import child_process
-from benchmarks.quality import base_model, base_model_content, base_model_conversion, probes, systems, tasks
+from benchmarks.quality import (
+    base_model,
+    base_model_content,
+    base_model_conversion,
+    probes,
+    speaker_intervals,
+    systems,
+    tasks,
+)
 from benchmarks.robustness import base_model as robustness
 from benchmarks.robustness import degradations
 from benchmarks.speed import (
@@ -508,6 +516,8 @@ def test_degradations_match_their_names(tmp_path) -> None:
     assert 10 * np.log10(gain**2 * (clean @ clean) / (noise @ noise)) == pytest.approx(5, abs=0.3)
     assert (np.abs(degraded["clipped, 20 dB over"]) > 0.99).mean() > 0.3
     assert not degraded["silence, a file"].any()
+    assert (degraded["silence with a click"] != 0).sum() == 1
+    assert abs(np.corrcoef(degraded["music"], clean)[0, 1]) < 0.1
 
     import torch
 
@@ -521,6 +531,53 @@ def test_degradations_match_their_names(tmp_path) -> None:
     before, after = (np.median(contours[name][contours[name] > 0]) for name in ("as recorded", "a child's voice"))
     assert after / before == pytest.approx(1.35, rel=0.03)
     assert (contours["as recorded"] > 0).mean() > 0.6 > 0.3 > (contours["whispered"] > 0).mean()
+
+
+def test_blends_are_of_both_people_or_of_the_length_they_say(tmp_path: Path) -> None:
+    paths = []
+    for pitch_hz in (120.0, 210.0):
+        paths.append(tmp_path / f"{pitch_hz:.0f}.wav")
+        soundfile.write(paths[-1], np.resize(synthetic_utterance(2, pitch_hz, 1.0), 48000), 16000)
+    own, other = (soundfile.read(path)[0] for path in paths)
+    seconds = {}
+    for number, (name, blend) in enumerate(degradations.BLENDS.items()):
+        samples, rate_hz = soundfile.read(blend.write(paths[:1], paths[1:], tmp_path / "blends" / f"{number}.wav"))
+        seconds[name] = len(samples) / rate_hz
+        if name == "two people at once":
+            assert [np.corrcoef(samples, voice)[0, 1] > 0.5 for voice in (own, other)] == [True, True]
+        if name == "two people in turn":
+            assert np.corrcoef(samples[: len(own)], own)[0, 1] > 0.99
+            assert np.corrcoef(samples[len(own) :], other)[0, 1] > 0.99
+    assert seconds == {
+        "two people at once": 3.0, "two people in turn": 6.0, "2 s to enroll": 2.0, "ten minutes to enroll": 600.0
+    }  # fmt: skip
+
+
+def test_intervals_over_speakers_are_wider_when_speakers_differ() -> None:
+    speakers = "abcd"
+    pairs = [(one, other) for one in speakers for other in speakers if one != other]
+    trials = [{"source_speaker": source, "voice": voice} for source, voice in pairs]
+    ones = [1.0] * len(trials)
+    assert speaker_intervals.interval(trials, [0.5] * len(trials), ones) == (0.5, 0.5)
+    by_target = [float("abcd".index(voice)) for _, voice in pairs]
+    low, high = speaker_intervals.interval(trials, by_target, ones)
+    assert low < 0.8 < 2.2 < high  # half of the speakers may be missing from a draw
+    words = [2.0 if source == "a" else 1.0 for source, _ in pairs]
+    assert speaker_intervals.interval(trials, words, words) == (1.0, 1.0)
+
+
+def test_the_table_over_speakers_has_every_system_that_converts() -> None:
+    trial = {
+        "source_speaker": "a", "voice": "b", "similarity_to_target": 0.8, "dnsmos_overall": 3.0, "compute_seconds": 1.0,
+        "asr": {"one": {"word_errors": 1, "words": 4}},
+    }  # fmt: skip
+    other = {**trial, "source_speaker": "b", "voice": "a", "asr": {"one": {"word_errors": 0, "words": 4}}}
+    floor = {name: value for name, value in trial.items() if name != "compute_seconds"}
+    report = {"systems": [{"system": "floor", "trials": [floor]}, {"system": "base", "trials": [trial, other]}]}
+    (row,) = speaker_intervals.rows(report)
+    assert row["system"] == "base"
+    assert row["to target"] == "0.800 (0.800 to 0.800)"
+    assert row["WER, one"] == "0.125 (0.125 to 0.125)"
 
 
 class FakeModels:

@@ -29,6 +29,8 @@ def foreign_faults(recipe: Recipe) -> list[str]:
         faults.append(
             f"start: {recipe.start[:LONGEST_TEXT]!r}, but a run contains all its tensors and must not have a start"
         )
+    if recipe.training.recognizer:
+        faults.append("training.recognizer: it is a file, and a run must not name one")
     for place, value in _options(recipe):
         items = list(_flat(value))
         if size := _size_fault(items):
@@ -44,7 +46,7 @@ def foreign_faults(recipe: Recipe) -> list[str]:
 
 
 def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
-    """Pin each part's weights in a recipe to their full commit, if the part knows it.
+    """Pin each part's weights in a recipe to their full commit, if the part knows it; drop what only training reads.
 
     Args:
         recipe: The recipe.
@@ -63,7 +65,8 @@ def pinned(recipe: Recipe, model: Model, *, whole: bool) -> Recipe:
             options["weights"] = "random"
         if options:
             changed[place] = part.model_copy(update=options)
-    return recipe.model_copy(update=changed)
+    training = recipe.training.model_copy(update={"recognizer": ""})  # only training needs it
+    return recipe.model_copy(update={**changed, "training": training})
 
 
 def _options(recipe: Recipe) -> Iterator[tuple[str, Any]]:

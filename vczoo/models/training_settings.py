@@ -63,6 +63,10 @@ class Training(Settings):
             `content-whisper`. A step takes about half as long again.
         converted_speaker_weight: Weight of 1 minus the cosine between the speaker embedding of such a conversion and
             that of the other speaker.
+        recognizer: Path of a Whisper checkpoint (model.safetensors in the layout of transformers), whose encoder must
+            hear in conversions and reconstructions what it hears in the recordings; "" for none. It has the same needs
+            as `converted_content_weight`.
+        recognizer_weight: Weight of the mean absolute difference between the outputs of that encoder.
         adversarial_weight: Weight of an adversarial loss of a voice head that decodes mels, such as `mel-decoder`: the
             mean absolute error alone blurs. 0 for none.
         feature_weight: Weight of its feature matching loss.
@@ -95,6 +99,8 @@ class Training(Settings):
     consistency: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
     converted_content_weight: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
     converted_speaker_weight: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
+    recognizer: str = Field(default="", max_length=4096)
+    recognizer_weight: float = Field(default=1.0, ge=0, le=LARGEST_WEIGHT)
     adversarial_weight: float = Field(default=0.0, ge=0, le=LARGEST_WEIGHT)
     feature_weight: float = Field(default=0.5, ge=0, le=LARGEST_WEIGHT)
     adversarial_from: float = Field(default=0.5, ge=0, le=1)

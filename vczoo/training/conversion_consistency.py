@@ -19,6 +19,7 @@ from vczoo.modules.interfaces.voice_head import Source
 from vczoo.modules.nn.convnext import mean_absolute_error
 from vczoo.training.batch import Batch
 from vczoo.training.objective import Objective
+from vczoo.training.recognizer import Recognizer
 
 __all__ = ["ConversionConsistency"]
 
@@ -30,20 +31,33 @@ class ConversionConsistency(Objective):
 
     Reconstruction alone trains a decoder on content and embeddings of the same speaker only, and a conversion never has
     those. So half of the items are also converted to speakers of the other half. The content of the converted mel must
-    be that of the recording (the cycle of StarGAN-VC, arXiv:1806.02169, through the content; StarGANv2-VC,
-    arXiv:2107.10394, does it with a recognizer), and its speaker embedding that of the other speaker. Only the decoder
-    learns from it.
+    be that of the recording (the cycle of StarGAN-VC, arXiv:1806.02169, through the content), and its speaker embedding
+    that of the other speaker. A recognizer must hear the same in it as in the recording (StarGANv2-VC,
+    arXiv:2107.10394), and in the reconstruction of the other half. As in every conversion, the mean and deviation of
+    each band are moved to those of the other speaker first.
+
+    The modules that judge do not learn from it. What decodes does, and with it the backbone that it reads.
 
     Args:
         content_weight: Weight of the mean absolute difference of the contents.
         speaker_weight: Weight of 1 minus the cosine of the speaker embeddings.
+        recognizer: The recognizer; None for none. It is neither trained nor in checkpoints.
+        recognizer_weight: Weight of the mean absolute difference of its features.
     """
 
     name = "conversion"
 
-    def __init__(self, content_weight: float, speaker_weight: float) -> None:
+    def __init__(
+        self,
+        content_weight: float,
+        speaker_weight: float,
+        recognizer: Recognizer | None = None,
+        recognizer_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         self.content_weight, self.speaker_weight = content_weight, speaker_weight
+        self.recognizer = (recognizer,)  # in a tuple, it is not one of the objective's modules
+        self.recognizer_weight = recognizer_weight
 
     def forward(self, model: Model, batch: Batch, heads_batch: HeadBatch, losses: Mapping[str, Loss]) -> Loss | None:
         """Convert half of the items. None for a batch of one item.
@@ -66,21 +80,50 @@ class ConversionConsistency(Objective):
         assert model.vocoder is not None
         spec = model.vocoder.accepts
         assert isinstance(spec, MelSpec)
-        others, target = embedding.roll(half, 0)[:half].detach(), first(target, half)
+        others, recorded = embedding.roll(half, 0)[:half].detach(), first(target, half)
         source = Source(first(heads_batch.content, half), heads_batch.content_spec, first(moved(pitch, half), half))
-        converted = decoder.decode(source, others).cut(target.longest)
+        decoded = decoder.decode(source, others).cut(recorded.longest)
+        converted = decoder.matched(decoded, *decoder.statistics(first(rolled(target, half), half)))
+        figures: dict[str, Tensor] = {}
         with pinned(model, decoder):
-            with torch.no_grad():
-                said = model.backbone.content_of_mel(target, spec)
-            distance = mean_absolute_error(model.backbone.content_of_mel(converted, spec), said)
-            cosine = F.cosine_similarity(speakers.embed(converted), others, dim=1).mean()
-        value = self.content_weight * distance + self.speaker_weight * (1 - cosine)
-        return Loss(value, {"content": distance.detach(), "cosine": cosine.detach()})
+            if self.content_weight:
+                with torch.no_grad():
+                    said = model.backbone.content_of_mel(recorded, spec)
+                figures["content"] = mean_absolute_error(model.backbone.content_of_mel(converted, spec), said)
+            figures["cosine"] = F.cosine_similarity(speakers.embed(converted), others, dim=1).mean()
+        if self.recognizer[0] is not None:
+            figures["heard"] = self._heard(self.recognizer[0], converted, losses, target, spec)
+        value = self.speaker_weight * (1 - figures["cosine"])
+        if "content" in figures:
+            value = value + self.content_weight * figures["content"]
+        if "heard" in figures:
+            value = value + self.recognizer_weight * figures["heard"]
+        return Loss(value, {name: figure.detach() for name, figure in figures.items()})
+
+    def _heard(
+        self, recognizer: Recognizer, converted: Frames, losses: Mapping[str, Loss], target: Frames, spec: MelSpec
+    ) -> Tensor:
+        """Return how far what the recognizer hears in conversions and reconstructions is from the recordings."""
+        recognizer.to(target.values.device)
+        judged, half = converted.values, len(converted)
+        predicted = next((loss.predicted for loss in losses.values() if loss.predicted is not None), None)
+        if predicted is not None:
+            rest = predicted.cut(target.longest).values[half:]
+            judged = torch.cat([F.pad(judged, (0, 0, 0, rest.shape[1] - judged.shape[1])), rest])
+        recorded = first(target, len(judged))
+        with torch.no_grad():
+            expected = recognizer(recorded, spec)
+        return mean_absolute_error(recognizer(recorded.with_values(judged), spec), expected)
 
 
 def first(frames: Frames, count: int) -> Frames:
     """The first items."""
     return Frames(frames.values[:count], frames.lengths[:count])
+
+
+def rolled(frames: Frames, places: int) -> Frames:
+    """The items, each moved by `places`."""
+    return Frames(frames.values.roll(places, 0), frames.lengths.roll(places, 0))
 
 
 def moved(pitch: Frames, places: int) -> Frames:

@@ -20,6 +20,7 @@ from vczoo.training.batch import Batch, content_of
 from vczoo.training.conversion_consistency import ConversionConsistency
 from vczoo.training.mel_adversary import MelDiscriminators
 from vczoo.training.objective import Objective
+from vczoo.training.recognizer import Recognizer
 
 __all__ = ["Consistency", "MelAdversary", "Objective", "Reversal", "StrategyPenalty", "objectives_of"]
 
@@ -124,8 +125,15 @@ def objectives_of(recipe: Recipe, freezing: ModelFreezing | None = None) -> nn.M
     objectives: list[Objective] = [Reversal(strengths)] if strengths else []
     if settings.consistency:
         objectives.append(Consistency(settings.consistency))
-    if settings.converted_content_weight or settings.converted_speaker_weight:
-        objectives.append(ConversionConsistency(settings.converted_content_weight, settings.converted_speaker_weight))
+    if settings.converted_content_weight or settings.converted_speaker_weight or settings.recognizer:
+        objectives.append(
+            ConversionConsistency(
+                settings.converted_content_weight,
+                settings.converted_speaker_weight,
+                Recognizer(settings.recognizer) if settings.recognizer else None,
+                settings.recognizer_weight,
+            )
+        )
     if settings.adversarial_weight:
         objectives.append(MelAdversary(settings.adversarial_weight, settings.feature_weight, settings.adversarial_from))
     if freezing and freezing.penalizes:

@@ -63,7 +63,7 @@ CASES: dict[str, Case] = {
     "base-autofreeze": lambda bases: Base(EPOCH),
     "base-surgical": lambda bases: Base(EPOCH),
     "base-pretrain": lambda bases: Base(SMALL),
-    "base-joint": lambda bases: Base(SMALL),
+    "base-joint": lambda bases: Base((*SMALL, "training.recognizer=")),
     "demo-knn": lambda bases: Base(("backbone.width=16", *GRIFFIN)),
     "vgg16-partialfreeze": lambda bases: bases.torchvision("vgg16", *CONVERTING),
     "vgg16-fullfreeze": lambda bases: bases.torchvision("vgg16", *CONVERTING),

@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 from vczoo.errors import RecipeError, RunError
 from vczoo.models import bundled as embedded
 from vczoo.models.build import build, checked_recipe
-from vczoo.models.portability import foreign_faults
+from vczoo.models.portability import foreign_faults, pinned
 from vczoo.models.recipe import Recipe, read_recipe
 from vczoo.runs.config import read_config
 from vczoo.runs.run import Run
@@ -289,6 +289,12 @@ def test_a_run_from_elsewhere_has_no_start(run_folder: Path, trained_folder: Pat
     assert len(foreign_faults(recipe)) == 1
     with pytest.raises(RecipeError, match="is not allowed here"):
         build(recipe, 1)
+
+
+def test_a_run_names_no_recognizer(tmp_path: Path, run_folder: Path) -> None:
+    recipe = read_recipe("demo", ["training.recognizer=/somewhere/model.safetensors"])
+    assert foreign_faults(recipe) == ["training.recognizer: it is a file, and a run must not name one"]
+    assert pinned(recipe, load_run(run_folder).model, whole=False).training.recognizer == ""
 
 
 def test_cells_share_stages_of_one_start_alone(models: Path, small: tuple[str, ...]) -> None:

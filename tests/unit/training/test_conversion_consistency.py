@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
-from vczoo.errors import ContractError
+from vczoo.errors import ContractError, WeightsError
 from vczoo.models.build import build
 from vczoo.models.model import Model
 from vczoo.models.recipe import read_recipe
 from vczoo.modules.backbones.content_whisper import ContentWhisper
 from vczoo.modules.backbones.mel_conv import MelConv
-from vczoo.modules.interfaces.head import HeadBatch
+from vczoo.modules.interfaces.head import HeadBatch, Loss
+from vczoo.modules.nn.convnext import mean_absolute_error
 from vczoo.training.batch import Batch
 from vczoo.training.conversion_consistency import ConversionConsistency, moved
 from vczoo.training.objectives import objectives_of
+from vczoo.training.recognizer import Recognizer
 
 SMALL = (
     "backbone.use=content-whisper",
@@ -75,6 +79,61 @@ def test_only_the_decoder_learns_from_conversions() -> None:
     assert learning == {"voice"}
     assert modes == {name: module.training for name, module in model.named_modules()}
     assert needed == {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+
+
+def test_a_recognizer_hears_conversions_and_reconstructions_in_one_pass(tmp_path: Path) -> None:
+    recognizer = Recognizer(whisper_checkpoint(tmp_path))
+    model, batch = small_model().train(), heads_batch(small_model())
+    assert batch.target is not None
+    own = batch.target.with_values(batch.target.values.clone().requires_grad_(True))
+    objective = ConversionConsistency(0.0, 0.0, recognizer, 2.0)
+    term = objective(model, NO_BATCH, batch, {"voice": Loss(torch.zeros(()), {}, own)})
+    assert term is not None
+    assert float(term.value.detach()) == pytest.approx(2 * float(term.metrics["heard"]))
+    assert float(term.metrics["heard"]) > 0
+    term.value.backward()
+    assert own.values.grad is not None
+    assert not own.values.grad[:2].any()  # the conversions of these are heard instead
+    assert any(value.grad is not None for value in model.heads["voice"].parameters())
+    assert not any(value.requires_grad for value in recognizer.parameters())
+    assert not list(objective.parameters())
+
+
+def test_a_perfect_reconstruction_sounds_the_same(tmp_path: Path) -> None:
+    recognizer = Recognizer(whisper_checkpoint(tmp_path))
+    model, batch = small_model(), heads_batch(small_model())
+    assert batch.target is not None
+    distances = []
+    for noise in (0.0, 0.5, 1.0):
+        mel = batch.target.with_values(batch.target.values + noise * torch.randn(batch.target.values.shape))
+        assert model.vocoder is not None
+        spec = cast(MelSpec, model.vocoder.accepts)
+        distances.append(float(mean_absolute_error(recognizer(mel, spec), recognizer(batch.target, spec))))
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+
+
+def test_a_checkpoint_of_something_else_is_no_recognizer(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"is no checkpoint of Whisper: it has no tensor model\.encoder\.conv1"):
+        objectives_of(read_recipe("demo", [f"training.recognizer={tmp_path / 'model.safetensors'}"]))
+    with pytest.raises(WeightsError, match="absent"):
+        objectives_of(read_recipe("demo", [f"training.recognizer={tmp_path / 'absent.safetensors'}"]))
+
+
+def whisper_checkpoint(folder: Path) -> Path:
+    """A checkpoint with the names of Whisper's, of two small layers."""
+    torch.manual_seed(1)
+    backbone = ContentWhisper(layers=2, width=64, blocks=0, block_width=1, channels=1)
+    names = {"convolutions.": "model.encoder.", **{f"layer{n + 1}.": f"model.encoder.layers.{n}." for n in range(2)}}
+    tensors = {}
+    for name, tensor in backbone.trunk.state_dict().items():
+        stage, _, rest = name.partition(".")
+        if prefix := names.get(f"{stage}."):
+            tensors[prefix + ("self_attn." if "_proj" in rest else "") + rest] = tensor.clone()
+    path = folder / "model.safetensors"
+    save_file(tensors, path)
+    return path
 
 
 def test_learning_from_conversions_brings_them_to_the_other_speakers() -> None:

@@ -146,12 +146,23 @@ class ContentWhisper(Backbone):
         Raises:
             ContractError: The mels do not have the bands and hop length of Whisper's, or are no natural logarithms.
         """
+        return self._of_mel(mel, spec, len(self.trunk))
+
+    def encoded_mel(self, mel: Frames, spec: MelSpec) -> Frames:
+        """Return the output of the last layer in place of the content: (B, T, 80) -> (B, T / 2, width), normalized too.
+
+        Raises:
+            ContractError: As `content_of_mel`.
+        """
+        return self._of_mel(mel, spec, len(self.trunk) - 1)
+
+    def _of_mel(self, mel: Frames, spec: MelSpec, stop: int) -> Frames:
         differences = mismatches(replace(spec, fft_length=MEL.fft_length), MEL)
         if differences:
             raise ContractError(f"content-whisper cannot read these mels: {'; '.join(differences)}")
         length = mel.values.shape[1] // MEL_FRAMES_PER_FRAME * MEL_FRAMES_PER_FRAME
         decades = mel.values[:, :length].transpose(1, 2) * (2 / math.log(10))
-        activation = self.run(decades.clamp(min=-DECADES) * (2 / DECADES) + 1)
+        activation = self.run(decades.clamp(min=-DECADES) * (2 / DECADES) + 1, stop=stop)
         return self.collect(activation, (mel.lengths // MEL_FRAMES_PER_FRAME).clamp(min=1, max=activation.shape[1]))
 
 

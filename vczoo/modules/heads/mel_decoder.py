@@ -137,7 +137,7 @@ class MelDecoder(VoiceHead):
         if self.retrieval and all("frames" in voice for voice, _ in voices):
             source = replace(source, content=self._retrieved(source.content, voices))
         mel = self.decode(source, mixed["embedding"].expand(len(source.content), -1))
-        return self._match(mel, mixed["mean"], mixed["deviation"]) if "mean" in mixed else mel
+        return self.matched(mel, mixed["mean"], mixed["deviation"]) if "mean" in mixed else mel
 
     def _retrieved(self, content: Frames, voices: Sequence[tuple[Mapping[str, Tensor], float]]) -> Frames:
         """Interpolate from the content to the voices' nearest frames, averaged by the shares, by `self.retrieval`."""
@@ -151,19 +151,30 @@ class MelDecoder(VoiceHead):
         level = mel.values.mean(dim=2).where(mel.mask()[..., 0], -math.inf)
         return level > level.amax(dim=1, keepdim=True) - self.loud
 
-    def _match(self, mel: Frames, mean: Tensor, deviation: Tensor) -> Frames:
+    def statistics(self, acoustic: Frames) -> tuple[Tensor, Tensor]:
+        """Return the mean and deviation of each band over the loud frames of each item, (B, num_mels) each."""
+        items = [values[loud] for values, loud in zip(acoustic.values, self._loud(acoustic), strict=True)]
+        return torch.stack([item.mean(dim=0) for item in items]), torch.stack([_deviation(item) for item in items])
+
+    def matched(self, mel: Frames, mean: Tensor, deviation: Tensor) -> Frames:
         """Move the mean and deviation of each band over the loud frames towards those of a voice.
 
         The overall level of the source stays. A mean over few frames is not reliable, so bands move less if few frames
         are loud.
+
+        Args:
+            mel: Log-mels, (B, T', num_mels).
+            mean: The means of the voice, (num_mels,), or of one voice for each item, (B, num_mels).
+            deviation: The deviations, of the same shape.
         """
+        means, deviations = (values.expand(len(mel.values), -1) for values in (mean, deviation))
         items = []
-        for index, loud in enumerate(self._loud(mel)):
-            values, count = mel.values[index], loud.sum()
+        for values, loud, mean, deviation in zip(mel.values, self._loud(mel), means, deviations, strict=True):
+            count = loud.sum()
             trust = count / (count + TRUSTED_FRAMES)
-            own, spread = values[loud].mean(dim=0), values[loud].std(dim=0, correction=0)
+            own, spread = values[loud].mean(dim=0), _deviation(values[loud])
             shift = mean - own
-            scale = 1 + trust * ((deviation / spread.clamp(min=1e-3)).clamp(*SCALES) - 1)
+            scale = 1 + trust * ((deviation / spread).clamp(*SCALES) - 1)
             items.append((values - own) * scale + own + trust * (shift - shift.mean()))
         return mel.with_values(torch.stack(items))
 
@@ -178,3 +189,8 @@ class MelDecoder(VoiceHead):
         predicted = self.decode(source, embedding)
         error = mean_absolute_error(predicted, target)
         return Loss(error, {"l1": error.detach()}, predicted)
+
+
+def _deviation(values: Tensor) -> Tensor:
+    """The deviation of each band, at least 0.001, so that equal frames have a gradient: (T, bands) -> (bands,)."""
+    return values.var(dim=0, correction=0).clamp(min=1e-6).sqrt()

@@ -197,3 +197,22 @@ def test_a_decoded_mel_has_the_moments_of_the_voice_and_the_level_of_the_source(
     own, wanted = (values - values.mean() for values in (after.mean(dim=0), kept["mean"]))
     apart = (before.mean(dim=0) - before.mean() - wanted).abs().mean()
     assert (own - wanted).abs().mean() < 0.1 * apart
+
+
+def test_each_item_is_moved_to_the_moments_of_its_own_voice() -> None:
+    made = decoder().eval()
+    mel, voices = torch.randn(2, 300, MEL.num_mels), Frames.of(torch.randn(2, 300, MEL.num_mels) * 0.5 + 1)
+    mean, deviation = made.statistics(voices)
+    together = made.matched(Frames.of(mel), mean, deviation).values
+    for index in range(2):
+        alone = made.matched(Frames.of(mel[index : index + 1]), mean[index], deviation[index])
+        torch.testing.assert_close(together[index : index + 1], alone.values)
+    assert not torch.allclose(mean[0], mean[1], atol=0.01)
+
+
+def test_equal_frames_have_a_gradient() -> None:
+    mel = torch.zeros(1, 30, MEL.num_mels, requires_grad=True)
+    mean, deviation = torch.ones(MEL.num_mels), torch.ones(MEL.num_mels)
+    decoder().matched(Frames.of(mel), mean, deviation).values.sum().backward()
+    assert mel.grad is not None
+    assert mel.grad.isfinite().all()
