@@ -18,6 +18,7 @@ from vczoo.io.precision import single_precision
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.bundled import find_start
 from vczoo.models.selection_metric import best_epoch
+from vczoo.modules.backbones.layer_mix import LayerMix
 from vczoo.runs.base_run import changed_tensors, reference_to, same_parts
 from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import Delta, Run
@@ -177,6 +178,8 @@ def _finish(session: TrainingSession, trainable: TrainableModel) -> Run:
         "validation": validation,
         "test": evaluate(model, session.splits["test"]),
     }
+    if isinstance(model.backbone, LayerMix):
+        metrics["layer_mix"] = {name: round(share, 4) for name, share in model.backbone.shares().items()}
     if old:
         before, after = session.accuracy_before, accuracy_by_age(features, corpus, speakers, old.speakers)
         metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}
