@@ -58,3 +58,21 @@ def test_a_frozen_mix_stays_the_mean(tmp_path: Path, voices_folder: Path) -> Non
     overrides = [*MIXED, "freezing={use: full}", "training.epochs=1"]
     converter = vczoo.finetune("demo", voices_folder, tmp_path / "run", overrides, cache=False, progress=False)
     assert backbone_of(converter).shares() == pytest.approx({"stem": 1 / 3, "block1": 1 / 3, "block2": 1 / 3})
+
+
+def test_two_layers_are_tuned_after_the_weights(tmp_path: Path, voices_folder: Path) -> None:
+    start = vczoo.load("demo", MIXED)
+    start.save(tmp_path / "start")
+    overrides = ["freezing={use: characteristic-specific, probe_epochs: 1}", "training.epochs=2", "training.keep=last"]
+    converter = vczoo.finetune(
+        tmp_path / "start", voices_folder, tmp_path / "run", overrides, rehearse=False, cache=False, progress=False
+    )
+    shares = backbone_of(converter).shares()
+    chosen = {max(shares, key=lambda name: shares[name]), min(shares, key=lambda name: shares[name])}
+    before = {stage.name: stage.module.state_dict() for stage in start.model.backbone.stages()}
+    moved = {
+        stage.name
+        for stage in converter.model.backbone.stages()
+        if any(not torch.equal(value, before[stage.name][name]) for name, value in stage.module.state_dict().items())
+    }
+    assert moved == {*chosen, "mix"}
