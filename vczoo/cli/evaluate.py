@@ -49,6 +49,9 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier evaluation in that folder.")
     ] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="Results file (.csv) to append the figures to; `vczoo results` shows it.")
+    ] = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -58,6 +61,8 @@ def evaluate(
     """
     from vczoo.conversion.evaluate import evaluate as measure
 
+    if data is not None and results is not None:
+        raise VczooError("--results keeps the figures of conversions (--trials); with --data, use --json instead")
     if data is not None and trials is None:
         from vczoo.training.head_evaluation import evaluate_heads
 
@@ -84,6 +89,7 @@ def evaluate(
             out=out,
             keep=keep,
             overwrite=overwrite,
+            results=results,
             device=device,
             say=print_note,
         )

@@ -46,6 +46,10 @@ def sweep(
         int | None, typer.Option(help="Number of cells that random and optuna train.", show_default=False)
     ] = None,
     sampler_seed: Annotated[int, typer.Option(help="Seed of random and optuna.")] = 0,
+    prune_after: Annotated[
+        int | None,
+        typer.Option(help="Stop cells that are worse than the median after so many epochs.", show_default="never"),
+    ] = None,
     measure: Annotated[
         list[str] | None, typer.Option(help="Metrics to show: accuracy, similarity, …", show_default="all")
     ] = None,
@@ -90,6 +94,7 @@ def sweep(
             measures=measures,
             speaker=voice,
             sampling=Sampling(chosen_by, cells, sampler_seed),
+            prune_after=prune_after,
         )
         state = read_state(out)
         if json:
@@ -108,6 +113,7 @@ def sweep(
             sampler=chosen_by,
             cells=cells,
             sampler_seed=sampler_seed,
+            prune_after=prune_after,
             measures=measures,
             jobs=jobs,
             ray=ray,

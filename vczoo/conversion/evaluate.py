@@ -16,12 +16,14 @@ import torch
 from vczoo.audio.waveform import Waveform
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.load import load, read_name
+from vczoo.conversion.measured_system import describe_measurement
 from vczoo.errors import AudioError, CorpusError, PluginError, RunError, VoiceError
 from vczoo.evaluation.leakage import leakage_notes, shares_asr
 from vczoo.evaluation.measures import DEFAULT_ASR, DEFAULT_SPEAKER, Measures, load_measures
 from vczoo.evaluation.plots import plot_contours, plot_mels, plot_similarity
 from vczoo.evaluation.references import References, read_references
 from vczoo.evaluation.report import METRICS, Report, Scores
+from vczoo.evaluation.results import append_results, check_results, results_of
 from vczoo.evaluation.scorer import Conversion, Evaluation
 from vczoo.evaluation.trials import Trial, read_trials
 from vczoo.io.files import sha256_of, temporary_folder
@@ -47,6 +49,7 @@ def evaluate(
     out: Location | None = None,
     keep: bool = False,
     overwrite: bool = False,
+    results: Location | None = None,
     seed: int = 0,
     device: str | None = None,
     measures: Measures | None = None,
@@ -72,6 +75,7 @@ def evaluate(
             nothing is written.
         keep: Whether to save the conversions there as WAV files.
         overwrite: Whether to replace an earlier evaluation in that folder.
+        results: Results file (.csv) to append the figures to, or to create; see `vczoo.evaluation.results`.
         seed: Seed of the bootstrap resampling.
         device: Torch device on which the converter computes. By default a GPU, if there is one.
         measures: Measuring models that are loaded already; they replace `asr`, `speaker`, `naturalness` and
@@ -81,7 +85,8 @@ def evaluate(
     Raises:
         CorpusError: The trial list or its references have faults. The message lists all of them.
         VoiceError: The run has no voice head.
-        RunError: The folder already contains an evaluation, or the disk cannot be written.
+        RunError: The folder already contains an evaluation, the disk cannot be written, or `results` is a file of
+            another format.
         UnknownNameError, PluginError, WeightsError: A measuring model is unavailable. The message says how to get it.
         VczooError: A part of the recipe is the speaker model itself.
     """
@@ -89,6 +94,8 @@ def evaluate(
     folder = Path(out) if out is not None else run_folder / "evaluation" if run_folder else None
     if folder and (folder / METRICS).exists() and not overwrite:
         raise RunError(f"{folder} already contains an evaluation; choose another folder, or set overwrite")
+    if results is not None:
+        check_results(results)
     converter = _with_own_voices(run if isinstance(run, Converter) else load(run, device=device))
     if not converter.model.voice_heads:
         raise VoiceError(
@@ -122,6 +129,9 @@ def evaluate(
             if keep:
                 for name, wave in zip(_distinct([trial.name for trial in checked]), conversion.waves, strict=True):
                     wave.save(folder / "converted" / f"{name}.wav", overwrite=overwrite)
+        if results is not None:
+            about = describe_measurement(converter, report.setup)
+            append_results(results, results_of(report.scores, about))
         return report
 
 

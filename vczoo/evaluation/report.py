@@ -175,10 +175,7 @@ def _plain_scores(scores: Scores) -> dict[str, Any]:
 
 
 def _cell(value: Figure | None) -> str:
-    if value is None:
-        return ""
-    half = (value.high - value.low) / 2
-    return f"{value.value:.3f}" if math.isnan(half) else f"{value.value:.3f} ±{half:.3f}"
+    return value.text() if value else ""
 
 
 def _finite(value: Any) -> Any:

@@ -19,6 +19,7 @@ from vczoo.io.deprecation import warn_at_caller
 from vczoo.io.problems import Problems
 from vczoo.io.text import nearest
 from vczoo.models.recipe import Part, Recipe
+from vczoo.modules.backbones.layer_mix import MIX, with_layer_mix
 from vczoo.registry.entry import Entry, Kind
 from vczoo.registry.weights import choose_weights, is_weights_file
 from vczoo.registry.zoo import the_zoo
@@ -181,6 +182,9 @@ def check_part(
     }
     # The option overrides the tag of `timm/NAME.TAG`, so that `backbone.weights=random` works for such a recipe, too.
     raw_options = ({"weights": tag} if tag else {}) | part.options
+    if kind == "backbone" and raw_options.get("layer") == MIX:  # of any backbone, whether or not it has such an option
+        del raw_options["layer"]
+        factory = with_layer_mix(factory)
     options: dict[str, Any] = {}
     for name, value in raw_options.items():
         if name not in parameters:

@@ -95,6 +95,14 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:2102.01386",
         ),
         Entry(
+            "characteristic-specific",
+            "freezing",
+            "vczoo.modules.freezing.characteristic:CharacteristicSpecific",
+            "with layer: mix, the two layers train that contribute most and least to the heads",
+            _APACHE,
+            paper="arXiv:2501.14273",
+        ),
+        Entry(
             "bitfit",
             "freezing",
             f"{freezing}selection:BitFit",

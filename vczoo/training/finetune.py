@@ -18,6 +18,7 @@ from vczoo.io.precision import single_precision
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.bundled import find_start
 from vczoo.models.selection_metric import best_epoch
+from vczoo.modules.backbones.layer_mix import LayerMix
 from vczoo.runs.base_run import changed_tensors, reference_to, same_parts
 from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import Delta, Run
@@ -57,6 +58,7 @@ def finetune(
     log: Sequence[str] = (),
     measures: Measures | None = None,
     speaker: str | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Converter:
     """Fine-tune a recipe on recordings, or add speakers to a run.
 
@@ -93,6 +95,8 @@ def finetune(
         measures: Measuring models that are already loaded, for `training.criterion` similarity or character-error.
         speaker: The speaker of the recordings in `data` that are given as files, or that lie directly in a folder. Long
             ones are cut at pauses (`read_corpus`).
+        callbacks: Further callbacks of the training, called after vczoo's own. If one raises an error, `resume`
+            continues from the last checkpoint.
 
     Returns:
         The trained model with a voice for each speaker. Its `metrics` are those of metrics.json.
@@ -127,12 +131,14 @@ def finetune(
         with ProgressBar(trivial) if progress and session.team.is_main_process else NullProgress() as watcher:
             for note in session.notes:
                 watcher.say(note)
-            trainable = _train(session, watcher, log)
+            trainable = _train(session, watcher, log, callbacks)
         run = session.team.on_main_process(lambda: _finish(session, trainable))
     return Converter(run or load_run(Path(out)), session.team.device)
 
 
-def _train(session: TrainingSession, watcher: ProgressBar | NullProgress, log: Sequence[str]) -> TrainableModel:
+def _train(
+    session: TrainingSession, watcher: ProgressBar | NullProgress, log: Sequence[str], further: Sequence[Callback]
+) -> TrainableModel:
     """Train, log each epoch and draw the curves."""
     folder, settings, team, splits = session.folder, session.settings, session.team, session.splits
     assert folder is not None
@@ -150,6 +156,7 @@ def _train(session: TrainingSession, watcher: ProgressBar | NullProgress, log: S
     if team.is_main_process:
         curves = Curves(folder / LOG, settings.criterion, settings.keep, watcher.say)
         callbacks += [Trackers(log, folder, session.recipe.to_plain()), curves]
+    callbacks += further
     Trainer(trainable, folder, callbacks, average=settings.average, state=session.state, team=team).fit()
     if session.features.full:
         watcher.say("the cache is full: some recordings were encoded again in every epoch. Set VCZOO_CACHE_GB higher")
@@ -177,6 +184,8 @@ def _finish(session: TrainingSession, trainable: TrainableModel) -> Run:
         "validation": validation,
         "test": evaluate(model, session.splits["test"]),
     }
+    if isinstance(model.backbone, LayerMix):
+        metrics["layer_mix"] = {name: round(share, 4) for name, share in model.backbone.shares().items()}
     if old:
         before, after = session.accuracy_before, accuracy_by_age(features, corpus, speakers, old.speakers)
         metrics["extension"] = {age: {"before": before[age], "after": after[age]} for age in after}

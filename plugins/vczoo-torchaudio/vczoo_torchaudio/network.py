@@ -58,6 +58,7 @@ class SpeechBackbone(Backbone):
             group = layers[start : start + stage_layers]
             stages[f"layers{start + 1}to{start + len(group)}"] = Layers(group, layers[0].attention)
         self.trunk = nn.ModuleDict(stages)
+        self.layer_stages = len(self.trunk)
         self.normalise = normalise
         self.windows = Windows(window_frames, context_frames)
         self.spec = FrameSpec(SAMPLE_RATE_HZ, HOP_LENGTH, transformer.pos_conv_embed.embed_dim)

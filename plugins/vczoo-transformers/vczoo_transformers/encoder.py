@@ -33,6 +33,7 @@ class EncoderBackbone(Backbone):
         super().__init__()
         self.trunk = nn.ModuleDict({"features": features} | {stage.name: stage.module for stage in groups})
         self.spec = FrameSpec(SAMPLE_RATE_HZ, hop_length, channels)
+        self.layer_stages = len(self.trunk)
         self.windows = Windows(window_frames, window_frames // CONTEXT_SHARE)
 
     def stages(self) -> tuple[Stage, ...]:

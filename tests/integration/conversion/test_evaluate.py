@@ -27,6 +27,7 @@ from vczoo.evaluation.metrics.naturalness import Dnsmos, Opinion
 from vczoo.evaluation.metrics.speaker_embedding import load_speaker_model
 from vczoo.evaluation.references import References
 from vczoo.evaluation.report import Report
+from vczoo.evaluation.results import read_results
 from vczoo.evaluation.scorer import Conversion, Evaluation
 from vczoo.evaluation.trials import Trial, read_trials
 from vczoo.io import optional_imports as extras
@@ -286,6 +287,28 @@ def test_a_run_is_evaluated_beside_its_floor_and_ceilings(
             k: v for k, v in other.figures.items() if k not in timed
         }
     assert vczoo.load(run_folder).voices == ("alice", "bob", "carol")  # it is a run as before
+
+
+def test_figures_are_appended_to_a_results_file(
+    small: tuple[str, ...], trial_file: Path, manifest: Path, voices_folder: Path, measures: Measures, tmp_path: Path
+) -> None:
+    converter = vczoo.load("demo", small)
+    file = tmp_path / "results.csv"
+    for _ in range(2):
+        report = evaluate(
+            converter, trial_file, root=voices_folder, references=manifest, measures=measures, results=file
+        )
+    rows = read_results(file)
+    assert len(rows) == 2 * sum(len(one.figures) for one in report.scores)
+    one = next(row for row in rows if (row.system, row.figure) == ("demo", "similarity_to_target"))
+    expected = report.scores[2].figures["similarity_to_target"]
+    assert Figure(one.value, one.low, one.high, one.count) == expected
+    assert (one.weights, one.trials, one.trial_count, one.asr) == ("random", "trials.csv", 4, "listener")
+    assert len({row.weights_sha256 for row in rows}) == 1
+    file.write_text("a,b\n")
+    with pytest.raises(RunError, match="not a results file"):
+        evaluate(converter, tmp_path / "no.csv", results=file)  # before the trials are read
+    assert file.read_text() == "a,b\n"
 
 
 def test_what_a_run_was_trained_on_is_no_source(run_folder: Path, tmp_path: Path, measures: Measures) -> None:

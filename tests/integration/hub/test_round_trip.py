@@ -94,6 +94,10 @@ CASES: dict[str, Case] = {
     "whisper-tiny-linear": lambda bases: bases.whisper("whisper-tiny.en", *LINEAR),
     "wavlm-ctc": lambda bases: bases.torchaudio("wavlm-base-plus", *TEXT, "freezing.trainable_stages=1"),
     "whisper-tiny-ctc": lambda bases: bases.whisper("whisper-tiny.en", *TEXT),
+    "whisper-tiny-characteristic": lambda bases: bases.whisper(
+        "whisper-tiny.en", *SPEECH[:-1], "backbone.layer=mix", "training.epochs=2", "freezing.probe_epochs=1"
+    ),
+    "whisper-tiny-ctc-mix": lambda bases: bases.whisper("whisper-tiny.en", *TEXT, "backbone.layer=mix"),
     "resnet18-emotion": lambda bases: bases.torchvision("resnet18", *IMAGE),
     "vocos-16khz": lambda bases: bases.whisper("whisper-tiny.en", *SPEECH[:-1], "vocoder.width=8", "vocoder.blocks=1"),
 }

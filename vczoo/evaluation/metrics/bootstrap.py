@@ -31,6 +31,11 @@ class Figure:
     high: float
     count: int
 
+    def text(self) -> str:
+        """Return the number with half the width of its interval, as in `0.853 ±0.012`."""
+        half = (self.high - self.low) / 2
+        return f"{self.value:.3f}" if math.isnan(half) else f"{self.value:.3f} ±{half:.3f}"
+
 
 def figure(
     amounts: Sequence[float],

@@ -47,6 +47,7 @@ class MelConv(MelBackbone):
         self.trunk = nn.ModuleDict(
             {"stem": stem, **{f"block{index + 1}": _Residual(width, dilation=index + 1) for index in range(blocks)}}
         )
+        self.layer_stages, self.channel_axis = len(self.trunk), 1
         self.spec = FrameSpec(self.mel_spec.sample_rate_hz, self.mel_spec.hop_length * MEL_FRAMES_PER_FRAME, width)
         if file := weights_option("mel-conv", weights):
             file.load_into(self.trunk)

@@ -29,10 +29,15 @@ class Backbone(HoldsFrozen, ABC):
     Attributes:
         spec: Format of the frames.
         origin: Source of the pretrained weights, set by the code that loads them; None for random weights.
+        layer_stages: Number of stages, counted from the last, whose outputs have one shape, so that `layer: mix` can
+            sum them; 1 if there are no two such stages.
+        channel_axis: Axis of the channels in these outputs.
     """
 
     spec: FrameSpec
     origin: Origin | None = None
+    layer_stages: int = 1
+    channel_axis: int = -1
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:

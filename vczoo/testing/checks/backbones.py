@@ -122,8 +122,14 @@ def prefix(specimen: Specimen) -> None:
     with torch.inference_mode():
         prepared = backbone.prepare(noise(backbone.spec, 24.3, 5))
         whole, activation = backbone.run(prepared), prepared
+        outputs = []
         for index in range(len(backbone.stages())):
             activation = backbone.run(activation, index, index + 1)
+            outputs.append(tuple(activation.shape))
+        expect(
+            len(set(outputs[-backbone.layer_stages :])) == 1,
+            f"outputs of the last {backbone.layer_stages} stages (`layer_stages`) must have one shape, got {outputs}",
+        )
         expect_same(
             activation, whole, "running the stages one by one must give the same result as running all together"
         )

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import FrameSpec
 from vczoo.audio.waveform import Waveform
+from vczoo.errors import ContractError
+from vczoo.modules.backbones.layer_mix import LayerMix
 from vczoo.modules.freezing.apply import apply_freezing
 from vczoo.modules.interfaces.backbone import Backbone
-from vczoo.modules.interfaces.freezing import Stage
+from vczoo.modules.interfaces.freezing import Freezing, Stage
 from vczoo.testing.checks.expectations import expect, expect_bits, expect_kind, noise
 from vczoo.testing.checks.specimen import Specimen
 
@@ -43,8 +45,7 @@ def multipliers(specimen: Specimen) -> None:
 def frozen(specimen: Specimen) -> None:
     """Training steps leave the parameters and buffers of stages with multiplier 0 unchanged."""
     for epoch in (0, 1):
-        backbone, freezing = _Probe().eval(), copy.deepcopy(specimen.part)
-        freezing.bind(backbone)
+        backbone, freezing = _bound(specimen)
         freezing.prepare(backbone)
         multipliers = apply_freezing(backbone.train(), freezing, epoch)
         before = [_state(stage.module) for stage in backbone.stages()]
@@ -60,12 +61,11 @@ def finish(specimen: Specimen) -> None:
 
     A strategy whose modules stay, as `stays` says, may add names.
     """
-    backbone, freezing = _Probe().eval(), copy.deepcopy(specimen.part)
+    backbone, freezing = _bound(specimen)
     wave = noise(backbone.spec, 20, 1)
     expected = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
     with torch.no_grad():
         first = backbone(wave).values
-        freezing.bind(backbone)
         freezing.prepare(backbone)
         same = bool(torch.allclose(backbone(wave).values, first, atol=1e-5))
         expect(same, "`prepare` must not change the output of the backbone")
@@ -85,12 +85,25 @@ def finish(specimen: Specimen) -> None:
     expect(bool(torch.allclose(after, learned, atol=1e-4)), "`finish` must keep what was learned")
 
 
+def _bound(specimen: Specimen) -> tuple[Backbone, Freezing]:
+    """A copy of the strategy, bound to a small backbone, or to a weighted sum of its layers if it needs one."""
+    freezing: Freezing = copy.deepcopy(specimen.part)
+    backbone: Backbone = _Probe().eval()
+    try:
+        freezing.bind(backbone)
+    except ContractError:
+        backbone = LayerMix(backbone).eval()
+        freezing.bind(backbone)
+    return backbone, freezing
+
+
 class _Probe(Backbone):
     """A small backbone with layers that strategies may treat differently: linear, two kinds of norms, conditioning."""
 
     def __init__(self) -> None:
         super().__init__()
         self.spec = FrameSpec(8000, HOP, WIDTH)
+        self.layer_stages = 3
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.trunk = nn.ModuleDict(

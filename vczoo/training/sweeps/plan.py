@@ -24,6 +24,7 @@ from vczoo.runs.run import is_run
 from vczoo.training.sweeps.cells import Cell, cells_of
 from vczoo.training.sweeps.grid import Axis, read_grid, shown
 from vczoo.training.sweeps.measures import SIMILARITY, check_measures, is_wanted
+from vczoo.training.sweeps.pruning import check_pruning
 from vczoo.training.sweeps.sampling import Sampling, check_sampling, drawn_settings
 from vczoo.training.sweeps.state import CELLS, State, read_state
 from vczoo.training.sweeps.summary import incomparable
@@ -47,6 +48,7 @@ class Plan:
         notes: Remarks that a reader of the table needs.
         folder: The sweep's folder.
         sampling: How the cells to train are chosen.
+        prune_after: The number of epochs after which weak cells stop; None to train every cell to the end.
     """
 
     axes: tuple[Axis, ...]
@@ -57,6 +59,7 @@ class Plan:
     notes: tuple[str, ...]
     folder: Path
     sampling: Sampling = field(default_factory=Sampling)
+    prune_after: int | None = None
 
     @property
     def needs_conversions(self) -> bool:
@@ -64,7 +67,10 @@ class Plan:
         return is_wanted(SIMILARITY, self.measures) and find_spec(SPEAKER_LIBRARY) is not None
 
     def is_open(self, state: State, name: str) -> bool:
-        """Whether a cell still has to be trained: it is not done, or its run has been removed."""
+        """Whether a cell still has to be trained: it is neither done nor pruned, or its run has been removed."""
+        cell = state.cells.get(name, {})
+        if cell.get("status") == "pruned" and cell["early"]["epochs"] == self.prune_after:
+            return False
         return state.cells.get(name, {}).get("status") != "done" or not is_run(self.folder / CELLS / name)
 
     def merged(self, state: State) -> dict[str, Any]:
@@ -79,6 +85,7 @@ class Plan:
         """Everything that the figures depend on besides the recipe and the recordings."""
         versions = {name: metadata.version(name) for name in ("vczoo", "torch", "soxr")}
         plain = {"python": platform.python_version(), "versions": versions, "threads": threads}
+        plain |= {} if self.prune_after is None else {"prune_after": self.prune_after}
         return plain | ({"sampling": sampling} if (sampling := self.sampling.to_plain()) else {})
 
     def lines(self, state: State) -> list[str]:
@@ -93,6 +100,11 @@ class Plan:
             f"shared: {data['recordings']} recordings of {data['speakers']} speakers, the same validation and test; "
             f"{which}, whose frozen stages run once per recording",
             *([f"{done} of them trained already"] if done else []),
+            *(
+                []
+                if self.prune_after is None
+                else [f"cells worse than the median after epoch {self.prune_after} stop there"]
+            ),
             *self.notes,
         ]
 
@@ -128,6 +140,7 @@ def plan_sweep(
     jobs: int | None = None,
     speaker: str | None = None,
     sampling: Sampling | None = None,
+    prune_after: int | None = None,
 ) -> Plan:
     """Check a sweep and plan it, without writing anything. The arguments are those of `sweep`.
 
@@ -149,6 +162,7 @@ def plan_sweep(
     cells = cells_of(source, shared, axes, drawn)
     if sampling.sampler == "optuna" and (reason := _incomparable(cells, axes)):
         raise VczooError(f"--sampler optuna compares cells by validation, but {reason}")
+    check_pruning(prune_after, cells, axes)
     if measures is not None:
         check_measures(measures, [cell.recipe for cell in cells])
     corpus = read_corpus(data, speaker=speaker)
@@ -173,7 +187,9 @@ def plan_sweep(
     if state.shared:
         state.refuse_others(common, {cell.name: cell.digest for cell in cells}, out)
     names = None if measures is None else tuple(measures)
-    return Plan(axes, tuple(cells), corpus, common, names, tuple(_notes(corpus, cells, names)), out, sampling)
+    return Plan(
+        axes, tuple(cells), corpus, common, names, tuple(_notes(corpus, cells, names)), out, sampling, prune_after
+    )
 
 
 def _incomparable(cells: Sequence[Cell], axes: Sequence[Axis]) -> str:

@@ -16,6 +16,7 @@ from vczoo.training.sweeps.cells import Cell
 from vczoo.training.sweeps.measures import figures_of
 from vczoo.training.sweeps.plan import Plan
 from vczoo.training.sweeps.plots import draw_table
+from vczoo.training.sweeps.pruning import early_score, median_score
 from vczoo.training.sweeps.sampling import suggested_settings
 from vczoo.training.sweeps.schedule import filling
 from vczoo.training.sweeps.scoring import write_trials
@@ -106,10 +107,62 @@ class RunningSweep:
             self.state.cells[cell.name] = {**entry, **self.state.cells.get(cell.name, {})}
         self.state.write(self.folder)
 
-    def tasks(self, cells: Sequence[Cell], *, ahead: bool) -> list[Task]:
+    def passes(self, cells: Sequence[Cell], *, ahead: bool) -> Iterator[list[Task]]:
+        """Tasks for cells, in lists that run one after the other.
+
+        With pruning, the cells train for some epochs first, and then those that are not weak to the end.
+
+        Args:
+            cells: The cells of a round.
+            ahead: Whether tasks that run the frozen stages common to several cells come first.
+        """
+        if not self.plan.prune_after:
+            yield self.tasks(cells, ahead=ahead)
+            return
+        undecided = [cell for cell in cells if not self._is_decided(cell)]
+        yield self.tasks([cell for cell in undecided if not self._early(cell)], ahead=ahead, early=True)
+        self._prune(undecided)
+        ended = {cell.name for cell in undecided if self.state.cells[cell.name]["status"] == "failed"}
+        closed = ("pruned", "done")
+        yield self.tasks(
+            [c for c in cells if c.name not in ended and self.state.cells[c.name]["status"] not in closed], ahead=False
+        )
+
+    def _is_decided(self, cell: Cell) -> bool:
+        entry = self.state.cells[cell.name]
+        decided: bool = entry.get("early", {}).get("epochs") == self.plan.prune_after
+        return decided or entry["status"] == "done"
+
+    def _early(self, cell: Cell) -> tuple[float, ...]:
+        """The cell's score at the epoch of the pruning; () if it has not come so far."""
+        return early_score(self.folder / CELLS / cell.name, self.plan.prune_after or 0, cell.recipe.training.criterion)
+
+    def _prune(self, cells: Sequence[Cell]) -> None:
+        """Decide which cells stop, by the scores of all cells that have come as far."""
+        epochs = self.plan.prune_after
+        scores = {cell.name: self._early(cell) for cell in self._chosen()}
+        median = median_score([score for score in scores.values() if score])
+        for cell in cells:
+            entry, score = self.state.cells[cell.name], scores[cell.name]
+            if not score or entry["status"] in ("done", "failed"):
+                continue
+            entry["early"] = {"epochs": epochs, "score": list(score)}
+            if median is not None and score > median:
+                count = sum(map(bool, scores.values()))
+                what = f"{cell.recipe.training.criterion} {abs(score[0]):.4g} after epoch {epochs}"
+                entry |= {
+                    "status": "pruned",
+                    "reason": f"{what} is worse than {abs(median[0]):.4g}, the median of {count} cells",
+                }
+                self.done += 1
+                self.say(f"[{self.done}/{self.count}] {cell.name}: {self._summary(entry)}")
+        self.state.write(self.folder)
+
+    def tasks(self, cells: Sequence[Cell], *, ahead: bool, early: bool = False) -> list[Task]:
         """One task per cell.
 
-        With `ahead`, tasks that run the frozen stages common to several cells come first.
+        With `ahead`, tasks that run the frozen stages common to several cells come first. With `early`, the cells pause
+        at the epoch of the pruning.
         """
         fills: list[Task] = []
         wait: dict[str, str] = {}
@@ -130,6 +183,7 @@ class RunningSweep:
                     (CellGroup(cell.source, cell.overrides, cell.minutes),),
                     folders=(str(self.folder / CELLS / cell.name),),
                     resume=entry.get("resumable", True),
+                    pause_after=(self.plan.prune_after or 0) if early else 0,
                     after=(wait[cell.name],) if cell.name in wait else (),
                     **self.common,
                 )
@@ -173,7 +227,7 @@ class RunningSweep:
             cell |= {"status": outcome.status, **result}
             if outcome.status != "done":
                 cell |= {"reason": outcome.reason, "resumable": outcome.resumable}
-            self.done += 1
+            self.done += outcome.status != "paused"
             self.state.write(self.folder)
             self.say(f"[{self.done}/{self.count}] {task.name}: {self._summary(cell)}")
         elif outcome.status == "failed":

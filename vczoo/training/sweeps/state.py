@@ -31,8 +31,8 @@ class State:
     Attributes:
         shared: Everything that the cells have in common: resolved `recipes` by name, `overrides`, `data`.
         axes: The values of each axis so far, in the order of the last grid.
-        cells: By name, each cell's settings, digest, status (waiting, running, done, failed, interrupted), reason and
-            measurements.
+        cells: By name, each cell's settings, digest, status (waiting, running, done, failed, interrupted, paused,
+            pruned), reason, measurements, and with pruning `early`: its score after some epochs.
         about: Versions, threads, and notes on what was left out and why.
         table: The table as plain values, one mapping per cell, with the columns of table.csv.
         means: The means and standard deviations over seeds, with the columns of means.csv.

@@ -53,12 +53,18 @@ class Sweep:
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        return f"<Sweep of {len(self.table.rows)} cells{failed}, {self.folder}>"
+        pruned = f", {len(self.pruned)} pruned" if self.pruned else ""
+        return f"<Sweep of {len(self.table.rows)} cells{pruned}{failed}, {self.folder}>"
 
     def _repr_html_(self) -> str:
         """The table for notebooks: one row per cell, then the means over seeds."""
         tables = [rows for rows in (texts(self.table), texts_of_means(self.table)) if rows]
         return "".join(map(html_table, tables)) + html_table((), self.notes)
+
+    @property
+    def pruned(self) -> tuple[Row, ...]:
+        """The cells that stopped early because they were weak, with the reasons."""
+        return tuple(row for row in self.table.rows if row.status == "pruned")
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -95,6 +101,7 @@ def sweep(
     sampler: Sampler = "grid",
     cells: int | None = None,
     sampler_seed: int = 0,
+    prune_after: int | None = None,
     measures: Sequence[str] | None = None,
     jobs: int | None = None,
     ray: bool = False,
@@ -122,6 +129,9 @@ def sweep(
             combinations one after another, by the validation of those before, with Optuna's TPE sampler.
         cells: The number of combinations that `random` and `optuna` train.
         sampler_seed: The seed of `random` and `optuna`.
+        prune_after: The number of epochs after which weak cells stop: those whose validation is worse than the lower
+            median of all cells after as many epochs. None trains every cell to the end. Fewer than four cells are not
+            compared.
         measures: The figures for the table and plots, by full name or by the last part of it (`accuracy`). None means
             all figures measured on held-out speech, and `similarity`: the cosine similarity of held-out conversions to
             their target.
@@ -137,7 +147,7 @@ def sweep(
     Raises:
         RecipeError: A cell's recipe is invalid. The message lists every fault of every cell.
         VczooError: The grid is invalid (the message lists every fault), `jobs` is below 1, the sampler is unknown or
-            does not fit `cells` or the grid, or the device does not work here.
+            does not fit `cells` or the grid, cells cannot be pruned, or the device does not work here.
         CorpusError: The recordings cannot be used for training.
         RunError: `out` contains other files, a different sweep, or a sweep or training that is running now; or the disk
             cannot be written.
@@ -152,7 +162,16 @@ def sweep(
     with held(folder / LOCK, what="another sweep or training runs here, or its processes are still ending") as lock:
         sampling = Sampling(sampler, cells, sampler_seed)
         plan = plan_sweep(
-            name, data, folder, grid, overrides, measures=measures, jobs=jobs, speaker=speaker, sampling=sampling
+            name,
+            data,
+            folder,
+            grid,
+            overrides,
+            measures=measures,
+            jobs=jobs,
+            speaker=speaker,
+            sampling=sampling,
+            prune_after=prune_after,
         )
         sweep_partials(folder)
         work = RunningSweep(plan, read_state(folder), folder, say)
@@ -168,7 +187,9 @@ def sweep(
             pool = Processes(folder, jobs or 1, [lock], gpus)
         with pool:
             for batch in work.rounds(jobs or 1):
-                work_off(work.tasks(batch, ahead=(jobs or 1) > 1 or ray), pool, work.begins, work.ended)
+                ahead = (jobs or 1) > 1 or ray
+                for tasks in work.passes(batch, ahead=ahead):
+                    work_off(tasks, pool, work.begins, work.ended)
             work_off(work.measuring_tasks(jobs or 1), pool, work.begins, work.ended)
         table, plots, notes = work.finish()
     return Sweep(folder, table, tuple(plots), tuple(notes))

@@ -154,10 +154,15 @@ def merged_axes(before: Mapping[str, Sequence[Any]], axes: Sequence[Axis]) -> di
 
 
 def ranked(cells: Sequence[Cell], state: State) -> list[tuple[Settings, int | None]]:
-    """The settings of cells, each with its rank by validation (0 is the best); None if it has no score."""
+    """The settings of cells, each with its rank by validation (0 is the best); None if it has no score.
+
+    Pruned cells come after all others.
+    """
     rows = [_row(cell.name, state.cells[cell.name], None) for cell in cells]
     best_first = sorted({row.score for row in rows if row.score})
-    return [(row.settings, best_first.index(row.score) if row.score else None) for row in rows]
+    ranks = {row.name: best_first.index(row.score) for row in rows if row.score}
+    ranks |= {row.name: len(best_first) for row in rows if row.status == "pruned"}
+    return [(row.settings, ranks.get(row.name)) for row in rows]
 
 
 def _row(name: str, cell: Mapping[str, Any], measures: Sequence[str] | None) -> Row:

@@ -25,6 +25,7 @@ from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.finetune import finetune
 from vczoo.training.frozen_stages import run_frozen
 from vczoo.training.session import TrainingSession
+from vczoo.training.sweeps.pruning import Pause, Paused
 from vczoo.training.sweeps.scoring import SimilarityScorer
 from vczoo.training.training_folder import LOCK
 
@@ -55,6 +56,7 @@ class Task:
         device: The device to use, as for `finetune`.
         threads: The number of torch's threads.
         resume: Whether to resume a checkpoint in the folder, rather than remove it.
+        pause_after: The number of epochs after which a cell pauses; 0 to train it to the end.
         lists: The folder of the trial list that conversions are measured on.
         after: The names of tasks that must end first.
     """
@@ -68,6 +70,7 @@ class Task:
     device: str | None = None
     threads: int = 1
     resume: bool = True
+    pause_after: int = 0
     lists: str = ""
     after: tuple[str, ...] = ()
 
@@ -87,13 +90,13 @@ class Outcome:
     """The outcome of a task.
 
     Attributes:
-        status: `done`, `failed` or `interrupted`.
+        status: `done`, `failed`, `interrupted`, or `paused` after the epoch that the task names.
         reason: The reason for a failure.
         results: The entries to record for a cell, or for cells by name.
         resumable: Whether the next sweep may resume the checkpoint that is left.
     """
 
-    status: Literal["done", "failed", "interrupted"]
+    status: Literal["done", "failed", "interrupted", "paused"]
     reason: str = ""
     results: dict[str, Any] | None = None
     resumable: bool = True
@@ -107,6 +110,8 @@ def perform(task: Task) -> Outcome:
         return Outcome("done", results=work[task.kind](task))
     except KeyboardInterrupt:
         return Outcome("interrupted")
+    except Paused:
+        return Outcome("paused")
     except VczooError as error:
         return Outcome("failed", str(error), resumable=False)
     except Exception as error:  # whatever the error, the other cells continue
@@ -136,6 +141,7 @@ def _train(task: Task) -> dict[str, Any]:
             resume=resume,
             cache=task.cache,
             device=task.device,
+            callbacks=[Pause(task.pause_after)] if task.pause_after else (),
         )
     converts = bool(converter.model.voice_heads)
     seconds = round(time.perf_counter() - began, 2)
