@@ -1,20 +1,41 @@
-"""A hook of the site's builder: two pages are filled in while it builds, so that they cannot be out of date.
+"""A hook of the site's builder: some pages are made while it builds, so that they cannot be out of date.
 
-The command line's gets a table for each command, read from the commands themselves; the changelog's, CHANGELOG.md.
+The command line's gets a table for each command, read from the commands themselves; the changelog's, CHANGELOG.md. Each
+tutorial notebook becomes a page.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
+from mkdocs.structure.files import File
 
 from vczoo.cli.app import app
 from vczoo.cli.help import help_record
 
 CHANGELOG = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
+
+
+def on_files(files: Any, *, config: Any) -> Any:
+    """Add a page for each notebook; MkDocs calls this when it has listed the files."""
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        uri = f"{file.src_uri.removesuffix('.ipynb')}-notebook.md"
+        files.append(File.generated(config, uri, content=notebook_page(Path(file.abs_src_path))))
+    return files
+
+
+def notebook_page(path: Path) -> str:
+    """Markdown of a notebook, with a link to the file below its title."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    code = [cell["cell_type"] == "code" for cell in cells]
+    blocks = [f"```python\n{text}\n```" if is_code else text for text, is_code in zip(texts, code, strict=True)]
+    title, _, rest = blocks[0].partition("\n\n")
+    return "\n\n".join([title, f"[Download this notebook]({path.name}).", rest, *blocks[1:]])
 
 
 def on_page_markdown(markdown: str, *, page: Any, **rest: Any) -> str:

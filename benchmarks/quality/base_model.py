@@ -1,6 +1,6 @@
 """Quality of the base model: its conversions, the speakers and words left in its content, and bad input.
 
-    pip install "vczoo[eval,demo]"
+    pip install "vczoo[eval-all,demo]"
     python -m benchmarks.quality.base_model --data VCTK --digits FSDD --keep FOLDER
     python -m benchmarks.quality.base_model --data VCTK --digits FSDD --keep FOLDER \\
         --part content --teacher-weights WHISPER
@@ -78,7 +78,7 @@ def main(command_line: list[str] | None = None) -> None:
     show_sizes(results)
     measures = None
     if {"conversion", "inputs"} & set(parts):
-        measures = vczoo.load_measures(asr=arguments.asr or RECOGNISERS)
+        measures = vczoo.load_measures("resemblyzer", arguments.asr or RECOGNISERS)
     for part in PARTS:
         if part not in parts:
             continue

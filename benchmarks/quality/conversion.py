@@ -1,6 +1,6 @@
 """Conversion quality of the zoo's systems on VCTK speakers: one fixed trial list, one run, one table.
 
-    pip install "vczoo[eval]" ./plugins/vczoo-transformers ./plugins/vczoo-torchvision ./plugins/vczoo-timm
+    pip install "vczoo[eval-all]" ./plugins/vczoo-transformers ./plugins/vczoo-torchvision ./plugins/vczoo-timm
     python -m benchmarks.quality.conversion --data VCTK --pretrain LIBRISPEECH --keep FOLDER
 
 Each target's first eight utterances are for fine-tuning or matching, and the other speakers' last two are the sources,
@@ -120,7 +120,7 @@ def main() -> None:
         for make in makers:
             print(make().name)
         return
-    measures = vczoo.load_measures(asr=arguments.asr or RECOGNISERS)
+    measures = vczoo.load_measures("resemblyzer", arguments.asr or RECOGNISERS)
     evaluation = vczoo.Evaluation(bench.trials, bench.references, measures, say=lambda line: print(line, flush=True))
     scores = [evaluation.floor(), *vocoder_rows(evaluation, arguments.vocoder or ["use=griffin-lim"])]
     scores += [real] if (real := evaluation.real_target()) else []

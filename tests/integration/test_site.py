@@ -79,6 +79,12 @@ def page(site: Path, name: str) -> Page:
     return Page((site / name).read_text(encoding="utf-8"))
 
 
+def test_a_notebook_is_a_page_and_a_file(site: Path) -> None:
+    text = page(site, "tutorials/first-voice-notebook.html").text
+    assert 'vczoo.finetune("base-partialfreeze"' in text
+    assert (site / "tutorials" / "first-voice.ipynb").is_file()
+
+
 def test_the_reference_holds_every_public_name_once() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs/reference").glob("*.md")))
     assert sorted(re.findall(r"^::: (\S+)$", text, re.MULTILINE)) == PUBLIC

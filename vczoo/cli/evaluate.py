@@ -36,12 +36,18 @@ def evaluate(
     asr: Annotated[
         list[str] | None, typer.Option(help="faster-whisper:SIZE, transformers:ID, pocketsphinx; repeatable.")
     ] = None,
-    speaker: Annotated[str, typer.Option(help="resemblyzer or xvector:ID.")] = "resemblyzer",
+    speaker: Annotated[
+        str | None,
+        typer.Option(
+            help="wavlm-sv, resemblyzer or xvector:ID.", show_default="resemblyzer if installed, otherwise wavlm-sv"
+        ),
+    ] = None,
     naturalness: Annotated[bool, typer.Option(help="Also measure DNSMOS.")] = True,
     metric: Annotated[
         list[str] | None,
         typer.Option(help="A further metric; `vczoo list --parts metric` lists them. Repeatable."),
     ] = None,
+    normalizer: Annotated[str, typer.Option(help="How transcripts are compared: basic or whisper-english.")] = "basic",
     out: Annotated[
         Path | None, typer.Option(help="Folder for metrics.json and plots. Default: RUN/evaluation.")
     ] = None,
@@ -86,6 +92,7 @@ def evaluate(
             speaker=speaker,
             naturalness=naturalness,
             metrics=metric or (),
+            normalizer=normalizer,
             out=out,
             keep=keep,
             overwrite=overwrite,

@@ -12,6 +12,7 @@ import typer
 
 from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.terminal import interruptible, print_line, print_note, print_table
+from vczoo.io.install_advice import pip_install
 
 if TYPE_CHECKING:
     from vczoo.data.preparation import PreparedRecording
@@ -29,7 +30,7 @@ def prepare(
 ) -> None:
     """Cut long recordings into sentences, trim and level them, and drop what is too short, too noisy or not speech.
 
-    The recordings stay as they are. Music and noises are dropped, too, after `pip install "vczoo[prepare]"`.
+    The recordings stay as they are. Music and noises are dropped, too, if the extra `prepare` is installed.
     """
     from vczoo.data.preparation import prepare as prepare_recordings
 
@@ -42,7 +43,7 @@ def prepare(
     kept = [piece for recording in prepared for piece in recording.kept]
     print_line(f"{out}: {len(kept)} pieces, {sum(piece.seconds for piece in kept):.0f} s")
     if find_spec("silero_vad") is None:
-        print_note('(music and noises may be among them: `pip install "vczoo[prepare]"` finds them)')
+        print_note(f"(music and noises may be among them; to find them, run: {pip_install(extra='prepare')})")
     speaker = "" if any(piece.file and piece.file.parent != out for piece in kept) else " --voice NAME"
     print_line(f"next: vczoo train base-partialfreeze --data {out}{speaker} --out runs/mine")
 

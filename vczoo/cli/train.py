@@ -51,7 +51,7 @@ def train(
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
     log: Annotated[
-        list[str] | None, typer.Option(help="Log metrics to tensorboard, trackio, wandb or mlflow; repeatable.")
+        list[str] | None, typer.Option(help="Log metrics to tensorboard, wandb, mlflow, …; repeatable.")
     ] = None,
 ) -> None:
     """Fine-tune a recipe on recordings, or add new speakers to a run."""

@@ -19,7 +19,8 @@ from vczoo.conversion.load import load, read_name
 from vczoo.conversion.measured_system import describe_measurement
 from vczoo.errors import AudioError, CorpusError, PluginError, RunError, VoiceError
 from vczoo.evaluation.leakage import leakage_notes, shares_asr
-from vczoo.evaluation.measures import DEFAULT_ASR, DEFAULT_SPEAKER, Measures, load_measures
+from vczoo.evaluation.measures import DEFAULT_ASR, Measures, load_measures
+from vczoo.evaluation.metrics.asr import load_recogniser
 from vczoo.evaluation.plots import plot_contours, plot_mels, plot_similarity
 from vczoo.evaluation.references import References, read_references
 from vczoo.evaluation.report import METRICS, Report, Scores
@@ -43,9 +44,10 @@ def evaluate(
     root: Location | None = None,
     references: Location | None = None,
     asr: Sequence[str] = (),
-    speaker: str = DEFAULT_SPEAKER,
+    speaker: str | None = None,
     naturalness: bool = True,
     metrics: Sequence[str] = (),
+    normalizer: str = "basic",
     out: Location | None = None,
     keep: bool = False,
     overwrite: bool = False,
@@ -68,9 +70,10 @@ def evaluate(
             A voice that the run lacks is enrolled from its recordings in the splits train and validation.
         asr: Names of speech recognizers, the main one first. By default Whisper tiny.en through faster-whisper, and
             also pocketsphinx if the run's backbone is a Whisper model.
-        speaker: Name of the speaker model.
+        speaker: Name of the speaker model. None for resemblyzer if it is installed, otherwise wavlm-sv.
         naturalness: Whether to measure naturalness with DNSMOS.
         metrics: Names of further metrics, from plugins; `vczoo list --parts metric` lists them.
+        normalizer: Name of the normalizer of transcripts: `basic` or `whisper-english`.
         out: Folder for metrics.json and the plots. By default `<run>/evaluation` if `run` is a folder; otherwise
             nothing is written.
         keep: Whether to save the conversions there as WAV files.
@@ -78,8 +81,8 @@ def evaluate(
         results: Results file (.csv) to append the figures to, or to create; see `vczoo.evaluation.results`.
         seed: Seed of the bootstrap resampling.
         device: Torch device on which the converter computes. By default a GPU, if there is one.
-        measures: Measuring models that are loaded already; they replace `asr`, `speaker`, `naturalness` and
-            `metrics`.
+        measures: Measuring models that are loaded already; they replace `asr`, `speaker`, `naturalness`,
+            `metrics` and `normalizer`.
         say: Function that is called with a status line before each long step.
 
     Raises:
@@ -107,7 +110,7 @@ def evaluate(
         # With references, any of their speakers can be enrolled. Without them, only the run's voices are available.
         voices: Collection[str] | None = converter.voices if references is None else None
         checked = read_trials(trials, root=root, references=real, shown=shown, voices=voices)
-        measures = measures or _measures(converter, asr, speaker, naturalness, metrics)
+        measures = measures or _measures(converter, asr, speaker, naturalness, metrics, normalizer)
         leakage = leakage_notes(converter.recipe, measures)
         notes += _enroll(converter, checked, real)
         evaluation = Evaluation(checked, real, measures, seed=seed, say=say)
@@ -152,6 +155,7 @@ def setup_of(evaluation: Evaluation, trials: Location) -> dict[str, Any]:
         "asr": [recogniser.name for recogniser in measures.recognisers],
         "naturalness": measures.rater.name if measures.rater else None,
         **({"metrics": list(measures.metrics)} if measures.metrics else {}),
+        **({"normalizer": measures.normalizer} if measures.normalizer != "basic" else {}),
         "commits": measures.commits,
         "seed": evaluation.seed,
         "threads": torch.get_num_threads(),
@@ -240,14 +244,19 @@ def _real_speech(
 
 
 def _measures(
-    converter: Converter, asr: Sequence[str], speaker: str, naturalness: bool, metrics: Sequence[str] = ()
+    converter: Converter,
+    asr: Sequence[str],
+    speaker: str | None,
+    naturalness: bool,
+    metrics: Sequence[str] = (),
+    normalizer: str = "basic",
 ) -> Measures:
     names = tuple(asr) or (DEFAULT_ASR,)
-    measures = load_measures(speaker, names, naturalness=naturalness, metrics=metrics)
+    measures = load_measures(speaker, names, naturalness=naturalness, metrics=metrics, normalizer=normalizer)
     families = {recogniser.family for recogniser in measures.recognisers}
     if all(shares_asr(converter.recipe, family) for family in families):
         try:
-            second = load_measures(speaker, (SECOND_ASR,), naturalness=False).recognisers
+            second = (load_recogniser(SECOND_ASR),)
         except PluginError:
             return measures  # `leakage_notes` reports that there is no other ASR
         return replace(measures, recognisers=(*measures.recognisers, *second))

@@ -19,7 +19,7 @@ from vczoo.audio.waveform import Waveform
 from vczoo.evaluation.measures import Measures
 from vczoo.evaluation.metrics.naturalness import Opinion
 from vczoo.evaluation.metrics.verification import centroid
-from vczoo.evaluation.metrics.word_errors import Errors, count_errors
+from vczoo.evaluation.metrics.word_errors import Errors, count_errors, load_normalizer
 from vczoo.evaluation.references import References
 from vczoo.evaluation.trials import Trial
 
@@ -80,7 +80,8 @@ class MeasurementCache:
         """Transcribe a waveform and count its errors against the text, or the transcript, of each trial's source."""
         hypothesis = self.transcript(recogniser, wave)
         references = [trial.text or self.transcript(recogniser, self.at_rate(trial.source)) for trial in trials]
-        counts: list[Errors] = [count_errors(reference, hypothesis) for reference in references]
+        normalizer = load_normalizer(self.measures.normalizer)
+        counts: list[Errors] = [count_errors(reference, hypothesis, normalizer) for reference in references]
         return {
             "said": references[0],
             "heard": hypothesis,

@@ -11,12 +11,12 @@ from vczoo.errors import ContractError, VczooError
 from vczoo.evaluation.metrics.asr import Recogniser, load_recogniser
 from vczoo.evaluation.metrics.naturalness import Dnsmos, Rater
 from vczoo.evaluation.metrics.speaker_embedding import SpeakerModel, load_speaker_model
+from vczoo.evaluation.metrics.word_errors import load_normalizer
 from vczoo.models.part_options import make_part
 from vczoo.modules.interfaces.metric import FIGURE_NAME, Case, Metric
 
 __all__ = [
     "DEFAULT_ASR",
-    "DEFAULT_SPEAKER",
     "MEANS",
     "STANDARD_METRICS",
     "Measures",
@@ -26,7 +26,6 @@ __all__ = [
     "measure",
 ]
 
-DEFAULT_SPEAKER = "resemblyzer"
 DEFAULT_ASR = "faster-whisper:tiny.en"
 STANDARD_METRICS = ("f0-contour", "mel-cepstral-distortion")  # of every evaluation
 NATURALNESS = "dnsmos"
@@ -53,12 +52,14 @@ class Measures:
         recognisers: Speech recognizers, for word and character error rates; the first is the main one.
         rater: Naturalness model; None to skip naturalness.
         metrics: Further metrics by name, besides those that every evaluation computes.
+        normalizer: Name of the normalizer of transcripts, for word and character error rates.
     """
 
     speaker: SpeakerModel
     recognisers: tuple[Recogniser, ...] = ()
     rater: Rater | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    normalizer: str = "basic"
 
     def __post_init__(self) -> None:
         names = [recogniser.name for recogniser in self.recognisers]
@@ -90,21 +91,24 @@ class Measures:
 
 
 def load_measures(
-    speaker: str = DEFAULT_SPEAKER,
+    speaker: str | None = None,
     asr: Sequence[str] = (DEFAULT_ASR,),
     *,
     naturalness: bool = True,
     metrics: Sequence[str] = (),
+    normalizer: str = "basic",
     device: str = "cpu",
 ) -> Measures:
     """Load measuring models by name.
 
     Args:
-        speaker: Name of the speaker model: `resemblyzer` or `xvector:<Hub id or folder>`.
+        speaker: Name of the speaker model: `wavlm-sv`, `resemblyzer` or `xvector:<Hub id or folder>`. None for
+            resemblyzer if it is installed, otherwise wavlm-sv. The reports say which it was.
         asr: Names of the speech recognizers, the main one first: `faster-whisper:<size or folder>`,
             `transformers:<Hub id or folder>` or `pocketsphinx`.
         naturalness: Whether to measure DNSMOS.
         metrics: Names of further metrics, as `vczoo list --parts metric` prints them.
+        normalizer: Name of the normalizer of transcripts: `basic` or `whisper-english`.
         device: Device that the models run on, such as `cpu` or `cuda`.
 
     Raises:
@@ -112,11 +116,13 @@ def load_measures(
         PluginError: A library is not installed; the message names the extra to install.
         WeightsError: Weights are unavailable.
     """
+    load_normalizer(normalizer)
     return Measures(
         load_speaker_model(speaker, device),
         tuple(load_recogniser(name, device) for name in dict.fromkeys(asr)),
         Dnsmos() if naturalness or NATURALNESS in metrics else None,
         {name: load_metric(name) for name in metrics if name not in (*STANDARD_METRICS, NATURALNESS)},
+        normalizer,
     )
 
 

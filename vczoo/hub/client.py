@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import HfApi, RepoFile, constants, hf_hub_download
+import httpx2
+from huggingface_hub import HfApi, RepoFile, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError
 
 from vczoo.errors import HubError
 from vczoo.hub.errors import hub_errors_explained
@@ -19,9 +22,11 @@ from vczoo.runs.run import CONFIG
 from vczoo.runs.run_files import METRICS, MODEL, VOICES
 from vczoo.runs.run_folder import config_of
 
-__all__ = ["digest_faults", "fetch_config", "git_digest", "list_files", "resolve"]
+__all__ = ["COUNTED", "count_download", "digest_faults", "fetch_config", "git_digest", "list_files", "resolve"]
 
 RUN_FILES = (CONFIG, MODEL, VOICES, METRICS)
+# The Hub counts each request for this file as a download, of a library that it does not know. Nothing reads the file.
+COUNTED = "config.json"
 MEGABYTE = 1_000_000
 
 
@@ -72,6 +77,12 @@ def list_files(name: HubName, commit: str) -> dict[str, RepoFile]:
             f"{name}: {constants.ENDPOINT} returned the invalid size {listing[wrong[0]].size!r:.40} for {wrong[0]!r}"
         )
     return listing
+
+
+def count_download(name: HubName, commit: str) -> None:
+    """Request the headers of the file that the Hub counts. Runs that were published without it are not counted."""
+    with suppress(HfHubHTTPError, httpx2.HTTPError, OSError):
+        get_hf_file_metadata(hf_hub_url(name.repository, COUNTED, revision=commit))
 
 
 def digest_faults(path: Path, info: RepoFile) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from huggingface_hub import constants, try_to_load_from_cache
 
 from vczoo.errors import HubError, RunError
-from vczoo.hub.client import MEGABYTE, RUN_FILES, evict, fetch_config, fetch_file, list_files, resolve
+from vczoo.hub.client import MEGABYTE, RUN_FILES, count_download, evict, fetch_config, fetch_file, list_files, resolve
 from vczoo.hub.name import HubName
 from vczoo.io.files import PARTIAL, PRIVATE, sha256_of, sweep_partials, temporary_name
 from vczoo.io.tensor_file import LARGEST_HEADER, layout_of
@@ -136,6 +136,7 @@ def _download(name: HubName, commit: str) -> Pulled:
     )
     for file, limit in largest.items():
         fetch_file(name, commit, listing[file], limit, sha256=config.files.get(file, ""))
+    count_download(name, commit)
     return Pulled(name, commit, folder)
 
 

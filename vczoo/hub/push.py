@@ -17,6 +17,7 @@ from huggingface_hub import constants
 from vczoo.errors import HubError, RunError, UnknownNameError, WeightsError
 from vczoo.evaluation.report import METRICS as EVALUATION
 from vczoo.hub.card import CardFacts, PartFacts, SampleFacts, VoiceFacts, make_card
+from vczoo.hub.client import COUNTED
 from vczoo.hub.commit import Published, publish
 from vczoo.hub.consent import Consent, parse_consent
 from vczoo.hub.licenses import Ingredient, check_licence, hub_licence
@@ -129,7 +130,9 @@ def push(
         files = {path: folder / path for path in (CONFIG, MODEL, VOICES, METRICS)} | _plots(run) | _named(samples)
         facts = _facts(shared, target, config_of(folder), statement, notes, languages, files, samples, _evaluation(run))
         write_text(folder / CARD, make_card(facts))
-        files = {CARD: folder / CARD} | files
+        summary = {"library_name": "vczoo", "model_type": "vczoo", "recipe": run.recipe.name}
+        write_text(folder / COUNTED, json.dumps(summary | {"vczoo_version": facts.versions["vczoo"]}, indent=2) + "\n")
+        files = {CARD: folder / CARD, COUNTED: folder / COUNTED} | files
         if dry_run:
             sizes = {path: file.stat().st_size for path, file in files.items()}
             return Published(target, "", f"{constants.ENDPOINT}/{target.repository}", sizes)

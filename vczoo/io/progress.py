@@ -133,6 +133,17 @@ def distinct_figures(figures: Mapping[str, float], hidden: Collection[str] = ())
     return distinct
 
 
+def _console() -> Console:
+    """A console on standard error; in a notebook, plain lines on standard output.
+
+    There rich would make a block of HTML of every line and, for a bar, ask for ipywidgets; and notebooks print standard
+    error on red.
+    """
+    if "ipykernel" in sys.modules:
+        return Console(file=sys.stdout, force_jupyter=False)
+    return Console(file=sys.stderr)
+
+
 class ProgressBar(Callback):
     """A callback that draws a progress bar on standard error. Use it as a context manager.
 
@@ -145,7 +156,7 @@ class ProgressBar(Callback):
     def __init__(self, hidden: Collection[str] = ()) -> None:
         self.hidden = hidden
         self.columns: dict[str, int] | None = None  # the width of each, once the heading is printed
-        console = Console(file=sys.stderr)
+        console = _console()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -212,7 +223,7 @@ class FileBar:
     """
 
     def __init__(self, total: float, unit: str = "files") -> None:
-        console = Console(file=sys.stderr)
+        console = _console()
         self.progress = Progress(
             TextColumn("converting {task.description}", markup=False),
             BarColumn(),

@@ -289,6 +289,14 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
             paper="arXiv:2110.01763",
         ),
+        Entry(
+            "distill-mos",
+            "metric",
+            "vczoo.evaluation.metrics.distill_mos:DistillMos",
+            "another network's estimate of listeners' opinion, 1 to 5; independent of DNSMOS",
+            _APACHE,
+            paper="arXiv:2502.05356",
+        ),
     ]
     return [entry if entry.source else replace(entry, source="vczoo") for entry in entries]
 

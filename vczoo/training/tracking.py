@@ -19,8 +19,19 @@ __all__ = ["LOGS", "TRACKERS", "Trackers", "check_trackers"]
 PROJECT = "vczoo"
 LOGS = "logs"  # in the run's folder, so that `tensorboard --logdir runs/` shows runs by their names
 
-# For each tracker, the argument that takes a run's name. TensorBoard takes the name from its folder.
-TRACKERS: Mapping[str, str] = {"tensorboard": "", "trackio": "name", "wandb": "name", "mlflow": "run_name"}
+# All trackers of Accelerate, with the argument that takes a run's name. TensorBoard, Aim and DVCLive take no name, but
+# write into the run's folder; Comet names its experiments itself.
+TRACKERS: Mapping[str, str] = {
+    "tensorboard": "",
+    "trackio": "name",
+    "wandb": "name",
+    "mlflow": "run_name",
+    "swanlab": "experiment_name",
+    "clearml": "task_name",
+    "comet_ml": "",
+    "aim": "",
+    "dvclive": "",
+}
 
 
 def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
@@ -53,7 +64,8 @@ class Trackers(Callback):
 
     Args:
         names: Names from `TRACKERS`. Without names, the callback does nothing.
-        folder: The run's folder. TensorBoard writes into `logs` in it; the other trackers use its name for the run.
+        folder: The run's folder. TensorBoard and DVCLive write into `logs` in it, and Aim into `.aim`; the other
+            trackers use its name for the run.
         config: The recipe as plain values.
 
     Raises:
@@ -69,9 +81,15 @@ class Trackers(Callback):
         PartialState()  # the trackers ask this state whether they run in the main process
         for name in checked:
             kind = LOGGER_TYPE_TO_CLASS[name]
-            name_argument = {TRACKERS[name]: folder.resolve().name} if TRACKERS[name] else {}
+            run_name = folder.resolve().name
+            options: dict[str, Any] = {TRACKERS[name]: run_name} if TRACKERS[name] else {}
+            if name == "dvclive":
+                options = {"dir": str(folder / LOGS / name), "resume": True, "save_dvc_exp": False}
             with _errors_named(name):
-                tracker = kind(LOGS, str(folder)) if kind.requires_logging_directory else kind(PROJECT, **name_argument)
+                if kind.requires_logging_directory:
+                    tracker = kind(LOGS if name == "tensorboard" else run_name, str(folder))
+                else:
+                    tracker = kind(PROJECT, **options)
                 tracker.start()
                 self.trackers.append((name, tracker))
                 tracker.store_init_configuration(_flat(config, "."))

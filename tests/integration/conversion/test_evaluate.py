@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,14 @@ from vczoo.conversion import evaluate as run_evaluation
 from vczoo.conversion.evaluate import evaluate
 from vczoo.errors import CorpusError, PluginError, RunError, UnknownNameError, VczooError, VoiceError, WeightsError
 from vczoo.evaluation.leakage import leakage_notes
-from vczoo.evaluation.measures import Measures, load_measures
+from vczoo.evaluation.measures import Measures, load_measures, load_metric
+from vczoo.evaluation.metrics import speaker_embedding
 from vczoo.evaluation.metrics.asr import load_recogniser
 from vczoo.evaluation.metrics.bootstrap import Figure
+from vczoo.evaluation.metrics.distill_mos import DistillMos
 from vczoo.evaluation.metrics.naturalness import Dnsmos, Opinion
-from vczoo.evaluation.metrics.speaker_embedding import load_speaker_model
+from vczoo.evaluation.metrics.speaker_embedding import load_speaker_model, missing_speaker_model
+from vczoo.evaluation.metrics.word_errors import load_normalizer
 from vczoo.evaluation.references import References
 from vczoo.evaluation.report import Report
 from vczoo.evaluation.results import read_results
@@ -383,7 +386,9 @@ def test_a_second_asr_is_taken_where_the_first_is_kin(monkeypatch: pytest.Monkey
     class Fake:
         recipe = whisper_recipe("openai/whisper-tiny.en")
 
-    def fake(speaker: str, asr: Sequence[str], *, naturalness: bool, metrics: Sequence[str] = ()) -> Measures:
+    def fake(
+        speaker: str, asr: Sequence[str], *, naturalness: bool, metrics: Sequence[str], normalizer: str
+    ) -> Measures:
         return Measures(
             Timbre(), tuple(SimilarityScorer(name, name.partition("-")[2].partition(":")[0] or name) for name in asr)
         )
@@ -399,22 +404,42 @@ def test_a_second_asr_is_taken_where_the_first_is_kin(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("library", "load"),
     [
+        ("whisper_normalizer", lambda: load_normalizer.__wrapped__("whisper-english")),
         ("faster_whisper", lambda: load_recogniser("faster-whisper:tiny.en")),
         ("transformers", lambda: load_recogniser("transformers:openai/whisper-tiny.en")),
-        ("pocketsphinx", lambda: load_recogniser("pocketsphinx")),
-        ("resemblyzer", lambda: load_speaker_model("resemblyzer")),
         ("transformers", lambda: load_speaker_model("xvector:microsoft/wavlm-base-plus-sv")),
         ("speechmos", Dnsmos),
     ],
 )
 def test_a_library_that_is_not_installed_is_named_with_its_extra(
-    library: str, load, monkeypatch: pytest.MonkeyPatch
+    library: str, load: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without(library, monkeypatch)
+    with pytest.raises(PluginError, match=rf"needs {library}, .*{re.escape(pip_install(extra='eval'))}"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("library", "load"),
+    [
+        ("pocketsphinx", lambda: load_recogniser("pocketsphinx")),
+        ("resemblyzer", lambda: load_speaker_model("resemblyzer")),
+        ("distillmos", lambda: DistillMos().network),
+    ],
+)
+def test_what_needs_a_compiler_or_pins_is_in_an_extra_of_its_own(
+    library: str, load: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(library, monkeypatch)
+    with pytest.raises(PluginError, match=rf"needs {library}, .*{re.escape(pip_install(extra='eval-all'))}"):
+        load()
+
+
+def without(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a library look as if it were not installed."""
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(PluginError, match=rf"needs {library}, .*{re.escape(pip_install(extra='eval'))}"):
-        load()
 
 
 def test_names_of_measuring_models_get_their_nearest() -> None:
@@ -508,7 +533,7 @@ def test_a_ctc_recogniser_of_transformers_reads_a_folder(tmp_path: Path) -> None
     assert recogniser.transcribe(Waveform.of(torch.randn(8000) / 10, 16000)) == "a"
 
 
-def test_an_xvector_model_reads_a_folder(tmp_path: Path) -> None:
+def test_an_xvector_model_reads_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.WavLMConfig(
         hidden_size=16,
@@ -528,6 +553,10 @@ def test_an_xvector_model_reads_a_folder(tmp_path: Path) -> None:
     )
     transformers.WavLMForXVector(config).save_pretrained(tmp_path)
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    with monkeypatch.context() as patch:  # the default's real loading code, on small weights
+        without("resemblyzer", patch)
+        patch.setattr(speaker_embedding, "WAVLM_SV", str(tmp_path))
+        assert load_speaker_model().name == load_speaker_model("wavlm-sv").name == f"xvector:{tmp_path}"
     model = load_speaker_model(f"xvector:{tmp_path}")
     assert model.family == "wavlm"
     loud, quiet = Waveform.of(torch.randn(8000) / 10, 16000), Waveform.of(torch.zeros(8000), 16000)
@@ -535,6 +564,22 @@ def test_an_xvector_model_reads_a_folder(tmp_path: Path) -> None:
     assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 0])
     with pytest.raises(WeightsError, match="cannot be loaded"):
         load_speaker_model(f"xvector:{tmp_path / 'none'}")
+
+
+def test_without_any_speaker_model_both_ways_to_one_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    without("resemblyzer", monkeypatch)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(WeightsError, match="no speaker model is available") as error:
+        load_speaker_model()
+    for way in (pip_install(extra="eval"), pip_install(extra="eval-all"), "connect to the network once"):
+        assert way in str(error.value)
+        assert way in missing_speaker_model()
+    without("transformers", monkeypatch)
+    with pytest.raises(PluginError, match="no speaker model is available"):
+        load_speaker_model()
+    assert missing_speaker_model() == f"run: {pip_install(extra='eval')}"
 
 
 def test_resemblyzer_tells_speakers_apart(shared: Path) -> None:
@@ -555,6 +600,18 @@ def test_dnsmos_hears_noise(rainbow: Waveform) -> None:
     clean, noisy = (Dnsmos().rate(Waveform.of(s, 16000)) for s in (rainbow.samples, rainbow.samples + noise))
     assert 2.5 < clean.overall < 4.5
     assert clean.background > noisy.background + 0.5
+
+
+def test_distill_mos_hears_noise(rainbow: Waveform) -> None:
+    pytest.importorskip("distillmos")
+    random = torch.Generator().manual_seed(0)
+    noise = 0.05 * torch.randn(rainbow.samples.shape, generator=random)
+    metric = load_metric("distill-mos")
+    clean, noisy = (
+        metric.measure(Case(Waveform.of(s, 16000)))["distill_mos"] for s in (rainbow.samples, rainbow.samples + noise)
+    )
+    assert clean > 3.5
+    assert noisy < clean - 1
 
 
 def test_all_measuring_models_load_by_their_default_names(monkeypatch: pytest.MonkeyPatch) -> None:

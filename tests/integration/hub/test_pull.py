@@ -72,6 +72,17 @@ def test_a_second_load_asks_for_the_revision_alone_and_a_full_commit_for_nothing
     assert speaker.requests == []
 
 
+def test_a_download_is_counted_once_and_an_old_run_without_the_file_loads(speaker: HubServer) -> None:
+    vczoo.load(NAME)
+    vczoo.load(NAME)
+    assert [seen.status for seen in speaker.seen("HEAD", "*/config.json")] == [200]
+    assert not speaker.seen("GET", "*/config.json")
+    speaker.requests.clear()
+    speaker.put(NAME, {"README.md": b"another"}, delete=("config.json",))
+    assert vczoo.load(NAME).voices == ("alice", "bob", "carol")
+    assert [seen.status for seen in speaker.seen("HEAD", "*/config.json")] == [404]
+
+
 def test_a_tag_stays_while_the_branch_moves(speaker: HubServer, run_folder: Path, voices_folder: Path) -> None:
     converter = vczoo.load(run_folder)
     converter.enroll("dave", voices_folder / "bob" / "0.wav")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from vczoo.io.plain_yaml import parse_plain
 
 NAME = "me/trio"
 TERMS = {"license": "cc-by-4.0", "consent": "synthetic"}
-ESSENTIAL = {"README.md", "vczoo.yaml", "model.safetensors", "voices.safetensors", "metrics.json"}
+ESSENTIAL = {"README.md", "config.json", "vczoo.yaml", "model.safetensors", "voices.safetensors", "metrics.json"}
 
 
 @pytest.fixture
@@ -64,6 +65,12 @@ def test_a_run_is_published_in_one_commit(hub: HubServer, converter: Converter, 
     assert repo.head.files["model.safetensors"] == (trained_folder / "model.safetensors").read_bytes()
     config = parse_plain(repo.head.files["vczoo.yaml"].decode(), "there")
     assert (config["licence"], config["consent"]) == ("cc-by-4.0", "synthetic")
+    assert json.loads(repo.head.files["config.json"]) == {
+        "library_name": "vczoo",
+        "model_type": "vczoo",
+        "recipe": converter.recipe.name,
+        "vczoo_version": vczoo.__version__,
+    }
     card = repo.head.files["README.md"].decode()
     assert 'vczoo.load("me/trio@v1")' in card
     assert "synthetic" in card

@@ -310,7 +310,7 @@ def test_fewer_minutes_than_asked_are_said_once_a_speaker(
 def test_without_the_speaker_model_similarity_is_left_out_and_that_is_said(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vczoo.training.sweeps.plan.find_spec", lambda name: None)
+    monkeypatch.setattr("vczoo.evaluation.metrics.speaker_embedding.find_spec", lambda name: None)
     plan = plan_sweep("demo", voices_folder, tmp_path / "out", ["minutes=0.04,0.06"], small)
     assert not plan.needs_conversions
     assert any(pip_install(extra="eval") in note for note in plan.notes)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.cli.conftest import Command
 from vczoo.cli import doctor
+from vczoo.io.install_advice import pip_install
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_it_says_what_is_missing_for_what(command: Command, monkeypatch: pytest.
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "silero_vad" else find(name))
     facts = json.loads(command("doctor", "--json")[1])
     row = next(row for row in facts["missing"] if row["package"] == "silero_vad")
-    assert row["install"] == 'pip install "vczoo[prepare]"'
+    assert row["install"] == pip_install(extra="prepare")
     assert "`vczoo prepare`" in row["for"]
     assert set(facts) == {"versions", "devices", "plugins", "caches", "missing"}
     assert facts["caches"][0]["bytes"] == pytest.approx(3_000_000, abs=1000)
@@ -48,5 +49,5 @@ def test_it_says_what_is_missing_for_what(command: Command, monkeypatch: pytest.
 
 def test_a_missing_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = {row["package"]: row["install"] for row in doctor._missing(set())}
-    assert missing["vczoo-timm"] == "vczoo plugins install timm"
+    assert missing["vczoo-timm"] == pip_install("vczoo-timm")
     assert "vczoo-timm" not in {row["package"] for row in doctor._missing({"vczoo-timm"})}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 
 from vczoo.io.progress import FileBar, ProgressBar, distinct_figures
@@ -29,6 +32,20 @@ def test_epochs_are_lines_of_a_table(capsys: pytest.CaptureFixture[str]) -> None
         "     0       0.700            0.800     0.650             1.000      1.2",
         "    12       0.700            0.800     0.650             1.000      1.2",
     ]
+
+
+def test_in_a_notebook_epochs_are_plain_lines_on_standard_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *_: pytest.fail("a block of HTML"))
+    with ProgressBar() as bar:
+        bar.step(0.5)
+        bar.epoch(record(0))
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [line.split()[0] for line in out.splitlines()] == ["epoch", "0"]
 
 
 def test_a_line_of_many_figures_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,7 +199,7 @@ class PocketSphinx:
     name = family = "pocketsphinx"
 
     def __init__(self) -> None:
-        library = require("pocketsphinx", "the ASR pocketsphinx", "eval")
+        library = require("pocketsphinx", "the ASR pocketsphinx", "eval-all")
         self.library = library
         self.decoder = library.Decoder(loglevel="FATAL")
 

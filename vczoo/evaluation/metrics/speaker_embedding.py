@@ -1,5 +1,6 @@
 """Speaker embedding models that measure similarity and verification, loaded by name.
 
+`wavlm-sv`                       WavLM-Base+ for speaker verification (Chen et al. 2022), 404 MB, from the Hub
 `resemblyzer`                    GE2E (Wan et al. 2018); the wheel includes its weights
 `xvector:<Hub id or folder>`     any model that transformers loads as AudioXVector; `@revision` may follow the id
 """
@@ -7,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,15 +17,17 @@ import torch
 from numpy.typing import NDArray
 
 from vczoo.audio.waveform import Waveform
-from vczoo.errors import UnknownNameError
+from vczoo.errors import PluginError, UnknownNameError, WeightsError
 from vczoo.evaluation.model_commits import commit_to_load, loaded_commit
+from vczoo.io.install_advice import pip_install
 from vczoo.io.optional_imports import load_or_download, require, safetensors_alone
 from vczoo.io.text import nearest
 from vczoo.registry.weights import offline
 
-__all__ = ["SPEAKER_MODELS", "SpeakerModel", "load_speaker_model"]
+__all__ = ["SPEAKER_MODELS", "SpeakerModel", "load_speaker_model", "missing_speaker_model"]
 
-SPEAKER_MODELS = ("resemblyzer", "xvector:<Hub id or folder>")
+SPEAKER_MODELS = ("wavlm-sv", "resemblyzer", "xvector:<Hub id or folder>")
+WAVLM_SV = "microsoft/wavlm-base-plus-sv"
 RATE_HZ = 16000
 SILENCE_PEAK = 1e-4
 WAYS_OUT = (
@@ -47,22 +51,59 @@ class SpeakerModel(Protocol):
         """Embed N waveforms (1, S) of any rate: (N, E), each row of length 1, or zero for silence."""
 
 
-def load_speaker_model(name: str = "resemblyzer", device: str = "cpu") -> SpeakerModel:
+def load_speaker_model(name: str | None = None, device: str = "cpu") -> SpeakerModel:
     """Load a speaker model by name.
+
+    Args:
+        name: One of `SPEAKER_MODELS`. None for resemblyzer if it is installed, otherwise wavlm-sv.
+        device: Device that the model runs on.
 
     Raises:
         UnknownNameError: There is no speaker model of that kind.
         PluginError: Its library is not installed.
         WeightsError: Its weights are unavailable.
     """
+    if name is None:
+        return _load_default(device)
     kind, _, place = name.partition(":")
     if kind == "resemblyzer" and not place:
         return Resemblyzer(device)
+    if kind == "wavlm-sv" and not place:
+        return XVector(WAVLM_SV, device)
     if kind == "xvector" and place:
         return XVector(place, device)
     raise UnknownNameError(
-        f"no speaker model is called {name!r}{nearest(kind, ('resemblyzer', 'xvector'))} "
+        f"no speaker model is called {name!r}{nearest(kind, ('wavlm-sv', 'resemblyzer', 'xvector'))} "
         f"There are: {', '.join(SPEAKER_MODELS)}"
+    )
+
+
+def missing_speaker_model() -> str:
+    """What to do so that the default speaker model can be loaded; empty if it is installed, cached or downloadable."""
+    if find_spec("resemblyzer") is not None:
+        return ""
+    if find_spec("transformers") is None:
+        return f"run: {pip_install(extra='eval')}"
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(WAVLM_SV, "config.json", revision=commit_to_load(WAVLM_SV))
+    return "" if isinstance(cached, str) or not offline() else _two_ways()
+
+
+def _load_default(device: str) -> SpeakerModel:
+    if find_spec("resemblyzer") is not None:  # figures stay comparable where it has been used all along
+        return Resemblyzer(device)
+    try:
+        return XVector(WAVLM_SV, device)
+    except (PluginError, WeightsError) as error:
+        raise type(error)(f"no speaker model is available. {_two_ways()}. ({error})") from error
+
+
+def _two_ways() -> str:
+    return (
+        f"Two ways out: run {pip_install(extra='eval')} and connect to the network once, with HF_HUB_OFFLINE unset, to "
+        f"download wavlm-sv (404 MB); or run {pip_install(extra='eval-all')}, which brings resemblyzer with its "
+        "weights, but needs a C compiler"
     )
 
 
@@ -74,7 +115,7 @@ class Resemblyzer:
     name = family = "resemblyzer"
 
     def __init__(self, device: str = "cpu") -> None:
-        self.library = require("resemblyzer", "speaker similarity by resemblyzer", "eval")
+        self.library = require("resemblyzer", "speaker similarity by resemblyzer", "eval-all")
         self.encoder = self.library.VoiceEncoder(device, verbose=False)
 
     def embed(self, waves: Sequence[Waveform]) -> NDArray[np.float64]:

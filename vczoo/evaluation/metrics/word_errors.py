@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
+from vczoo.errors import UnknownNameError
 from vczoo.io.optional_imports import require
+from vczoo.io.text import nearest
 
-__all__ = ["Errors", "count_errors", "normalise"]
+__all__ = ["NORMALIZERS", "Errors", "count_errors", "load_normalizer", "normalise"]
+
+NORMALIZERS = ("basic", "whisper-english")
 
 _APOSTROPHES = re.compile("(?<=\\w)['\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}](?=\\w)")
 _ASIDES = re.compile(r"\[[^\]]*\]|\([^)]*\)")
@@ -47,8 +53,32 @@ def normalise(text: str) -> str:
     return " ".join("".join(characters).split())
 
 
-def count_errors(reference: str, hypothesis: str) -> Errors:
-    """Count the fewest edits that turn the reference into the hypothesis, after `normalise` of both (jiwer).
+@cache
+def load_normalizer(name: str = "basic") -> Callable[[str], str]:
+    """Load a text normalizer by name.
+
+    Args:
+        name: `basic` is `normalise`. `whisper-english` is Whisper's English normalizer (Radford et al. 2022, appendix
+            C; the package whisper-normalizer): it also drops fillers such as "um", expands contractions, and unifies
+            numbers and British and American spelling. Most papers that use Whisper as ASR normalize with it.
+
+    Raises:
+        UnknownNameError: There is no normalizer of that name.
+        PluginError: whisper-normalizer is not installed.
+    """
+    if name == "basic":
+        return normalise
+    if name == "whisper-english":
+        library = require("whisper_normalizer.english", "the normalizer whisper-english", "eval")
+        normalizer: Callable[[str], str] = library.EnglishTextNormalizer()
+        return normalizer
+    raise UnknownNameError(
+        f"no text normalizer is called {name!r}{nearest(name, NORMALIZERS)} There are: {', '.join(NORMALIZERS)}"
+    )
+
+
+def count_errors(reference: str, hypothesis: str, normalizer: Callable[[str], str] = normalise) -> Errors:
+    """Count the fewest edits that turn the reference into the hypothesis, after normalizing both (jiwer).
 
     Compute rates at corpus level: the sum of errors over the sum of words. Against an empty reference, every word and
     character of the hypothesis is an error.
@@ -57,7 +87,7 @@ def count_errors(reference: str, hypothesis: str) -> Errors:
         PluginError: jiwer is not installed.
     """
     jiwer = require("jiwer", "the word error rate", "eval")
-    reference, hypothesis = normalise(reference), normalise(hypothesis)
+    reference, hypothesis = normalizer(reference), normalizer(hypothesis)
     num_words = len(reference.split())
     if not reference:
         return Errors(len(hypothesis.split()), 0, len(hypothesis), 0)

@@ -8,15 +8,14 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, RunError, VczooError
+from vczoo.evaluation.metrics.speaker_embedding import missing_speaker_model
 from vczoo.io.files import write_fault
-from vczoo.io.install_advice import pip_install
 from vczoo.io.plain_yaml import dump_plain, parse_plain
 from vczoo.io.text import counted, truncated_list
 from vczoo.models.resolve import nest, read_values
@@ -31,8 +30,6 @@ from vczoo.training.sweeps.summary import incomparable
 from vczoo.training.sweeps.table import merged_axes
 
 __all__ = ["Plan", "plan_sweep"]
-
-SPEAKER_LIBRARY = "resemblyzer"
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,8 @@ class Plan:
 
     @property
     def needs_conversions(self) -> bool:
-        """Whether similarity is requested and the speaker model is installed."""
-        return is_wanted(SIMILARITY, self.measures) and find_spec(SPEAKER_LIBRARY) is not None
+        """Whether similarity is requested and a speaker model is available."""
+        return is_wanted(SIMILARITY, self.measures) and not missing_speaker_model()
 
     def is_open(self, state: State, name: str) -> bool:
         """Whether a cell still has to be trained: it is neither done nor pruned, or its run has been removed."""
@@ -217,10 +214,8 @@ def _notes(corpus: Corpus, cells: Sequence[Cell], measures: Sequence[str] | None
                 f"{speaker} has {seconds / 60:.2g} minutes for training, fewer than the {', '.join(more)} asked for"
             )
     notes += truncated_list(short)
-    if is_wanted(SIMILARITY, measures) and find_spec(SPEAKER_LIBRARY) is None:
-        notes.append(
-            f"similarity is not measured: {SPEAKER_LIBRARY} is not installed; run: {pip_install(extra='eval')}"
-        )
+    if is_wanted(SIMILARITY, measures) and (advice := missing_speaker_model()):
+        notes.append(f"similarity is not measured, because no speaker model is available; {advice}")
     return notes
 
 

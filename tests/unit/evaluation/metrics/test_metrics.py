@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from vczoo import Waveform
+from vczoo.errors import UnknownNameError
 from vczoo.evaluation.metrics.bootstrap import RESAMPLES, Figure, figure, stratified
 from vczoo.evaluation.metrics.f0_contour import compare_contours, f0_contour
 from vczoo.evaluation.metrics.mel_cepstral_distortion import ALPHA, FFT_LENGTH, distortion_db, mel_cepstrum, warping
 from vczoo.evaluation.metrics.verification import centroid, equal_error_rate, genuine_scores
-from vczoo.evaluation.metrics.word_errors import Errors, count_errors, normalise
+from vczoo.evaluation.metrics.word_errors import Errors, count_errors, load_normalizer, normalise
 from vczoo.evaluation.report import Report, Scores
 
 
@@ -115,6 +116,16 @@ def test_word_and_character_errors_by_hand() -> None:
     assert count_errors("a b", "a b") == Errors(0, 2, 0, 3)
     assert count_errors("", "two words") == Errors(2, 0, 9, 0)
     assert count_errors("two words", "") == Errors(2, 2, 9, 9)
+
+
+def test_whispers_normalizer_unifies_numbers_spellings_and_contractions() -> None:
+    pytest.importorskip("jiwer")
+    pytest.importorskip("whisper_normalizer")
+    said, heard = "It's twenty five colours.", "um, it is 25 colors"
+    assert count_errors(said, heard).words > 0
+    assert count_errors(said, heard, load_normalizer("whisper-english")).words == 0
+    with pytest.raises(UnknownNameError, match="no text normalizer is called 'whisper'; did you mean"):
+        load_normalizer("whisper")
 
 
 def test_a_contour_that_is_moved_keeps_its_correlation() -> None:
