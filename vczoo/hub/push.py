@@ -128,12 +128,14 @@ def push(
         folder = save_run(shared, temporary / "run", whole=whole)  # a new folder, so its files have the plain names
         files = {path: folder / path for path in (CONFIG, MODEL, VOICES, METRICS)} | _plots(run) | _named(samples)
         facts = _facts(shared, target, config_of(folder), statement, notes, languages, files, samples, _evaluation(run))
-        write_text(folder / CARD, make_card(facts))
+        card = make_card(facts)
+        write_text(folder / CARD, card)
         files = {CARD: folder / CARD} | files
         if dry_run:
             sizes = {path: file.stat().st_size for path, file in files.items()}
-            return Published(target, "", f"{constants.ENDPOINT}/{target.repository}", sizes)
-        return publish(target, files, private=private, message=message or f"Publish {run.recipe.name} with vczoo")
+            return Published(target, "", f"{constants.ENDPOINT}/{target.repository}", sizes, card=card)
+        published = publish(target, files, private=private, message=message or f"Publish {run.recipe.name} with vczoo")
+        return replace(published, card=card)
 
 
 def _ingredients(run: Run, consent: Consent, data_licence: str) -> Iterable[Ingredient]:
