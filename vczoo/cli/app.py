@@ -29,6 +29,7 @@ from vczoo.cli import (
     recognize,
     sweep,
     train,
+    ui,
     voices,
 )
 from vczoo.cli.command_table import COMMAND_TABLE, Described
@@ -110,7 +111,21 @@ def demo(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"demo": demo}
-for group in (recipes, prepare, train, average, sweep, convert, voices, recognize, evaluate, provenance, doctor, hub):
+for group in (
+    recipes,
+    prepare,
+    train,
+    average,
+    sweep,
+    convert,
+    voices,
+    recognize,
+    evaluate,
+    provenance,
+    doctor,
+    hub,
+    ui,
+):
     COMMANDS |= group.COMMANDS
 DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}
 for command_name, command in COMMANDS.items():
