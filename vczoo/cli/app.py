@@ -30,6 +30,7 @@ from vczoo.cli import (
     results,
     sweep,
     train,
+    ui,
     voices,
 )
 from vczoo.cli.command_table import COMMAND_TABLE, Described
@@ -125,6 +126,7 @@ for group in (
     provenance,
     doctor,
     hub,
+    ui,
 ):
     COMMANDS |= group.COMMANDS
 DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}

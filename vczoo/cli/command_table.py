@@ -37,6 +37,7 @@ COMMAND_TABLE: dict[str, dict[str, Described]] = {
         "train": Described(
             "Fine-tune a recipe on recordings", "vczoo train base-partialfreeze --data voices/ --out runs/mine"
         ),
+        "ui": Described("Convert, make and compare voices on a page in a browser", "vczoo ui"),
         "list": Described("List recipes and parts", "vczoo list 'wavlm*'"),
     },
     "Measure": {

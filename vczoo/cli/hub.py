@@ -77,7 +77,8 @@ def push(
         dry_run=dry_run,
     )
     if json:
-        print_json(asdict(published) | {"uploaded": not dry_run})
+        facts = {name: value for name, value in asdict(published).items() if name != "card"}
+        print_json(facts | {"uploaded": not dry_run})
         return
     rows = [{"file": path, "bytes": f"{size:,}"} for path, size in published.files.items()]
     print_table([*rows, {"file": "total", "bytes": f"{sum(published.files.values()):,}"}])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vczoo.audio.waveform import Waveform
 from vczoo.io.install_advice import pip_install
 
-__all__ = ["enrollment_doubts", "more_speech", "speech_length", "speech_seconds"]
+__all__ = ["enrollment_doubts", "level_range_db", "more_speech", "speech_length", "speech_seconds"]
 
 LEAST_SECONDS = 1.0  # without the silence at both ends
 FRAME_SECONDS = 0.02
@@ -50,7 +50,7 @@ def enrollment_doubts(waves: Sequence[Waveform], embed: Embed | None = None) -> 
         doubts.append(f"{seconds:.1f} s of sound is too short to describe a voice; use half a minute of speech")
     if parts and all(_deviation_db(part) < STEADY_DB for part in parts):
         doubts.append("the level never changes, as in a tone or in noise; is this a recording of speech?")
-    elif seconds >= PAUSE_SECONDS and _range_db(parts) < NOISY_DB:
+    elif seconds >= PAUSE_SECONDS and level_range_db(parts) < NOISY_DB:
         doubts.append(
             "the background is hardly softer than the speech, and noise becomes part of a voice. Use recordings from a "
             f"quiet room, or remove the noise: `vczoo enroll --denoise` ({pip_install(extra='denoise')})"
@@ -147,7 +147,7 @@ def _deviation_db(wave: Waveform) -> float:
     return float(levels_db.std(correction=0)) if len(levels_db) else 0.0
 
 
-def _range_db(waves: Sequence[Waveform]) -> float:
+def level_range_db(waves: Sequence[Waveform]) -> float:
     """Level of the loud frames of 20 ms above that of the soft ones, in dB, in recordings of one item each."""
     levels_db = torch.cat([_levels_db(wave) for wave in waves])
     return float(levels_db.quantile(LOUD_SHARE) - levels_db.quantile(SOFT_SHARE)) if len(levels_db) else 0.0

@@ -43,6 +43,7 @@ class Published:
         url: Web page of the repository.
         files: Size in bytes of each published file, by name.
         removed: Files of an earlier version that this commit deleted.
+        card: Text of the model card.
     """
 
     name: HubName
@@ -50,6 +51,7 @@ class Published:
     url: str
     files: Mapping[str, int]
     removed: tuple[str, ...] = ()
+    card: str = ""
 
 
 def publish(name: HubName, files: Mapping[str, Path], *, private: bool, message: str) -> Published:

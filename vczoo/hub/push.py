@@ -129,14 +129,16 @@ def push(
         folder = save_run(shared, temporary / "run", whole=whole)  # a new folder, so its files have the plain names
         files = {path: folder / path for path in (CONFIG, MODEL, VOICES, METRICS)} | _plots(run) | _named(samples)
         facts = _facts(shared, target, config_of(folder), statement, notes, languages, files, samples, _evaluation(run))
-        write_text(folder / CARD, make_card(facts))
+        card = make_card(facts)
+        write_text(folder / CARD, card)
         summary = {"library_name": "vczoo", "model_type": "vczoo", "recipe": run.recipe.name}
         write_text(folder / COUNTED, json.dumps(summary | {"vczoo_version": facts.versions["vczoo"]}, indent=2) + "\n")
         files = {CARD: folder / CARD, COUNTED: folder / COUNTED} | files
         if dry_run:
             sizes = {path: file.stat().st_size for path, file in files.items()}
-            return Published(target, "", f"{constants.ENDPOINT}/{target.repository}", sizes)
-        return publish(target, files, private=private, message=message or f"Publish {run.recipe.name} with vczoo")
+            return Published(target, "", f"{constants.ENDPOINT}/{target.repository}", sizes, card=card)
+        published = publish(target, files, private=private, message=message or f"Publish {run.recipe.name} with vczoo")
+        return replace(published, card=card)
 
 
 def _ingredients(run: Run, consent: Consent, data_licence: str) -> Iterable[Ingredient]:

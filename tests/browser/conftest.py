@@ -1,0 +1,146 @@
+"""A served page and a headless Chromium with a microphone that plays a file. Skipped where no browser is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+HERE = Path(__file__).parent
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+SECONDS_TO_START = 180
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def speech(voices_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some seconds of one synthetic speaker, 16 kHz."""
+    parts = [soundfile.read(file)[0] for file in sorted((voices_folder / "bob").iterdir())]
+    silence = np.zeros(4800)
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    soundfile.write(path, np.concatenate([sound for part in parts for sound in (part, silence)]), 16000)
+    return path
+
+
+class Served:
+    """A page that `vczoo ui` serves in a process of its own.
+
+    Attributes:
+        url: Its address.
+        folder: The folder for temporary files that its working folder is in.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder.parent / f"{folder.name}.log"
+        environment = {**os.environ, "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vczoo", "ui", "--port", "0", *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        self.url = self._address()
+
+    def _address(self) -> str:
+        for _ in range(SECONDS_TO_START * 10):
+            if match := re.search(r"open (\S+) in a browser", self.log.read_text()):
+                return match[1]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        self.process.kill()
+        raise AssertionError(f"the page was not served:\n{self.log.read_text()}")
+
+    @property
+    def working_folder(self) -> Path:
+        """The server's working folder."""
+        (folder,) = self.folder.glob("vczoo-ui-*")
+        return folder
+
+    def end(self) -> None:
+        """End the server as Ctrl-C and a service manager do."""
+        self.process.terminate()
+        self.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page, served on this machine."""
+    page = Served(Path(tempfile.mkdtemp(prefix="ui-")) / "tmp")
+    try:
+        yield page
+    finally:
+        page.end()
+        shutil.rmtree(page.folder.parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser(speech: Path) -> Iterator[Any]:
+    """Headless Chromium, whose microphone plays `speech`."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
+    program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"the browser tests need one of {', '.join(PROGRAMS)}: apt-get install chromium")
+    options = [
+        "--no-sandbox",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={speech}",
+        "--autoplay-policy=no-user-gesture-required",
+    ]
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=program, args=options)
+        yield chromium
+        chromium.close()
+
+
+OpenPage = Callable[..., Any]
+
+
+@pytest.fixture
+def open_page(browser: Any, served: Served) -> Iterator[OpenPage]:
+    """Open the page as a new visitor; the test fails if it loads anything from another host."""
+    contexts: list[Any] = []
+    outside: list[str] = []
+
+    def visit(url: str = "", **options: Any) -> Any:
+        context = browser.new_context(permissions=["microphone"], accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        address = url or served.url
+        host = "/".join(address.split("/")[:3])
+
+        def note(request: Any) -> None:
+            if not request.url.startswith((host, "data:", "blob:")):
+                outside.append(request.url)
+
+        page.on("request", note)
+        with page.expect_response(re.compile("gradio_api/(run|queue)")):
+            page.goto(address)
+        page.get_by_role("button", name="Convert", exact=True).wait_for()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert outside == []
