@@ -27,6 +27,7 @@ from vczoo.cli import (
     provenance,
     recipes,
     recognize,
+    report,
     sweep,
     train,
     voices,
@@ -110,7 +111,21 @@ def demo(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"demo": demo}
-for group in (recipes, prepare, train, average, sweep, convert, voices, recognize, evaluate, provenance, doctor, hub):
+for group in (
+    recipes,
+    prepare,
+    train,
+    average,
+    sweep,
+    convert,
+    voices,
+    recognize,
+    evaluate,
+    report,
+    provenance,
+    doctor,
+    hub,
+):
     COMMANDS |= group.COMMANDS
 DESCRIBED = {name: described for commands in COMMAND_TABLE.values() for name, described in commands.items()}
 for command_name, command in COMMANDS.items():
