@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from vczoo.registry.weights import unavailable as unavailable
     from vczoo.registry.zoo import list_models as list_models
     from vczoo.registry.zoo import list_parts as list_parts
+    from vczoo.reporting.write import write_report as write_report
     from vczoo.training.cached_frames import CachedFrames as CachedFrames
     from vczoo.training.cached_frames import CachedItem as CachedItem
     from vczoo.training.finetune import finetune as finetune
@@ -202,6 +203,7 @@ _HOMES = {
     "audio.reader": ("read_mark",),
     "audio.specs": ("FrameSpec", "MelSpec"),
     "conversion.stream": ("Stream",),
+    "reporting.write": ("write_report",),
     "training.sweeps.sweep": ("Sweep", "sweep"),
     "training.finetune": ("finetune",),
     "modules.freezing.apply": ("apply_freezing",),

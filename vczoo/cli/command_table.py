@@ -43,6 +43,7 @@ COMMAND_TABLE: dict[str, dict[str, Described]] = {
     "Measure": {
         "evaluate": Described("Measure conversions", "vczoo evaluate runs/mine --trials trials.csv"),
         "results": Described("Show the figures of results files", "vczoo results results.csv"),
+        "report": Described("Write a page with sounds, curves and figures", "vczoo report runs/mine"),
         "sweep": Described(
             "Train and compare many settings",
             "vczoo sweep demo --grid training.epochs=1,2 --data voices/ --out runs/sweep",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from vczoo.cli.json_output import Json, print_json
+from vczoo.cli.report import add_report
 from vczoo.cli.terminal import Device, as_run, interruptible, print_line, print_note, print_table
 from vczoo.errors import VczooError
 
@@ -101,13 +102,16 @@ def evaluate(
             say=print_note,
         )
     if json:
+        if report.folder:
+            add_report(report.folder)
         print_json(report.to_plain() | {"folder": report.folder})
         return
     print_table(report.rows("measure"))
     for line in report.footnotes():
         print_line(line)
     if report.folder:
-        print_line(f"{report.folder}: metrics.json, similarity.png, contours.png, mels.png")
+        page = ", report.html" if add_report(report.folder) else ""
+        print_line(f"{report.folder}: metrics.json, similarity.png, contours.png, mels.png{page}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"evaluate": evaluate}

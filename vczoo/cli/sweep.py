@@ -12,6 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from vczoo.cli.json_output import Json, print_json
+from vczoo.cli.report import add_report
 from vczoo.cli.terminal import Speaker, print_line, print_note, print_table
 from vczoo.errors import VczooError
 
@@ -125,6 +126,7 @@ def sweep(
     except KeyboardInterrupt:
         print_line(f"interrupted; run the same command again to continue from {out}", to_stderr=True)
         raise typer.Exit(130) from None
+    page = add_report(result.folder)
     if json:
         print_json({"folder": out, "cells": result.rows(), "means": result.means(), "notes": result.notes})
         raise typer.Exit(int(bool(result.failed)))
@@ -134,7 +136,7 @@ def sweep(
             print_line("")
     for note in result.notes:
         print_line(note)
-    files = f"table.csv, table.md, {'means.csv, ' if result.means() else ''}sweep.json"
+    files = f"{'report.html, ' if page else ''}table.csv, table.md, {'means.csv, ' if result.means() else ''}sweep.json"
     print_line(f"{out}: {files}, {len(result.plots) // 2} plots (PNG and SVG), runs in cells/")
     if result.failed:
         count = f"{len(result.failed)} of {len(result.table.rows)} cells"

@@ -11,6 +11,7 @@ import typer
 
 from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.launch import launch, launched, leads
+from vczoo.cli.report import add_report
 from vczoo.cli.terminal import Overrides, Speaker, as_run, print_line, print_table
 
 __all__ = ["COMMANDS"]
@@ -82,6 +83,7 @@ def train(
         raise typer.Exit(130) from None
     if not leads():
         return
+    page = add_report(converter)
     metrics = converter.metrics
     outputs = {"voices": converter.voices, "labels": converter.labels}
     summary = "; ".join(f"{kind} {', '.join(truncated_list(names))}" for kind, names in outputs.items() if names)
@@ -96,6 +98,8 @@ def train(
     for age, accuracies in metrics.get("extension", {}).items():
         before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
         print_line(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
+    if page:
+        print_line(f"{page}: sounds, curves and figures; open it in a browser")
 
 
 def find_rate(

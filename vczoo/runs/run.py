@@ -6,6 +6,7 @@ voices.safetensors   <voice>/<head>.<tensor>; here and in model.safetensors, flo
 metrics.json         metrics of the fine-tune
 metrics.jsonl        the same metrics, one line per epoch
 curves.png           plot of the metrics
+report.html          page about the run; never published
 logs/                TensorBoard logs, if requested
 manifest.jsonl       recordings of the training data, with their splits; never published
 """

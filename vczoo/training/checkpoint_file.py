@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-import vczoo
 from vczoo.errors import RunError, WeightsError
 from vczoo.io.files import PRIVATE, sweep_partials, write_bytes
 from vczoo.io.tensor_file import checksum, tensor_bytes
@@ -27,7 +27,7 @@ def write_checkpoint(path: Path, state: Mapping[str, Any], tensors: Mapping[str,
     Raises:
         RunError: The disk cannot be written. The previous checkpoint is kept.
     """
-    text = json.dumps({"format": FORMAT, "version": vczoo.__version__, **state})
+    text = json.dumps({"format": FORMAT, "version": metadata.version("vczoo"), **state})
     try:
         sweep_partials(path.parent)
         notes = {"state": text, "checksum": checksum(tensors, text)}
@@ -67,7 +67,7 @@ def damaged(path: Path, reason: object) -> RunError:
 
 def _foreign(path: Path, format_: object, state: Mapping[str, Any]) -> RunError:
     """The error for a checkpoint in the format of another version."""
-    ours = f"this vczoo {vczoo.__version__} reads format {FORMAT} only"
+    ours = f"this vczoo {metadata.version('vczoo')} reads format {FORMAT} only"
     if format_ == 1:
         kind = "vocoder training" if "baseline" in state else "fine-tuning"
         return RunError(

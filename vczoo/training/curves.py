@@ -8,11 +8,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, add_grid, despine, page, save, set_title
+from vczoo.io.plotting import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PAPER,
+    WIDTH_INCHES,
+    add_grid,
+    despine,
+    page,
+    save,
+    set_title,
+)
 from vczoo.io.progress import Callback
 from vczoo.models.selection_metric import Criterion, best_epoch
 
-__all__ = ["CURVES", "Curves", "draw_curves", "plot_curves"]
+__all__ = ["CURVES", "Curves", "curves_figure", "draw_curves", "plot_curves"]
 
 CURVES = "curves.png"
 DOTTED = 40  # epochs, at most, for which each gets a dot
@@ -64,29 +77,35 @@ def draw_curves(
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -> Path:
-    """Plot the figures of each epoch, with one panel per kind of figure and the chosen epoch marked.
-
-    Args:
-        history: One record per epoch, as in metrics.jsonl; at least one.
-        path: The PNG file to write.
-        chosen: The epoch whose weights are kept.
+    """Write `curves_figure` to an image file, and return the file.
 
     Raises:
         OSError: The disk cannot be written.
     """
+    return save(curves_figure(history, chosen), path)
+
+
+def curves_figure(history: Sequence[Mapping[str, Any]], chosen: int) -> Any:
+    """Plot the figures of each epoch, with one panel per kind of figure and the chosen epoch marked.
+
+    Args:
+        history: One record per epoch, as in metrics.jsonl; at least one.
+        chosen: The epoch whose weights are kept.
+    """
     panels = _panels(history)
     heights = [2.2, *(1.5 for _ in panels[1:])]
-    figure = page(6.4, sum(heights) + 0.5)
+    figure = page(WIDTH_INCHES, sum(heights) + 0.5)
     grids = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     dot = "o" if len(history) <= DOTTED else ""
-    for axes, (title, lines) in zip(grids[:, 0], panels, strict=True):
+    for axes, (title, unit, lines) in zip(grids[:, 0], panels, strict=True):
         despine(axes)
         add_grid(axes)
         axes.axvline(chosen, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
         for label, color, points in lines:
             axes.plot(list(points), list(points.values()), color=color, lw=1.4, marker=dot, ms=2.5, label=label)
             if color != GREY and chosen in points:  # gray lines had no part in the choice
-                axes.plot([chosen], [points[chosen]], "o", color=color, ms=6, mec="white", mew=1.0, zorder=3)
+                axes.plot([chosen], [points[chosen]], "o", color=color, ms=6, mec=PAPER, mew=1.0, zorder=3)
+        axes.set_ylabel(unit)
         set_title(axes, title)
         if len(lines) > 1:
             axes.legend(
@@ -95,9 +114,10 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -
                 loc="lower right",
                 bbox_to_anchor=(1.0, 0.97),
                 fontsize=8,
+                labelcolor=INK,
                 borderpad=0.2,
             )
-    losses = [value for _, _, points in panels[0][1] for value in points.values()]
+    losses = [value for _, _, points in panels[0][2] for value in points.values()]
     if min(losses) > 0 and max(losses) > STEEP * min(losses):
         grids[0, 0].set_yscale("log")
     below = grids[-1, 0]
@@ -105,40 +125,44 @@ def plot_curves(history: Sequence[Mapping[str, Any]], path: Path, chosen: int) -
     below.set(ylim=(0, None), xlim=(-0.5, last + 0.5), xlabel=f"epoch; the weights of epoch {chosen} are kept")
     below.xaxis.label.set(size=9, color=INK)
     below.xaxis.get_major_locator().set_params(integer=True)
-    return save(figure, path)
+    return figure
 
 
 Line = tuple[str, str, dict[int, float]]
 
 
-def _panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]]]:
-    """The title of each panel and its lines, each with a label, a color and values by epoch."""
+def _panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[Line]]]:
+    """The title of each panel, its unit, and its lines, each with a label, a color and values by epoch."""
 
     def line(label: str, color: str, split: str, figure: str) -> list[Line]:
         points = {record["epoch"]: record[split][figure] for record in history if figure in record[split]}
         return [(label, color, points)] if points else []
 
-    panels = [("Loss", [*line("training", GREY, "train", "loss"), *line("validation", BLUE, "validation", "loss")])]
+    panels = [
+        ("Loss", "loss", [*line("training", GREY, "train", "loss"), *line("validation", BLUE, "validation", "loss")])
+    ]
     names = {name: None for record in history for split in ("train", "validation") for name in record[split]}
     for name in names:
         if name.endswith(".accuracy"):
             splits = [*line("training", GREY, "train", name), *line("validation", BLUE, "validation", name)]
-            panels.append((f"Accuracy of {name.removesuffix('.accuracy')}", splits))
+            panels.append((f"Accuracy of {name.removesuffix('.accuracy')}", "share right", splits))
         if name.endswith((".recall", ".wer")):
             head_name, _, kind = name.rpartition(".")
             if kind == "recall":
-                panels.append((f"Mean recall of {head_name}", line("validation", BLUE, "validation", name)))
+                panels.append(
+                    (f"Mean recall of {head_name}", "share right", line("validation", BLUE, "validation", name))
+                )
             else:
                 errors = [
                     *line("words", ORANGE, "validation", name),
                     *line("characters", GREEN, "validation", f"{head_name}.cer"),
                 ]
-                panels.append((f"Wrong words and characters of {head_name}", errors))
+                panels.append((f"Wrong words and characters of {head_name}", "share wrong", errors))
     conversions = [
         *line("similarity to the target", GREEN, "validation", "similarity"),
         *line("character error rate", ORANGE, "validation", "character_error"),
     ]
     if conversions:
-        panels.append(("Held-out conversions", conversions))
+        panels.append(("Held-out conversions", "cosine, share wrong", conversions))
     rates = {record["epoch"]: record["learning_rate"] for record in history}
-    return [*panels, ("Learning rate at the end of the epoch", [("", GREY, rates)])]
+    return [*panels, ("Learning rate at the end of the epoch", "rate", [("", GREY, rates)])]

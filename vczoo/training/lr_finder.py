@@ -19,7 +19,7 @@ import torch
 
 from vczoo.errors import RecipeError, RunError, VczooError
 from vczoo.io.files import write_fault
-from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, one_axes, save, set_title
+from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, WIDTH_INCHES, legend_below, one_axes, save, set_title
 from vczoo.io.precision import single_precision
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.training_settings import Training
@@ -174,14 +174,14 @@ def plot_rates(search: RateSearch, path: Path, title: str) -> Path:
     Raises:
         OSError: The disk cannot be written.
     """
-    figure, axes = one_axes(6.4, 3.4)
+    figure, axes = one_axes(WIDTH_INCHES, 3.0)
     axes.plot(search.rates, search.losses, ".", color=GREY, ms=3, alpha=0.6, label="a batch")
     axes.plot(search.rates, search.smoothed, color=BLUE, lw=1.6, label="smoothed")
-    for rate, color, label in (
-        (search.steepest, GREEN, f"steepest descent, {search.steepest:.1e}"),
-        (search.tenth, ORANGE, f"a tenth of the lowest, {search.tenth:.1e}"),
+    for rate, color, style, label in (
+        (search.steepest, GREEN, (0, (4, 3)), f"steepest descent, {search.steepest:.1e}"),
+        (search.tenth, ORANGE, (0, (1, 2)), f"a tenth of the lowest, {search.tenth:.1e}"),
     ):
-        axes.axvline(rate, color=color, linewidth=1.0, linestyle=(0, (4, 4)), label=label)
+        axes.axvline(rate, color=color, linewidth=1.4, linestyle=style, label=label)
     axes.set_xscale("log")
     axes.minorticks_off()
     low, high = min(search.losses), max(search.losses[: len(search.losses) // 2])  # a diverging loss may leave the plot
@@ -189,7 +189,7 @@ def plot_rates(search: RateSearch, path: Path, title: str) -> Path:
     axes.set(xlim=(LOWEST, HIGHEST), ylim=(low - room, high + room))
     axes.set(xlabel="learning rate of the heads", ylabel="loss")
     set_title(axes, f"Range test of {title}")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
+    legend_below(axes)
     return save(figure, path)
 
 

@@ -169,7 +169,7 @@ def test_every_command_takes_the_options_of_all() -> None:
 
 def test_a_device_can_be_chosen_wherever_something_is_computed() -> None:
     computing = {"convert", "identify", "transcribe", "classify", "demo", "enroll", "train", "evaluate", "sweep"}
-    computing |= {"find-rate", "train-vocoder", "push", "ui"}
+    computing |= {"find-rate", "train-vocoder", "push", "report", "ui"}
     with_device = {
         name for name, command in commands().items() if any("--device" in part.opts for part in command.params)
     }

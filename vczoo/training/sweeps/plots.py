@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, one_axes, save, set_title
+from vczoo.io.plotting import COLORS, GREY, INK, MARKERS, WIDTH_INCHES, one_axes, save, set_title
 from vczoo.training.sweeps.grid import MINUTES, SEED, Axis, shown
 from vczoo.training.sweeps.measures import SIMILARITY, split_of
 from vczoo.training.sweeps.table import Row, Table
 
-__all__ = ["draw_table"]
+__all__ = ["draw_table", "table_figures"]
 
 CONVERSIONS = f"test_{SIMILARITY}"
-COLORS = (BLUE, ORANGE, GREEN, PURPLE, "#a33b54", "#5f8f8f", "#b8962e", INK)
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 STEEP = 20.0  # ratio of the highest to the lowest number from which a scale is logarithmic
 LEAST_SPAN = 0.2  # at least, of the y axis of an accuracy
 STYLES = ((0, (4, 3)), (0, (1, 2)))  # of the reference lines of similarity
@@ -46,16 +44,22 @@ def draw_table(table: Table, folder: Path, yardsticks: Mapping[str, float], *, s
     Raises:
         OSError: The disk cannot be written.
     """
-    axes = [axis for axis in table.axes if axis.name != SEED]
     paths: list[Path] = []
+    for title, figure in table_figures(table, yardsticks, sampled=sampled):
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", title)
+        paths += [save(figure, folder / f"{name}{kind}") for kind in KINDS]
+    return paths
+
+
+def table_figures(table: Table, yardsticks: Mapping[str, float], *, sampled: bool = False) -> Iterator[tuple[str, Any]]:
+    """Yield the plots of `draw_table` as figures, each with its name: `test_loss-by-minutes`."""
+    axes = [axis for axis in table.axes if axis.name != SEED]
     for measure in table.measures:
         for axis in axes:
             if len(axis.values) > 1 or (axis is axes[0] and len(axes) == 1):
                 figure = _draw(table, measure, axis, yardsticks if measure == CONVERSIONS else {}, sampled)
                 if figure:
-                    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{measure}-by-{axis.name}")
-                    paths += [save(figure, folder / f"{name}{kind}") for kind in KINDS]
-    return paths
+                    yield f"{measure}-by-{axis.name}", figure
 
 
 def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float], sampled: bool = False) -> Any:
@@ -63,7 +67,7 @@ def _draw(table: Table, measure: str, axis: Axis, yardsticks: Mapping[str, float
     lines = _lines(table, measure, axis, sampled)
     if not lines:
         return None
-    figure, axes = one_axes(6.0, 3.6)
+    figure, axes = one_axes(WIDTH_INCHES, 3.4)
     several = max(len(values) for line in lines.values() for values in line.values()) > 1
     width = 0.12  # between lines over names, so that they do not hide each other
     for number, (label, line) in enumerate(lines.items()):
@@ -157,6 +161,7 @@ def _legend(axes: Any, handles: Sequence[Any], side: str, title: str = "") -> No
         bbox_to_anchor=(1.02, 1.0 if side == "upper" else 0.0),
         frameon=False,
         fontsize=8,
+        labelcolor=INK,
         title_fontsize=8,
         alignment="left",
     )
