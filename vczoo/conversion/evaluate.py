@@ -24,7 +24,8 @@ from vczoo.evaluation.references import References, read_references
 from vczoo.evaluation.report import METRICS, Report, Scores
 from vczoo.evaluation.scorer import Conversion, Evaluation
 from vczoo.evaluation.trials import Trial, read_trials
-from vczoo.io.files import sha256_of, temporary_folder
+from vczoo.io.files import sha256_of
+from vczoo.io.temporary import temporary_folder
 from vczoo.runs.run import MANIFEST
 
 __all__ = ["SECOND_ASR", "draw", "evaluate", "setup_of"]
