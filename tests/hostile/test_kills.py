@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import vczoo
-from vczoo.io.files import sweep_partials
+from vczoo.io.temporary import sweep_partials
 from vczoo.runs.run_files import METRICS, MODEL, VOICES, replace_files
 from vczoo.runs.run_folder import load_run
 
@@ -115,7 +115,7 @@ def test_threads_that_share_a_converter() -> None:
 
 def test_a_killed_process_leaves_a_temporary_folder_that_the_next_one_removes(tmp_path: Path) -> None:
     code = (
-        "import os, signal\nfrom vczoo.io.files import temporary_folder\n"
+        "import os, signal\nfrom vczoo.io.temporary import temporary_folder\n"
         "with temporary_folder('push') as folder:\n"
         "    (folder / 'voices.safetensors').write_text('private')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -26,7 +26,8 @@ from vczoo.errors import VczooError
 from vczoo.models.part_options import CONTEXT
 from vczoo.registry.entry import Entry
 from vczoo.registry.zoo import the_zoo
-from vczoo.runs.run_folder import config_of, load_run, outline_of
+from vczoo.runs.run_folder import config_of, load_run
+from vczoo.runs.run_model import outline_of
 
 MEMORY_BYTES = 6 * 2**30  # beyond what is mapped after the imports
 CPU_SECONDS = 60  # a case

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vczoo.audio.decoders import AudioBlock
+from vczoo.audio.decoder import AudioBlock
 from vczoo.errors import AudioError
 
 __all__ = ["CHANNELS", "Downmix", "choose_downmix"]

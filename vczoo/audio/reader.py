@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 
 from vczoo.audio.channels import Downmix, Samples, choose_downmix
-from vczoo.audio.decoders import BLOCK_SAMPLES, open_sound
+from vczoo.audio.decoder import BLOCK_SAMPLES
+from vczoo.audio.decoders import open_sound
 from vczoo.audio.limits import CLIPPED_PEAK, LARGEST_PEAK, check_fits_memory, check_rate, check_speech
 from vczoo.audio.provenance_mark import Mark
 from vczoo.errors import AudioError, AudioWarning

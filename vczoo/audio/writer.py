@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from vczoo.audio.channels import Samples
-from vczoo.audio.decoders import BLOCK_SAMPLES
+from vczoo.audio.decoder import BLOCK_SAMPLES
 from vczoo.audio.provenance_mark import Mark
 from vczoo.errors import AudioError
 from vczoo.io.files import file_above, write_beside

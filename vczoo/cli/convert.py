@@ -121,8 +121,8 @@ def _convert(
     """
     from vczoo.audio.reader import SoundReader
     from vczoo.conversion.folder import convert_files
-    from vczoo.io.files import sweep_partials
     from vczoo.io.progress import FileBar
+    from vczoo.io.temporary import sweep_partials
 
     converter, shares = converter.with_references(voice)
     if len(pairs) == 1:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from vczoo.cli.terminal import Device, as_run, load_run, print_line, print_table
 from vczoo.errors import VczooError
 from vczoo.io.markdown import one_line
 from vczoo.io.text import truncated_list
+
+if TYPE_CHECKING:
+    from vczoo.hub.commit import Published
 
 __all__ = ["COMMANDS"]
 
@@ -80,15 +83,7 @@ def push(
         facts = {name: value for name, value in asdict(published).items() if name != "card"}
         print_json(facts | {"uploaded": not dry_run})
         return
-    rows = [{"file": path, "bytes": f"{size:,}"} for path, size in published.files.items()]
-    print_table([*rows, {"file": "total", "bytes": f"{sum(published.files.values()):,}"}])
-    for path in published.removed:
-        print_line(f"removed: {path}")
-    if dry_run:
-        print_line(f"dry run: nothing was uploaded to {published.url}")
-        return
-    print_line(f"{published.url} (commit {published.commit[:12]})")
-    print_line(f"try it with: vczoo convert {published.name} SOURCE.wav --voice VOICE --out OUT.wav")
+    _print_published(published, dry_run)
 
 
 def pull(
@@ -133,6 +128,19 @@ def info(name: Name, json: Annotated[bool, typer.Option("--json", help="Print ev
         print_json(facts)
     else:
         print_line("\n".join(_summary(facts)))
+
+
+def _print_published(published: Published, dry_run: bool) -> None:
+    """Print the files of a published run, and how to use it."""
+    rows = [{"file": path, "bytes": f"{size:,}"} for path, size in published.files.items()]
+    print_table([*rows, {"file": "total", "bytes": f"{sum(published.files.values()):,}"}])
+    for path in published.removed:
+        print_line(f"removed: {path}")
+    if dry_run:
+        print_line(f"dry run: nothing was uploaded to {published.url}")
+        return
+    print_line(f"{published.url} (commit {published.commit[:12]})")
+    print_line(f"try it with: vczoo convert {published.name} SOURCE.wav --voice VOICE --out OUT.wav")
 
 
 def _summary(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vczoo.errors import VczooError
-from vczoo.io.files import temporary_folder
+from vczoo.io.temporary import temporary_folder
 
 __all__ = ["piped"]
 

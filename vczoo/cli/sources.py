@@ -13,8 +13,8 @@ from vczoo.audio.writer import WRITE_SUFFIXES, Depth
 from vczoo.conversion.outputs import pair_files, pair_folder, refuse_outputs
 from vczoo.data.listing import match_wildcard
 from vczoo.errors import AudioError, VczooError
-from vczoo.io.files import temporary_name
 from vczoo.io.names import file_stem
+from vczoo.io.temporary import temporary_name
 from vczoo.io.text import nearest
 
 __all__ = ["expand_sources", "plan_outputs"]

@@ -7,14 +7,18 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.report import add_report
-from vczoo.cli.terminal import Speaker, print_line, print_note, print_table
+from vczoo.cli.terminal import Cache, NoCache, Speaker, print_line, print_note, print_table
 from vczoo.errors import VczooError
+
+if TYPE_CHECKING:
+    from vczoo.training.sweeps.plan import Plan
+    from vczoo.training.sweeps.sweep import Sweep
 
 __all__ = ["COMMANDS"]
 
@@ -58,12 +62,8 @@ def sweep(
         int | None, typer.Option(min=1, help="Number of cells trained in parallel.", show_default="1")
     ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Train on a Ray cluster, each cell as a task.")] = False,
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder for the output of frozen stages. Default: the user's cache.")
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Cache nothing; run the frozen stages in every epoch.")
-    ] = False,
+    cache: Cache = None,
+    no_cache: NoCache = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: GPUs if there are any.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show the cells, but train nothing.")
@@ -76,8 +76,6 @@ def sweep(
     """
     from vczoo.training.sweeps.plan import plan_sweep
     from vczoo.training.sweeps.sampling import Sampler, Sampling
-    from vczoo.training.sweeps.state import read_state
-    from vczoo.training.sweeps.summary import texts, texts_of_means
     from vczoo.training.sweeps.sweep import sweep as run_sweep
 
     recipe, axes, overrides = _split_words(words or (), grid or ())
@@ -97,12 +95,7 @@ def sweep(
             sampling=Sampling(chosen_by, cells, sampler_seed),
             prune_after=prune_after,
         )
-        state = read_state(out)
-        if json:
-            print_json({"notes": plan.lines(state), "cells": plan.rows(state)})
-            return
-        print_line("\n".join(plan.lines(state)))
-        print_table(plan.rows(state))
+        _print_plan(plan, out, json)
         return
     try:
         result = run_sweep(
@@ -130,13 +123,32 @@ def sweep(
     if json:
         print_json({"folder": out, "cells": result.rows(), "means": result.means(), "notes": result.notes})
         raise typer.Exit(int(bool(result.failed)))
+    _print_result(result, out, with_page=bool(page))
+
+
+def _print_plan(plan: Plan, out: Path, json: bool) -> None:
+    """Print the cells that a sweep would train."""
+    from vczoo.training.sweeps.state import read_state
+
+    state = read_state(out)
+    if json:
+        print_json({"notes": plan.lines(state), "cells": plan.rows(state)})
+        return
+    print_line("\n".join(plan.lines(state)))
+    print_table(plan.rows(state))
+
+
+def _print_result(result: Sweep, out: Path, *, with_page: bool) -> None:
+    """Print a sweep's tables and notes. Exit with status 1 if a cell failed."""
+    from vczoo.training.sweeps.summary import texts, texts_of_means
+
     for rows in (texts(result.table), texts_of_means(result.table)):
         if rows:
             _print_fitting(rows)
             print_line("")
     for note in result.notes:
         print_line(note)
-    files = f"{'report.html, ' if page else ''}table.csv, table.md, {'means.csv, ' if result.means() else ''}sweep.json"
+    files = f"{'report.html, ' if with_page else ''}table.csv, table.md, {'means.csv, ' if result.means() else ''}sweep.json"
     print_line(f"{out}: {files}, {len(result.plots) // 2} plots (PNG and SVG), runs in cells/")
     if result.failed:
         count = f"{len(result.failed)} of {len(result.table.rows)} cells"

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from vczoo.conversion.converter import Converter
 
 __all__ = [
+    "Cache",
     "Channel",
+    "Data",
     "Device",
+    "NoCache",
     "Overrides",
     "RunName",
     "Speaker",
@@ -57,6 +60,16 @@ Speaker = Annotated[
     str | None,
     typer.Option("--voice", help="Whose voice single recordings in --data are.", show_default="none"),
 ]
+
+Data = Annotated[
+    list[Path], typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable.")
+]
+
+Cache = Annotated[
+    Path | None, typer.Option(help="Cache folder for the output of frozen stages. Default: the user's cache.")
+]
+
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Cache nothing; run the frozen stages in every epoch.")]
 
 Channel = Annotated[
     str | None,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.launch import launch, launched, leads
 from vczoo.cli.report import add_report
-from vczoo.cli.terminal import Overrides, Speaker, as_run, print_line, print_table
+from vczoo.cli.terminal import Cache, Data, Device, NoCache, Overrides, Speaker, as_run, print_line, print_table
+
+if TYPE_CHECKING:
+    from vczoo.conversion.converter import Converter
 
 __all__ = ["COMMANDS"]
 
@@ -21,10 +24,7 @@ def train(
     name: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run to extend with new speakers.")
     ],
-    data: Annotated[
-        list[Path],
-        typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable."),
-    ],
+    data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the new run.")],
     overrides: Overrides = None,
     voice: Speaker = None,
@@ -38,19 +38,15 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the fine-tune in --out; train longer with more training.epochs.")
     ] = False,
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder for the output of frozen stages. Default: the user's cache.")
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Cache nothing; run the frozen stages in every epoch.")
-    ] = False,
+    cache: Cache = None,
+    no_cache: NoCache = False,
     processes: Annotated[
         int, typer.Option(min=1, max=128, help="Number of processes for distributed training (Accelerate).")
     ] = 1,
     shard: Annotated[
         bool, typer.Option("--shard", help="Shard the trained parameters across the processes (FSDP).")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
+    device: Device = None,
     log: Annotated[
         list[str] | None, typer.Option(help="Log metrics to tensorboard, wandb, mlflow, …; repeatable.")
     ] = None,
@@ -58,8 +54,6 @@ def train(
     """Fine-tune a recipe on recordings, or add new speakers to a run."""
     if processes > 1 and not launched():
         raise typer.Exit(launch(sys.argv[1:], processes, device))
-    from vczoo.io.progress import distinct_figures
-    from vczoo.io.text import truncated_list
     from vczoo.training.finetune import finetune
 
     try:
@@ -84,34 +78,19 @@ def train(
     if not leads():
         return
     page = add_report(converter)
-    metrics = converter.metrics
-    outputs = {"voices": converter.voices, "labels": converter.labels}
-    summary = "; ".join(f"{kind} {', '.join(truncated_list(names))}" for kind, names in outputs.items() if names)
-    if not summary:
-        transcribes = "text" in converter.model.tasks.values()
-        summary = "transcribes speech" if transcribes else "no voices; use it as a pretrained backbone"
-    print_line(f"{out}: {summary}")
-    trivial = converter.model.speaker_heads if len(converter.speakers) == 1 else ()
-    figures = [f"{name} {value:.3f}" for name, value in distinct_figures(metrics["test"], trivial).items()]
-    shown = ", ".join(figures) or "no test utterances"
-    print_line(f"test: {shown} ({_weights_in_words(metrics)}, {metrics['seconds']:.0f} s)")
-    for age, accuracies in metrics.get("extension", {}).items():
-        before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
-        print_line(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
+    _print_summary(converter, out)
     if page:
         print_line(f"{page}: sounds, curves and figures; open it in a browser")
 
 
 def find_rate(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, its .yaml file, or a run to fine-tune.")],
-    data: Annotated[
-        list[Path], typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable.")
-    ],
+    data: Data,
     overrides: Overrides = None,
     voice: Speaker = None,
     steps: Annotated[int, typer.Option(min=40, help="Maximum number of training steps.")] = 100,
     out: Annotated[Path | None, typer.Option(help="A .png file for a plot of the loss over the learning rate.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
+    device: Device = None,
     json: Json = False,
 ) -> None:
     """Suggest a learning rate: train for a few steps while it rises, and see where the loss falls. Keeps nothing."""
@@ -131,14 +110,12 @@ def train_vocoder(
     name: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A recipe or its .yaml file, whose vocoder is trained.")
     ],
-    data: Annotated[
-        list[Path], typer.Option(help="A folder SPEAKER/*.wav, a manifest, or with --voice a recording; repeatable.")
-    ],
+    data: Data,
     out: Annotated[Path, typer.Option(help="The folder to create.")],
     overrides: Overrides = None,
     voice: Speaker = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted training in --out.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: a GPU if there is one.")] = None,
+    device: Device = None,
 ) -> None:
     """Train or fine-tune only the vocoder of a recipe, on recordings of any speakers."""
     from vczoo.training.vocoder.train import train_vocoder as run_training
@@ -155,6 +132,27 @@ def train_vocoder(
     )
     print_line(f"validation: {figures} ({trained.seconds:.0f} s)")
     print_line(f"{trained.file}: use it in a recipe with this vocoder: vocoder.weights={trained.file}")
+
+
+def _print_summary(converter: Converter, out: Path) -> None:
+    """Print what a new run can do, and how well it did on the test split."""
+    from vczoo.io.progress import distinct_figures
+    from vczoo.io.text import truncated_list
+
+    metrics = converter.metrics
+    outputs = {"voices": converter.voices, "labels": converter.labels}
+    summary = "; ".join(f"{kind} {', '.join(truncated_list(names))}" for kind, names in outputs.items() if names)
+    if not summary:
+        transcribes = "text" in converter.model.tasks.values()
+        summary = "transcribes speech" if transcribes else "no voices; use it as a pretrained backbone"
+    print_line(f"{out}: {summary}")
+    trivial = converter.model.speaker_heads if len(converter.speakers) == 1 else ()
+    figures = [f"{name} {value:.3f}" for name, value in distinct_figures(metrics["test"], trivial).items()]
+    shown = ", ".join(figures) or "no test utterances"
+    print_line(f"test: {shown} ({_weights_in_words(metrics)}, {metrics['seconds']:.0f} s)")
+    for age, accuracies in metrics.get("extension", {}).items():
+        before, after = accuracies["before"]["accuracy"], accuracies["after"]["accuracy"]
+        print_line(f"{age} speakers: test accuracy {before:.3f} before, {after:.3f} after")
 
 
 def _print_interrupted(out: Path) -> None:

@@ -29,7 +29,8 @@ from vczoo.conversion.voiced_run import VoicedRun
 from vczoo.conversion.watermark import embed_watermark, load_watermark
 from vczoo.errors import AudioError
 from vczoo.io.device import choose_device
-from vczoo.io.files import is_same_file, temporary_folder
+from vczoo.io.files import is_same_file
+from vczoo.io.temporary import temporary_folder
 from vczoo.modules.interfaces.vocoder import Watermark
 from vczoo.runs.run import Run, own_voices
 

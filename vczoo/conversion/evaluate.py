@@ -27,7 +27,8 @@ from vczoo.evaluation.report import METRICS, Report, Scores
 from vczoo.evaluation.results import append_results, check_results, results_of
 from vczoo.evaluation.scorer import Conversion, Evaluation
 from vczoo.evaluation.trials import Trial, read_trials
-from vczoo.io.files import sha256_of, temporary_folder
+from vczoo.io.files import sha256_of
+from vczoo.io.temporary import temporary_folder
 from vczoo.runs.run import MANIFEST
 
 __all__ = ["SECOND_ASR", "draw", "evaluate", "setup_of"]

@@ -15,8 +15,8 @@ from vczoo.conversion.outputs import pair_folder, refuse_outputs
 from vczoo.conversion.voice_mix import VoiceChoice
 from vczoo.conversion.workers import Job, Workers
 from vczoo.errors import FolderError, VczooError
-from vczoo.io.files import sweep_partials, temporary_folder
 from vczoo.io.progress import FileBar
+from vczoo.io.temporary import sweep_partials, temporary_folder
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.run_writer import save_run
 

@@ -22,7 +22,8 @@ from vczoo.modules.interfaces.heads import Voice
 from vczoo.runs.base_run import same_parts
 from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import CONFIG, Run, is_run
-from vczoo.runs.run_folder import fill_model, load_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_model import fill_model
 from vczoo.runs.run_writer import save_run
 
 __all__ = ["average"]

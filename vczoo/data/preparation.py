@@ -17,7 +17,8 @@ from vczoo.data.folder_walk import recordings_below
 from vczoo.data.listing import expand_recordings
 from vczoo.data.pauses import FRAME_SECONDS, cut_at_pauses, frame_levels
 from vczoo.errors import AudioError
-from vczoo.io.files import file_above, temporary_name
+from vczoo.io.files import file_above
+from vczoo.io.temporary import temporary_name
 from vczoo.io.text import harmless, truncated_list
 
 __all__ = ["Piece", "PreparedRecording", "prepare"]

@@ -13,7 +13,8 @@ from vczoo.data.excerpts import read_recording, write_part
 from vczoo.data.listing import list_recordings
 from vczoo.data.manifest import Listed, Listing, manifest_text
 from vczoo.errors import CorpusError
-from vczoo.io.files import temporary_folder, write_text
+from vczoo.io.files import write_text
+from vczoo.io.temporary import temporary_folder
 
 __all__ = ["References", "place_manifest", "read_references"]
 

@@ -17,14 +17,16 @@ from huggingface_hub import constants, try_to_load_from_cache
 from vczoo.errors import HubError, RunError
 from vczoo.hub.client import MEGABYTE, RUN_FILES, count_download, evict, fetch_config, fetch_file, list_files, resolve
 from vczoo.hub.name import HubName
-from vczoo.io.files import PARTIAL, PRIVATE, sha256_of, sweep_partials, temporary_name
+from vczoo.io.files import PARTIAL, PRIVATE, sha256_of
+from vczoo.io.temporary import sweep_partials, temporary_name
 from vczoo.io.tensor_file import LARGEST_HEADER, layout_of
 from vczoo.io.text import harmless
 from vczoo.runs.config import Ancestor
 from vczoo.runs.lineage import published_ancestor
 from vczoo.runs.run import CONFIG, Run
 from vczoo.runs.run_files import LARGEST_METRICS, METRICS, MODEL, VOICES
-from vczoo.runs.run_folder import config_of, load_run, outline_of
+from vczoo.runs.run_folder import config_of, load_run
+from vczoo.runs.run_model import outline_of
 from vczoo.runs.voices_file import LARGEST_VOICES
 
 __all__ = ["Pulled", "load_from_hub", "pull"]

@@ -23,8 +23,9 @@ from vczoo.hub.consent import Consent, parse_consent
 from vczoo.hub.licenses import Ingredient, check_licence, hub_licence
 from vczoo.hub.name import HubName, is_hub_name
 from vczoo.hub.recorded_consent import check_recorded
-from vczoo.io.files import temporary_folder, write_text
+from vczoo.io.files import write_text
 from vczoo.io.plain_yaml import dump_plain
+from vczoo.io.temporary import temporary_folder
 from vczoo.io.text import bulleted
 from vczoo.models.portability import foreign_faults, pinned
 from vczoo.models.recipe import Part

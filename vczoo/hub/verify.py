@@ -20,7 +20,8 @@ from vczoo.runs.config import RunConfig
 from vczoo.runs.pretrained_base import check_base, stages_taken
 from vczoo.runs.run import CONFIG
 from vczoo.runs.run_files import METRICS, MODEL, VOICES, path_of, read_again
-from vczoo.runs.run_folder import build_on_base, config_of, load_run
+from vczoo.runs.run_folder import config_of, load_run
+from vczoo.runs.run_model import build_on_base
 
 __all__ = ["Check", "State", "verify"]
 

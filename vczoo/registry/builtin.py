@@ -11,13 +11,27 @@ from vczoo.registry.hookspecs import hookimpl
 __all__ = ["vczoo_entries", "vczoo_recipes"]
 
 _APACHE = "Apache-2.0"
+_FREEZING = "vczoo.modules.freezing."
 
 
 @hookimpl
 def vczoo_entries() -> list[Entry]:
     """The core's own parts, pitch tracker and metrics."""
-    freezing, speaker = "vczoo.modules.freezing.", "vczoo.modules.heads.speaker:"
-    entries = [
+    parts = [*_backbones(), *_freezing(), *_efficient_freezing(), *_speaker_heads(), *_heads(), *_vocoders()]
+    entries = [*parts, *_measurements()]
+    return [entry if entry.source else replace(entry, source="vczoo") for entry in entries]
+
+
+@hookimpl
+def vczoo_recipes() -> Path:
+    """The folder of vczoo's own recipes: inside an installed package, next to the package in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "assets" / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def _backbones() -> list[Entry]:
+    return [
         Entry(
             "mel-conv",
             "backbone",
@@ -42,13 +56,19 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
             paper="arXiv:2212.04356",
         ),
-        Entry("none", "freezing", f"{freezing}stages:None_", "nothing is frozen", _APACHE),
-        Entry("full", "freezing", f"{freezing}stages:Full", "the whole part is frozen", _APACHE),
-        Entry("partial", "freezing", f"{freezing}stages:Partial", "the last trainable_stages stages train", _APACHE),
+    ]
+
+
+def _freezing() -> list[Entry]:
+    """Strategies for the stages and parameters that a part has."""
+    return [
+        Entry("none", "freezing", f"{_FREEZING}stages:None_", "nothing is frozen", _APACHE),
+        Entry("full", "freezing", f"{_FREEZING}stages:Full", "the whole part is frozen", _APACHE),
+        Entry("partial", "freezing", f"{_FREEZING}stages:Partial", "the last trainable_stages stages train", _APACHE),
         Entry(
             "gradual",
             "freezing",
-            f"{freezing}stages:Gradual",
+            f"{_FREEZING}stages:Gradual",
             "one more stage trains every every_epochs epochs",
             _APACHE,
             paper="arXiv:1801.06146",
@@ -56,7 +76,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "discriminative",
             "freezing",
-            f"{freezing}stages:Discriminative",
+            f"{_FREEZING}stages:Discriminative",
             "every stage trains, each decay times slower than the next",
             _APACHE,
             paper="arXiv:1801.06146",
@@ -64,7 +84,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "norms",
             "freezing",
-            f"{freezing}selection:Norms",
+            f"{_FREEZING}selection:Norms",
             "only normalization layers train",
             _APACHE,
             paper="arXiv:2003.00152",
@@ -72,7 +92,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "selected",
             "freezing",
-            f"{freezing}selection:Selected",
+            f"{_FREEZING}selection:Selected",
             "only the given stages train, or parameters that match patterns",
             _APACHE,
             paper="arXiv:2210.11466",
@@ -81,7 +101,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "probe-then-tune",
             "freezing",
-            f"{freezing}stages:ProbeThenTune",
+            f"{_FREEZING}stages:ProbeThenTune",
             "nothing of the part trains for probe_epochs epochs, then everything",
             _APACHE,
             paper="arXiv:2202.10054",
@@ -89,11 +109,17 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "autofreeze",
             "freezing",
-            f"{freezing}auto_freeze:AutoFreeze",
+            f"{_FREEZING}auto_freeze:AutoFreeze",
             "everything trains at first, and stages freeze as they settle",
             _APACHE,
             paper="arXiv:2102.01386",
         ),
+    ]
+
+
+def _efficient_freezing() -> list[Entry]:
+    """Strategies that train few parameters, or keep them near where they began."""
+    return [
         Entry(
             "characteristic-specific",
             "freezing",
@@ -105,7 +131,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "bitfit",
             "freezing",
-            f"{freezing}selection:BitFit",
+            f"{_FREEZING}selection:BitFit",
             "only biases train",
             _APACHE,
             paper="arXiv:2106.10199",
@@ -113,7 +139,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "film-only",
             "freezing",
-            f"{freezing}selection:FilmOnly",
+            f"{_FREEZING}selection:FilmOnly",
             "only the biases of FiLM layers and conditional norms train",
             _APACHE,
             paper="arXiv:2103.00993",
@@ -121,7 +147,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "lora",
             "freezing",
-            f"{freezing}weight_changes:LoRA",
+            f"{_FREEZING}weight_changes:LoRA",
             "low-rank changes of linear layers and convolutions train, and are merged",
             _APACHE,
             paper="arXiv:2106.09685",
@@ -130,7 +156,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "dora",
             "freezing",
-            f"{freezing}weight_changes:DoRA",
+            f"{_FREEZING}weight_changes:DoRA",
             "as lora, and a magnitude per output",
             _APACHE,
             paper="arXiv:2402.09353",
@@ -139,7 +165,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "ia3",
             "freezing",
-            f"{freezing}weight_changes:IA3",
+            f"{_FREEZING}weight_changes:IA3",
             "one factor per input channel of linear layers and convolutions trains",
             _APACHE,
             paper="arXiv:2205.05638",
@@ -147,7 +173,7 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "adapters",
             "freezing",
-            f"{freezing}adapters:Adapters",
+            f"{_FREEZING}adapters:Adapters",
             "bottleneck adapters after each block train, and stay in the model",
             _APACHE,
             paper="arXiv:1902.00751",
@@ -155,11 +181,17 @@ def vczoo_entries() -> list[Entry]:
         Entry(
             "l2-sp",
             "freezing",
-            f"{freezing}l2_sp:L2SP",
+            f"{_FREEZING}l2_sp:L2SP",
             "everything trains, pulled to the weights at the start",
             _APACHE,
             paper="arXiv:1802.01483",
         ),
+    ]
+
+
+def _speaker_heads() -> list[Entry]:
+    speaker = "vczoo.modules.heads.speaker:"
+    return [
         Entry(
             "speaker-classifier",
             "head",
@@ -183,6 +215,11 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
             paper="arXiv:1801.07698",
         ),
+    ]
+
+
+def _heads() -> list[Entry]:
+    return [
         Entry(
             "knn",
             "head",
@@ -230,6 +267,11 @@ def vczoo_entries() -> list[Entry]:
             _APACHE,
             paper="arXiv:2110.01900",
         ),
+    ]
+
+
+def _vocoders() -> list[Entry]:
+    return [
         Entry(
             "griffin-lim",
             "vocoder",
@@ -256,7 +298,11 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:1703.10135",
         ),
     ]
-    entries += [
+
+
+def _measurements() -> list[Entry]:
+    """Pitch trackers and metrics."""
+    return [
         Entry(
             "dio",
             "pitch",
@@ -298,12 +344,3 @@ def vczoo_entries() -> list[Entry]:
             paper="arXiv:2502.05356",
         ),
     ]
-    return [entry if entry.source else replace(entry, source="vczoo") for entry in entries]
-
-
-@hookimpl
-def vczoo_recipes() -> Path:
-    """The folder of vczoo's own recipes: inside an installed package, next to the package in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "assets" / "recipes"
-    return installed if installed.is_dir() else package.parent / "recipes"

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from vczoo.errors import VczooError
-from vczoo.io.files import PRIVATE, sha256_of, sweep_partials, write_bytes
+from vczoo.io.files import PRIVATE, sha256_of, write_bytes
+from vczoo.io.temporary import sweep_partials
 from vczoo.models.bundled import CONFIG
 from vczoo.runs.config import File
 

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
 from vczoo.io.files import open_file, sha256_of
 from vczoo.io.plain_yaml import dump_plain
-from vczoo.io.tensor_file import layout_faults, layout_of, read_layout, some_names
-from vczoo.io.tensors import put_tensors, read_tensors
 from vczoo.io.text import bulleted
-from vczoo.models.build import UNKNOWN, build, build_freezing, pretrained_places
 from vczoo.models.bundled import CONFIG
-from vczoo.models.meta_init import init_on_meta, meta_tensors
 from vczoo.models.model import Model
-from vczoo.models.multi_task import stage_of
 from vczoo.models.portability import foreign_faults
-from vczoo.runs.base_run import ORIGINAL, find_base, same_parts
+from vczoo.runs.base_run import find_base
 from vczoo.runs.config import File, RunConfig, read_config, read_config_and_digest
-from vczoo.runs.pretrained_base import PLACES, check_base, stages_taken
 from vczoo.runs.run import REVISION_DIGITS, Delta, Run, is_run
-from vczoo.runs.run_files import LARGEST_METRICS, LARGEST_MODEL, METRICS, MODEL, VOICES, path_of, read_again
+from vczoo.runs.run_files import LARGEST_METRICS, METRICS, MODEL, VOICES, path_of, read_again
+from vczoo.runs.run_model import stored_model, tuned_model
 from vczoo.runs.versions import check_distributions
 from vczoo.runs.voices_file import read_voices
 
-__all__ = ["build_on_base", "config_of", "describe_run", "fill_model", "load_run", "outline_of"]
+__all__ = ["config_of", "describe_run", "load_run"]
 
 
 def load_run(path: Path, *, foreign: bool = False) -> Run:
@@ -64,11 +55,8 @@ def _load(path: Path, foreign: bool, models: dict[str, tuple[Model, Delta | None
     )
     try:
         if key not in models:
-            model, delta = (
-                _tuned_model_of(config, path, foreign) if config.base_run else (_model_of(config, path), None)
-            )
+            models[key] = _model_and_delta(config, path, foreign)
             _check_files(config, path, [MODEL])
-            models[key] = model, delta
         model, delta = models[key]
         metrics = _read_metrics(path_of(path, METRICS, config.files))
         voices = read_voices(path_of(path, VOICES, config.files), config.voices, model)
@@ -94,6 +82,16 @@ def _load(path: Path, foreign: bool, models: dict[str, tuple[Model, Delta | None
         tuple(config.lineage),
         delta,
     )
+
+
+def _model_and_delta(config: RunConfig, path: Path, foreign: bool) -> tuple[Model, Delta | None]:
+    file = path_of(path, MODEL, config.files)
+    if config.base_run is None:
+        return stored_model(config, file), None
+    folder, reference = find_base(config.base_run, path, foreign=foreign), config.base_run
+    if reference.kind == "local":
+        reference = reference.model_copy(update={"name": str(folder.resolve())})
+    return tuned_model(config, file, load_run(folder), reference)
 
 
 def config_of(path: Path, *, foreign: bool = False) -> RunConfig:
@@ -124,38 +122,6 @@ def _config_and_digest(path: Path, foreign: bool) -> tuple[RunConfig, str]:
     return config, sha256
 
 
-def outline_of(config: RunConfig) -> Model:
-    """Build a run's model on PyTorch's meta device: names, types and shapes without values.
-
-    Raises:
-        RecipeError: The recipe cannot be built here.
-        WeightsError: The tensors are larger than `LARGEST_MODEL`.
-    """
-    return _build(config, PLACES)
-
-
-def build_on_base(config: RunConfig) -> Model:
-    """Build a run's model with the weights of its pretrained base; all other tensors are on the meta device.
-
-    Raises:
-        RecipeError: The recipe cannot be built here.
-        WeightsError: The pretrained weights are unavailable or do not fit, or the tensors are larger than
-            `LARGEST_MODEL`.
-    """
-    taken = stages_taken(config.base)
-    based = [place for place in PLACES if place in config.base and config.base[place].stages]
-    random = [place for place in PLACES if place not in based]
-    if unbased := set(based) - set(pretrained_places(config.parsed_recipe)):
-        raise WeightsError(
-            f"the run takes tensors from the pretrained base of its {' and '.join(unbased)}, but the recipe names no "
-            "pretrained weights there"
-        )
-    model = _build(config, random, taken)
-    if taken and any(tensor.is_meta and stage_of(name) in taken for name, tensor in model.tensors().items()):
-        model = _build(config, random, taken, outline=False)  # a plugin's own loader may not support meta tensors
-    return model
-
-
 def describe_run(path: Path) -> str:
     """Return a run's configuration and metrics as YAML, without building its model.
 
@@ -183,75 +149,6 @@ def _check_folder(path: Path) -> None:
         raise RunError(f"{path}: no such folder; check the path (it is relative to {Path.cwd()})")
     if not path.is_dir():
         raise RunError(f"{path} is a file; a run is a folder that contains {CONFIG}")
-
-
-def _model_of(config: RunConfig, path: Path) -> Model:
-    """Build the model on its base, then load the tensors that the run stores."""
-    model, taken, file = build_on_base(config), stages_taken(config.base), path_of(path, MODEL, config.files)
-    slots, layout = layout_of(model.tensors()), read_layout(file)
-    optional = [name for name in slots if stage_of(name) in taken]
-    if faults := layout_faults(layout, slots, optional, halved=True):
-        raise WeightsError(f"{file} does not fit: " + "; ".join(faults) + ". Is it from another model?")
-    if len(layout) != config.tensors:
-        raise WeightsError(f"{file} holds {len(layout)} tensors, but {CONFIG} says {config.tensors}")
-    check_base(config.base, model)
-    fill_model(model, read_tensors(file, layout))
-    if unset := meta_tensors(model):
-        raise WeightsError(
-            f"neither the run nor its base has values for {some_names(unset)}; report this to the author of the plugin"
-        )
-    return model.eval()
-
-
-def _tuned_model_of(config: RunConfig, path: Path, foreign: bool) -> tuple[Model, Delta]:
-    """Load the base run of a small tuned run, and change its model as the tuning did."""
-    assert config.base_run is not None
-    folder = find_base(config.base_run, path, foreign=foreign)
-    base, recipe, file = load_run(folder), config.parsed_recipe, path_of(path, MODEL, config.files)
-    if not same_parts(recipe, base.recipe):
-        raise WeightsError(f"its parts differ from those of its base, {config.base_run}")
-    model, freezing = base.model, build_freezing(recipe)
-    known = {name: tensor.shape for name, tensor in model.tensors().items()}
-    with torch.random.fork_rng(devices=[]):
-        for head in model.speaker_heads.values():
-            head.restart(max(1, len(config.speakers)))
-        for label_head in model.label_heads.values():
-            label_head.relabel(tuple(config.labels) or UNKNOWN)
-        freezing.prepare(model)
-    slots, layout = layout_of(model.tensors()), read_layout(file)
-    optional = [name for name, slot in slots.items() if known.get(name.replace(ORIGINAL, ".weight")) == slot.shape]
-    if faults := layout_faults(layout, slots, optional, halved=True):
-        raise WeightsError(f"{file} does not fit: " + "; ".join(faults) + ". Is it from another model?")
-    if len(layout) != config.tensors:
-        raise WeightsError(f"{file} holds {len(layout)} tensors, but {CONFIG} says {config.tensors}")
-    tensors = {name: value.to(slots[name].dtype) for name, value in read_tensors(file, layout).items()}
-    fill_model(model, tensors)
-    freezing.finish(model)
-    reference = config.base_run
-    if reference.kind == "local":
-        reference = reference.model_copy(update={"name": str(folder.resolve())})
-    return model.eval(), Delta(reference, tensors)
-
-
-def _build(config: RunConfig, random: Collection[str], stages: Collection[str] = (), *, outline: bool = True) -> Model:
-    with torch.random.fork_rng(devices=[]), init_on_meta() if outline else nullcontext():
-        speakers = max(1, len(config.speakers))
-        model = build(config.parsed_recipe, speakers, config.labels, random=random, stages=stages)
-        build_freezing(config.parsed_recipe).insert_lasting(model)
-    if (size := sum(slot.size_bytes for slot in layout_of(model.tensors()).values())) > LARGEST_MODEL:
-        raise WeightsError(f"its tensors take {size >> 30} GiB; vczoo loads at most {LARGEST_MODEL >> 30} GiB")
-    return model
-
-
-def fill_model(model: Model, tensors: Mapping[str, Tensor]) -> None:
-    """Copy tensors into a model by their names in `Model.tensors`. The caller has checked that they fit."""
-    parts: dict[str, nn.Module] = {
-        "backbone": nn.ModuleDict({stage.name: stage.module for stage in model.backbone.stages()}),
-        "heads": model.heads,
-    }
-    if model.vocoder:
-        parts["vocoder"] = model.vocoder
-    put_tensors(nn.ModuleDict(parts), tensors)
 
 
 def _check_files(config: RunConfig, path: Path, names: Collection[File]) -> None:

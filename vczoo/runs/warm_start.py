@@ -19,7 +19,8 @@ from vczoo.runs.base_run import same_parts
 from vczoo.runs.lineage import lineage_from
 from vczoo.runs.pretrained_base import Place
 from vczoo.runs.run import Run
-from vczoo.runs.run_folder import fill_model, load_run
+from vczoo.runs.run_folder import load_run
+from vczoo.runs.run_model import fill_model
 
 __all__ = ["build_initial_model", "fingerprint_of_start", "vocoder_of_start"]
 

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vczoo.errors import RunError, WeightsError
-from vczoo.io.files import PRIVATE, sweep_partials, write_bytes
+from vczoo.io.files import PRIVATE, write_bytes
+from vczoo.io.temporary import sweep_partials
 from vczoo.io.tensor_file import checksum, tensor_bytes
 from vczoo.io.tensors import read_tensors
 

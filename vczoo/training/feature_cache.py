@@ -28,7 +28,8 @@ from torch import Tensor
 
 from vczoo.errors import VczooError
 from vczoo.io.cache_folder import FOLDER_VARIABLE, user_cache_folder
-from vczoo.io.files import PRIVATE, sweep_partials, write_bytes
+from vczoo.io.files import PRIVATE, write_bytes
+from vczoo.io.temporary import sweep_partials
 from vczoo.io.tensor_file import checksum
 
 __all__ = ["Cache", "Section", "open_cache"]

@@ -62,55 +62,35 @@ def finetune(
 ) -> Converter:
     """Fine-tune a recipe on recordings, or add speakers to a run.
 
-    Starting from a run, the speaker classifier grows: it keeps the rows of the old speakers and trains on their
-    recordings together with the new ones. The old recordings come from the run's manifest, or from `data` if you give
-    them again. `metrics["extension"]` has the accuracy on old and new speakers before and after. With `rehearse`
-    false, only the run's weights are used: the new run knows the speakers of `data` and no others, as when you tune a
-    model of many speakers to one voice.
-
     Args:
-        name: A recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`). If the recipe has a `start`, training
-            begins with its tensors; the recipe's `training` settings apply either way.
-        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, a recording, a `datasets.Dataset` as for
-            `read_corpus`, or several of them.
+        name: A recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`).
+        data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, a recording, a `datasets.Dataset`, or several.
         out: The run folder to create.
-        overrides: Changes to the recipe, as `["training.epochs=3"]` or as a mapping. For a run, only `training` and
-            `freezing` can be changed.
+        overrides: Changes to the recipe, as `["training.epochs=3"]` or as a mapping; of a run, `training` and
+            `freezing` only.
         minutes: The most minutes of training recordings to use per speaker in `data`; None uses all of them.
-            `training.seed` chooses the recordings, and a smaller amount is always part of a larger one. The validation
-            and test splits do not change.
         rehearse: Whether a run keeps its old speakers, which needs their recordings.
-        resume: Whether to resume the interrupted fine-tune in `out`. The result equals that of an uninterrupted one.
-            With more `training.epochs` than before, training goes on for longer, also from a finished run. The learning
-            rate then jumps to where the longer schedule is; a finished run goes on from the weights that it kept, with
-            a new optimizer.
-        cache: Where to keep the outputs of the frozen stages between epochs and fine-tunes: true for the user's cache
-            (`VCZOO_CACHE`), or the path of another folder. False keeps nothing, and the frozen stages run again in
-            every epoch.
-        shard: Whether each of several processes holds only a part of every trained parameter, its gradient and its
-            optimizer state (FSDP), rather than all of them (DDP).
+        resume: Whether to resume the interrupted fine-tune in `out`, or train a finished run for more epochs.
+        cache: Where to keep the outputs of the frozen stages: true for the user's cache (`VCZOO_CACHE`), false for
+            nowhere, or the path of a folder.
+        shard: Whether each of several processes holds only a part of what trains (FSDP), rather than all (DDP).
         device: The device to train on; by default a GPU if there is one.
         progress: Whether to show progress on standard error.
-        log: Trackers that log each epoch: `tensorboard` (into `logs` in `out`), `trackio`, `wandb`, `mlflow`.
+        log: Trackers that log each epoch: `tensorboard`, `trackio`, `wandb`, `mlflow`.
         measures: Measuring models that are already loaded, for `training.criterion` similarity or character-error.
-        speaker: The speaker of the recordings in `data` that are given as files, or that lie directly in a folder. Long
-            ones are cut at pauses (`read_corpus`).
-        callbacks: Further callbacks of the training, called after vczoo's own. If one raises an error, `resume`
-            continues from the last checkpoint.
+        speaker: The speaker of the recordings in `data` that are given as files, or that lie directly in a folder.
+        callbacks: Further callbacks of the training. If one raises an error, `resume` goes on from the last checkpoint.
 
     Returns:
         The trained model with a voice for each speaker. Its `metrics` are those of metrics.json.
 
     Raises:
-        CorpusError: The recordings cannot be used for training.
-        RecipeError, UnknownNameError, WeightsError: The recipe cannot be built.
+        CorpusError, RecipeError, UnknownNameError, WeightsError: The recordings or the recipe cannot be used.
         PluginError: A tracker, or a library that the criterion needs, is not installed.
-        RunError: `out` already exists or cannot be written, another process trains in it, there is nothing to resume,
-            or it was started with other settings or data.
-        VczooError: The criterion cannot be measured on these recordings, or the model that measures it is part of the
-            recipe; or the device does not work here.
-        KeyboardInterrupt: Training was interrupted, after it wrote a checkpoint that `resume` continues from; or before
-            the first one, and then it leaves nothing in `out`.
+        RunError: `out` already exists or cannot be written, another process trains in it, or there is nothing to
+            resume, or something else than this.
+        VczooError: The criterion cannot be measured on these recordings, or the device does not work here.
+        KeyboardInterrupt: Training was interrupted. `resume` goes on from its checkpoint; without one, `out` is empty.
     """
     check_trackers(log)
     with TrainingSession.open(

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from vczoo.errors import RunError
-from vczoo.io.files import sweep_partials, write_fault, write_text
+from vczoo.io.files import write_fault, write_text
 from vczoo.io.lock import held
+from vczoo.io.temporary import sweep_partials
 from vczoo.runs.run import MANIFEST, is_run
 from vczoo.training.checkpoint import CHECKPOINT
 from vczoo.training.distributed import DistributedContext

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from tests.support.sound_files import ENCODERS, RATE_HZ, encode, speech_like, wav
-from vczoo.audio.decoders import _Source
+from vczoo.audio.ffmpeg_decoder import _Source
 from vczoo.audio.reader import AUDIO_SUFFIXES, SoundReader
 from vczoo.audio.wav_container import Part, PartFile
 from vczoo.errors import AudioError

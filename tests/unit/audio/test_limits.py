@@ -14,7 +14,8 @@ import torch
 
 from tests.support.sound_files import encode, speech_like, wav
 from vczoo.audio import limits
-from vczoo.audio.decoders import BLOCK_SECONDS, BLOCK_VALUES, open_sound
+from vczoo.audio.decoder import BLOCK_SECONDS, BLOCK_VALUES
+from vczoo.audio.decoders import open_sound
 from vczoo.audio.reader import SoundReader, read_mark
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import AudioError

@@ -69,3 +69,16 @@ def test_devices_and_types() -> None:
         WAVE.to(dtype=torch.int16)
     with pytest.raises(ContractError, match=r"frames are floats, so torch.int64 is not possible"):
         frames.to("cpu", torch.int64)
+
+
+def test_a_backbone_is_exported_for_waveforms_without_padding() -> None:
+    backbone = vczoo.create_backbone("mel-conv").eval()
+    waves = [vczoo.Waveform.of(0.1 * torch.randn(2, 8000), 16000) for _ in range(2)]
+    with torch.no_grad():
+        program = torch.export.export(backbone, (waves[0],), strict=False).module()
+        for wave in waves:
+            expected, frames = backbone(wave), program(wave)
+            torch.testing.assert_close(frames.values, expected.values)
+            assert frames.lengths.tolist() == expected.lengths.tolist()
+        with pytest.raises(RuntimeError, match="an exported backbone takes recordings without padding"):
+            program(vczoo.Waveform(waves[0].samples, 16000, torch.tensor([8000, 4000])))

@@ -199,7 +199,7 @@ def test_a_manifest_of_gigabytes_is_refused_before_it_is_read(tmp_path: Path, mo
 
 def test_only_one_long_recording_is_in_memory_at_a_time(tmp_path: Path, tone, monkeypatch: pytest.MonkeyPatch) -> None:
     voices = people(tmp_path / "voices", tone)
-    monkeypatch.setattr("vczoo.data.corpus_reader.UNUSUAL_SECONDS", 0.1)
+    monkeypatch.setattr("vczoo.data.decoding.UNUSUAL_SECONDS", 0.1)
     decode, at_once, most = Waveform.decode, 0, 0
 
     def counted(reader: SoundReader) -> Waveform:

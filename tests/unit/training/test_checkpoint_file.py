@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from vczoo.errors import RunError
-from vczoo.io.files import temporary_name
+from vczoo.io.temporary import temporary_name
 from vczoo.io.tensor_file import checksum
 from vczoo.training.checkpoint_file import read_checkpoint, write_checkpoint
 

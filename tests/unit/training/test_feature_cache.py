@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from vczoo.errors import VczooError
-from vczoo.io.files import temporary_name
+from vczoo.io.temporary import temporary_name
 from vczoo.training import feature_cache as cache_module
 from vczoo.training.feature_cache import Cache, open_cache
 

@@ -85,6 +85,9 @@ class Backbone(HoldsFrozen, ABC):
         of its own would compute other frames for a recording in a batch than by itself. They are the same up to
         rounding, at most 1e-4 of the largest value: torch sums a batch in another order.
 
+        `torch.export.export(backbone, (wave,), strict=False)` gives a program for waveforms of this shape, rate and
+        mark without padding. It raises RuntimeError for lengths that are shorter, because it cannot form batches.
+
         Raises:
             ContractError: The sample rate of the waveform is not that of the spec, the weights were converted to
                 float16 or bfloat16 (use `torch.autocast` instead), or the backbone returns fewer frames than its
@@ -96,6 +99,8 @@ class Backbone(HoldsFrozen, ABC):
                 f"{wave.sample_rate_hz} Hz; call wave.resample first"
             )
         check_single_precision(type(self).__name__, self)
+        if torch.compiler.is_exporting():
+            return self._without_padding(wave)
         groups: defaultdict[int, list[int]] = defaultdict(list)
         for index, length in enumerate(wave.lengths.tolist()):
             groups[self.padded_length(length)].append(index)
@@ -116,6 +121,19 @@ class Backbone(HoldsFrozen, ABC):
         frames = Frames.batch(parts)
         restore = torch.argsort(torch.tensor(order, device=wave.samples.device))
         return Frames(frames.values[restore], frames.lengths[restore])
+
+    def _without_padding(self, wave: Waveform) -> Frames:
+        """Compute frames as one batch, in a graph whose form depends on the shape of the samples only."""
+        num_samples = wave.samples.shape[1]
+        torch._assert_async(
+            (wave.lengths == num_samples).all(),
+            "an exported backbone takes recordings without padding; run those of other lengths by themselves",
+        )
+        count = self.num_frames(num_samples)
+        lengths = torch.tensor([num_samples] * len(wave), device=wave.samples.device)  # constants in the graph
+        unpadded = Waveform(wave.samples, wave.sample_rate_hz, lengths)
+        counts = torch.tensor([count] * len(wave), device=wave.samples.device)
+        return self.collect(self.run(self.prepare(unpadded)), counts).cut(count)
 
     def content_of_mel(self, mel: Frames, spec: MelSpec) -> Frames:
         """Return about the frames of the recordings that log-mels are of: (B, T, num_mels) -> (B, T', spec.channels).

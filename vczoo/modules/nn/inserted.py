@@ -24,7 +24,6 @@ __all__ = [
     "insert_bottleneck",
     "layer_of",
     "merge_changes",
-    "remove_bottlenecks",
 ]
 
 ADAPTER = "adapter"  # name of a bottleneck adapter in its layer
@@ -163,17 +162,7 @@ def insert_bottleneck(layer: nn.Module, width: int) -> None:
     known: Any = layer
     channels, axis = (known.out_features, -1) if isinstance(layer, nn.Linear) else (known.out_channels, 1)
     layer.add_module(ADAPTER, Bottleneck(channels, width, axis).to(known.weight.device))
-    known.adapter_hook = layer.register_forward_hook(_adapted)
-
-
-def remove_bottlenecks(module: nn.Module) -> None:
-    """Remove all bottleneck adapters from the layers in a module."""
-    for layer in list(module.modules()):
-        if isinstance(getattr(layer, ADAPTER, None), Bottleneck):
-            known: Any = layer
-            known.adapter_hook.remove()
-            delattr(layer, ADAPTER)
-            del known.adapter_hook
+    layer.register_forward_hook(_adapted)
 
 
 def _adapted(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:

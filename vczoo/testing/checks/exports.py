@@ -53,10 +53,8 @@ class _FromWaveform(nn.Module):
         self.backbone = backbone
 
     def forward(self, samples: Tensor) -> Tensor:
-        backbone = self.backbone
-        count = backbone.num_frames(samples.shape[1])
-        prepared = backbone.prepare(Waveform.of(samples, backbone.spec.sample_rate_hz))
-        return backbone.collect(backbone.run(prepared), torch.tensor([count])).values[:, :count]
+        frames: Frames = self.backbone(Waveform.of(samples, self.backbone.spec.sample_rate_hz))
+        return frames.values
 
 
 class _FromFrames(nn.Module):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vczoo.errors import PluginError, RunError
-from vczoo.io.files import sweep_partials, write_text
+from vczoo.io.files import write_text
+from vczoo.io.temporary import sweep_partials
 from vczoo.runs.run import MANIFEST, is_run
 from vczoo.training.sweeps.cells import Cell
 from vczoo.training.sweeps.measures import figures_of

@@ -15,9 +15,9 @@ import torch
 
 from vczoo.io.data_frame import data_frame
 from vczoo.io.device import choose_device
-from vczoo.io.files import sweep_partials
 from vczoo.io.html_table import html_table
 from vczoo.io.lock import held
+from vczoo.io.temporary import sweep_partials
 from vczoo.training.sweeps.plan import plan_sweep
 from vczoo.training.sweeps.processes import Pool, Processes
 from vczoo.training.sweeps.ray_pool import RayTasks, import_ray
