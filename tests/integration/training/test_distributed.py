@@ -85,6 +85,24 @@ def test_one_and_two_processes_give_the_same_figures(
         assert float(alone[key] @ shared[key]) > (0.95 if strategy == "full" else 0.75)
 
 
+@pytest.mark.parametrize("strategy", ["adapters", "lora"])
+def test_inserted_modules_are_sharded(
+    tmp_path: Path, voices_folder: Path, small: tuple[str, ...], strategy: str
+) -> None:
+    settings = [*small, *STEADY, f"freezing={{backbone: full, voice: {strategy}}}", "--shard"]
+    for processes in ("1", "2"):
+        done = train(voices_folder, tmp_path / processes, settings, "--processes", processes)
+        assert done.returncode == 0, done.stderr
+    assert_alike(tmp_path / "1", tmp_path / "2")
+    alone, shared = (load_file(tmp_path / name / "model.safetensors") for name in ("1", "2"))
+    assert alone.keys() == shared.keys()
+    if strategy == "adapters":
+        trained = [name for name in shared if name.endswith("adapter.up")]
+        assert trained
+        assert all(float(shared[name].abs().max()) > 0 for name in trained), "they start at 0"
+    assert vczoo.load(tmp_path / "2").voices == ("alice", "bob", "carol")
+
+
 @pytest.mark.parametrize("shard", ["", "shard"])
 def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(
     tmp_path: Path, voices_folder: Path, small: tuple[str, ...], shard: str

@@ -35,3 +35,10 @@ def test_another_file_is_an_error(command: Command, tmp_path: Path) -> None:
     status, _, error = command("results", tmp_path / "manifest.csv")
     assert status == 1
     assert "is not a results file of format 1" in error
+
+
+def test_figures_of_heads_are_not_kept_in_results(command: Command, tmp_path: Path) -> None:
+    status, _, error = command("evaluate", "demo", "--data", "words.csv", "--results", tmp_path / "a.csv")
+    assert status == 1
+    assert "--results keeps the figures of conversions" in error
+    assert not (tmp_path / "a.csv").exists()
