@@ -101,17 +101,23 @@ def evaluate(
             device=device,
             say=print_note,
         )
+    page = _add_reports(report.folder) if report.folder else ""
     if json:
-        if report.folder:
-            add_report(report.folder)
         print_json(report.to_plain() | {"folder": report.folder})
         return
     print_table(report.rows("measure"))
     for line in report.footnotes():
         print_line(line)
     if report.folder:
-        page = ", report.html" if add_report(report.folder) else ""
         print_line(f"{report.folder}: metrics.json, similarity.png, contours.png, mels.png{page}")
+
+
+def _add_reports(folder: Path) -> str:
+    """Write the report of an evaluation, and write that of its run again, which says how it was evaluated."""
+    page = add_report(folder)
+    if page and folder.name == "evaluation" and (folder.parent / page.name).is_file():
+        add_report(folder.parent)
+    return f", {page.name}" if page else ""
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"evaluate": evaluate}

@@ -96,9 +96,9 @@ def add_grid(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def set_title(axes: Any, title: str) -> None:
-    """Set a title, aligned to the left, on as many lines as it takes."""
-    axes.set_title(folded(title), loc="left", fontsize=10, color=INK)
+def set_title(axes: Any, title: str, above_points: float = 6.0) -> None:
+    """Set a title, aligned to the left, on as many lines as it takes, so many points above the axes."""
+    axes.set_title(folded(title), loc="left", fontsize=10, color=INK, pad=above_points)
 
 
 def folded(title: str) -> str:
@@ -108,10 +108,13 @@ def folded(title: str) -> str:
 
 def legend_below(axes: Any, columns: int = 2, **options: Any) -> Any:
     """Draw a legend under the label of the x axis, where it hides no data and takes no width."""
-    height_inches = axes.get_position().height * axes.figure.get_figheight()
+    from matplotlib.transforms import ScaledTranslation
+
+    below = axes.transAxes + ScaledTranslation(0.0, -LEGEND_GAP_INCHES, axes.figure.dpi_scale_trans)
     return axes.legend(
         loc="upper left",
-        bbox_to_anchor=(0.0, -LEGEND_GAP_INCHES / height_inches),
+        bbox_to_anchor=(0.0, 0.0),
+        bbox_transform=below,
         ncols=columns,
         frameon=False,
         fontsize=8,

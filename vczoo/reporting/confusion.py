@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vczoo.conversion.converter import Converter
-from vczoo.io.plotting import BLUE, INK, PAPER, WIDTH_INCHES, despine, page, set_title
+from vczoo.io.plotting import BLUE, INK, WIDTH_INCHES, despine, page, set_title
 from vczoo.io.text import counted
 from vczoo.reporting.blocks import Block, Figure, Section, Table, Text
 from vczoo.reporting.figures import inline_svg, shortened
@@ -19,6 +19,7 @@ from vczoo.reporting.recordings import Reading
 __all__ = ["confusion_figure", "confusion_section", "matrix_of", "wilson"]
 
 MOST_CLASSES = 40  # of a plot
+PALEST, SHADES = 0.1, 0.6  # opacity of a cell: its number has a contrast of 4.5 on a light and on a dark page
 NUMBERED_CLASSES = 12  # of a plot that has its numbers in it
 
 
@@ -103,10 +104,9 @@ def confusion_figure(names: Sequence[str], matrix: NDArray[np.int64], title: str
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     for row, column in np.argwhere(matrix > 0):
         share = float(shares[row, column])
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=0.12 + 0.88 * share, lw=0))
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=PALEST + SHADES * share, lw=0))
         if count <= NUMBERED_CLASSES:
-            color = PAPER if share > 0.6 else INK
-            axes.text(column, row, int(matrix[row, column]), ha="center", va="center", fontsize=9, color=color)
+            axes.text(column, row, int(matrix[row, column]), ha="center", va="center", fontsize=9, color=INK)
     labels = [shortened(name) for name in names]
     letters = 8 if count <= 20 else 6
     axes.set_xticks(range(count), labels, rotation=45 if count > 3 else 0, ha="right" if count > 3 else "center")

@@ -28,6 +28,7 @@ from vczoo.models.selection_metric import Criterion, best_epoch
 __all__ = ["CURVES", "Curves", "curves_figure", "draw_curves", "plot_curves"]
 
 CURVES = "curves.png"
+LEGEND_POINTS = 20.0  # between an axes and its title, where a legend is
 DOTTED = 40  # epochs, at most, for which each gets a dot
 STEEP = 20.0  # ratio of the highest to the lowest loss above which the scale is logarithmic
 
@@ -93,7 +94,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]], chosen: int) -> Any:
         chosen: The epoch whose weights are kept.
     """
     panels = _panels(history)
-    heights = [2.2, *(1.5 for _ in panels[1:])]
+    heights = [2.4, *(1.7 for _ in panels[1:])]
     figure = page(WIDTH_INCHES, sum(heights) + 0.5)
     grids = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     dot = "o" if len(history) <= DOTTED else ""
@@ -106,16 +107,17 @@ def curves_figure(history: Sequence[Mapping[str, Any]], chosen: int) -> Any:
             if color != GREY and chosen in points:  # gray lines had no part in the choice
                 axes.plot([chosen], [points[chosen]], "o", color=color, ms=6, mec=PAPER, mew=1.0, zorder=3)
         axes.set_ylabel(unit)
-        set_title(axes, title)
+        set_title(axes, title, above_points=LEGEND_POINTS if len(lines) > 1 else 6.0)
         if len(lines) > 1:
             axes.legend(
                 frameon=False,
                 ncols=len(lines),
-                loc="lower right",
-                bbox_to_anchor=(1.0, 0.97),
+                loc="lower left",
+                bbox_to_anchor=(0.0, 1.0),
                 fontsize=8,
                 labelcolor=INK,
                 borderpad=0.2,
+                borderaxespad=0.0,
             )
     losses = [value for _, _, points in panels[0][2] for value in points.values()]
     if min(losses) > 0 and max(losses) > STEEP * min(losses):

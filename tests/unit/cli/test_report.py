@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Command
+from vczoo.cli.evaluate import _add_reports
 from vczoo.cli.report import add_report
 from vczoo.errors import CorpusError
 from vczoo.runs.run import MANIFEST
@@ -54,3 +55,19 @@ def test_a_file_of_that_name_is_left_alone(bare: Path, capsys: pytest.CaptureFix
     assert add_report(Path(shutil.copytree(bare, bare.parent / "copy"))) is None
     assert "is not a report of vczoo" in capsys.readouterr().err
     assert (bare.parent / "copy" / "report.html").read_text() == "mine"
+
+
+def test_an_evaluation_renews_the_report_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def write(folder: Path) -> Path:
+        written.append(folder)
+        return folder / "report.html"
+
+    monkeypatch.setattr("vczoo.reporting.write.write_report", write)
+    folder = tmp_path / "run" / "evaluation"
+    folder.mkdir(parents=True)
+    assert _add_reports(folder) == ", report.html"
+    (tmp_path / "run" / "report.html").touch()
+    _add_reports(folder)
+    assert written == [folder, folder, tmp_path / "run"]

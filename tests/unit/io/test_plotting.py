@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.colors import contrast, lab, linear
 from vczoo.audio.waveform import Waveform
 from vczoo.evaluation.plots import plot_contours, plot_mels
 from vczoo.io.plotting import COLORS, DARK, GREY, INK, PAPER, folded, legend_below, one_axes, save, set_title
@@ -45,25 +46,6 @@ def test_the_plots_of_an_evaluation_take_any_name(tmp_path: Path) -> None:
     assert plot_mels(waves, tmp_path / "b.png", "$_$.wav").is_file()
 
 
-def _linear(color: str) -> np.ndarray:
-    """Linear RGB of a color (IEC 61966-2-1)."""
-    values = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) / 255
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _lab(linear: np.ndarray) -> np.ndarray:
-    """CIELAB of linear RGB, under D65."""
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
-    f = np.cbrt(np.maximum(xyz / [0.9505, 1.0, 1.089], 1e-9))
-    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
-
-
-def _contrast(color: str, page: str) -> float:
-    """Contrast ratio of WCAG 2."""
-    dark, light = sorted(float(_linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (color, page))
-    return (light + 0.05) / (dark + 0.05)
-
-
 # Machado, Oliveira and Fernandes 2009, severity 1.
 BLINDNESS = {
     "none": np.eye(3),
@@ -78,7 +60,7 @@ DRAWN = (INK, GREY, *COLORS)
 @pytest.mark.parametrize("page", ["light", "dark"])
 def test_any_two_colors_can_be_told_apart(page: str, blindness: str) -> None:
     colors = [DARK[color] if page == "dark" else color for color in DRAWN]
-    seen = [_lab(np.clip(np.array(BLINDNESS[blindness]) @ _linear(color), 0, 1)) for color in colors]
+    seen = [lab(np.clip(np.array(BLINDNESS[blindness]) @ linear(color), 0, 1)) for color in colors]
     distances = {
         (a, b): np.linalg.norm(seen[i] - seen[j]) for i, a in enumerate(colors) for j, b in enumerate(colors) if i < j
     }
@@ -87,13 +69,13 @@ def test_any_two_colors_can_be_told_apart(page: str, blindness: str) -> None:
 
 @pytest.mark.parametrize("color", DRAWN)
 def test_every_color_stands_out_from_the_page(color: str) -> None:
-    assert _contrast(color, PAPER) >= 3
-    assert _contrast(DARK[color], DARK[PAPER]) >= 3
+    assert contrast(color, PAPER) >= 3
+    assert contrast(DARK[color], DARK[PAPER]) >= 3
 
 
 def test_letters_are_legible_on_both_pages() -> None:
-    assert _contrast(INK, PAPER) >= 7
-    assert _contrast(DARK[INK], DARK[PAPER]) >= 7
+    assert contrast(INK, PAPER) >= 7
+    assert contrast(DARK[INK], DARK[PAPER]) >= 7
 
 
 def test_long_titles_are_folded() -> None:
@@ -109,5 +91,5 @@ def test_a_legend_is_below_the_label_of_the_axis() -> None:
         axes.set_xlabel("time in s")
         legend = legend_below(axes)
         figure.tight_layout()
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         assert legend.get_window_extent().y1 <= axes.xaxis.label.get_window_extent().y0

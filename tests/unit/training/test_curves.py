@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.font_manager  # noqa: F401  (on a new machine its first import starts fc-list)
 import pytest
+from matplotlib.text import Text
 
 from vczoo.training import curves
 from vczoo.training.curves import CURVES, draw_curves, plot_curves
@@ -66,6 +67,18 @@ def test_errors_and_recall_of_heads_have_theirs(drawn: list[Any], tmp_path: Path
     shown = {line.get_label(): list(line.get_ydata()) for line in panels["Wrong words and characters of text"].lines}
     assert (shown["words"], shown["characters"]) == ([0.5] * 2, [0.25] * 2)
     assert [0.75] * 2 in [list(line.get_ydata()) for line in panels["Mean recall of mood"].lines]
+
+
+def test_no_legend_covers_a_title(drawn: list[Any], tmp_path: Path) -> None:
+    figures = {"text.wer": 0.5, "text.cer": 0.25, "similarity": 0.5, "character_error": 0.5}
+    plot_curves([record(n, 1.0, **figures) for n in range(2)], tmp_path / "x.png", 0)
+    drawn[0].tight_layout()
+    drawn[0].draw_without_rendering()
+    legends = [axes.get_legend().get_window_extent() for axes in drawn[0].axes if axes.get_legend()]
+    titles = {axes.get_title(loc="left") for axes in drawn[0].axes}
+    texts = [text for text in drawn[0].findobj(Text) if text.get_text() in titles - {""}]
+    assert len(legends) == 3
+    assert not [text.get_text() for text in texts for legend in legends if legend.overlaps(text.get_window_extent())]
 
 
 def test_what_is_not_measured_has_no_panel(drawn: list[Any], tmp_path: Path) -> None:
