@@ -11,7 +11,8 @@ from typing import Any
 import soundfile
 
 import vczoo
-from tests.browser.conftest import OpenPage, Served
+from tests.browser.conftest import OpenPage
+from tests.support.served_page import Served
 
 
 def upload(page: Any, path: Path, where: str = "#source") -> None:
