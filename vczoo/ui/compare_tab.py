@@ -25,7 +25,7 @@ def build_compare_tab(page: Page) -> None:
     sentence = gr.Audio(
         sources=["upload", "microphone"],
         type="filepath",
-        buttons=["download"],
+        buttons=[],
         label="Sentence to convert",
         elem_id="sentence",
     )

@@ -29,7 +29,7 @@ def build_convert_tab(page: Page) -> None:
             source = gr.Audio(
                 sources=["microphone", "upload"],
                 type="filepath",
-                buttons=["download"],
+                buttons=[],
                 label="Recording to convert",
                 elem_id="source",
             )

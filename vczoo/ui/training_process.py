@@ -108,7 +108,9 @@ class FineTune:
             if words.poll():
                 with suppress(EOFError):
                     self._settle(words.recv())
-            if self.state == "running" and ended:
+            if self.state == "running" and ended and self._asked:
+                self._settle(STOPPED)
+            elif self.state == "running" and ended:
                 self._settle(f"the training ended without a word (exit status {self._process.exitcode})")
             return self.state
 
@@ -164,8 +166,8 @@ def run_order(order: Order, resume: bool, hear: Connection, say: Connection) -> 
         asked.set()
         _thread.interrupt_main()
 
-    threading.Thread(target=listen, daemon=True).start()
     try:
+        threading.Thread(target=listen, daemon=True).start()
         _train(order, resume)
         word = ""
     except KeyboardInterrupt:
