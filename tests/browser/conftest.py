@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.support.served_page import Served
+
 HERE = Path(__file__).parent
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-SECONDS_TO_START = 180
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,50 +33,6 @@ def speech(voices_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
     soundfile.write(path, np.concatenate([sound for part in parts for sound in (part, silence)]), 16000)
     return path
-
-
-class Served:
-    """A page that `vczoo ui` serves in a process of its own.
-
-    Attributes:
-        url: Its address.
-        folder: The folder for temporary files that its working folder is in.
-    """
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.log = folder.parent / f"{folder.name}.log"
-        environment = {**os.environ, "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "vczoo", "ui", "--port", "0", *options],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-        self.url = self._address()
-
-    def _address(self) -> str:
-        for _ in range(SECONDS_TO_START * 10):
-            if match := re.search(r"open (\S+) in a browser", self.log.read_text()):
-                return match[1]
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.1)
-        self.process.kill()
-        raise AssertionError(f"the page was not served:\n{self.log.read_text()}")
-
-    @property
-    def working_folder(self) -> Path:
-        """The server's working folder."""
-        (folder,) = self.folder.glob("vczoo-ui-*")
-        return folder
-
-    def end(self) -> None:
-        """End the server as Ctrl-C and a service manager do."""
-        self.process.terminate()
-        self.process.wait(60)
 
 
 @pytest.fixture(scope="session")

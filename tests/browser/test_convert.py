@@ -11,7 +11,8 @@ from typing import Any
 import soundfile
 
 import vczoo
-from tests.browser.conftest import OpenPage, Served
+from tests.browser.conftest import OpenPage
+from tests.support.served_page import Served
 
 
 def upload(page: Any, path: Path, where: str = "#source") -> None:
@@ -50,7 +51,7 @@ def test_an_upload_is_converted_played_and_downloaded(open_page: OpenPage, speec
     length = soundfile.info(speech).duration
     assert abs(soundfile.info(tmp_path / "result.wav").duration - length) < 0.1
     with page.expect_download() as download:
-        page.get_by_role("link", name=re.compile("Download")).click()
+        page.locator("#result").get_by_role("link", name=re.compile("Download")).click()
     assert download.value.suggested_filename == "speech-as-woman-1.wav"
     page.get_by_role("img", name=re.compile("Mel spectrograms")).wait_for()
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 HEAVY = {
     "accelerate",
     "av",
+    "gradio",
     "huggingface_hub",
     "jinja2",
     "matplotlib",

@@ -148,7 +148,8 @@ def _print_result(result: Sweep, out: Path, *, with_page: bool) -> None:
             print_line("")
     for note in result.notes:
         print_line(note)
-    files = f"{'report.html, ' if with_page else ''}table.csv, table.md, {'means.csv, ' if result.means() else ''}sweep.json"
+    page, means = "report.html, " if with_page else "", "means.csv, " if result.means() else ""
+    files = f"{page}table.csv, table.md, {means}sweep.json"
     print_line(f"{out}: {files}, {len(result.plots) // 2} plots (PNG and SVG), runs in cells/")
     if result.failed:
         count = f"{len(result.failed)} of {len(result.table.rows)} cells"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -29,16 +30,25 @@ def ui(
         Path | None,
         typer.Option(help="Folder that tuned voices are kept in. Default: they are deleted with the visit."),
     ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Serve nothing: write a folder that runs as a Hugging Face Space."),
+    ] = None,
     device: Device = None,
 ) -> None:
     """Serve a page to convert, to make a voice, to compare and to share, until Ctrl-C."""
+    if space is not None:
+        from vczoo.ui.space import write_space
+
+        print_line(f"{write_space(space, runs or ())}: upload its files to a Space whose SDK is Gradio")
+        return
     from vczoo.ui.app import Server
 
     with interruptible("the page has ended, and its files are deleted"):
         server = Server([as_run(run) for run in runs or ()], host=host, port=port, token=token, device=device, out=out)
         print_note("loading the models …")
         with server:
-            query = f"?token={token}" if token else ""
+            query = f"?{urlencode({'token': token})}" if token else ""
             print_line(f"open {server.url}{query} in a browser; Ctrl-C ends it")
             server.wait()
 

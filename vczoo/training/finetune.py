@@ -71,8 +71,7 @@ def finetune(
         minutes: The most minutes of training recordings to use per speaker in `data`; None uses all of them.
         rehearse: Whether a run keeps its old speakers, which needs their recordings.
         resume: Whether to resume the interrupted fine-tune in `out`, or train a finished run for more epochs.
-        cache: Where to keep the outputs of the frozen stages: true for the user's cache (`VCZOO_CACHE`), false for
-            nowhere, or the path of a folder.
+        cache: Whether the user's cache (`VCZOO_CACHE`) keeps the outputs of the frozen stages; or another folder.
         shard: Whether each of several processes holds only a part of what trains (FSDP), rather than all (DDP).
         device: The device to train on; by default a GPU if there is one.
         progress: Whether to show progress on standard error.

@@ -25,7 +25,7 @@ def build_compare_tab(page: Page) -> None:
     sentence = gr.Audio(
         sources=["upload", "microphone"],
         type="filepath",
-        buttons=["download"],
+        buttons=[],
         label="Sentence to convert",
         elem_id="sentence",
     )
@@ -48,9 +48,9 @@ def build_compare_tab(page: Page) -> None:
             raise VczooError(f"choose 2 to {MOST_SYSTEMS} voices to compare, got {len(labels)}")
         source = page.store.claim(session, Path(path))
         voices = page.voices(session)
-        results = {
-            label: convert_clip(session, voices, source, Choice(label), page.bounds)[1] for label in labels or ()
-        }
+        pairs = {label: convert_clip(session, voices, source, Choice(label), page.bounds) for label in labels}
+        results = {label: result for label, (_, result) in pairs.items()}
+        session.forget_older("comparison", [file for pair in pairs.values() for file in pair], most=2)
         session.values["abx"] = ListeningTest(results, source.stem, session.new_file(".csv"))
         return [
             player_list("Conversions", [player(file, label) for label, file in results.items()]),
@@ -63,12 +63,10 @@ def build_compare_tab(page: Page) -> None:
         drawn = test.next_trial()
         # Copies by other names each time, so that no address says which system it is.
         files = {"A": drawn.a, "B": drawn.b, "X": drawn.a if drawn.x == "A" else drawn.b}
-        for old in session.values.pop("abx-files", ()):
-            old.unlink(missing_ok=True)
         copies = {letter: session.new_file(".wav") for letter in files}
         for letter, system in files.items():
             shutil.copyfile(test.systems[system], copies[letter])
-        session.values["abx-files"] = list(copies.values())
+        session.forget_older("trial", copies.values(), most=2)
         return player_list(f"Trial {len(test.rows) + 1}", [player(copy, letter) for letter, copy in copies.items()])
 
     def answer(session: Session, heard: str) -> list[str]:

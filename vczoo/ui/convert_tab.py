@@ -29,7 +29,7 @@ def build_convert_tab(page: Page) -> None:
             source = gr.Audio(
                 sources=["microphone", "upload"],
                 type="filepath",
-                buttons=["download"],
+                buttons=[],
                 label="Recording to convert",
                 elem_id="source",
             )
@@ -51,7 +51,9 @@ def build_convert_tab(page: Page) -> None:
             result = gr.HTML(elem_id="result", label="Result")
             shown = gr.HTML(elem_id="picture", label="Mel spectrograms and pitch")
     if page.settings.examples:
-        gr.Examples([[example] for example in page.settings.examples], [source], label="Recordings to try")
+        gr.Examples(
+            [[example] for example in page.settings.examples], [source], label="Recordings to try", cache_examples=False
+        )
     with gr.Accordion("Several files", open=False):
         files = gr.File(file_count="multiple", label="Recordings to convert with the settings above", elem_id="batch")
         start = gr.Button("Convert all", elem_id="convert-all")
@@ -65,6 +67,7 @@ def build_convert_tab(page: Page) -> None:
         upload = page.store.claim(session, Path(path))
         pair = convert_clip(session, page.voices(session), upload, choice, page.bounds)
         session.values["pair"] = pair
+        session.forget_older("conversion", pair)
         download = f"{file_stem(f'{upload.stem}-as-{choice.voice}')}.wav"
         return pair_player(*pair, choice.voice, download), ""
 
@@ -73,11 +76,13 @@ def build_convert_tab(page: Page) -> None:
         if not pair:
             return ""
         drawn = draw_pair(Waveform.read(pair[0]), Waveform.read(pair[1]), session.new_file(".png"))
+        session.forget_older("picture", [drawn])
         return picture(drawn, "Mel spectrograms of source and conversion, and their pitch over time")
 
     def convert_all(session: Session, paths: Sequence[str] | None, *values: Any) -> str:
         uploads = [page.store.claim(session, Path(path)) for path in paths or ()]
         made = convert_batch(session, page.voices(session), uploads, _choice(*values), page.bounds)
+        session.forget_older("batch", [made.zip_file], most=2)
         link = (
             f'<a class="vz-link" href="{file_address(made.zip_file)}" download="converted.zip">'
             f"Download {counted(made.files, 'file')}</a>"

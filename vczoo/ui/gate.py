@@ -20,6 +20,8 @@ LARGEST_BODY = 4_000_000  # bytes of a request that is not an upload
 FORM_BYTES = 200_000  # around an upload: the headers of its parts
 # What gradio serves beside the page itself and this page has no use for: other servers' files, and its own tools.
 UNUSED = ("/proxy=", "/file=http:", "/file=https:", "/file/http:", "/file/https:", "/monitoring", "/deep_link")
+# Gradio asks its own server for this when it starts, without a cookie; the answer is only whether it has started.
+STARTUP = "/gradio_api/startup-events"
 UNUSED_PREFIXES = ("/mcp", "/dev/", "/vibe")
 
 Scope = MutableMapping[str, Any]
@@ -70,7 +72,7 @@ class Gate:
         path = unquote(scope["path"])
         if self.hosts and _host(headers.get("host", "")) not in self.hosts:
             await _answer(send, 403, "This page answers only to its own address.")
-        elif self.token and not self._knows(headers):
+        elif self.token and path != STARTUP and not self._knows(headers):
             await self._ask(scope, send)
         elif not self._may_serve(path):
             await _answer(send, 403, "This page has no such file.")

@@ -33,7 +33,7 @@ def build_make_tab(page: Page) -> None:
         recorded = gr.Audio(
             sources=["microphone"],
             type="filepath",
-            buttons=["download"],
+            buttons=[],
             label="Record a clip",
             elem_id="clip-record",
         )

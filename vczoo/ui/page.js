@@ -24,3 +24,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("play", (event) => {
   for (const audio of document.querySelectorAll("audio")) if (audio !== event.target) audio.pause();
 }, true);
+// Gradio names its upload areas otherwise than they read, so that speech control cannot find them by their text.
+new MutationObserver(() => {
+  for (const area of document.querySelectorAll("button.upload-container[aria-label]")) area.removeAttribute("aria-label");
+}).observe(document.documentElement, { childList: true, subtree: true });

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,24 @@ class Session:
     def new_file(self, suffix: str) -> Path:
         """Return a path for a new file, with a name that says nothing and cannot be guessed."""
         return self.folder / f"{secrets.token_hex(16)}{suffix}"
+
+    def forget_older(self, kind: str, files: Iterable[Path], most: int = 10) -> None:
+        """Note the files of a result, and delete those of all but the last `most` results of that kind."""
+        with self.lock:
+            results: list[list[Path]] = self.values.setdefault(f"results: {kind}", [])
+            results.append(list(files))
+            while len(results) > most:
+                for file in results.pop(0):
+                    file.unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """End the work of the session, and delete its files."""
+        for close in self.closing:
+            with suppress(Exception):  # the others, and the files, have to go all the same
+                close()
+        for path in self.uploads:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_folder(self) -> Path:
         """Create a folder with such a name."""
@@ -127,13 +145,17 @@ class SessionStore:
         """End the sessions whose last page is gone for longer than the grace period."""
         now = self.clock()
         with self._lock:
-            for session in list(self._sessions.values()):
+            over = []
+            for session in self._sessions.values():
                 if session.left_at is None or session.pages:
                     continue
                 if session.busy():
                     session.left_at = now
                 elif now - session.left_at >= self.grace_seconds:
-                    self._end(session)
+                    over.append(session)
+            self._forget(over)
+        for session in over:
+            session.end()
 
     def keep_sweeping(self) -> None:
         """Sweep every few seconds until `close`, in a thread of its own."""
@@ -148,16 +170,16 @@ class SessionStore:
         """End all sessions."""
         self._ended.set()
         with self._lock:
-            for session in list(self._sessions.values()):
-                self._end(session)
+            over = list(self._sessions.values())
+            self._forget(over)
+        for session in over:
+            session.end()
 
-    def _end(self, session: Session) -> None:
-        del self._sessions[session.token]
-        for close in session.closing:
-            with suppress(Exception):  # the others, and the files, have to go all the same
-                close()
+    def _forget(self, over: Iterable[Session]) -> None:
+        """Take sessions out of the list, and leave them the uploads that nobody else has."""
+        for session in over:
+            del self._sessions[session.token]
         # Gradio keeps equal uploads of two visitors as one file.
-        others = {path for other in self._sessions.values() for path in other.uploads}
-        for path in session.uploads - others:
-            path.unlink(missing_ok=True)
-        shutil.rmtree(session.folder, ignore_errors=True)
+        others = {path for session in self._sessions.values() for path in session.uploads}
+        for session in over:
+            session.uploads -= others

@@ -50,7 +50,7 @@ def build_share_tab(page: Page) -> None:
     if not page.settings.shares:
         gr.Markdown(HERE_ONLY)
     outcome = gr.HTML(elem_id="share-outcome", label="Outcome")
-    card = gr.Textbox(label="Model card", lines=18, max_lines=30, interactive=False, elem_id="card")
+    card = gr.Textbox(label="Model card", lines=4, max_lines=30, interactive=False, elem_id="card")
 
     def choices(session: Session) -> Any:
         names = list(shareable(session, page))

@@ -1,14 +1,16 @@
 """Fine-tunes in processes of their own, which a page starts, follows, stops and resumes.
 
 A process because a fine-tune uses torch's global random state and much memory, and because it has to end when the page
-that started it is gone. It listens at one end of a pipe: a message, or the end of the server, interrupts it as Ctrl-C
-does, so that it writes a checkpoint.
+that started it is gone. It listens at a pipe: a message, or the end of the server, interrupts it as Ctrl-C does, so
+that it writes a checkpoint. By another pipe it says how it ended. Two pipes, because a socket that is closed with an
+unread message would lose the one in the other direction.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -51,7 +53,7 @@ class FineTune:
     Args:
         order: What to train.
         most_seconds: The longest that it may take; then it is stopped.
-        work: What the process runs, with the order, whether to resume, and its end of the pipe.
+        work: What the process runs, with the order, whether to resume, and its ends of the two pipes.
 
     Attributes:
         state: How it is.
@@ -62,13 +64,14 @@ class FineTune:
         self,
         order: Order,
         most_seconds: float,
-        work: Callable[[Order, bool, Connection], None] | None = None,
+        work: Callable[[Order, bool, Connection, Connection], None] | None = None,
     ) -> None:
         self.order, self.most_seconds, self.work = order, most_seconds, work or run_order
         self.state: State = "stopped"
         self.message = ""
         self._process: Any = None
-        self._pipe: Connection | None = None
+        self._pipes: tuple[Connection, Connection] | None = None
+        self._asked = False
         self._began = 0.0
         self._lock = threading.Lock()
 
@@ -83,24 +86,31 @@ class FineTune:
                 raise VczooError("this voice is being tuned already; wait, or stop it first")
             # spawn: a fork would copy the locks of the server's threads as they are.
             context = multiprocessing.get_context("spawn")
-            self._pipe, other = context.Pipe()
+            hear, stop = context.Pipe(duplex=False)
+            words, say = context.Pipe(duplex=False)
             resume = (Path(self.order.out) / "checkpoint.safetensors").is_file()
-            self._process = context.Process(target=self.work, args=(self.order, resume, other), daemon=True)
+            self._process = context.Process(target=self.work, args=(self.order, resume, hear, say), daemon=True)
             self._process.start()
-            other.close()
+            hear.close()
+            say.close()
+            self._pipes, self._asked = (stop, words), False
             self.state, self.message, self._began = "running", "", time.monotonic()
 
     def poll(self) -> State:
         """Look how it is, and stop it if it takes too long."""
         with self._lock:
-            if self.state != "running" or self._pipe is None:
+            if self.state != "running" or self._pipes is None:
                 return self.state
+            ended = not self._process.is_alive()  # before the look at the pipe: its word may come just then
             if time.monotonic() - self._began > self.most_seconds:
                 self._send_stop()
-            if self._pipe.poll():
+            words = self._pipes[1]
+            if words.poll():
                 with suppress(EOFError):
-                    self._settle(self._pipe.recv())
-            if self.state == "running" and not self._process.is_alive():
+                    self._settle(words.recv())
+            if self.state == "running" and ended and self._asked:
+                self._settle(STOPPED)
+            elif self.state == "running" and ended:
                 self._settle(f"the training ended without a word (exit status {self._process.exitcode})")
             return self.state
 
@@ -117,6 +127,7 @@ class FineTune:
             if self._process.is_alive():
                 self._process.kill()
                 self._process.join()
+                self.state = "stopped"
             self.poll()
 
     def history(self) -> list[dict[str, Any]]:
@@ -128,9 +139,10 @@ class FineTune:
             return []
 
     def _send_stop(self) -> None:
-        if self._pipe is not None and self.state == "running":
+        if self._pipes is not None and self.state == "running" and not self._asked:
+            self._asked = True
             with suppress(OSError):
-                self._pipe.send("stop")
+                self._pipes[0].send("stop")
 
     def _settle(self, word: str) -> None:
         self.state = "finished" if not word else "stopped" if word == STOPPED else "failed"
@@ -138,17 +150,24 @@ class FineTune:
         self._process.join(JOIN_SECONDS)
 
 
-def run_order(order: Order, resume: bool, pipe: Connection) -> None:
+def run_order(order: Order, resume: bool, hear: Connection, say: Connection) -> None:
     """Train, in the process: send "" at the end, or why it ended otherwise."""
     import _thread
 
+    import vczoo.training.finetune  # noqa: F401 - first: an interrupted import raises errors of any kind
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a server in the background of a shell ignores it
+
+    asked = threading.Event()
+
     def listen() -> None:
         with suppress(EOFError, OSError):
-            pipe.recv()
+            hear.recv()
+        asked.set()
         _thread.interrupt_main()
 
-    threading.Thread(target=listen, daemon=True).start()
     try:
+        threading.Thread(target=listen, daemon=True).start()
         _train(order, resume)
         word = ""
     except KeyboardInterrupt:
@@ -156,18 +175,22 @@ def run_order(order: Order, resume: bool, pipe: Connection) -> None:
     except VczooError as error:
         word = str(error)
     except Exception as error:
-        word = f"unexpected {type(error).__name__}: {error}; this is a fault of vczoo or of a plugin"
+        word = (
+            STOPPED
+            if asked.is_set()
+            else f"unexpected {type(error).__name__}: {error}; this is a fault of vczoo or of a plugin"
+        )
     with suppress(OSError):  # the server is gone
-        pipe.send(word)
+        say.send(word)
 
 
 def _train(order: Order, resume: bool) -> None:
-    import vczoo
+    from vczoo.training.finetune import finetune
 
     chosen = any(override.startswith("training.criterion=") for override in order.overrides)
     measures = None if chosen else _measures()
     criterion = ["training.criterion=similarity"] if measures else []
-    vczoo.finetune(
+    finetune(
         order.recipe,
         list(order.clips),
         order.out,

@@ -47,12 +47,13 @@ def test_it_is_stopped_at_a_checkpoint_and_resumed(order: Order) -> None:
     wait_for(lambda: len(training.history()) > 1)
     training.stop()
     wait_for(lambda: training.poll() != "running")
-    assert training.state == "stopped"
+    assert (training.state, training.message) == ("stopped", "")
     done = len(training.history())
     training.start()
     wait_for(lambda: len(training.history()) > done)
-    training.close()
-    assert training.state == "stopped"
+    training.stop()
+    wait_for(lambda: training.poll() != "running")
+    assert (training.state, training.message) == ("stopped", "")
 
 
 def test_a_fault_is_a_sentence(order: Order, tmp_path: Path) -> None:
@@ -69,4 +70,4 @@ def test_it_is_stopped_when_its_time_is_over(order: Order) -> None:
     training = FineTune(order._replace(overrides=(*order.overrides, "training.epochs=4000")), 0.0)
     training.start()
     wait_for(lambda: training.poll() != "running")
-    assert training.state == "stopped"
+    assert (training.state, training.message) == ("stopped", "")

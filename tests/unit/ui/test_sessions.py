@@ -44,6 +44,15 @@ def test_names_of_folders_and_files_cannot_be_guessed_and_tell_no_token(store: S
     assert session.folder.stat().st_mode & 0o077 == 0
 
 
+def test_only_the_last_results_are_kept(store: SessionStore) -> None:
+    session = store.open("", "page")
+    files = [session.new_file(".wav") for _ in range(4)]
+    for file in files:
+        file.write_bytes(b"sound")
+        session.forget_older("conversion", [file], most=2)
+    assert [file.exists() for file in files] == [False, False, True, True]
+
+
 def test_a_session_and_its_files_end_after_the_grace_period(store: SessionStore, clock: Clock, tmp_path: Path) -> None:
     session = store.open("", "page")
     other = store.open("", "other page")

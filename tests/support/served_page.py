@@ -1,0 +1,56 @@
+"""A page that `vczoo ui` serves in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SECONDS_TO_START = 180
+
+
+class Served:
+    """A page that `vczoo ui` serves in a process of its own.
+
+    Attributes:
+        url: Its address.
+        folder: The folder for temporary files that its working folder is in.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder.parent / f"{folder.name}.log"
+        environment = {**os.environ, "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vczoo", "ui", "--port", "0", *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        self.url = self._address()
+
+    def _address(self) -> str:
+        for _ in range(SECONDS_TO_START * 10):
+            if match := re.search(r"open (\S+) in a browser", self.log.read_text()):
+                return match[1]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        self.process.kill()
+        raise AssertionError(f"the page was not served:\n{self.log.read_text()}")
+
+    @property
+    def working_folder(self) -> Path:
+        """The server's working folder."""
+        (folder,) = self.folder.glob("vczoo-ui-*")
+        return folder
+
+    def end(self) -> int:
+        """End the server as a service manager does, and return its exit status."""
+        self.process.terminate()
+        return self.process.wait(60)
