@@ -14,7 +14,7 @@ import torch
 import vczoo
 from vczoo.errors import RunError
 from vczoo.hub.verify import verify
-from vczoo.runs import run_files, run_writer
+from vczoo.runs import run_files, run_model, run_writer
 from vczoo.runs import run_folder as module
 from vczoo.runs.config import read_config
 from vczoo.runs.run import CONFIG
@@ -160,7 +160,7 @@ def test_a_run_saved_while_it_is_loaded_is_the_new_one(
     converter.enroll("dora", voices_folder / "alice" / "0.wav")
     reads: list[int] = []
     builds: list[int] = []
-    read_voices, build_on_base = module.read_voices, module.build_on_base
+    read_voices, build_on_base = module.read_voices, run_model.build_on_base
 
     def save_first(*arguments: Any) -> Any:
         reads.append(1)
@@ -173,7 +173,7 @@ def test_a_run_saved_while_it_is_loaded_is_the_new_one(
         return build_on_base(config)
 
     monkeypatch.setattr(module, "read_voices", save_first)
-    monkeypatch.setattr(module, "build_on_base", count)
+    monkeypatch.setattr(run_model, "build_on_base", count)
     run = load_run(run_folder)
     assert len(reads) == 2
     assert len(builds) == 1  # the model did not change
