@@ -2,6 +2,7 @@
 # make demo    setup, then the main job, offline: a voice, a synthetic one or RECORDINGS="a.wav b.wav", enrolled and tuned
 # make check   setup, then lint and the fast tests: what to run before every commit; three minutes
 # make test    setup, then lint and every test
+# make regress setup, then cheap recipes are measured again and compared with recipes/expected; some minutes
 # make lint    ruff, ruff format, strict mypy, and import-linter for the floors of packages
 # make docs    setup, then the site, strictly, into site/; open site/index.html
 # make audit   setup, then the licenses of all packages, and their known vulnerabilities; the latter asks an online database
@@ -18,7 +19,7 @@ DEMO ?= vczoo-demo-$(shell date +%Y%m%d-%H%M%S)
 # Without kept bytecode every process that the tests start would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo check test lint docs audit constraints
+.PHONY: setup demo check test regress lint docs audit constraints
 
 setup: .venv/.ready
 
@@ -44,6 +45,9 @@ check: lint
 
 test: lint
 	$(PYTEST) -m ""
+
+regress: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality.regress
 
 lint: setup
 	$(BIN)/ruff check .

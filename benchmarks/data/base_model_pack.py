@@ -32,7 +32,8 @@ ATTRIBUTION = (  # vczoo.yaml and every run tuned from the model carry these lin
     "Asterisk's core sounds in Italian by Carlo Flora, in Russian by Maxim Topal, CC BY 3.0 "
     "(https://creativecommons.org/licenses/by/3.0/)",
     "Whisper tiny.en by OpenAI (https://github.com/openai/whisper), MIT License, Copyright (c) 2022 OpenAI: the "
-    "convolutions and the first two layers of its encoder are in the model, unchanged but for half precision",
+    "convolutions and the first two layers of its encoder are in the model, trained further; its whole encoder judged "
+    "conversions in training",
 )
 WHISPER_LICENSE = """MIT License
 

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from vczoo.errors import ContractError
 from vczoo.modules.backbones.layer_mix import MIX, LayerMix, WeightedSum
-from vczoo.modules.freezing.stages import ProbeThenTune
 from vczoo.modules.interfaces.freezing import Freezing, StagedPart
 
 __all__ = ["CharacteristicSpecific"]
@@ -33,7 +32,9 @@ class CharacteristicSpecific(Freezing):
     adapts = True
 
     def __init__(self, probe_epochs: int = 4) -> None:
-        self.probe_epochs = ProbeThenTune(probe_epochs).probe_epochs
+        if not 1 <= probe_epochs <= 100_000:
+            raise ContractError(f"probe_epochs must be 1 to 100000, got {probe_epochs}")
+        self.probe_epochs = probe_epochs
         self._layers: range = range(0)
         self._mix: WeightedSum | None = None
         self._state = _Chosen()
