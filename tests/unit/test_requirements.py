@@ -55,6 +55,7 @@ def test_what_a_project_requires_is_locked_in_a_version_that_fits(path: Path) ->
         *content["project"]["dependencies"],
         *extras.get("demo", []),
         *extras.get("eval", []),
+        *extras.get("eval-all", []),
         *content.get("dependency-groups", {}).get("dev", []),
     ]
     pinned = pins()
@@ -77,8 +78,32 @@ def test_all_projects_ask_for_the_same_pythons() -> None:
     assert [line for line in classifiers if line.startswith("Programming Language :: Python :: 3.")] == listed
 
 
-def test_the_workflow_runs_actions_by_commit() -> None:
-    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+def test_every_system_and_plugin_is_tested_and_the_docs_are_built() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))["jobs"]
+    assert jobs["systems"]["strategy"]["matrix"]["system"] == ["macos-latest", "windows-latest"]
+    plugins = [path.name.removeprefix("vczoo-") for path in sorted((ROOT / "plugins").glob("vczoo-*"))]
+    assert jobs["plugins"]["strategy"]["matrix"]["plugin"] == plugins
+    assert {"newest", "lowest", "docs", "audit", "wheels"} <= jobs.keys()
+    named = {word for job in jobs.values() for step in job["steps"] for word in str(step.get("run", "")).split()}
+    paths = [ROOT / word for word in named if word.startswith(("tests/", "docs/"))]
+    assert [path for path in paths if not path.exists()] == []
+
+
+def test_only_the_job_that_publishes_may_ask_for_an_identity() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    assert {name: job.get("permissions") for name, job in workflow["jobs"].items()} == {
+        "build": None,
+        "publish": {"id-token": "write"},
+    }
+    assert not re.search(
+        r"secrets|password|(?<!id-)token:", (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    )
+
+
+@pytest.mark.parametrize("name", ["test", "release"])
+def test_the_workflow_runs_actions_by_commit(name: str) -> None:
+    workflow = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text("utf-8")
     actions = re.findall(r"uses: (.+)", workflow)
     assert actions
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v[\d.]+", action) for action in actions), actions

@@ -25,6 +25,12 @@ def test_a_list_fits_80_columns_with_whole_names() -> None:
     assert all(len(line) <= 80 or len(line.split()[0]) > 40 for line in lines)
 
 
+def test_the_ready_recipes_can_be_told_apart_in_80_columns() -> None:
+    lines = [line for line in recipe_lines(recipe_rows(), 80) if line.startswith("  base")]
+    summaries = [line.split(maxsplit=2)[2] for line in lines]
+    assert len(set(summaries)) == len(summaries) > 10
+
+
 def test_ready_recipes_come_first_and_steps_of_base_last() -> None:
     names = [row["recipe"] for row in recipe_rows()]
     assert names[0] == "base"
