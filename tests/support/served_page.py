@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
+
 SECONDS_TO_START = 180
 
 
@@ -54,3 +56,19 @@ class Served:
         """End the server as a service manager does, and return its exit status."""
         self.process.terminate()
         return self.process.wait(60)
+
+
+def open_visit(client: httpx2.Client, page: str, token: str = "") -> str:
+    """Open a page as its script does, and return the session's token.
+
+    Args:
+        client: A client of the server.
+        page: Gradio's name of the page, which its script draws.
+        token: What the browser remembers; "" for a new visitor.
+    """
+    functions = client.get("/config").json()["dependencies"]
+    load = next(function["id"] for function in functions if any(event[1] == "load" for event in function["targets"]))
+    body = {"data": [token], "fn_index": load, "session_hash": page}
+    answer = client.post("/gradio_api/run/predict", json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["data"][1])

@@ -186,20 +186,20 @@ def run_order(order: Order, resume: bool, hear: Connection, say: Connection) -> 
 
 def _train(order: Order, resume: bool) -> None:
     from vczoo.training.finetune import finetune
+    from vczoo.ui.clip_manifest import write_manifest
 
     chosen = any(override.startswith("training.criterion=") for override in order.overrides)
     measures = None if chosen else _measures()
     criterion = ["training.criterion=similarity"] if measures else []
     finetune(
         order.recipe,
-        list(order.clips),
+        write_manifest([Path(clip) for clip in order.clips], order.speaker, Path(f"{order.out}-clips.jsonl")),
         order.out,
         [*order.overrides, *criterion],
         resume=resume,
         cache=f"{order.out}-cache",  # not the user's cache: it goes with the session
         progress=False,
         measures=measures,
-        speaker=order.speaker,
     )
 
 

@@ -120,6 +120,7 @@ def follow_tuning(session: Session, page: Page) -> bool:
             tuning.download = _zipped(out, session.new_file(".zip"))
             tuned_runs(session)[tuning.training.order.speaker] = out
             shutil.rmtree(f"{out}-cache", ignore_errors=True)
+            Path(f"{out}-clips.jsonl").unlink(missing_ok=True)
     return state != "running"
 
 
