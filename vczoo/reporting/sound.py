@@ -6,7 +6,7 @@ import base64
 from dataclasses import replace
 
 from vczoo.audio.waveform import Waveform
-from vczoo.io.files import temporary_folder
+from vczoo.io.temporary import temporary_folder
 from vczoo.reporting.blocks import Player
 
 __all__ = ["SECONDS", "excerpt", "player"]

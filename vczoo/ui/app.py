@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from vczoo.errors import VczooError
-from vczoo.io.files import temporary_folder
 from vczoo.io.optional_imports import require
+from vczoo.io.temporary import temporary_folder
 from vczoo.ui.bounds import Bounds, check_address, is_local
 from vczoo.ui.compare_tab import build_compare_tab
 from vczoo.ui.convert_tab import build_convert_tab

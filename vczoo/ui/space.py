@@ -10,9 +10,10 @@ import vczoo
 from vczoo.audio.espeak import SENTENCES, SYNTHETIC_VOICES, write_corpus
 from vczoo.errors import VczooError
 from vczoo.hub.name import is_hub_name
-from vczoo.io.files import temporary_name, write_text
+from vczoo.io.files import write_text
 from vczoo.io.optional_imports import require
 from vczoo.io.plain_yaml import dump_plain
+from vczoo.io.temporary import temporary_name
 
 __all__ = ["write_space"]
 
