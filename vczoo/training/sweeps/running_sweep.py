@@ -17,7 +17,7 @@ from vczoo.training.sweeps.cells import Cell
 from vczoo.training.sweeps.measures import figures_of
 from vczoo.training.sweeps.plan import Plan
 from vczoo.training.sweeps.plots import draw_table
-from vczoo.training.sweeps.pruning import early_score, median_score
+from vczoo.training.sweeps.pruner import Pruner
 from vczoo.training.sweeps.sampling import suggested_settings
 from vczoo.training.sweeps.schedule import filling
 from vczoo.training.sweeps.scoring import write_trials
@@ -120,44 +120,18 @@ class RunningSweep:
         if not self.plan.prune_after:
             yield self.tasks(cells, ahead=ahead)
             return
-        undecided = [cell for cell in cells if not self._is_decided(cell)]
-        yield self.tasks([cell for cell in undecided if not self._early(cell)], ahead=ahead, early=True)
-        self._prune(undecided)
-        ended = {cell.name for cell in undecided if self.state.cells[cell.name]["status"] == "failed"}
-        closed = ("pruned", "done")
+        pruner = Pruner(self.plan.prune_after, self.state, self.folder)
+        undecided = pruner.undecided(cells)
+        yield self.tasks(pruner.to_train(undecided), ahead=ahead, early=True)
+        for cell in pruner.stop_weak(undecided, self._chosen()):
+            self.done += 1
+            self.say(f"[{self.done}/{self.count}] {cell.name}: {self._summary(self.state.cells[cell.name])}")
+        statuses = {cell.name: self.state.cells[cell.name]["status"] for cell in cells}
+        failed = [cell for cell in undecided if statuses[cell.name] == "failed"]
         yield self.tasks(
-            [c for c in cells if c.name not in ended and self.state.cells[c.name]["status"] not in closed], ahead=False
+            [cell for cell in cells if cell not in failed and statuses[cell.name] not in ("pruned", "done")],
+            ahead=False,
         )
-
-    def _is_decided(self, cell: Cell) -> bool:
-        entry = self.state.cells[cell.name]
-        decided: bool = entry.get("early", {}).get("epochs") == self.plan.prune_after
-        return decided or entry["status"] == "done"
-
-    def _early(self, cell: Cell) -> tuple[float, ...]:
-        """The cell's score at the epoch of the pruning; () if it has not come so far."""
-        return early_score(self.folder / CELLS / cell.name, self.plan.prune_after or 0, cell.recipe.training.criterion)
-
-    def _prune(self, cells: Sequence[Cell]) -> None:
-        """Decide which cells stop, by the scores of all cells that have come as far."""
-        epochs = self.plan.prune_after
-        scores = {cell.name: self._early(cell) for cell in self._chosen()}
-        median = median_score([score for score in scores.values() if score])
-        for cell in cells:
-            entry, score = self.state.cells[cell.name], scores[cell.name]
-            if not score or entry["status"] in ("done", "failed"):
-                continue
-            entry["early"] = {"epochs": epochs, "score": list(score)}
-            if median is not None and score > median:
-                count = sum(map(bool, scores.values()))
-                what = f"{cell.recipe.training.criterion} {abs(score[0]):.4g} after epoch {epochs}"
-                entry |= {
-                    "status": "pruned",
-                    "reason": f"{what} is worse than {abs(median[0]):.4g}, the median of {count} cells",
-                }
-                self.done += 1
-                self.say(f"[{self.done}/{self.count}] {cell.name}: {self._summary(entry)}")
-        self.state.write(self.folder)
 
     def tasks(self, cells: Sequence[Cell], *, ahead: bool, early: bool = False) -> list[Task]:
         """One task per cell.
