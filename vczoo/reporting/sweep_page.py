@@ -9,6 +9,7 @@ from vczoo.io.plain_yaml import dump_plain
 from vczoo.io.text import counted
 from vczoo.reporting.blocks import Block, Code, Figure, Page, Section, Text, table_of
 from vczoo.reporting.figures import inline_svg
+from vczoo.training.sweeps.measures import SIMILARITY
 from vczoo.training.sweeps.plots import table_figures
 from vczoo.training.sweeps.state import SWEEP, State, read_state
 from vczoo.training.sweeps.summary import texts, texts_of_means
@@ -55,8 +56,12 @@ def sweep_page(folder: Path) -> Page:
 
 def _shown(state: State) -> list[str] | None:
     """The figures in the table that the sweep wrote, so that the page has the same; None for all."""
-    columns = state.table[0] if state.table else ()
-    return [figure for column in columns for split, _, figure in [column.partition("_")] if split in SPLITS] or None
+    columns = [column.partition("_") for column in (state.table[0] if state.table else ())]
+    shown = {figure for split, _, figure in columns if split in SPLITS}
+    metrics = [cell.get("metrics", {}) for cell in state.cells.values()]
+    names = {name for figures in metrics for split in SPLITS for name in (figures.get(split) or {})} | {SIMILARITY}
+    # A column has an underscore where the name of a figure has a dot.
+    return [name for name in sorted(names) if name.replace(".", "_") in shown] or None
 
 
 def _figures(table: Table, state: State) -> tuple[Block, ...]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from vczoo.conversion.converter import Converter
 from vczoo.conversion.load import load, read_name
 from vczoo.errors import RunError, VczooError
-from vczoo.io.files import open_file, write_fault, write_text
+from vczoo.io.files import PRIVATE, open_file, write_fault, write_text
 from vczoo.io.precision import single_precision
+from vczoo.models.bundled import is_bundled
 from vczoo.reporting.blocks import Page
 from vczoo.reporting.evaluation_page import evaluation_page, is_evaluation
 from vczoo.reporting.page import GENERATOR, render
@@ -69,7 +70,7 @@ def write_report(
     else:
         page = _run_page(name, data, device)
     try:
-        write_text(path, render(page))
+        write_text(path, render(page), mode=PRIVATE)  # it has recordings of people
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror or error}); choose another --out") from error
     return path
@@ -91,10 +92,16 @@ def _path(name: Converter | Location, folder: Path | None, out: Location | None)
     if out is not None:
         return Path(out)
     if folder is None:
-        folder = name.run.folder if isinstance(name, Converter) else _own_folder(name)
+        folder = _folder_of(name) if isinstance(name, Converter) else _own_folder(name)
     if folder is None:
         raise VczooError(f"{_text(name)} is not a folder of yours; say where to write its report, with --out FILE.html")
     return folder / REPORT
+
+
+def _folder_of(converter: Converter) -> Path | None:
+    """The folder of a run of the user's; None for a bundled run, and for one in the cache of the Hub."""
+    run = converter.run
+    return None if run.folder is None or is_bundled(run.folder) or "@" in run.revision else run.folder
 
 
 def _own_folder(name: Location) -> Path | None:

@@ -39,6 +39,7 @@ def bare(run_folder: Path) -> Path:
 def test_the_page_is_small_and_refers_to_nothing_outside(written: Path) -> None:
     text = written.read_text(encoding="utf-8")
     assert written.stat().st_size < LARGEST
+    assert written.stat().st_mode & 0o077 == 0  # it has recordings of people
     assert "default-src 'none'" in text
     assert not [word for word in ("url(http", "url('", "@import", "//fonts", "<script") if word in text]
 
@@ -278,4 +279,6 @@ def test_a_name_that_is_no_folder_needs_a_place(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(tmp_path)
     with pytest.raises(VczooError, match="with --out FILE"):
         write_report("base")
+    with pytest.raises(VczooError, match="with --out FILE"):
+        write_report(vczoo.load("base"))
     assert not list(tmp_path.iterdir())

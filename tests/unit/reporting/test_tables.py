@@ -106,10 +106,18 @@ def test_a_sweep_gets_its_tables_plots_and_recipes(tmp_path: Path) -> None:
     results = page.named("results")
     assert "best by validation loss: training.epochs=1" in results.text
     assert [row[:3] for row in results.all("table")[0].rows[1:2]] == [["training.epochs=1,seed=0", "1", "0"]]
-    assert results.all("table")[1].rows[1][:3] == ["1", "2", "1.500 ± 0.707"]
+    means = dict(zip(*results.all("table")[1].rows[:2], strict=True))
+    assert (means["seeds"], means["validation_loss"]) == ("2", "1.500 ± 0.707")
     labels = [figure.all("figcaption")[0].text for figure in page.named("plots").all("figure")]
     assert "test_loss by training.epochs" in labels
     assert "All cells have training.batch_size=4." in page.named("settings").text
+
+
+def test_a_sweep_shows_the_measures_that_it_was_asked_for(tmp_path: Path) -> None:
+    table = [{"cell": "a", "training.epochs": 1, "seed": 0, "test_speaker_accuracy": 0.25, "seconds": 1.0}]
+    page = parse_page(write_report(swept(tmp_path, table=table)).read_text(encoding="utf-8"))
+    labels = [figure.all("figcaption")[0].text for figure in page.named("plots").all("figure")]
+    assert labels == ["validation_speaker_accuracy by training.epochs", "test_speaker_accuracy by training.epochs"]
 
 
 def test_a_sweep_that_has_not_begun_says_so(tmp_path: Path) -> None:
