@@ -32,6 +32,7 @@ from benchmarks.quality.freezing_plots import draw
 from benchmarks.quality.freezing_strategies import ENROLLED, PARTS, Part
 from benchmarks.quality.freezing_table import CELLS, SUMMARY, merge_rows, read_rows, rows_of, summary, write_rows
 from vczoo.models.resolve import nest
+from vczoo.runs.run import is_run
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -101,25 +102,32 @@ class FreezingBench:
 
     def run(self) -> None:
         """Train and measure all cells that are missing, one amount and seed after another."""
-        for minutes, seed in self.rounds():
-            tuning = self.tuning(seed)
-            runs = tuning.runs(minutes, seed)
-            open_cells = {name: run for name, run in runs.items() if self.key(name, minutes, seed) not in self.records}
-            if not open_cells:
-                continue
-            if self.part.converts and self.key(ENROLLED, minutes, seed) not in self.records:
-                start = self.common.get("start", "base")
-                scratch = self.keep / "enrolled"
-                enrolled = self.scorer(seed).enrolled(start, self.part, minutes, seed, scratch)
-                self.notebook.add(enrolled)
-            tuning.fill_cache(minutes, seed)
-            tuning.train(minutes, seed)
-            for strategy, run in open_cells.items():
-                if run.is_dir():  # otherwise the cell failed, and the sweep's table says why
-                    with self.notebook.timed(f"{self.part.name}: measuring"):
-                        scores = self.scores(run, seed)
-                    self.notebook.add(tuning.record(strategy, minutes, seed, run, scores))
-            self.write()
+        try:
+            for minutes, seed in self.rounds():
+                self.run_round(minutes, seed)
+        finally:  # an interruption, too, leaves the rows of what is measured
+            if self.records:
+                self.write()
+
+    def run_round(self, minutes: float, seed: int) -> None:
+        """Train and measure the missing cells of one amount of speech and one seed."""
+        tuning = self.tuning(seed)
+        runs = tuning.runs(minutes, seed)
+        open_cells = {name: run for name, run in runs.items() if self.key(name, minutes, seed) not in self.records}
+        if not open_cells:
+            return
+        if self.part.converts and self.key(ENROLLED, minutes, seed) not in self.records:
+            start = self.common.get("start", "base")
+            scratch = self.keep / "enrolled"
+            enrolled = self.scorer(seed).enrolled(start, self.part, minutes, seed, scratch)
+            self.notebook.add(enrolled)
+        tuning.fill_cache(minutes, seed)
+        tuning.train(minutes, seed)
+        for strategy, run in open_cells.items():
+            if is_run(run):  # otherwise the cell failed, and the sweep's table says why
+                with self.notebook.timed(f"{self.part.name}: measuring"):
+                    scores = self.scores(run, seed)
+                self.notebook.add(tuning.record(strategy, minutes, seed, run, scores))
 
     @property
     def records(self) -> dict[str, Any]:

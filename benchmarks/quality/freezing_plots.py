@@ -34,13 +34,15 @@ def draw(table: Sequence[Row], folder: Path) -> list[Path]:
         for line, quality in zip(grid, qualities, strict=True):
             for axes, cost in zip(line, COSTS, strict=True):
                 _plot(axes, rows, quality, cost)
-        set_title(grid[0][0], f"{part}: every strategy; lines join those that none beats")
+        set_title(grid[0][0], f"{part}: every strategy; lines join those that none beats (Pareto front)")
         grid[0][-1].legend(fontsize=8, frameon=False, loc="best", title="speech", title_fontsize=8)
         paths.append(save(figure, folder / f"freezing-{part}.svg"))
     return paths
 
 
 def _plot(axes: Any, rows: Sequence[Row], quality: str, cost: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     despine(axes)
     add_grid(axes)
     label, sign = QUALITIES[quality]
@@ -63,6 +65,9 @@ def _plot(axes: Any, rows: Sequence[Row], quality: str, cost: str) -> None:
         for i in front:
             axes.annotate(own[i]["strategy"], (x[i], y[i]), xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if cost == "cpu_seconds" else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(COSTS[cost], color=INK)
     axes.set_ylabel(label, color=INK)
     axes.tick_params(which="minor", color=GREY)

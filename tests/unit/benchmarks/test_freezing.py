@@ -138,6 +138,7 @@ class _Pretended(Tuning):
             self.notebook.cpu_seconds[str(run)] = 3.0
             metrics = {"seconds": 1.5, "trainable_parameters": 7, "epochs": 2, "training_minutes": {"a": 0.4, "b": 0.6}}
             (run / "metrics.json").write_text(json.dumps(metrics))
+            (run / "vczoo.yaml").write_text("format: 1\n")
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +161,7 @@ def test_an_interrupted_bench_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
         first.run()
     assert [(minutes, seed) for minutes, seed, _ in first.trained] == [(0.5, 0), (0.5, 1)]
     assert len(first.records) == 2
+    assert len(read_rows(tmp_path / "results" / freezing.CELLS)) == 2
     second = bench_of(tmp_path)
     second.run()
     assert second.trained == [(0.5, 1, [])]  # its cells are trained, but not measured
