@@ -144,7 +144,7 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message = {**message, "headers": [*message.get("headers", []), *SAFE]}
+                message = {**message, "headers": [*map(_unnamed, message.get("headers", [])), *SAFE]}
             await send(message)
 
         try:
@@ -164,6 +164,12 @@ FORM = """<!doctype html><html lang="en"><meta charset="utf-8">
 <h1>vczoo</h1>{wrong}<form method="get" action="./"><p><label for="token">Token of this page</label></p>
 <p><input id="token" name="token" type="password" required autofocus style="font: inherit; width: 100%"></p>
 <p><button style="font: inherit; padding: .5rem 1rem">Open</button></p></form></body></html>"""
+
+
+def _unnamed(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """A header without the name of a file: it would replace the one that a link gives to its download."""
+    name, value = header
+    return (name, value.split(b";")[0]) if name.lower() == b"content-disposition" else (name, value)
 
 
 def _host(header: str) -> str:

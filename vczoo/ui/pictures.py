@@ -81,7 +81,7 @@ def curves_svg(history: Sequence[Mapping[str, Any]]) -> str:
             axes.set_xlabel("epoch", color=INK, fontsize=9)
             axes.xaxis.get_major_locator().set_params(integer=True)
             if bottom is not None:
-                axes.set_ylim(bottom=bottom)
+                axes.set_ylim(bottom, 1.05 * axes.get_ylim()[1])
             if len(lines) > 1:
                 axes.legend(frameon=False, fontsize=8)
             set_title(axes, title)

@@ -15,7 +15,8 @@ async def page(scope: Any, receive: Any, send: Any) -> None:
     """A page that reads the whole body and answers."""
     while (await receive()).get("more_body"):
         pass
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    headers = [(b"content-disposition", b"attachment; filename=3f2a.wav")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"page"})
 
 
@@ -136,6 +137,10 @@ def test_a_full_disk_takes_no_uploads(folder: Path) -> None:
     gate = Gate(page, folder, is_full=lambda: True)
     assert ask(gate, "/gradio_api/upload", method="POST")[0] == 507
     assert ask(gate, "/")[0] == 200
+
+
+def test_a_link_names_its_download(folder: Path) -> None:
+    assert ask(Gate(page, folder), "/")[1]["content-disposition"] == "attachment"
 
 
 def test_answers_say_not_to_guess_types(folder: Path) -> None:
