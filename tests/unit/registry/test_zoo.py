@@ -79,6 +79,7 @@ def test_the_core_registers_itself_as_a_plugin() -> None:
         "ia3",
         "adapters",
         "l2-sp",
+        "characteristic-specific",
     } == {entry.name for entry, _ in empty.entries("freezing")}
     assert "demo" in [recipe.name for recipe in empty.recipes()]
 
