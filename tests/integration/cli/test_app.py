@@ -44,6 +44,7 @@ def test_list_parts_names_kinds(run) -> None:  # type: ignore[no-untyped-def]
         "adapters",
         "autofreeze",
         "bitfit",
+        "characteristic-specific",
         "discriminative",
         "dora",
         "film-only",
