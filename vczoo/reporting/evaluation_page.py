@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,10 @@ from vczoo.errors import RunError
 from vczoo.evaluation.metrics.bootstrap import Figure as Measured
 from vczoo.evaluation.plots import similarity_figure
 from vczoo.evaluation.report import METRICS, Report, Scores
-from vczoo.io.files import open_file
 from vczoo.io.text import counted
 from vczoo.reporting.blocks import Block, Figure, Page, Section, Text, table_of
 from vczoo.reporting.figures import inline_svg
-from vczoo.runs.run_files import LARGEST_METRICS
+from vczoo.runs.run_files import read_metrics
 
 __all__ = ["evaluation_blocks", "evaluation_page", "is_evaluation", "read_evaluation"]
 
@@ -27,7 +25,7 @@ _SETUP = ("trials", "trial_count", "words_against", "speaker", "asr", "naturalne
 def is_evaluation(folder: Path) -> bool:
     """Whether a folder has the results of an evaluation, rather than the metrics of a fine-tune."""
     try:
-        return bool(_read(folder / METRICS).get("systems"))
+        return bool(read_metrics(folder / METRICS).get("systems"))
     except (OSError, ValueError):
         return False
 
@@ -40,7 +38,7 @@ def read_evaluation(folder: Path) -> Report:
     """
     path = folder / METRICS
     try:
-        content = _read(path)
+        content = read_metrics(path)
         scores = tuple(_scores(system) for system in content["systems"][:MOST_SYSTEMS])
         return Report(scores, dict(content.get("setup", {})), tuple(map(str, content.get("notes", ()))), folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -87,20 +85,6 @@ def evaluation_blocks(report: Report) -> tuple[Block, ...]:
         blocks.append(Figure(svg, caption))
     blocks += [Text(note) for note in report.footnotes()]
     return tuple(blocks)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with open_file(path) as file:
-        content = file.read(LARGEST_METRICS + 1)
-    if len(content) > LARGEST_METRICS:
-        raise ValueError(f"larger than {LARGEST_METRICS} bytes")
-    try:
-        values = json.loads(content.decode())
-    except RecursionError:
-        raise ValueError("too deeply nested") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"expected a mapping, got a {type(values).__name__}")
-    return values
 
 
 def _scores(system: Mapping[str, Any]) -> Scores:

@@ -9,6 +9,7 @@ The new contents then take the plain names, which changes nothing, because they 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import stat
@@ -16,15 +17,25 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vczoo.errors import VczooError
-from vczoo.io.files import PRIVATE, sha256_of, write_bytes
+from vczoo.io.files import PRIVATE, open_file, sha256_of, write_bytes
 from vczoo.io.temporary import sweep_partials
 from vczoo.models.bundled import CONFIG
 from vczoo.runs.config import File
 
-__all__ = ["LARGEST_METRICS", "LARGEST_MODEL", "METRICS", "MODEL", "VOICES", "path_of", "read_again", "replace_files"]
+__all__ = [
+    "LARGEST_METRICS",
+    "LARGEST_MODEL",
+    "METRICS",
+    "MODEL",
+    "VOICES",
+    "path_of",
+    "read_again",
+    "read_metrics",
+    "replace_files",
+]
 
 MODEL: File = "model.safetensors"
 VOICES: File = "voices.safetensors"
@@ -164,3 +175,23 @@ def _state(folder: Path) -> frozenset[tuple[str, int, int]] | None:
             return frozenset((file.name, file.stat().st_ino, file.stat().st_mtime_ns) for file in files)
     except OSError:
         return None
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read a metrics.json, of a run or of an evaluation.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too large, too deeply nested, or not a mapping.
+    """
+    with open_file(path) as file:
+        content = file.read(LARGEST_METRICS + 1)
+    if len(content) > LARGEST_METRICS:
+        raise ValueError(f"{METRICS} is larger than {LARGEST_METRICS} bytes")
+    try:
+        metrics = json.loads(content.decode())
+    except RecursionError:
+        raise ValueError(f"{METRICS} is too deeply nested") from None
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{METRICS} contains a {type(metrics).__name__}, expected a mapping")
+    return metrics

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from vczoo.errors import RunError, WeightsError
-from vczoo.io.files import open_file, sha256_of
+from vczoo.io.files import sha256_of
 from vczoo.io.plain_yaml import dump_plain
 from vczoo.io.text import bulleted
 from vczoo.models.bundled import CONFIG
@@ -17,7 +15,7 @@ from vczoo.models.portability import foreign_faults
 from vczoo.runs.base_run import find_base
 from vczoo.runs.config import File, RunConfig, read_config, read_config_and_digest
 from vczoo.runs.run import REVISION_DIGITS, Delta, Run, is_run
-from vczoo.runs.run_files import LARGEST_METRICS, METRICS, MODEL, VOICES, path_of, read_again
+from vczoo.runs.run_files import METRICS, MODEL, VOICES, path_of, read_again, read_metrics
 from vczoo.runs.run_model import stored_model, tuned_model
 from vczoo.runs.versions import check_distributions
 from vczoo.runs.voices_file import read_voices
@@ -58,7 +56,7 @@ def _load(path: Path, foreign: bool, models: dict[str, tuple[Model, Delta | None
             models[key] = _model_and_delta(config, path, foreign)
             _check_files(config, path, [MODEL])
         model, delta = models[key]
-        metrics = _read_metrics(path_of(path, METRICS, config.files))
+        metrics = read_metrics(path_of(path, METRICS, config.files))
         voices = read_voices(path_of(path, VOICES, config.files), config.voices, model)
         _check_files(config, path, [VOICES, METRICS])
     except WeightsError as error:
@@ -135,7 +133,7 @@ def describe_run(path: Path) -> str:
     def describe() -> str:
         config = read_config(path / CONFIG)
         try:
-            metrics = _read_metrics(path_of(path, METRICS, config.files))
+            metrics = read_metrics(path_of(path, METRICS, config.files))
         except (OSError, ValueError) as error:
             raise RunError(f"{path / METRICS}: cannot be read ({error})") from error
         return dump_plain({**config.model_dump(), "metrics": metrics})
@@ -159,17 +157,3 @@ def _check_files(config: RunConfig, path: Path, names: Collection[File]) -> None
                 f"{name} does not match its checksum in {CONFIG}: SHA-256 {actual}, expected {expected}. The file was "
                 "changed or damaged; copy or pull the run again"
             )
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    with open_file(path) as file:
-        content = file.read(LARGEST_METRICS + 1)
-    if len(content) > LARGEST_METRICS:
-        raise ValueError(f"{METRICS} is larger than {LARGEST_METRICS} bytes")
-    try:
-        metrics = json.loads(content.decode())
-    except RecursionError:
-        raise ValueError(f"{METRICS} is too deeply nested") from None
-    if not isinstance(metrics, dict):
-        raise ValueError(f"{METRICS} contains a {type(metrics).__name__}, expected a mapping")
-    return metrics
