@@ -70,8 +70,9 @@ class ConversionConsistency(Objective):
         speakers = next(iter(model.speaker_heads.values()), None)
         if decoder is None or speakers is None or not model.speakers_by_mels:
             raise ContractError(
-                "training.converted_content_weight and converted_speaker_weight need the voice head mel-decoder and a "
-                "speaker head with reads: acoustic; add them to the recipe, or set both weights to 0"
+                "training.converted_content_weight, converted_speaker_weight and recognizer need the voice head "
+                "mel-decoder and a speaker head with reads: acoustic; add them to the recipe, or leave these "
+                "settings out"
             )
         target, pitch, embedding = heads_batch.target, heads_batch.pitch, heads_batch.embedding
         half = len(heads_batch.content) // 2
