@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.support.deadline import browser_processes, killed_after
 from tests.support.served_page import Served
 
 HERE = Path(__file__).parent
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+# Some calls of Playwright, as `evaluate` and `close`, wait without an end for a browser that does not answer.
+SECONDS_TO_TEST, SECONDS_TO_CLOSE = 900, 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +38,8 @@ def speech(voices_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-@pytest.fixture(scope="session")
+# Of a module, as is the browser: other tests should have neither a running event loop nor a gigabyte less of memory.
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The page, served on this machine."""
     page = Served(Path(tempfile.mkdtemp(prefix="ui-")) / "tmp")
@@ -46,7 +50,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         shutil.rmtree(page.folder.parent, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(speech: Path) -> Iterator[Any]:
     """Headless Chromium, whose microphone plays `speech`."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
@@ -55,15 +59,19 @@ def browser(speech: Path) -> Iterator[Any]:
         pytest.skip(f"the browser tests need one of {', '.join(PROGRAMS)}: apt-get install chromium")
     options = [
         "--no-sandbox",
+        "--disable-gpu",
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-audio-capture={speech}",
         "--autoplay-policy=no-user-gesture-required",
     ]
-    with playwright.sync_playwright() as driver:
+    driver = playwright.sync_playwright().start()
+    try:
         chromium = driver.chromium.launch(executable_path=program, args=options)
         yield chromium
-        chromium.close()
+    finally:
+        with killed_after(SECONDS_TO_CLOSE, browser_processes):
+            driver.stop()  # closes the browser, too
 
 
 OpenPage = Callable[..., Any]
@@ -93,7 +101,8 @@ def open_page(browser: Any, served: Served) -> Iterator[OpenPage]:
         page.get_by_role("button", name="Convert", exact=True).wait_for()
         return page
 
-    yield visit
-    for context in contexts:
-        context.close()
+    with killed_after(SECONDS_TO_TEST, browser_processes):
+        yield visit
+        for context in contexts:
+            context.close()
     assert outside == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-SECONDS_TO_START = 180
+SECONDS_TO_START, SECONDS_TO_END = 180, 60
 
 
 class Served:
@@ -43,7 +43,7 @@ class Served:
             if self.process.poll() is not None:
                 break
             time.sleep(0.1)
-        self.process.kill()
+        self.kill()
         raise AssertionError(f"the page was not served:\n{self.log.read_text()}")
 
     @property
@@ -53,9 +53,22 @@ class Served:
         return folder
 
     def end(self) -> int:
-        """End the server as a service manager does, and return its exit status."""
+        """End the server as a service manager does, and return its exit status.
+
+        Raises:
+            AssertionError: It did not end, and was killed.
+        """
         self.process.terminate()
-        return self.process.wait(60)
+        try:
+            return self.process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the page did not end within {SECONDS_TO_END} s:\n{self.log.read_text()}") from None
+
+    def kill(self) -> None:
+        """Kill the server."""
+        self.process.kill()
+        self.process.wait(SECONDS_TO_END)
 
 
 def open_visit(client: httpx2.Client, page: str, token: str = "") -> str:

@@ -126,7 +126,7 @@ class FineTune:
             self._process.join(JOIN_SECONDS)
             if self._process.is_alive():
                 self._process.kill()
-                self._process.join()
+                self._process.join(JOIN_SECONDS)
                 self.state = "stopped"
             self.poll()
 

@@ -61,7 +61,7 @@ def test_it_runs(space: Path, tmp_path: Path) -> None:
         assert httpx2.get(f"{page}/gradio_api/file={space / 'app.py'}").status_code == 403
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
 
 
 def test_only_published_runs_are_for_everybody(tmp_path: Path, trained_folder: Path) -> None:
