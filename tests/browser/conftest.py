@@ -19,7 +19,7 @@ from tests.support.served_page import Served
 HERE = Path(__file__).parent
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Some calls of Playwright, as `evaluate` and `close`, wait without an end for a browser that does not answer.
-SECONDS_TO_TEST, SECONDS_TO_CLOSE = 900, 120
+SECONDS_TO_TEST, SECONDS_TO_CLOSE = 1000, 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -87,7 +87,7 @@ def open_page(browser: Any, served: Served) -> Iterator[OpenPage]:
         context = browser.new_context(permissions=["microphone"], accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(300_000)  # ms; a guard, not a limit of speed
         address = url or served.url
         host = "/".join(address.split("/")[:3])
 

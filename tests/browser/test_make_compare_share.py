@@ -13,7 +13,7 @@ import pytest
 from tests.browser.conftest import OpenPage
 from tests.browser.test_convert import convert, upload
 
-LONG = 400_000  # ms; measuring models load before the first epoch
+LONG = 600_000  # ms; measuring models load before the first epoch
 
 
 @pytest.fixture

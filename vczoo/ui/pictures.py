@@ -15,10 +15,12 @@ from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.evaluation.metrics.f0_contour import HOP_SECONDS, f0_contour
 from vczoo.io.plotting import BLUE, GREEN, GREY, INK, ORANGE, add_grid, despine, page, save, set_title
+from vczoo.ui.step_losses import thinned
 
 __all__ = ["curves_svg", "draw_pair"]
 
 RANGE_DB = 80.0
+MOST_POINTS = 200  # of the curve of steps
 TICKS_HZ = (60, 80, 100, 125, 150, 200, 250, 300, 400, 500, 600)
 _DRAWING = threading.Lock()  # Matplotlib's fonts and text are not safe to use from several threads
 
@@ -54,11 +56,16 @@ def draw_pair(source: Waveform, result: Waveform, path: Path) -> Path:
         return save(figure, path)
 
 
-def curves_svg(history: Sequence[Mapping[str, Any]]) -> str:
-    """Draw loss, similarity and wrong characters on held-out speech by epoch, as SVG text.
+def curves_svg(history: Sequence[Mapping[str, Any]], losses: Sequence[tuple[float, float]] = ()) -> str:
+    """Draw loss, similarity and wrong characters on held-out speech by epoch, and the training loss by step.
 
     Args:
-        history: At least one record, as in metrics.jsonl.
+        history: The record of each epoch, as in metrics.jsonl.
+        losses: The training loss of each step, with the epochs that were done by then, a fraction. If it is empty,
+            there is at least one record.
+
+    Returns:
+        SVG text.
     """
     figures = [
         ("Loss", [("training", GREY, "--", "train", "loss"), ("held out", BLUE, "-", "validation", "loss")], None),
@@ -68,16 +75,20 @@ def curves_svg(history: Sequence[Mapping[str, Any]]) -> str:
     shown = [
         (title, lines, bottom)
         for title, lines, bottom in figures
-        if any(name in record.get(split, {}) for record in history for *_, split, name in lines)
+        if title == "Loss" or any(name in record.get(split, {}) for record in history for *_, split, name in lines)
     ]
     with _DRAWING:
         figure = page(3.1 * len(shown), 2.5)
         for axes, (title, lines, bottom) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
             despine(axes)
             add_grid(axes)
+            if title == "Loss" and losses:
+                steps = thinned(list(losses), MOST_POINTS)
+                axes.plot(*zip(*steps, strict=True), color=GREY, lw=0.8, alpha=0.6, label="each step")
             for label, color, style, split, name in lines:
                 points = [(record["epoch"] + 1, record[split][name]) for record in history if name in record[split]]
-                axes.plot(*zip(*points, strict=True), style, color=color, lw=1.6, marker="o", ms=3, label=label)
+                if points:
+                    axes.plot(*zip(*points, strict=True), style, color=color, lw=1.6, marker="o", ms=3, label=label)
             axes.set_xlabel("epoch", color=INK, fontsize=9)
             axes.xaxis.get_major_locator().set_params(integer=True)
             if bottom is not None:

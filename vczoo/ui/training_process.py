@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from vczoo.errors import VczooError
+from vczoo.ui.step_losses import StepLosses, read_losses
 
-__all__ = ["FineTune", "Order", "run_order"]
+__all__ = ["FineTune", "Order", "run_order", "step_file"]
 
 JOIN_SECONDS = 10.0
 STOPPED = "stopped"
@@ -138,6 +139,10 @@ class FineTune:
         except (OSError, ValueError):  # none yet
             return []
 
+    def losses(self) -> list[tuple[float, float]]:
+        """The training loss of each finished step, with the epochs that were done by then, a fraction."""
+        return read_losses(step_file(self.order))
+
     def _send_stop(self) -> None:
         if self._pipes is not None and self.state == "running" and not self._asked:
             self._asked = True
@@ -148,6 +153,11 @@ class FineTune:
         self.state = "finished" if not word else "stopped" if word == STOPPED else "failed"
         self.message = "" if word in ("", STOPPED) else word
         self._process.join(JOIN_SECONDS)
+
+
+def step_file(order: Order) -> Path:
+    """The file of the losses of all steps, beside the run folder."""
+    return Path(f"{order.out}-steps.txt")
 
 
 def run_order(order: Order, resume: bool, hear: Connection, say: Connection) -> None:
@@ -200,6 +210,7 @@ def _train(order: Order, resume: bool) -> None:
         cache=f"{order.out}-cache",  # not the user's cache: it goes with the session
         progress=False,
         measures=measures,
+        callbacks=[StepLosses(step_file(order))],
     )
 
 

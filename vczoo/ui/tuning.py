@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import shutil
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vczoo.errors import RunError, VczooError
 from vczoo.io.names import file_stem
@@ -16,7 +18,7 @@ from vczoo.ui.page import Page
 from vczoo.ui.pictures import curves_svg
 from vczoo.ui.sessions import Session
 from vczoo.ui.stop_advice import stop_advice
-from vczoo.ui.training_process import FineTune, Order
+from vczoo.ui.training_process import FineTune, Order, step_file
 
 __all__ = [
     "current_tuning",
@@ -28,6 +30,11 @@ __all__ = [
     "tuning_view",
 ]
 
+MEASURED = (
+    "Similarity and wrong characters are of the held-out clips, converted into the voice that they already have: they "
+    "say whether the voice and the words survive, not yet how another speaker sounds. To hear that, convert a "
+    "recording of somebody else."
+)
 LEFT_OUT = {"manifest.jsonl", "checkpoint.safetensors"}  # of a download: the former names folders of the server
 
 
@@ -39,14 +46,16 @@ class Tuning:
         training: The process.
         epochs: How many epochs it takes.
         download: The run as a zip file, once it is finished.
-        drawn: The number of epochs in `curves`.
+        losses: The training loss of each step, with the epochs that were done by then, a fraction.
+        drawn: The number of epochs and of steps in `curves`.
         curves: The curves, as SVG text.
     """
 
     training: FineTune
     epochs: int
     download: Path | None = None
-    drawn: int = 0
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    drawn: tuple[int, int] = (0, 0)
     curves: str = ""
 
 
@@ -120,7 +129,9 @@ def follow_tuning(session: Session, page: Page) -> bool:
             tuning.download = _zipped(out, session.new_file(".zip"))
             tuned_runs(session)[tuning.training.order.speaker] = out
             shutil.rmtree(f"{out}-cache", ignore_errors=True)
-            Path(f"{out}-clips.jsonl").unlink(missing_ok=True)
+            tuning.losses = tuning.training.losses()
+            for file in (Path(f"{out}-clips.jsonl"), step_file(tuning.training.order)):
+                file.unlink(missing_ok=True)
     return state != "running"
 
 
@@ -137,11 +148,15 @@ def tuning_view(session: Session) -> str:
         return ""
     training, history = tuning.training, tuning.training.history()
     done, state = len(history), training.poll()
-    if history and done != tuning.drawn:
-        tuning.curves, tuning.drawn = curves_svg(history), done
+    tuning.losses = training.losses() or tuning.losses
+    drawn = (done, len(tuning.losses))
+    if any(drawn) and drawn != tuning.drawn:
+        tuning.curves, tuning.drawn = curves_svg(history, tuning.losses), drawn
     progress = f"epoch {done} of {tuning.epochs}"
     lines = {
-        "running": note(f"Training: {progress}." if done else "Preparing: running the frozen part over the clips."),
+        "running": note(
+            f"Training: {progress}." if any(drawn) else "Preparing: running the frozen part over the clips."
+        ),
         "stopped": message(f"Stopped: {progress}. Resume goes on from here."),
         "failed": message(training.message, alert=True),
         "finished": message(
@@ -156,10 +171,21 @@ def tuning_view(session: Session) -> str:
         )
     if history:
         view += message(stop_advice(history).reason)
-        figures = ", ".join(f"{name} {value:.3f}" for name, value in history[-1]["validation"].items())
-        label = html.escape(f"Curves of {counted(done, 'epoch')}. The last one, on held-out speech: {figures}")
+    if any(drawn):
+        label = html.escape(_described(history, tuning.losses))
         view += f'<div class="vz-curves" role="img" aria-label="{label}">{tuning.curves}</div>'
+    if any("similarity" in record["validation"] for record in history):
+        view += note(MEASURED)
     return view
+
+
+def _described(history: Sequence[Mapping[str, Any]], losses: Sequence[tuple[float, float]]) -> str:
+    """The curves in a sentence."""
+    text = f"Curves of {counted(len(history), 'epoch')}."
+    if history:
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in history[-1]["validation"].items())
+        return f"{text} The last one, on held-out speech: {figures}"
+    return f"{text} The training loss of the last step: {losses[-1][1]:.3f}"
 
 
 def _zipped(folder: Path, target: Path) -> Path:

@@ -39,6 +39,10 @@ def test_a_fine_tune_is_followed_to_its_end(order: Order) -> None:
     assert (training.state, training.message) == ("finished", "")
     assert [record["epoch"] for record in training.history()] == [0, 1, 2, 3]
     assert vczoo.load(Path(order.out)).voices == ("alice",)
+    epochs = [epoch for epoch, _ in training.losses()]
+    assert epochs == sorted(epochs)
+    assert epochs[-1] == 4
+    assert len(epochs) % 4 == 0
 
 
 def test_it_is_stopped_at_a_checkpoint_and_resumed(order: Order) -> None:
@@ -54,6 +58,9 @@ def test_it_is_stopped_at_a_checkpoint_and_resumed(order: Order) -> None:
     training.stop()
     wait_for(lambda: training.poll() != "running")
     assert (training.state, training.message) == ("stopped", "")
+    epochs = [epoch for epoch, _ in training.losses()]
+    assert len(epochs) == len(set(epochs))  # no step is there twice
+    assert epochs[-1] >= done
 
 
 def test_a_fault_is_a_sentence(order: Order, tmp_path: Path) -> None:
