@@ -18,11 +18,16 @@ __all__ = ["COMMANDS", "add_report"]
 
 
 def report(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run, the folder of a sweep, or a folder that evaluate wrote to.")
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN",
+            help="A run, the folder of a sweep, or a folder that evaluate wrote to. Several runs are compared.",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The .html file to write. Default: report.html in the folder.")
+        Path | None,
+        typer.Option(help="The .html file to write. Default: report.html in the folder; a comparison needs one."),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -35,12 +40,13 @@ def report(
 ) -> None:
     """Write a page about a run that opens without a network: sounds, curves, confusions, voices, license.
 
-    A sweep or an evaluation gets one, too.
+    A sweep or an evaluation gets one, too. Two to six runs are compared on one page.
     """
     from vczoo.reporting.write import write_report
 
     with interruptible("no report was written"):
-        path = write_report(_location(run), out, data=data, device=device)
+        names = [_location(run) for run in runs]
+        path = write_report(names[0] if len(names) == 1 else names, out, data=data, device=device)
     print_line(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 

@@ -16,8 +16,9 @@ from vczoo.reporting.blocks import Block, Figure, Page, Section, Text, table_of
 from vczoo.reporting.figures import inline_svg
 from vczoo.runs.run_files import read_metrics
 
-__all__ = ["evaluation_blocks", "evaluation_page", "is_evaluation", "read_evaluation"]
+__all__ = ["EVALUATION", "evaluation_blocks", "evaluation_page", "is_evaluation", "read_evaluation"]
 
+EVALUATION = "evaluation"  # folder of the results of `vczoo evaluate` in a run folder
 MOST_SYSTEMS = 12
 _SETUP = ("trials", "trial_count", "words_against", "speaker", "asr", "naturalness", "metrics", "seed", "versions")
 

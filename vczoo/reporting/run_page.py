@@ -20,15 +20,14 @@ from vczoo.reporting.conversions import (
     own_similarity,
     picture_section,
 )
-from vczoo.reporting.evaluation_page import evaluation_blocks, read_evaluation
+from vczoo.reporting.evaluation_page import EVALUATION, evaluation_blocks, read_evaluation
 from vczoo.reporting.provenance import provenance_section, recipe_section
 from vczoo.reporting.recordings import MOST_RECORDINGS, Reading, corpus_of, held_out, read_with_heads, spread
 from vczoo.reporting.speaker_map import speaker_section
 from vczoo.reporting.training_section import data_section, training_section
 
-__all__ = ["EVALUATION", "run_page"]
+__all__ = ["run_page"]
 
-EVALUATION = "evaluation"  # folder of the results of `vczoo evaluate` in a run folder
 UNREAD = "The held-out recordings can no longer be read. Give others with --data."
 
 Location = str | os.PathLike[str]

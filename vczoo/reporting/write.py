@@ -1,4 +1,4 @@
-"""Writing of reports: `write_report` makes the page of a run, a sweep or an evaluation."""
+"""Writing of reports: `write_report` makes the page of a run, a sweep, an evaluation or a comparison."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vczoo.io.files import PRIVATE, open_file, write_fault, write_text
 from vczoo.io.precision import single_precision
 from vczoo.models.bundled import is_bundled
 from vczoo.reporting.blocks import Page
+from vczoo.reporting.comparison_page import MOST_RUNS, comparison_page
 from vczoo.reporting.evaluation_page import evaluation_page, is_evaluation
 from vczoo.reporting.page import GENERATOR, render
 from vczoo.reporting.run_page import run_page
@@ -28,22 +29,22 @@ Location = str | os.PathLike[str]
 
 @single_precision()
 def write_report(
-    name: Converter | Location,
+    name: Converter | Location | Sequence[Converter | Location],
     out: Location | None = None,
     *,
     data: Location | Sequence[Location] | None = None,
     device: str | None = None,
 ) -> Path:
-    """Write a report as one HTML file: of a run, of a sweep, or of an evaluation.
+    """Write a report as one HTML file: of a run, of a sweep, of an evaluation, or one that compares runs.
 
     The file needs no network and nothing else. A run's has a few seconds of held-out recordings before and after
     conversion, so share it only with the consent of the people in it.
 
     Args:
         name: A run's folder, a recipe or a run on the Hub, as for `load`, or a loaded converter; the folder of a sweep;
-            or a folder that `evaluate` wrote to.
-        out: The file to write. By default `report.html` in the folder. An earlier report is replaced, and no other
-            file.
+            or a folder that `evaluate` wrote to. Two to six runs in a list are compared.
+        out: The file to write. By default `report.html` in the folder; a comparison needs one. An earlier report
+            is replaced, and no other file.
         data: Recordings to convert and to recognize, as for `finetune`. By default those that a run was trained on, if
             they are still there. Only their test split is used, or without one the validation split.
         device: Torch device to compute on. By default a GPU, if there is one; a loaded converter keeps its own.
@@ -55,9 +56,12 @@ def write_report(
         RunError: There is no such run, sweep or evaluation, it cannot be read, or `out` is another file or cannot be
             written.
         CorpusError: `data` cannot be read.
-        VczooError: `data` is given for a sweep or an evaluation; or `out` is missing, and there is no folder to
-            write to.
+        VczooError: `data` is given for a sweep or an evaluation; `out` is missing, and there is no folder to write
+            to; or a comparison is of fewer than two or more than six runs, or not of runs.
     """
+    if isinstance(name, list | tuple):
+        return _write_comparison(name, out, data, device)
+    assert isinstance(name, Converter | str | os.PathLike)
     folder = None if isinstance(name, Converter) else Path(name).expanduser()
     of_tables = folder is not None and not is_run(folder) and (is_sweep(folder) or is_evaluation(folder))
     if of_tables and data is not None:
@@ -68,7 +72,36 @@ def write_report(
         assert folder is not None
         page = sweep_page(folder) if is_sweep(folder) else evaluation_page(folder)
     else:
-        page = _run_page(name, data, device)
+        converter = name if isinstance(name, Converter) else load(name, device=device)
+        page = run_page(converter, _title(name, converter), data)
+    return _write(page, path)
+
+
+def _write_comparison(
+    names: Sequence[Converter | Location],
+    out: Location | None,
+    data: Location | Sequence[Location] | None,
+    device: str | None,
+) -> Path:
+    if out is None:
+        raise VczooError("a comparison belongs to no folder; say where to write it, with --out FILE.html")
+    path = Path(out)
+    _check(path)
+    if not 2 <= len(names) <= MOST_RUNS:
+        raise VczooError(f"a comparison takes 2 to {MOST_RUNS} runs, got {len(names)}; name others, or fewer")
+    runs: dict[str, Converter] = {}
+    for name in names:
+        if not isinstance(name, Converter) and (is_sweep(Path(name)) or is_evaluation(Path(name))):
+            raise VczooError(f"{name} is a sweep or an evaluation, which has a report of its own; compare runs")
+        converter = name if isinstance(name, Converter) else load(name, device=device)
+        title = _title(name, converter)
+        if title in runs:  # two folders of one name
+            title = f"{os.fspath(_text(name))} ({len(runs) + 1})"
+        runs[title] = converter
+    return _write(comparison_page(runs, data), path)
+
+
+def _write(page: Page, path: Path) -> Path:
     try:
         write_text(path, render(page), mode=PRIVATE)  # it has recordings of people
     except OSError as error:
@@ -76,11 +109,11 @@ def write_report(
     return path
 
 
-def _run_page(name: Converter | Location, data: Location | Sequence[Location] | None, device: str | None) -> Page:
-    converter = name if isinstance(name, Converter) else load(name, device=device)
+def _title(name: Converter | Location, converter: Converter) -> str:
+    """The name of a run on a page."""
     folder = converter.run.folder
     title = folder.resolve().name if folder and isinstance(name, Converter) else Path(os.fspath(_text(name))).name
-    return run_page(converter, title or converter.recipe.name, data)
+    return title or converter.recipe.name
 
 
 def _text(name: Converter | Location) -> Location:
