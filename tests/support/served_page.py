@@ -17,16 +17,23 @@ SECONDS_TO_START, SECONDS_TO_END = 180, 60
 class Served:
     """A page that `vczoo ui` serves in a process of its own.
 
+    Args:
+        folder: The folder for temporary files that its working folder is in.
+        options: Further options of the command.
+        offline: Whether it may not talk to a Hub.
+
     Attributes:
         url: Its address.
         folder: The folder for temporary files that its working folder is in.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, offline: bool = True) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder.parent / f"{folder.name}.log"
-        environment = {**os.environ, "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+        if offline:
+            environment["HF_HUB_OFFLINE"] = "1"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vczoo", "ui", "--port", "0", *options],
