@@ -150,8 +150,9 @@ def test_one_visitors_voice_is_not_anothers(open_page: OpenPage, speech: Path) -
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_is_wider_than_the_page(open_page: OpenPage, width: int) -> None:
+def test_nothing_is_wider_than_the_page(open_page: OpenPage, width: int, clips: list[Path]) -> None:
     page = open_page(viewport={"width": width, "height": 800})
+    add_clips(page, *clips)
     for name in ("Convert", "Make a voice", "Compare", "Share"):
         if page.get_by_role("tab", name=name).is_visible():
             tab(page, name)

@@ -206,9 +206,13 @@ def _theme(gr: Any) -> Any:
         font_mono=["ui-monospace", "monospace"],
     ).set(
         button_primary_background_fill="#0b5563",
+        button_primary_background_fill_dark="#0b5563",
         button_primary_background_fill_hover="#083f4a",
+        button_primary_background_fill_hover_dark="#0e6b7c",
         button_primary_text_color="#ffffff",
         color_accent="#0b5563",
+        link_text_color="#0b5563",
+        link_text_color_dark="#7fd4e4",
         body_text_color_subdued="#4b5563",
         block_label_text_color="#1f2937",
         block_info_text_color="#4b5563",

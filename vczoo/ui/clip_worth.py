@@ -66,4 +66,4 @@ def together(waves: Sequence[Waveform], embed: Embed | None = None) -> list[str]
     """
     alone = {doubt for wave in waves for doubt in enrollment_doubts([wave], embed)} if len(waves) > 1 else set()
     doubts = [doubt for doubt in enrollment_doubts(waves, embed) if doubt not in alone]
-    return [more_speech(speech_seconds(waves)), *doubts]
+    return [f"{more_speech(speech_seconds(waves))}.", *doubts]

@@ -24,7 +24,12 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("play", (event) => {
   for (const audio of document.querySelectorAll("audio")) if (audio !== event.target) audio.pause();
 }, true);
-// Gradio names its upload areas otherwise than they read, so that speech control cannot find them by their text.
+// Gradio names its upload areas and the button of the playback speed otherwise than they read, so that speech control
+// cannot find them by their text.
 new MutationObserver(() => {
   for (const area of document.querySelectorAll("button.upload-container[aria-label]")) area.removeAttribute("aria-label");
-}).observe(document.documentElement, { childList: true, subtree: true });
+  for (const button of document.querySelectorAll("button.playback")) {
+    const name = `${button.textContent.trim()} playback speed`;
+    if (button.getAttribute("aria-label") !== name) button.setAttribute("aria-label", name);
+  }
+}).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["aria-label"] });

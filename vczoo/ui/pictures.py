@@ -65,7 +65,7 @@ def curves_svg(history: Sequence[Mapping[str, Any]], losses: Sequence[tuple[floa
             there is at least one record.
 
     Returns:
-        SVG text.
+        SVG text, an element for each of the plots.
     """
     figures = [
         ("Loss", [("training", GREY, "--", "train", "loss"), ("held out", BLUE, "-", "validation", "loss")], None),
@@ -78,27 +78,39 @@ def curves_svg(history: Sequence[Mapping[str, Any]], losses: Sequence[tuple[floa
         if title == "Loss" or any(name in record.get(split, {}) for record in history for *_, split, name in lines)
     ]
     with _DRAWING:
-        figure = page(3.1 * len(shown), 2.5)
-        for axes, (title, lines, bottom) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-            despine(axes)
-            add_grid(axes)
-            if title == "Loss" and losses:
-                steps = thinned(list(losses), MOST_POINTS)
-                axes.plot(*zip(*steps, strict=True), color=GREY, lw=0.8, alpha=0.6, label="each step")
-            for label, color, style, split, name in lines:
-                points = [(record["epoch"] + 1, record[split][name]) for record in history if name in record[split]]
-                if points:
-                    axes.plot(*zip(*points, strict=True), style, color=color, lw=1.6, marker="o", ms=3, label=label)
-            axes.set_xlabel("epoch", color=INK, fontsize=9)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            if bottom is not None:
-                axes.set_ylim(bottom, 1.05 * axes.get_ylim()[1])
-            if len(lines) > 1:
-                axes.legend(frameon=False, fontsize=8)
-            set_title(axes, title)
-        figure.tight_layout()
-        text = io.StringIO()
-        figure.savefig(text, format="svg", facecolor="white")
+        return "".join(_panel(title, lines, bottom, history, losses) for title, lines, bottom in shown)
+
+
+def _panel(
+    title: str,
+    lines: Sequence[tuple[str, str, str, str, str]],
+    bottom: float | None,
+    history: Sequence[Mapping[str, Any]],
+    losses: Sequence[tuple[float, float]],
+) -> str:
+    """One of the plots, as an SVG of its own, so that they stand below each other on a narrow page."""
+    figure = page(3.1, 2.5)
+    axes = figure.subplots()
+    despine(axes)
+    add_grid(axes)
+    if title == "Loss" and losses:
+        steps = thinned(list(losses), MOST_POINTS)
+        axes.plot(*zip(*steps, strict=True), color=GREY, lw=0.8, alpha=0.6, label="each step")
+    for label, color, style, split, name in lines:
+        points = [(record["epoch"] + 1, record[split][name]) for record in history if name in record[split]]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, color=color, lw=1.6, marker="o", ms=3, label=label)
+    axes.set_xlabel("epoch", color=INK, fontsize=9)
+    if history:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if bottom is not None:
+        axes.set_ylim(bottom, 1.05 * axes.get_ylim()[1])
+    if len(lines) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    set_title(axes, title)
+    figure.tight_layout()
+    text = io.StringIO()
+    figure.savefig(text, format="svg", facecolor="white")
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
