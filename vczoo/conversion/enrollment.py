@@ -83,8 +83,8 @@ def more_speech(seconds: float) -> str:
     enough, best = SIMILARITY[-1]
     if seconds >= enough:
         return (
-            f"{speech_length(seconds)}: more would hardly improve a voice that is only enrolled. A minute is enough "
-            "to tune the model to it, which does"
+            f"{speech_length(seconds)}: more would hardly improve a voice that is only enrolled. Tuning the model to "
+            "it does, and a minute is enough for that"
         )
     gain = best - _similarity(seconds)
     return (

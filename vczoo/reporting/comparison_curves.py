@@ -22,6 +22,13 @@ TITLES = {
     "similarity": ("Similarity of held-out conversions", "cosine"),
     "character_error": ("Character errors of held-out conversions", "share wrong"),
 }
+# Of a head; the losses of heads are parts of the loss, and say little by themselves.
+KINDS = {
+    "accuracy": ("Accuracy of", "share right"),
+    "recall": ("Mean recall of", "share right"),
+    "wer": ("Wrong words of", "share wrong"),
+    "cer": ("Wrong characters of", "share wrong"),
+}
 
 
 def read_history(log: Path) -> list[dict[str, Any]]:
@@ -39,7 +46,7 @@ def overlaid_figure(histories: Mapping[str, History]) -> Any:
     Args:
         histories: The records of each run, as in metrics.jsonl, by its name; at least one record each.
     """
-    names = dict.fromkeys(name for history in histories.values() for record in history for name in record["validation"])
+    names = [name for name in _figures(histories) if _title(name)]
     # What several runs have comes first: it is what can be compared.
     having = {name: sum(name in history[-1]["validation"] for history in histories.values()) for name in names}
     shown = sorted(names, key=lambda name: (name != "loss", -having[name]))[:MOST_PANELS]
@@ -48,7 +55,7 @@ def overlaid_figure(histories: Mapping[str, History]) -> Any:
     for axes, name in zip(grids, shown, strict=True):
         despine(axes)
         add_grid(axes)
-        title, unit = TITLES.get(name, (name, "error" if name.endswith((".wer", ".cer")) else "share right"))
+        title, unit = _title(name) or (name, "")
         set_title(axes, title)
         axes.set_ylabel(unit)
         for run, color, marker in zip(histories, cycle(COLORS), cycle(MARKERS), strict=False):
@@ -70,3 +77,15 @@ def overlaid_figure(histories: Mapping[str, History]) -> Any:
     figure.tight_layout(h_pad=1.2)
     legend_below(grids[-1], columns=2)
     return figure
+
+
+def _figures(histories: Mapping[str, History]) -> dict[str, None]:
+    return dict.fromkeys(name for history in histories.values() for record in history for name in record["validation"])
+
+
+def _title(name: str) -> tuple[str, str] | None:
+    """The title of a figure's panel and its unit; None for a figure that is not drawn."""
+    head, _, kind = name.rpartition(".")
+    if head and kind in KINDS:
+        return f"{KINDS[kind][0]} {head}", KINDS[kind][1]
+    return TITLES.get(name)

@@ -165,8 +165,8 @@ def _voices(run: Converter) -> list[str]:
 
 def _target(voices: Sequence[str], speaker: str, number: int) -> str:
     """A voice to convert to, another one for each sentence, and not the speaker's own if there is a choice."""
-    others = [voice for voice in voices if voice != speaker] or list(voices)
-    return others[(number - 1) % len(others)]
+    turned = [*voices[(number - 1) % len(voices) :], *voices[: (number - 1) % len(voices)]]
+    return next((voice for voice in turned if voice != speaker), speaker)
 
 
 def _first(source: Utterance, run: Converter) -> Any:

@@ -92,6 +92,9 @@ def test_a_damaged_log_is_no_history(tmp_path: Path) -> None:
 
 
 def test_the_loss_comes_first_and_a_figure_of_one_run_has_a_panel() -> None:
-    figure = overlaid_figure({"a": HISTORY, "b": [{"epoch": 0, "validation": {"speaker.accuracy": 0.5, "loss": 1.0}}]})
+    figure = overlaid_figure(
+        {"a": HISTORY, "b": [{"epoch": 0, "validation": {"speaker.accuracy": 0.5, "speaker.loss": 1.0, "loss": 1.0}}]}
+    )
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["Loss", "speaker.accuracy"]
+    assert titles == ["Loss", "Accuracy of speaker"]  # the losses of heads are parts of the loss
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "share right"]
