@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 from vczoo.io.plotting import COLORS, MARKERS, PAPER, WIDTH_INCHES, add_grid, despine, legend_below, page, set_title
 from vczoo.reporting.figures import shortened
 
-__all__ = ["overlaid_figure", "read_history"]
+__all__ = ["overlaid_figure"]
 
 History = Sequence[Mapping[str, Any]]
 
@@ -29,15 +27,6 @@ KINDS = {
     "wer": ("Wrong words of", "share wrong"),
     "cer": ("Wrong characters of", "share wrong"),
 }
-
-
-def read_history(log: Path) -> list[dict[str, Any]]:
-    """The records of a run's metrics.jsonl; none if it is missing or damaged."""
-    try:
-        history = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        return [record for record in history if float(record["validation"]["loss"]) and int(record["epoch"]) >= 0]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def overlaid_figure(histories: Mapping[str, History]) -> Any:

@@ -14,14 +14,13 @@ from vczoo.errors import AudioError, RunError
 from vczoo.evaluation.report import METRICS, Report, Scores
 from vczoo.io.text import counted, truncated_list
 from vczoo.reporting.blocks import Block, Figure, Page, Players, Section, Text, table_of
-from vczoo.reporting.comparison_curves import overlaid_figure, read_history
+from vczoo.reporting.comparison_curves import overlaid_figure
 from vczoo.reporting.evaluation_page import EVALUATION, evaluation_blocks, read_evaluation
 from vczoo.reporting.figures import inline_svg
 from vczoo.reporting.recordings import corpus_of, held_out, spread
 from vczoo.reporting.sound import excerpt, player
-from vczoo.reporting.training_section import metric_rows
+from vczoo.reporting.training_section import metric_rows, read_history
 from vczoo.runs.run import own_voices
-from vczoo.training.trainer import LOG
 
 __all__ = ["MOST_RUNS", "comparison_page"]
 
@@ -174,10 +173,10 @@ def _first(source: Utterance, run: Converter) -> Any:
 
 
 def _curves(runs: Runs) -> tuple[Block, ...]:
-    histories = {name: read_history(run.run.folder / LOG) if run.run.folder else [] for name, run in runs.items()}
+    histories = {name: read_history(run.run.folder) if run.run.folder else [] for name, run in runs.items()}
     drawn = {name: history for name, history in histories.items() if history}
     if not drawn:
-        return (Text(f"None of these runs has the figures of its epochs ({LOG}), so there are no curves."),)
+        return (Text("None of these runs has the figures of its epochs, so there are no curves."),)
     ends = ", ".join(f"{name} {history[-1]['validation']['loss']:.3f}" for name, history in drawn.items())
     svg = inline_svg(
         overlaid_figure(drawn), "curves", f"Curves on held-out recordings. The loss of the last epoch: {ends}."

@@ -17,7 +17,7 @@ from vczoo.reporting.figures import inline_svg
 from vczoo.training.curves import curves_figure
 from vczoo.training.trainer import LOG
 
-__all__ = ["data_section", "metric_rows", "training_section"]
+__all__ = ["data_section", "metric_rows", "read_history", "training_section"]
 
 
 def training_section(converter: Converter) -> Section:
@@ -41,6 +41,15 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     splits = [split for split in ("validation", "test") if metrics.get(split)]
     names = dict.fromkeys(name for split in splits for name in metrics[split])
     return [{"figure": name, **{split: _number(metrics[split].get(name)) for split in splits}} for name in names]
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run's metrics.jsonl; none if it is missing or damaged."""
+    try:
+        history = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+        return [record for record in history if float(record["validation"]["loss"]) and int(record["epoch"]) >= 0]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def data_section(converter: Converter, corpus: Corpus | None, reason: str) -> Section:

@@ -11,7 +11,8 @@ from tests.support.html_page import Element, parse_page
 from tests.unit.reporting.test_tables import evaluated
 from vczoo.errors import VczooError
 from vczoo.io.plain_yaml import dump_plain, parse_plain
-from vczoo.reporting.comparison_curves import overlaid_figure, read_history
+from vczoo.reporting.comparison_curves import overlaid_figure
+from vczoo.reporting.training_section import read_history
 from vczoo.reporting.write import write_report
 from vczoo.runs.run import MANIFEST
 
@@ -86,9 +87,9 @@ def test_what_cannot_be_compared_is_refused(made_run: Path, tmp_path: Path) -> N
 
 
 def test_a_damaged_log_is_no_history(tmp_path: Path) -> None:
-    assert read_history(tmp_path / "metrics.jsonl") == []
+    assert read_history(tmp_path) == []
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n')
-    assert read_history(tmp_path / "metrics.jsonl") == []
+    assert read_history(tmp_path) == []
 
 
 def test_the_loss_comes_first_and_a_figure_of_one_run_has_a_panel() -> None:
