@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -116,25 +116,26 @@ class Server(AbstractContextManager["Server"]):
         from starlette.middleware import Middleware
 
         try:
-            _, self.url, _ = blocks.launch(
-                server_name=self.host,
-                server_port=self.port or _free_port(self.host),
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                inbrowser=False,
-                max_file_size=self.bounds.upload_bytes,
-                enable_monitoring=False,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                footer_links=[],
-                favicon_path=None,
-                app_kwargs={"middleware": [Middleware(Gate, **gate)], "docs_url": None, "redoc_url": None},
-                theme=_theme(self.gr),
-                css=(HERE / "page.css").read_text("utf-8"),
-                head=f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",
-            )
+            with _no_proxy(self.host):
+                _, self.url, _ = blocks.launch(
+                    server_name=self.host,
+                    server_port=self.port or _free_port(self.host),
+                    prevent_thread_lock=True,
+                    quiet=True,
+                    share=False,
+                    inbrowser=False,
+                    max_file_size=self.bounds.upload_bytes,
+                    enable_monitoring=False,
+                    ssr_mode=False,
+                    pwa=False,
+                    mcp_server=False,
+                    footer_links=[],
+                    favicon_path=None,
+                    app_kwargs={"middleware": [Middleware(Gate, **gate)], "docs_url": None, "redoc_url": None},
+                    theme=_theme(self.gr),
+                    css=(HERE / "page.css").read_text("utf-8"),
+                    head=f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",
+                )
         except OSError as error:
             raise VczooError(
                 f"{self.host}:{self.port} cannot be served ({error}); choose another --port, or end what uses it"
@@ -196,6 +197,17 @@ def _gradio() -> Any:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     return require("gradio", "vczoo ui", "ui")
+
+
+@contextmanager
+def _no_proxy(host: str) -> Iterator[None]:
+    """Let nobody ask a proxy for this machine: gradio asks its own server when it starts, and waits without an end."""
+    with ExitStack() as stack:
+        for name in ("NO_PROXY", "no_proxy"):
+            before = os.environ.get(name)
+            os.environ[name] = ",".join(filter(None, (before, "127.0.0.1", "localhost", "::1", host.strip("[]"))))
+            stack.callback(os.environ.__setitem__, name, before) if before else stack.callback(os.environ.pop, name)
+        yield
 
 
 def _theme(gr: Any) -> Any:
