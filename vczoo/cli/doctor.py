@@ -13,6 +13,7 @@ from typing import Any
 from vczoo.cli.json_output import Json, print_json
 from vczoo.cli.listing import plugin_facts
 from vczoo.cli.terminal import print_line, print_table
+from vczoo.io.cache_folder import FOLDER_VARIABLE
 from vczoo.io.install_advice import pip_install
 from vczoo.registry.discovery import KNOWN_PLUGINS
 from vczoo.registry.zoo import Zoo
@@ -57,6 +58,7 @@ def doctor(json: Json = False) -> None:
     for cache in caches:
         if cache["bytes"]:
             print_line(f"to empty the cache of {cache['cache']}: {cache['empty']}")
+    print_line(f"{FOLDER_VARIABLE} moves the cache of vczoo, and VCZOO_CACHE_GB limits its size")
     print_line("")
     if missing:
         print_table(
@@ -101,7 +103,7 @@ def _caches() -> list[dict[str, Any]]:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from vczoo.io.cache_folder import FOLDER_VARIABLE, user_cache_folder
+    from vczoo.io.cache_folder import user_cache_folder
 
     vczoo, weights = user_cache_folder(), Path(torch.hub.get_dir())
     return [
@@ -109,13 +111,13 @@ def _caches() -> list[dict[str, Any]]:
             "cache": "vczoo",
             "folder": str(vczoo),
             "bytes": _bytes_below(vczoo),
-            "empty": f"remove the folder, while nothing trains; {FOLDER_VARIABLE} moves it, VCZOO_CACHE_GB bounds it",
+            "empty": "remove the folder, while nothing trains",
         },
         {
             "cache": "Hugging Face",
             "folder": HF_HUB_CACHE,
             "bytes": _bytes_below(Path(HF_HUB_CACHE)),
-            "empty": "`hf cache ls` and `hf cache rm`; other programs use it, too",
+            "empty": "`hf cache rm`; other programs use it, too",
         },
         {
             "cache": "torch",

@@ -30,6 +30,13 @@ class Recognizer(nn.Module):
 
     def __init__(self, checkpoint: str | Path) -> None:
         super().__init__()
+        if not Path(checkpoint).is_file():
+            raise WeightsError(
+                f"training.recognizer: {checkpoint} is absent (relative paths start at {Path.cwd()}). It is the "
+                "model.safetensors of openai/whisper-tiny.en. Run "
+                "`hf download openai/whisper-tiny.en model.safetensors --local-dir whisper-tiny.en`, "
+                "or set training.recognizer to the path of your copy"
+            )
         tensors = read_tensors(Path(checkpoint))
         if (first := tensors.get(f"{ENCODER}conv1.weight")) is None:
             raise WeightsError(

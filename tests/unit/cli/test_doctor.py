@@ -34,6 +34,9 @@ def test_it_shows_versions_devices_plugins_and_caches(command: Command, tmp_path
     assert f"vczoo 3 MB {tmp_path / 'cache'}" in lines
     assert "to empty the cache of vczoo: remove the folder" in out
     assert "to empty the cache of torch" not in out  # it is empty
+    advice = [line for line in out.splitlines() if line.startswith(("to empty", "VCZOO_CACHE"))]
+    assert len(advice) == 2
+    assert all(len(line) <= 80 for line in advice)
 
 
 def test_it_says_what_is_missing_for_what(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

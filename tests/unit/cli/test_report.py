@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401  (on a new machine its first import starts fc-list)
 import pytest
 
 from tests.unit.cli.conftest import Command

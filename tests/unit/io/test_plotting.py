@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401  (on a new machine its first import starts fc-list)
 import numpy as np
 import pytest
 import torch

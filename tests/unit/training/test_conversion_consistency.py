@@ -99,6 +99,13 @@ def test_a_recognizer_hears_conversions_and_reconstructions_in_one_pass(tmp_path
     assert not list(objective.parameters())
 
 
+def test_an_absent_recognizer_is_named_with_where_it_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError) as error:
+        Recognizer(tmp_path / "model.safetensors")
+    for words in ("training.recognizer", str(tmp_path), "hf download openai/whisper-tiny.en", "your copy"):
+        assert words in str(error.value)
+
+
 def test_a_perfect_reconstruction_sounds_the_same(tmp_path: Path) -> None:
     recognizer = Recognizer(whisper_checkpoint(tmp_path))
     model, batch = small_model(), heads_batch(small_model())
