@@ -35,14 +35,14 @@ from vczoo.runs.run import MANIFEST, Run, is_run
 from vczoo.runs.run_folder import load_run
 from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
 from vczoo.training.annotation_checks import check_annotations
-from vczoo.training.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.checkpoints.finished_run import state_of_run
+from vczoo.training.checkpoints.identity import check_identity, identity_of
 from vczoo.training.conversion_validation import conversion_validator
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.features import Features
-from vczoo.training.finished_run import state_of_run
-from vczoo.training.identity import check_identity, identity_of
+from vczoo.training.features.features import Features
+from vczoo.training.features.segments import SegmentBatches
 from vczoo.training.optimizer import trainable
-from vczoo.training.segments import SegmentBatches
 from vczoo.training.setup import (
     check_average,
     check_consistency,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from vczoo.io.progress import Callback
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.segments import SegmentBatches
+from vczoo.training.features.segments import SegmentBatches
 
 __all__ = ["run_frozen"]
 

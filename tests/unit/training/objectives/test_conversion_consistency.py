@@ -21,10 +21,10 @@ from vczoo.modules.backbones.content_whisper import ContentWhisper
 from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
-from vczoo.training.batch import Batch
-from vczoo.training.conversion_consistency import ConversionConsistency, moved
-from vczoo.training.objectives import objectives_of
-from vczoo.training.recognizer import Recognizer
+from vczoo.training.features.batch import Batch
+from vczoo.training.objectives.conversion_consistency import ConversionConsistency, moved
+from vczoo.training.objectives.recipe_objectives import objectives_of
+from vczoo.training.objectives.recognizer import Recognizer
 
 SMALL = (
     "backbone.use=content-whisper",
