@@ -105,6 +105,7 @@ def finetune(
         device=device,
         measures=measures,
         speaker=speaker,
+        progress=progress,
     ) as session:
         trivial = session.model.speaker_heads if len(session.speakers) == 1 else ()
         with ProgressBar(trivial) if progress and session.team.is_main_process else NullProgress() as watcher:

@@ -144,7 +144,7 @@ def find_learning_rate(
     if out is not None:
         _check_plot(Path(out))
     with TrainingSession.open(
-        name, data, overrides, rehearse=False, cache=cache, device=device, speaker=speaker
+        name, data, overrides, rehearse=False, cache=cache, device=device, speaker=speaker, progress=progress
     ) as session:
         session.freezing.prepare(session.model)
         parts = trainable(session.model, session.freezing, session.settings.epochs)
