@@ -115,8 +115,8 @@ if TYPE_CHECKING:
     from vczoo.registry.zoo import list_models as list_models
     from vczoo.registry.zoo import list_parts as list_parts
     from vczoo.reporting.write import write_report as write_report
-    from vczoo.training.cached_frames import CachedFrames as CachedFrames
-    from vczoo.training.cached_frames import CachedItem as CachedItem
+    from vczoo.training.features.cached_frames import CachedFrames as CachedFrames
+    from vczoo.training.features.cached_frames import CachedItem as CachedItem
     from vczoo.training.finetune import finetune as finetune
     from vczoo.training.head_evaluation import evaluate_heads as evaluate_heads
     from vczoo.training.lr_finder import RateSearch as RateSearch
@@ -207,7 +207,7 @@ _HOMES = {
     "training.sweeps.sweep": ("Sweep", "sweep"),
     "training.finetune": ("finetune",),
     "modules.freezing.apply": ("apply_freezing",),
-    "training.cached_frames": ("CachedFrames", "CachedItem"),
+    "training.features.cached_frames": ("CachedFrames", "CachedItem"),
     "training.selection": ("Selection",),
     "training.trainable": ("Trainable",),
     "training.trainer": ("Trainer",),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.robustness.attack import FINISHED, fork, read_options, report, seeded, wait, work_folder
 from benchmarks.robustness.kill_cache import LIMIT_BYTES, VALUES, check, expected
-from vczoo.training.feature_cache import Cache
+from vczoo.training.features.cache import Cache
 
 WORKERS = 4
 

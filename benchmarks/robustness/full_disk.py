@@ -33,7 +33,7 @@ from benchmarks.robustness.attack import (
 )
 from vczoo.cli import app
 from vczoo.errors import RunError
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT
 
 SETTINGS = (*SMALL, "training.epochs=2")
 LARGEST_BYTES = 120_000  # of a file: all of them fit

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.robustness.attack import FINISHED, fork, kill_after, read_options, report, seeded, work_folder
-from vczoo.training.feature_cache import Cache
+from vczoo.training.features.cache import Cache
 
 LIMIT_BYTES = 4_000_000
 VALUES = 100_000  # of a tensor: a shard takes 0.4 MB or more

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from benchmarks.lib.child_process import ROOT, child_environment
 from benchmarks.robustness.attack import SMALL, read_options, report, running_on, work_folder, write_corpus
-from vczoo.training.checkpoint import CHECKPOINT
-from vczoo.training.checkpoint_file import read_checkpoint
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT
+from vczoo.training.checkpoints.checkpoint_file import read_checkpoint
 
 HOW = (
     ("command", signal.SIGKILL),

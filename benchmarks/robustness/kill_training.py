@@ -31,7 +31,7 @@ from benchmarks.robustness.attack import (
     write_corpus,
 )
 from vczoo.training import trainer
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT
 
 STRATEGIES = ("none", "full", "gradual")
 EPOCHS = "training.epochs=4"

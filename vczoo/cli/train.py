@@ -157,7 +157,7 @@ def _print_summary(converter: Converter, out: Path) -> None:
 
 def _print_interrupted(out: Path) -> None:
     """Print how an interrupted training can be continued."""
-    from vczoo.training.checkpoint import CHECKPOINT
+    from vczoo.training.checkpoints.checkpoint import CHECKPOINT
 
     if (out / CHECKPOINT).is_file():
         print_line(f"interrupted; run the same command with --resume to continue from {out}", to_stderr=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vczoo.io.console import progress_console
 from vczoo.io.log import is_quiet
 from vczoo.io.text import harmless
 
@@ -133,17 +132,6 @@ def distinct_figures(figures: Mapping[str, float], hidden: Collection[str] = ())
     return distinct
 
 
-def _console() -> Console:
-    """A console on standard error; in a notebook, plain lines on standard output.
-
-    There rich would make a block of HTML of every line and, for a bar, ask for ipywidgets; and notebooks print standard
-    error on red.
-    """
-    if "ipykernel" in sys.modules:
-        return Console(file=sys.stdout, force_jupyter=False)
-    return Console(file=sys.stderr)
-
-
 class ProgressBar(Callback):
     """A callback that draws a progress bar on standard error. Use it as a context manager.
 
@@ -156,7 +144,7 @@ class ProgressBar(Callback):
     def __init__(self, hidden: Collection[str] = ()) -> None:
         self.hidden = hidden
         self.columns: dict[str, int] | None = None  # the width of each, once the heading is printed
-        console = _console()
+        console = progress_console()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -223,7 +211,7 @@ class FileBar:
     """
 
     def __init__(self, total: float, unit: str = "files") -> None:
-        console = _console()
+        console = progress_console()
         self.progress = Progress(
             TextColumn("converting {task.description}", markup=False),
             BarColumn(),

@@ -14,8 +14,8 @@ from vczoo.io.text import counted
 from vczoo.models.selection_metric import best_epoch
 from vczoo.reporting.blocks import Block, Figure, Section, Text, table_of
 from vczoo.reporting.figures import inline_svg
+from vczoo.training.checkpoints.checkpoint import LOG
 from vczoo.training.curves import curves_figure
-from vczoo.training.trainer import LOG
 
 __all__ = ["data_section", "metric_rows", "read_history", "training_section"]
 

@@ -1,1 +1,1 @@
-"""Fine-tuning: the loop, features and their cache, batches, checkpoints, and the learning-rate finder."""
+"""Fine-tuning: sessions, the trainer and its callbacks, one step, and the learning-rate finder."""

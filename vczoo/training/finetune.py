@@ -24,17 +24,17 @@ from vczoo.runs.lineage import lineage_from
 from vczoo.runs.run import Delta, Run
 from vczoo.runs.run_folder import load_run
 from vczoo.runs.run_writer import save_run
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT, LOG
 from vczoo.training.curves import Curves
-from vczoo.training.frozen_stages import run_frozen
-from vczoo.training.objectives import objectives_of
+from vczoo.training.features.frozen_stages import run_frozen
+from vczoo.training.objectives.recipe_objectives import objectives_of
 from vczoo.training.selection import Selection
 from vczoo.training.session import TrainingSession
 from vczoo.training.speakers import accuracy_by_age, voice_of
 from vczoo.training.step import evaluate
 from vczoo.training.tracking import Trackers, check_trackers
 from vczoo.training.trainable_model import TrainableModel
-from vczoo.training.trainer import LOG, Trainer
+from vczoo.training.trainer import Trainer
 
 __all__ = ["finetune"]
 
@@ -105,6 +105,7 @@ def finetune(
         device=device,
         measures=measures,
         speaker=speaker,
+        progress=progress,
     ) as session:
         trivial = session.model.speaker_heads if len(session.speakers) == 1 else ()
         with ProgressBar(trivial) if progress and session.team.is_main_process else NullProgress() as watcher:

@@ -16,7 +16,7 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError, VczooError
 from vczoo.modules.interfaces.head import Head
 from vczoo.training.annotation_checks import check_annotations
-from vczoo.training.segments import SegmentBatches
+from vczoo.training.features.segments import SegmentBatches
 from vczoo.training.setup import features_of
 from vczoo.training.step import evaluate
 

@@ -23,12 +23,12 @@ from vczoo.io.plotting import BLUE, GREEN, GREY, ORANGE, WIDTH_INCHES, legend_be
 from vczoo.io.precision import single_precision
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.training_settings import Training
-from vczoo.training.activations import frozen_depth
-from vczoo.training.batch import Batch
-from vczoo.training.frozen_stages import run_frozen
-from vczoo.training.objectives import objectives_of
+from vczoo.training.features.activations import frozen_depth
+from vczoo.training.features.batch import Batch
+from vczoo.training.features.frozen_stages import run_frozen
+from vczoo.training.features.segments import SegmentBatches
+from vczoo.training.objectives.recipe_objectives import objectives_of
 from vczoo.training.optimizer import make_optimizer, set_rates, trainable
-from vczoo.training.segments import SegmentBatches
 from vczoo.training.session import TrainingSession
 from vczoo.training.step import Step, train_step
 from vczoo.training.trainable import seed_of
@@ -144,7 +144,7 @@ def find_learning_rate(
     if out is not None:
         _check_plot(Path(out))
     with TrainingSession.open(
-        name, data, overrides, rehearse=False, cache=cache, device=device, speaker=speaker
+        name, data, overrides, rehearse=False, cache=cache, device=device, speaker=speaker, progress=progress
     ) as session:
         session.freezing.prepare(session.model)
         parts = trainable(session.model, session.freezing, session.settings.epochs)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.data.dataset_rows import Dataset
 from vczoo.evaluation.measures import Measures
 from vczoo.io.device import choose_device
+from vczoo.io.status import status
 from vczoo.io.tensors import fingerprint as weights_fingerprint
 from vczoo.io.tensors import load_strictly
 from vczoo.io.text import truncated_list
@@ -35,14 +37,14 @@ from vczoo.runs.run import MANIFEST, Run, is_run
 from vczoo.runs.run_folder import load_run
 from vczoo.runs.warm_start import build_initial_model, fingerprint_of_start
 from vczoo.training.annotation_checks import check_annotations
-from vczoo.training.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.checkpoints.finished_run import state_of_run
+from vczoo.training.checkpoints.identity import check_identity, identity_of
 from vczoo.training.conversion_validation import conversion_validator
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.features import Features
-from vczoo.training.finished_run import state_of_run
-from vczoo.training.identity import check_identity, identity_of
+from vczoo.training.features.features import Features
+from vczoo.training.features.segments import SegmentBatches
 from vczoo.training.optimizer import trainable
-from vczoo.training.segments import SegmentBatches
 from vczoo.training.setup import (
     check_average,
     check_consistency,
@@ -126,6 +128,7 @@ class TrainingSession:
         device: torch.device | str | None = None,
         measures: Measures | None = None,
         speaker: str | None = None,
+        progress: bool = False,
     ) -> Iterator[TrainingSession]:
         """Set up a training and check everything that can be checked before it.
 
@@ -147,11 +150,13 @@ class TrainingSession:
         settings = recipe.training
         team = DistributedContext(device, settings.precision, sharded=shard)
         folder = Path(out) if out is not None else None
+        doing = partial(status, shown=progress and team.is_main_process)
         with training_scope(folder, lambda folder: check_out(folder, resume), settings.seed, team):
             finished: Run | None = None
             if folder and is_run(folder) and not (folder / CHECKPOINT).is_file():
                 finished = load_run(folder)
-            complete = data if isinstance(data, Corpus) else read_corpus(data, speaker=speaker)
+            with doing("decoding the recordings"):
+                complete = data if isinstance(data, Corpus) else read_corpus(data, speaker=speaker)
             corpus = complete if minutes is None else complete.within(minutes, settings.seed)
             old = start if rehearse else None
             if old:
@@ -160,9 +165,13 @@ class TrainingSession:
                 check_validation(corpus, "decides when training stops")
             # Before the heads grow, because the fingerprint is that of the weights that training was given.
             weights = weights_fingerprint(start.model.state_dict()) if start and folder else ""
-            session = cls._of(recipe, corpus, start, old, team, cache)
+            with doing("building the model"):
+                session = cls._of(recipe, corpus, start, old, team, cache)
             if folder:
-                session._prepare_output(folder, finished, weights, measures)
+                with doing("computing the checksums of the recordings"):
+                    recordings = session.corpus.fingerprint()
+                with doing("preparing the training"):
+                    session._prepare_output(folder, finished, weights, recordings, measures)
                 session._note(finished, minutes, complete.training_seconds() if minutes else {})
             yield session
 
@@ -200,14 +209,16 @@ class TrainingSession:
         check_shards(modules, model, team.sharded)
         return cls(recipe, corpus, speakers, labels, start, old, initial, model, freezing, features, splits, team)
 
-    def _prepare_output(self, folder: Path, finished: Run | None, weights: str, measures: Measures | None) -> None:
+    def _prepare_output(
+        self, folder: Path, finished: Run | None, weights: str, recordings: str, measures: Measures | None
+    ) -> None:
         """Check what only a training with a validation needs, take over a finished run, and begin the folder."""
         recipe, settings, model, team = self.recipe, self.settings, self.model, self.team
         self.folder = folder
         identity = identity_of(
             recipe,
             self.speakers,
-            self.corpus.fingerprint(),
+            recordings,
             weights if self.start else fingerprint_of_start(recipe),
         )
         self.state = state_of_run(finished, settings, identity) if finished else TrainingState(identity)

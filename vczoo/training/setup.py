@@ -24,11 +24,11 @@ from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.modules.interfaces.freezing import Freezing
 from vczoo.registry.zoo import the_zoo
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, distributions, library_versions
-from vczoo.training.activations import find_time_axis, frozen_depth
-from vczoo.training.augment import Version
-from vczoo.training.feature_cache import open_cache
-from vczoo.training.features import Features
-from vczoo.training.segments import SegmentBatches
+from vczoo.training.features.activations import find_time_axis, frozen_depth
+from vczoo.training.features.augment import Version
+from vczoo.training.features.cache import open_cache
+from vczoo.training.features.features import Features
+from vczoo.training.features.segments import SegmentBatches
 
 __all__ = [
     "check_average",

@@ -13,7 +13,7 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.errors import CorpusError
 from vczoo.modules.interfaces.heads import Voice
 from vczoo.runs.run import MANIFEST, Run
-from vczoo.training.features import Features
+from vczoo.training.features.features import Features
 
 __all__ = ["accuracy_by_age", "training_speakers", "voice_of", "with_old_speakers"]
 

@@ -14,10 +14,10 @@ from vczoo.errors import VczooError
 from vczoo.models.model import Model
 from vczoo.models.training_settings import Training
 from vczoo.modules.interfaces.head import HeadBatch, Loss, Prediction
-from vczoo.training.batch import Batch, content_of
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.objective import Objective
-from vczoo.training.segments import SegmentBatches
+from vczoo.training.features.batch import Batch, content_of
+from vczoo.training.features.segments import SegmentBatches
+from vczoo.training.objectives.objective import Objective
 
 __all__ = ["Step", "ahead", "diverged", "evaluate", "train_step"]
 
@@ -28,7 +28,7 @@ class Step(nn.Module):
     Args:
         model: The model whose loss is computed.
         team: The processes that train it; None for this process alone.
-        objectives: Terms of the loss besides those of the heads, from `vczoo.training.objectives`.
+        objectives: Terms of the loss besides those of the heads, from `vczoo.training.objectives.recipe_objectives`.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vczoo.errors import ContractError, VczooError
 from vczoo.io.progress import Callback
-from vczoo.training.checkpoint import TrainingState
+from vczoo.training.checkpoints.checkpoint import TrainingState
 
 __all__ = ["Trainable", "seed_of"]
 

@@ -14,14 +14,14 @@ from vczoo.io.progress import Callback
 from vczoo.models.model import Model
 from vczoo.models.model_freezing import ModelFreezing
 from vczoo.models.training_settings import Training
-from vczoo.training.activations import frozen_depth
-from vczoo.training.batch import Batch
-from vczoo.training.checkpoint import TrainingState
+from vczoo.training.checkpoints.checkpoint import TrainingState
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.frozen_stages import run_frozen
-from vczoo.training.objective import Objective
+from vczoo.training.features.activations import frozen_depth
+from vczoo.training.features.batch import Batch
+from vczoo.training.features.frozen_stages import run_frozen
+from vczoo.training.features.segments import SegmentBatches
+from vczoo.training.objectives.objective import Objective
 from vczoo.training.optimizer import count_trained, make_optimizer, rate_share, set_rates, trainable
-from vczoo.training.segments import SegmentBatches
 from vczoo.training.sharding import shard, whole
 from vczoo.training.step import Step, ahead, diverged, evaluate, train_step
 from vczoo.training.trainable import Trainable

@@ -26,16 +26,15 @@ from vczoo.io.progress import Callback, CallbackList
 from vczoo.io.tensor_file import some_names
 from vczoo.io.tensors import finite
 from vczoo.io.text import harmless
-from vczoo.training.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT, LOG, TrainingState
+from vczoo.training.checkpoints.weight_average import WeightAverage
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.sharding import whole
 from vczoo.training.trainable import Trainable, seed_of
 from vczoo.training.training_folder import write_output
-from vczoo.training.weight_average import WeightAverage
 
-__all__ = ["LOG", "Trainer", "interruptible"]
+__all__ = ["Trainer", "interruptible"]
 
-LOG = "metrics.jsonl"
 CHECKPOINT_SECONDS = 15.0  # at least, between checkpoints: short epochs would spend more time writing than training
 LOOK_EVERY = 20  # steps between reads of the loss, if reading it makes the processor wait
 

@@ -14,7 +14,7 @@ from vczoo.io.files import write_fault, write_text
 from vczoo.io.lock import held
 from vczoo.io.temporary import sweep_partials
 from vczoo.runs.run import MANIFEST, is_run
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT
 from vczoo.training.distributed import DistributedContext
 from vczoo.training.tracking import LOGS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from tests.unit.training.test_feature_cache import KEY
-from vczoo.training.feature_cache import Cache
+from tests.unit.training.features.test_cache import KEY
+from vczoo.training.features.cache import Cache
 
 
 def _fill(folder: Path, process: int) -> None:

@@ -16,9 +16,9 @@ import vczoo
 from vczoo.data.corpus import Corpus
 from vczoo.data.corpus_reader import read_corpus
 from vczoo.io.progress import NullProgress
-from vczoo.training import feature_cache as cache_module
-from vczoo.training import features as features_module
-from vczoo.training.activations import run_prefix
+from vczoo.training.features import cache as cache_module
+from vczoo.training.features import features as features_module
+from vczoo.training.features.activations import run_prefix
 
 STRATEGIES = {
     "full": ["freezing.use=full"],
@@ -156,7 +156,7 @@ def test_ctrl_c_while_the_frozen_stages_run_keeps_what_they_gave(
 ) -> None:
     class Press(NullProgress):
         def hearing(self, done: int, total: int) -> None:
-            if done < total:
+            if 0 < done < total:
                 os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(features_module, "BATCH_ITEMS", 2)

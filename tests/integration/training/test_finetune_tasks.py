@@ -17,7 +17,7 @@ from tests.conftest import SPEAKERS, synthetic_utterance
 from tests.support.annotated import annotated, text_of
 from vczoo.errors import CorpusError, HubError, RunError, VczooError, VoiceError
 from vczoo.runs.run_folder import load_run
-from vczoo.training import features as features_module
+from vczoo.training.features import features as features_module
 
 RECIPE = """
 summary: Small convolutions that write vowels, tell high from low voices, and know their speakers

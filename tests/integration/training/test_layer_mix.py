@@ -11,7 +11,7 @@ import vczoo
 from tests.conftest import SMALL
 from vczoo.cli.description import describe
 from vczoo.modules.backbones.layer_mix import LayerMix
-from vczoo.training.features import Features
+from vczoo.training.features.features import Features
 
 pytestmark = pytest.mark.slow
 

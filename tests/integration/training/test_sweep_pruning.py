@@ -10,7 +10,7 @@ import pytest
 import vczoo
 from tests.conftest import SMALL
 from vczoo.errors import VczooError
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 

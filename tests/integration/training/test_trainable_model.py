@@ -15,7 +15,7 @@ from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.training_settings import Training
 from vczoo.modules.freezing.stages import Gradual
 from vczoo.modules.interfaces.backbone import Freezing
-from vczoo.training.objective import Objective
+from vczoo.training.objectives.objective import Objective
 from vczoo.training.session import TrainingSession
 from vczoo.training.setup import check_average
 from vczoo.training.trainable_model import TrainableModel

@@ -18,10 +18,10 @@ from vczoo.evaluation.measures import Measures
 from vczoo.evaluation.references import read_references
 from vczoo.evaluation.trials import read_trials
 from vczoo.models.model import Model
-from vczoo.training.augment import PLAIN
 from vczoo.training.conversion_validation import ConversionValidator
-from vczoo.training.feature_cache import Cache
-from vczoo.training.features import Features
+from vczoo.training.features.augment import PLAIN
+from vczoo.training.features.cache import Cache
+from vczoo.training.features.features import Features
 from vczoo.training.speakers import voice_of
 from vczoo.training.sweeps.scoring import REFERENCES, TRIALS, write_trials
 from vczoo.training.vocoder.segments import VocoderSegments

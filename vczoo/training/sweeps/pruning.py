@@ -17,10 +17,10 @@ from typing import Any
 from vczoo.errors import VczooError
 from vczoo.io.progress import Callback
 from vczoo.models.selection_metric import score
+from vczoo.training.checkpoints.checkpoint import LOG
 from vczoo.training.sweeps.cells import Cell
 from vczoo.training.sweeps.grid import SEED, Axis
 from vczoo.training.sweeps.summary import incomparable
-from vczoo.training.trainer import LOG
 
 __all__ = ["FEWEST", "Pause", "Paused", "check_pruning", "early_score", "median_score"]
 

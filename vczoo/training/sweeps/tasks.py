@@ -20,10 +20,10 @@ from vczoo.io.lock import held
 from vczoo.io.progress import NullProgress
 from vczoo.runs.run import is_run
 from vczoo.runs.run_folder import load_run
-from vczoo.training.activations import frozen_depth
-from vczoo.training.checkpoint import CHECKPOINT
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT
+from vczoo.training.features.activations import frozen_depth
+from vczoo.training.features.frozen_stages import run_frozen
 from vczoo.training.finetune import finetune
-from vczoo.training.frozen_stages import run_frozen
 from vczoo.training.session import TrainingSession
 from vczoo.training.sweeps.pruning import Pause, Paused
 from vczoo.training.sweeps.scoring import SimilarityScorer

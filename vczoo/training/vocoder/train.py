@@ -33,9 +33,9 @@ from vczoo.modules.freezing.apply import OneStage, apply_freezing
 from vczoo.modules.interfaces.freezing import Freezing
 from vczoo.modules.interfaces.vocoder import PitchVocoder, Vocoder
 from vczoo.runs.warm_start import vocoder_of_start
-from vczoo.training.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.checkpoints.checkpoint import CHECKPOINT, TrainingState
+from vczoo.training.checkpoints.identity import vocoder_identity
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.identity import vocoder_identity
 from vczoo.training.setup import check_validation
 from vczoo.training.trainer import Trainer
 from vczoo.training.training_folder import RECIPE, check_contents, training_scope, write_output

@@ -22,7 +22,7 @@ from vczoo.errors import VczooError
 from vczoo.io.progress import Callback, NullProgress, ProgressBar
 from vczoo.models.training_settings import VocoderTraining
 from vczoo.modules.interfaces.vocoder import Vocoder
-from vczoo.training.checkpoint import TrainingState
+from vczoo.training.checkpoints.checkpoint import TrainingState
 from vczoo.training.trainable import Trainable, seed_of
 from vczoo.training.vocoder.discriminators import (
     COARSE,

@@ -11,8 +11,8 @@ import torch
 import vczoo
 from tests.support.recipes import TAUGHT
 from vczoo.io.progress import NullProgress
-from vczoo.training import features as features_module
-from vczoo.training.activations import run_prefix
+from vczoo.training.features import features as features_module
+from vczoo.training.features.activations import run_prefix
 
 
 @pytest.fixture(autouse=True)

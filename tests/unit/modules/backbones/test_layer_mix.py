@@ -20,7 +20,7 @@ from vczoo.modules.freezing.selection import Selected
 from vczoo.modules.freezing.stages import Full, Partial
 from vczoo.modules.interfaces.backbone import Backbone, Stage
 from vczoo.testing import check_backbone
-from vczoo.training.activations import find_time_axis, run_prefix, run_suffix
+from vczoo.training.features.activations import find_time_axis, run_prefix, run_suffix
 
 
 class Scale(nn.Module):

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from vczoo.errors import RunError, WeightsError
 from vczoo.io.tensors import load_strictly
-from vczoo.training.checkpoint_file import damaged, read_checkpoint, write_checkpoint
-from vczoo.training.identity import Identity, check_identity
+from vczoo.training.checkpoints.checkpoint_file import damaged, read_checkpoint, write_checkpoint
+from vczoo.training.checkpoints.identity import Identity, check_identity
+from vczoo.training.checkpoints.weight_average import WeightAverage
 from vczoo.training.sharding import laid_out, whole
-from vczoo.training.weight_average import WeightAverage
 
-__all__ = ["CHECKPOINT", "TrainingState"]
+__all__ = ["CHECKPOINT", "LOG", "TrainingState"]
 
 CHECKPOINT = "checkpoint.safetensors"
+LOG = "metrics.jsonl"  # one line per epoch
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -29,8 +30,7 @@ class TrainingState:
     """The state of a training, which is what a checkpoint holds.
 
     Attributes:
-        identity: Everything that decides the result, from `vczoo.training.identity.identity_of`. A checkpoint that does
-            not fit it is refused.
+        identity: Everything that decides the result, from `identity_of`. A checkpoint that does not fit it is refused.
         epoch: The current epoch, or the next one.
         step: The number of finished steps in that epoch.
         best_score: The score of `best_epoch`, by the recipe's criterion. Tuples compare; lower is better.

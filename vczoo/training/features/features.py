@@ -21,9 +21,16 @@ from vczoo.data.excerpts import UtteranceReader
 from vczoo.io.files import sha256_of
 from vczoo.io.tensors import fingerprint
 from vczoo.models.model import Model
-from vczoo.training.activations import Activation, TimeAxis, find_time_axis, in_eval_mode, run_prefix, run_suffix
-from vczoo.training.augment import PLAIN, Version, as_heard
-from vczoo.training.feature_cache import Cache, Section
+from vczoo.training.features.activations import (
+    Activation,
+    TimeAxis,
+    find_time_axis,
+    in_eval_mode,
+    run_prefix,
+    run_suffix,
+)
+from vczoo.training.features.augment import PLAIN, Version, as_heard
+from vczoo.training.features.cache import Cache, Section
 
 __all__ = ["Features", "runs"]
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from vczoo.errors import RunError
 from vczoo.io.temporary import temporary_name
 from vczoo.io.tensor_file import checksum
-from vczoo.training.checkpoint_file import read_checkpoint, write_checkpoint
+from vczoo.training.checkpoints.checkpoint_file import read_checkpoint, write_checkpoint
 
 STATE = {"epoch": 3, "seconds": 0.1}
 TENSORS = {"a": torch.arange(100.0), "b": torch.tensor(1), "c": torch.zeros(0, 3), "d": torch.ones(3).bfloat16()}
@@ -86,7 +86,7 @@ def test_a_full_disk_is_told_and_what_killed_processes_left_goes(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vczoo.training.checkpoint_file.write_bytes", refuse)
+    monkeypatch.setattr("vczoo.training.checkpoints.checkpoint_file.write_bytes", refuse)
     with pytest.raises(RunError, match=r"cannot be written .*No space.*; free some space and resume"):
         write_checkpoint(path, {}, TENSORS)
     assert path.read_bytes() == before

@@ -17,9 +17,9 @@ from vczoo.modules.heads.mel_decoder import MelDecoder
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.modules.interfaces.voice_head import Source
 from vczoo.modules.nn.convnext import mean_absolute_error
-from vczoo.training.batch import Batch
-from vczoo.training.objective import Objective
-from vczoo.training.recognizer import Recognizer
+from vczoo.training.features.batch import Batch
+from vczoo.training.objectives.objective import Objective
+from vczoo.training.objectives.recognizer import Recognizer
 
 __all__ = ["ConversionConsistency"]
 

@@ -19,10 +19,10 @@ from vczoo.io.tensors import digest
 from vczoo.models.model import Model
 from vczoo.modules.interfaces.backbone import Backbone
 from vczoo.runs.versions import digest_of_sources, library_versions
-from vczoo.training.activations import Activation, in_eval_mode, run_prefix, run_suffix, to_device
-from vczoo.training.augment import PLAIN
-from vczoo.training.feature_cache import open_cache
-from vczoo.training.features import Features
+from vczoo.training.features.activations import Activation, in_eval_mode, run_prefix, run_suffix, to_device
+from vczoo.training.features.augment import PLAIN
+from vczoo.training.features.cache import open_cache
+from vczoo.training.features.features import Features
 
 __all__ = ["CachedFrames", "CachedItem"]
 

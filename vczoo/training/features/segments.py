@@ -13,10 +13,10 @@ import torch
 from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.data.corpus import Utterance
-from vczoo.training.activations import Activation, cut, masked
-from vczoo.training.augment import PLAIN, Version, as_heard
-from vczoo.training.batch import Batch, together
-from vczoo.training.features import Features, runs
+from vczoo.training.features.activations import Activation, cut, masked
+from vczoo.training.features.augment import PLAIN, Version, as_heard
+from vczoo.training.features.batch import Batch, together
+from vczoo.training.features.features import Features, runs
 
 __all__ = ["SegmentBatches"]
 

@@ -18,11 +18,11 @@ from vczoo.data.corpus_reader import read_corpus
 from vczoo.models.model import Model
 from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.interfaces.head import Head, HeadBatch
-from vczoo.training.activations import run_prefix
-from vczoo.training.augment import PLAIN, Version, vary
-from vczoo.training.batch import Batch, content_of
-from vczoo.training.features import Features
-from vczoo.training.segments import REFERENCE_SECONDS, SegmentBatches
+from vczoo.training.features.activations import run_prefix
+from vczoo.training.features.augment import PLAIN, Version, vary
+from vczoo.training.features.batch import Batch, content_of
+from vczoo.training.features.features import Features
+from vczoo.training.features.segments import REFERENCE_SECONDS, SegmentBatches
 
 CROP_SECONDS = 0.32
 NAMES = ("alice", "bob", "carol")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from vczoo.io.log import logger
 from vczoo.io.progress import Callback
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.segments import SegmentBatches
+from vczoo.training.features.segments import SegmentBatches
 
 __all__ = ["run_frozen"]
 
@@ -42,7 +43,13 @@ def run_frozen(
     uncached = list(dict.fromkeys(pair for split in splits for pair in split.uncached()))
     uncached_by_teacher = list(dict.fromkeys(pair for split in splits for pair in split.uncached_by_teacher()))
     team.wait()  # all processes must have read the cache before any of them adds to it
-    for source, pairs in ((features, uncached), (features.teacher, uncached_by_teacher)):
+    for what, source, pairs in (
+        ("frozen stages", features, uncached),
+        ("teacher", features.teacher, uncached_by_teacher),
+    ):
+        if pairs:
+            logger.info("running the %s on %s recordings", what, len(pairs))
+            watcher.hearing(0, len(pairs))
         for done in source.fill(pairs[team.rank :: team.processes]) if source else ():
             watcher.hearing(min(len(pairs), done * team.processes), len(pairs))
             if interrupted and interrupted.is_set():

@@ -14,6 +14,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.specs import MelSpec
 from vczoo.audio.waveform import Waveform
 from vczoo.errors import ContractError, WeightsError
+from vczoo.io import tensors
 from vczoo.models.build import build
 from vczoo.models.model import Model
 from vczoo.models.recipe import read_recipe
@@ -21,10 +22,10 @@ from vczoo.modules.backbones.content_whisper import ContentWhisper
 from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
-from vczoo.training.batch import Batch
-from vczoo.training.conversion_consistency import ConversionConsistency, moved
-from vczoo.training.objectives import objectives_of
-from vczoo.training.recognizer import Recognizer
+from vczoo.training.features.batch import Batch
+from vczoo.training.objectives.conversion_consistency import ConversionConsistency, moved
+from vczoo.training.objectives.recipe_objectives import objectives_of
+from vczoo.training.objectives.recognizer import Recognizer
 
 SMALL = (
     "backbone.use=content-whisper",
@@ -118,6 +119,16 @@ def test_a_perfect_reconstruction_sounds_the_same(tmp_path: Path) -> None:
         distances.append(float(mean_absolute_error(recognizer(mel, spec), recognizer(batch.target, spec))))
     assert distances[0] == 0
     assert distances == sorted(distances)
+
+
+def test_the_tensors_of_a_recognizer_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+    monkeypatch.setattr(
+        "vczoo.io.tensors.load_file", lambda path, load=tensors.load_file: reads.append(path) or load(path)
+    )
+    checkpoint = whisper_checkpoint(tmp_path)
+    Recognizer(checkpoint)
+    assert reads == [checkpoint]
 
 
 def test_a_checkpoint_of_something_else_is_no_recognizer(tmp_path: Path) -> None:

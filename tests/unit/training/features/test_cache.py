@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from vczoo.errors import VczooError
 from vczoo.io.temporary import temporary_name
-from vczoo.training import feature_cache as cache_module
-from vczoo.training.feature_cache import Cache, open_cache
+from vczoo.training.features import cache as cache_module
+from vczoo.training.features.cache import Cache, open_cache
 
 KEY = {"depth": 3, "stages": ["a", "b"]}
 

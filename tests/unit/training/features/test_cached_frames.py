@@ -39,13 +39,13 @@ def test_frozen_stages_run_once_and_again_for_other_weights(
 ) -> None:
     utterances = vczoo.read_corpus(voices_folder).split("validation")
     ran = []
-    before = vczoo.training.features.run_prefix
+    before = vczoo.training.features.features.run_prefix
 
     def run(backbone: vczoo.Backbone, waves: list[vczoo.Waveform], depth: int) -> object:
         ran.extend(waves)
         return before(backbone, waves, depth)
 
-    monkeypatch.setattr("vczoo.training.features.run_prefix", run)
+    monkeypatch.setattr("vczoo.training.features.features.run_prefix", run)
     for _ in range(2):
         data = vczoo.CachedFrames(small_backbone(), utterances, 1, tmp_path)
         assert data[0].length > 0

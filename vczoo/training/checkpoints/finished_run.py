@@ -8,9 +8,8 @@ from vczoo.errors import RunError
 from vczoo.models.selection_metric import best_epoch, score
 from vczoo.models.training_settings import Training
 from vczoo.runs.run import Run
-from vczoo.training.checkpoint import TrainingState
-from vczoo.training.identity import Identity
-from vczoo.training.trainer import LOG
+from vczoo.training.checkpoints.checkpoint import LOG, TrainingState
+from vczoo.training.checkpoints.identity import Identity
 
 __all__ = ["state_of_run"]
 

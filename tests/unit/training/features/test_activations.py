@@ -13,7 +13,15 @@ from vczoo.audio.waveform import Waveform
 from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.backbones.vision import VisionBackbone
 from vczoo.modules.interfaces.backbone import Backbone, Stage
-from vczoo.training.activations import Activation, TimeAxis, cut, find_time_axis, frozen_depth, run_prefix, run_suffix
+from vczoo.training.features.activations import (
+    Activation,
+    TimeAxis,
+    cut,
+    find_time_axis,
+    frozen_depth,
+    run_prefix,
+    run_suffix,
+)
 
 LENGTHS = (4000, 9000, 4100, 9000, 16000)
 

@@ -16,11 +16,11 @@ from vczoo.models.recipe import Recipe
 from vczoo.modules.interfaces.head import HeadBatch, Loss
 from vczoo.modules.nn.convnext import mean_absolute_error
 from vczoo.modules.nn.gradient_reversal import GradientReversal
-from vczoo.training.batch import Batch, content_of
-from vczoo.training.conversion_consistency import ConversionConsistency
-from vczoo.training.mel_adversary import MelDiscriminators
-from vczoo.training.objective import Objective
-from vczoo.training.recognizer import Recognizer
+from vczoo.training.features.batch import Batch, content_of
+from vczoo.training.objectives.conversion_consistency import ConversionConsistency
+from vczoo.training.objectives.mel_adversary import MelDiscriminators
+from vczoo.training.objectives.objective import Objective
+from vczoo.training.objectives.recognizer import Recognizer
 
 __all__ = ["Consistency", "MelAdversary", "Objective", "Reversal", "StrategyPenalty", "objectives_of"]
 

@@ -19,11 +19,11 @@ from vczoo.modules.backbones.mel_conv import MelConv
 from vczoo.modules.freezing.stages import Full
 from vczoo.modules.heads.speaker import SpeakerClassifier
 from vczoo.modules.interfaces.head import HeadBatch, Loss
-from vczoo.training.batch import Batch
 from vczoo.training.distributed import DistributedContext
-from vczoo.training.objective import Objective
-from vczoo.training.objectives import Consistency, MelAdversary, Reversal, objectives_of
-from vczoo.training.segments import SegmentBatches
+from vczoo.training.features.batch import Batch
+from vczoo.training.features.segments import SegmentBatches
+from vczoo.training.objectives.objective import Objective
+from vczoo.training.objectives.recipe_objectives import Consistency, MelAdversary, Reversal, objectives_of
 from vczoo.training.step import Step, train_step
 from vczoo.training.trainable_model import TrainableModel
 

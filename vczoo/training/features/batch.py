@@ -12,7 +12,7 @@ from vczoo.audio.frames import Frames
 from vczoo.audio.waveform import Waveform
 from vczoo.models.model import Model
 from vczoo.modules.interfaces.head import HeadBatch
-from vczoo.training.activations import Activation, run_suffix, to_device
+from vczoo.training.features.activations import Activation, run_suffix, to_device
 
 __all__ = ["Batch", "content_of", "together"]
 

@@ -18,9 +18,9 @@ from vczoo.models.build import build_freezing, checked_recipe
 from vczoo.models.model import Model
 from vczoo.runs.versions import digest_of_settings, digest_of_sources, library_versions
 from vczoo.training import setup as lesson_module
-from vczoo.training.augment import PLAIN, Version
-from vczoo.training.feature_cache import Cache
-from vczoo.training.features import Features
+from vczoo.training.features.augment import PLAIN, Version
+from vczoo.training.features.cache import Cache
+from vczoo.training.features.features import Features
 from vczoo.training.setup import features_of, unmasked_note
 
 

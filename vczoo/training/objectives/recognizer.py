@@ -9,7 +9,7 @@ from torch import nn
 from vczoo.audio.frames import Frames
 from vczoo.audio.specs import MelSpec
 from vczoo.errors import WeightsError
-from vczoo.io.tensors import read_tensors
+from vczoo.io.tensor_file import read_layout
 from vczoo.modules.backbones.content_whisper import ENCODER, ContentWhisper
 
 __all__ = ["Recognizer"]
@@ -37,17 +37,17 @@ class Recognizer(nn.Module):
                 "`hf download openai/whisper-tiny.en model.safetensors --local-dir whisper-tiny.en`, "
                 "or set training.recognizer to the path of your copy"
             )
-        tensors = read_tensors(Path(checkpoint))
-        if (first := tensors.get(f"{ENCODER}conv1.weight")) is None:
+        layout = read_layout(Path(checkpoint))  # its sizes decide those of the encoder, which reads the tensors
+        if (first := layout.get(f"{ENCODER}conv1.weight")) is None:
             raise WeightsError(
                 f"{checkpoint} is no checkpoint of Whisper: it has no tensor {ENCODER}conv1.weight; "
                 "training.recognizer takes the model.safetensors of openai/whisper-tiny.en, or of another size"
             )
-        layers = {name.split(".")[3] for name in tensors if name.startswith(f"{ENCODER}layers.")}
+        layers = {name.split(".")[3] for name in layout if name.startswith(f"{ENCODER}layers.")}
         self.encoder = ContentWhisper(
             weights=str(checkpoint),
             layers=len(layers),
-            width=len(first),
+            width=first.shape[0],
             blocks=0,
             block_width=1,
             channels=1,

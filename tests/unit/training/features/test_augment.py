@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vczoo.audio.waveform import Waveform
-from vczoo.training.augment import Version, as_heard
+from vczoo.training.features.augment import Version, as_heard
 
 
 @pytest.mark.parametrize("rate_hz", [16000, 22050])

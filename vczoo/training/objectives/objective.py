@@ -8,7 +8,7 @@ from torch import nn
 
 from vczoo.models.model import Model
 from vczoo.modules.interfaces.head import HeadBatch, Loss
-from vczoo.training.batch import Batch
+from vczoo.training.features.batch import Batch
 
 __all__ = ["Objective"]
 

@@ -1,0 +1,1 @@
+"""Features of recordings: outputs of the frozen stages, mels and pitch, cached on disk and cut into batches."""
