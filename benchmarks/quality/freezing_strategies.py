@@ -73,6 +73,7 @@ def _of_decoder() -> dict[str, dict[str, Any]]:
     few = {
         "film-only": "film-only",
         "lora": {"use": "lora", "rank": 1, "alpha": 2},
+        "lora-2": {"use": "lora", "rank": 2, "alpha": 4},
         "bitfit": "bitfit",
         "ia3": "ia3",
         "adapters": {"use": "adapters", "width": 8},
@@ -103,7 +104,7 @@ PARTS = {
     part.name: part
     for part in (
         # The cheapest first, because a bench may be interrupted.
-        Part("base", "base-partialfreeze", "last-1", {**_of_decoder(), **_of_backbone(1)}),
+        Part("base", "base-partialfreeze", "decoder", {**_of_decoder(), **_of_backbone(1), "decoder": {}}),
         Part("whisper-tiny-decoder", "whisper-tiny-decoder", "heads", {**_of_decoder(), **_of_backbone(1)}),
         Part("efficientnet-speaker", "efficientnet-speaker", "last-2", {**_of_backbone(2), **OF_IMAGES}, False),
     )

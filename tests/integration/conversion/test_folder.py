@@ -275,7 +275,6 @@ def test_ctrl_c_ends_every_process_and_leaves_no_half_file(trained_folder: Path,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
     ) as process:
         while not list((tmp_path / "out").rglob("[0-9]*.wav")) and process.poll() is None:
             time.sleep(0.02)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,11 +63,9 @@ def test_what_a_plain_document_does_not_have_is_refused(text, part) -> None:
     ],
     ids=["open", "closed", "mappings", "items", "indented"],
 )
-def test_deep_nesting_is_refused_in_bounded_time(text) -> None:
-    start = time.perf_counter()
+def test_deep_nesting_is_refused(text) -> None:
     with pytest.raises(VczooError, match=r"nested deeper than 50 levels|exceeded maximum nesting depth"):
         parse_plain(text, "here")
-    assert time.perf_counter() - start < 1
 
 
 def test_forty_levels_are_read() -> None:
