@@ -49,6 +49,7 @@ def arguments_of(command_line: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--option", action="append", default=[], help="overrides for it, like backbone.width=16")
     parser.add_argument("--tuned-recipe", type=named, default="base-partialfreeze", help="'' for no tuned rows")
     parser.add_argument("--tuning", action="append", default=[], help="overrides for it, like training.epochs=10")
+    parser.add_argument("--only", default="", help="measure the converting systems with this in their names only")
     parser.add_argument("--asr", action="append", default=[], help="speech recognizers, the main one first")
     parser.add_argument("--teacher", default="transformers/whisper-tiny.en", help="a backbone to compare with")
     parser.add_argument("--teacher-weights", help="its weights; without them, it is left out")
@@ -96,7 +97,9 @@ def measured(
 ) -> dict[str, Any] | list[dict[str, Any]]:
     """Measure one part and print its table."""
     if part == "conversion":
-        report = base_model_conversion.report(bench, converter, arguments.tuned_recipe, arguments.tuning, measures)
+        report = base_model_conversion.report(
+            bench, converter, arguments.tuned_recipe, arguments.tuning, measures, arguments.only
+        )
         print_report(report)
         print(f"RTF with {report.setup['threads']} threads")
         return report.to_plain()

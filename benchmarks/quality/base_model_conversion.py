@@ -25,6 +25,7 @@ def report(
     tuned: str | Path,
     tuning: Sequence[str],
     measures: vczoo.Measures,
+    only: str = "",
 ) -> vczoo.Report:
     """Measure the floor, the ceilings, and the model enrolled with each target and tuned to it.
 
@@ -34,25 +35,29 @@ def report(
         tuned: The recipe or run to tune to each target; empty to leave these rows out.
         tuning: Overrides for it.
         measures: The models that measure.
+        only: Text in the names of the systems to measure, beside the floor; "" for all, and the ceilings.
     """
     name = converter.recipe.name
     evaluation = vczoo.Evaluation(bench.trials, bench.references, measures, say=lambda line: print(line, flush=True))
     scores = [evaluation.floor()]
+    if not only:
+        for vocoder, model in by_vocoder(converter):
+            copies = evaluation.convert(partial(resynthesize, model.model))
+            scores.append(evaluation.score(f"source through {vocoder}", copies, role="ceiling"))
+        scores += [real] if (real := evaluation.real_target()) else []
+    makers: dict[str, Callable[[], System]] = {}  # by the name of the system
+
+    def enrolled(system: str, model: vczoo.Converter) -> System:
+        return System(system, bench.enrolled(model), model.recipe, 0.0)
+
     for vocoder, model in by_vocoder(converter):
-        copies = evaluation.convert(partial(resynthesize, model.model))
-        scores.append(evaluation.score(f"source through {vocoder}", copies, role="ceiling"))
-    scores += [real] if (real := evaluation.real_target()) else []
-    makers: list[Callable[[], System]] = []
-
-    def enrolled(vocoder: str, model: vczoo.Converter) -> System:
-        return System(f"{name}, zero-shot, {vocoder}", bench.enrolled(model), model.recipe, 0.0)
-
-    makers += [partial(enrolled, vocoder, model) for vocoder, model in by_vocoder(converter)]
+        system = f"{name}, zero-shot, {vocoder}"
+        makers[system] = partial(enrolled, system, model)
     if tuned:
         shown = Path(tuned).stem
         converters = {}  # by vocoder and target; trained for the first row that needs them
 
-        def of_each(vocoder: str) -> System:
+        def of_each(vocoder: str, system: str) -> System:
             if not converters:
                 for voice, model in bench.tuned_to_each(tuned, f"tuned-{shown}", tuning).items():
                     for use, with_it in by_vocoder(model):
@@ -60,10 +65,12 @@ def report(
             own = converters[vocoder]
             note = f"tuned to each of {len(own)} targets separately; the seconds are for one target"
             recipe = next(iter(own.values())).recipe
-            return System(f"{shown}, {vocoder}", by_own(own), recipe, mean_seconds(own), (note,))
+            return System(system, by_own(own), recipe, mean_seconds(own), (note,))
 
-        makers += [partial(of_each, vocoder) for vocoder, _ in by_vocoder(converter)]
-    return bench.measure(evaluation, scores, makers)
+        for vocoder, _ in by_vocoder(converter):
+            system = f"{shown}, {vocoder}"
+            makers[system] = partial(of_each, vocoder, system)
+    return bench.measure(evaluation, scores, [make for system, make in makers.items() if only in system])
 
 
 def by_vocoder(converter: vczoo.Converter) -> Iterator[tuple[str, vczoo.Converter]]:
