@@ -66,8 +66,7 @@ def finetune(
         name: A recipe, a recipe's .yaml file, or a run's folder (`./runs/mine`).
         data: A folder `<speaker>/*.wav`, a .csv or .jsonl manifest, a recording, a `datasets.Dataset`, or several.
         out: The run folder to create.
-        overrides: Changes to the recipe, as `["training.epochs=3"]` or as a mapping; of a run, `training` and
-            `freezing` only.
+        overrides: Changes to the recipe, `["training.epochs=3"]` or a mapping; of a run only `training` and `freezing`.
         minutes: The most minutes of training recordings to use per speaker in `data`; None uses all of them.
         rehearse: Whether a run keeps its old speakers, which needs their recordings.
         resume: Whether to resume the interrupted fine-tune in `out`, or train a finished run for more epochs.
@@ -86,8 +85,7 @@ def finetune(
     Raises:
         CorpusError, RecipeError, UnknownNameError, WeightsError: The recordings or the recipe cannot be used.
         PluginError: A tracker, or a library that the criterion needs, is not installed.
-        RunError: `out` already exists or cannot be written, another process trains in it, or there is nothing to
-            resume, or something else than this.
+        RunError: `out` exists or cannot be written, another process trains in it, or `resume` does not fit it.
         VczooError: The criterion cannot be measured on these recordings, or the device does not work here.
         KeyboardInterrupt: Training was interrupted. `resume` goes on from its checkpoint; without one, `out` is empty.
     """
