@@ -83,8 +83,8 @@ def more_speech(seconds: float) -> str:
     enough, best = SIMILARITY[-1]
     if seconds >= enough:
         return (
-            f"{speech_length(seconds)}: more would hardly improve a voice that is only enrolled. Tuning the model to "
-            "it does, and a minute is enough for that"
+            f"{speech_length(seconds)}: more would hardly improve a voice that is only enrolled; tuning the model "
+            "on a minute of speech would"
         )
     gain = best - _similarity(seconds)
     return (
