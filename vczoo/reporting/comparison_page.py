@@ -68,7 +68,7 @@ def _figures(runs: Runs) -> tuple[Block, ...]:
             blocks.append(Text("These runs were evaluated on different trials, so small differences mean nothing."))
     if missing := [name for name in runs if name not in reports]:
         blocks.append(
-            Text(f"Nobody has evaluated {', '.join(truncated_list(missing))}: vczoo evaluate does, with intervals.")
+            Text(f"Not evaluated yet: {', '.join(truncated_list(missing))}. vczoo evaluate does it, with intervals.")
         )
     measured = {name: {row["figure"]: row for row in metric_rows(run.metrics)} for name, run in runs.items()}
     titles = dict.fromkeys(title for rows in measured.values() for title in rows)

@@ -138,7 +138,7 @@ def own_similarity(converter: Converter, conversions: Sequence[Converted]) -> tu
     svg = inline_svg(similarity_figure(scores), "similarity", _in_words(scores))
     return (
         Text(
-            f"Nobody has evaluated this run yet, so its own speaker head compares {len(pairs)} conversions. It was "
+            f"This run was not evaluated yet, so its own speaker head compares {len(pairs)} conversions. It was "
             "trained on these voices and flatters them: vczoo evaluate measures with models that were not, and "
             "counts wrong words, too."
         ),

@@ -126,4 +126,4 @@ def _figures(converter: Converter, conversions: Sequence[Converted], reason: str
         return own
     if conversions:
         reason = "There is only one voice here, or no speaker head, so floor and ceiling would say nothing."
-    return (Text(f"{reason} Nobody has evaluated this run: vczoo evaluate does."),)
+    return (Text(f"{reason} This run was not evaluated yet; vczoo evaluate measures it."),)

@@ -46,7 +46,7 @@ def test_runs_are_side_by_side(page: Element) -> None:
     ]
     figures = page.named("figures")
     assert figures.rows[0] == ["measure", "unconverted source", "other*"]
-    assert "Nobody has evaluated run" in figures.text
+    assert "Not evaluated yet: run" in figures.text
     epochs = page.named("settings").rows[1]
     assert (epochs[0], epochs[2]) == ("training.epochs", "77")
     assert "other 1.000" in page.named("training").all("svg")[0].attributes["aria-label"]
