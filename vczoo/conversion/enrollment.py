@@ -29,8 +29,8 @@ SOFT = 0.3  # windows softer than this share of the loudest hold too little spee
 ONE_SPEAKER = 0.85
 LEAST_SHARE = 0.1
 # Seconds of speech, and the similarity (Resemblyzer) of conversions by `base` to six readers enrolled from that much.
-# 30, 60 and 120 s give no more than 15.
-SIMILARITY = ((1.0, 0.702), (2.0, 0.724), (4.0, 0.736), (8.0, 0.759), (15.0, 0.769))
+# 30 and 60 s give no more than 15.
+SIMILARITY = ((1.0, 0.706), (2.0, 0.738), (4.0, 0.746), (8.0, 0.770), (15.0, 0.778))
 
 Embed = Callable[[Waveform], Tensor]
 
