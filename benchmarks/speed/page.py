@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,10 +23,9 @@ import psutil
 import soundfile
 
 from tests.conftest import synthetic_utterance
-from tests.support.served_page import Served, open_visit
+from tests.support.served_page import BROWSERS, Served, find_browser, open_visit
 
 RESULTS = Path(__file__).parents[1] / "results" / "page.json"
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 RATE_HZ, SECONDS = 16000, 2.0
 MEGABYTE = 1_000_000
 PAGE = "benchmark"  # gradio's name of the visit
@@ -74,7 +72,8 @@ def first_voice(page: Served, speech: Path) -> dict[str, Any]:
     """Clicks and seconds from an opened page to the playing conversion, without the time that the person speaks."""
     from playwright.sync_api import sync_playwright
 
-    program = next(path for name in PROGRAMS if (path := shutil.which(name)))
+    if (program := find_browser()) is None:
+        raise SystemExit(f"the way to the first voice needs one of {', '.join(BROWSERS)}; --only memory needs none")
     microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     options = [*microphone, f"--use-file-for-fake-audio-capture={speech}", "--no-sandbox", "--disable-gpu"]
     with sync_playwright() as driver:

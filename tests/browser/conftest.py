@@ -14,10 +14,9 @@ import pytest
 import soundfile
 
 from tests.support.deadline import browser_processes, killed_after
-from tests.support.served_page import Served
+from tests.support.served_page import BROWSERS, Served, find_browser
 
 HERE = Path(__file__).parent
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Some calls of Playwright, as `evaluate` and `close`, wait without an end for a browser that does not answer.
 SECONDS_TO_TEST, SECONDS_TO_CLOSE = 1000, 120
 
@@ -54,9 +53,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def browser(speech: Path) -> Iterator[Any]:
     """Headless Chromium, whose microphone plays `speech`."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
-    program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+    program = find_browser()
     if program is None:
-        pytest.skip(f"the browser tests need one of {', '.join(PROGRAMS)}: apt-get install chromium")
+        pytest.skip(f"the browser tests need one of {', '.join(BROWSERS)}: apt-get install chromium")
     options = [
         "--no-sandbox",
         "--disable-gpu",

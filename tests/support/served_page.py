@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,12 @@ from pathlib import Path
 import httpx2
 
 SECONDS_TO_START, SECONDS_TO_END = 180, 60
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_browser() -> str | None:
+    """The path of the first of `BROWSERS` that is installed."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 class Served:
